@@ -1,0 +1,114 @@
+"""The port: all that the protocol asks of a place where bytes live.
+
+A *store* is one filesystem with one set of credentials. A *key* is a full path in it, as the
+store's own tools write it without the scheme: `bucket/data/x` on S3, `/data/x` on a disk. Keys
+have no empty, `.` or `..` segments and no trailing slash. Folders do not exist: a folder is a
+prefix that ends before a slash.
+
+Every adapter keeps these promises, and `ckptptr.testing.StoreConformance` checks each of them:
+
+- A read or a listing MUST see every write that returned before it started.
+- `NotFoundError` MUST mean that the store answered "there is no such object". A timeout, a 5xx, a
+  refused connection is `StoreUnavailableError`; a refusal is `AccessDeniedError`. Nothing else
+  escapes from an adapter.
+- `create` and `replace` MUST be atomic: the object has its old content or the whole new one, also
+  after a kill. Of several racing writers exactly one wins; the others get `ConflictError`.
+- A write that raised `ConflictError` or `StoreUnavailableError` MAY have landed all the same (the
+  reply was lost, and the client's own retry then met it). The caller reads back; an adapter does
+  not guess.
+- An object becomes visible only when it is whole, also by `upload` and `copy`.
+- All methods are safe to call from several threads.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NewType, Protocol
+
+Token = NewType("Token", str)
+"""Names one version of one object (an ETag, a generation). Opaque; compared for equality only."""
+
+
+class Guarantee(enum.Enum):
+    """What `replace` really gives."""
+
+    COMPARE_AND_SWAP = "compare-and-swap"
+    LAST_WRITER_WINS = "last-writer-wins"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object in a listing. `size` is in bytes."""
+
+    key: str
+    size: int
+
+
+class Store(Protocol):
+    """Where bytes live."""
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """What `replace` gives here; declared by the adapter."""
+
+    @property
+    def block_size(self) -> int:
+        """The size in bytes of the blocks in which `upload` likes to be fed, and `download` asked."""
+
+    def url(self, key: str) -> str:
+        """The key as a person writes it: `s3://bucket/data/x`, `/data/x`."""
+
+    def read(self, key: str) -> tuple[bytes, Token]:
+        """The whole (small) object and the token of exactly that version, in one request.
+
+        Raises:
+            NotFoundError: there is no such object.
+        """
+
+    def create(self, key: str, body: bytes) -> Token:
+        """Write a small object that MUST NOT exist yet.
+
+        Raises:
+            ConflictError: it exists. It may be our own, see above.
+        """
+
+    def replace(self, key: str, body: bytes, token: Token) -> Token:
+        """Write a small object only while its version is still `token`.
+
+        Raises:
+            ConflictError: it has another version, or is gone.
+        """
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        """Every object below `folder/`, at any depth, in the order of the keys.
+
+        A folder that nothing was ever written to yields nothing: that is a proof of absence.
+        """
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects. One that is already gone is no error."""
+
+    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+        """Write an object of any size from consecutive blocks, each but the last of `block_size` bytes.
+
+        Never more than a few blocks are held in memory. Returns only when the store has said by a
+        checksum, or by the size it lists, that all of it arrived. If `blocks` raises, nothing
+        becomes visible under `key`, and its error passes through unchanged.
+        """
+
+    def download(self, key: str, start: int, length: int) -> bytes:
+        """Exactly `length` bytes from offset `start`; `length` 0 gives `b""` without a request.
+
+        Raises:
+            NotFoundError: there is no such object.
+            DamagedError: the object ends before `start + length`.
+        """
+
+    def copy(self, source: str, key: str) -> None:
+        """Copy inside the store, without the bytes passing through here, whatever the size.
+
+        Raises:
+            NotFoundError: there is no `source`.
+        """
