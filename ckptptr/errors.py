@@ -2,7 +2,7 @@
 
     CkptptrError
     ├── InvalidArgumentError        mend the call, the reference or the setting; nothing was changed
-    │   └── LocalDiskError          mend this machine's disk (full, read-only, not writable)
+    ├── LocalDiskError              mend this machine's disk (full, read-only, not ours to write)
     ├── NotFoundError               proven absent: the store said so
     ├── DamagedError                there, but not what was written: use another checkpoint
     ├── UnsupportedFormatError      written by a newer ckptptr: upgrade
@@ -56,8 +56,8 @@ class InvalidArgumentError(CkptptrError, ValueError):
     code = "invalid-argument"
 
 
-class LocalDiskError(InvalidArgumentError):
-    """This machine's disk refused a file of a restore: full, read-only, or not ours to write."""
+class LocalDiskError(CkptptrError):
+    """This machine's disk refused a file of a save or a restore: full, read-only, or not ours to write."""
 
     code = "local-disk"
 

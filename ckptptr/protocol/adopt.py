@@ -1,0 +1,62 @@
+"""Adopt: a restore that did not simply follow LATEST moves LATEST to what it is about to return.
+
+One compare-and-swap with the token that the resolution read; a conflict means that the world moved,
+and everything is resolved again. So the next attempt needs one GET, and a person's choice is taken
+up exactly once, by exactly one run, however many processes it has.
+"""
+
+from __future__ import annotations
+
+from ckptptr.errors import SupersededError
+from ckptptr.protocol.inventory import take_stock
+from ckptptr.protocol.latest import Latest, Swap
+from ckptptr.protocol.node import Node
+from ckptptr.protocol.pointer import Pointer, Target
+from ckptptr.protocol.references import FRESH
+from ckptptr.protocol.resolve import Resolution
+from ckptptr.stores.port import Store
+
+
+def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> Swap:
+    """Make LATEST name what `resolution` returns; no longer held, fenced by our attempt.
+
+    Raises:
+        SupersededError: a newer attempt owns LATEST.
+        OutcomeUnknownError, StoreUnavailableError: as `Latest.swap`.
+    """
+    seen = resolution.seen
+    if seen.fence > node.attempt:
+        raise SupersededError(
+            f"attempt {seen.fence} has taken over, this is attempt {node.attempt}",
+            key=latest.url,
+            hint="This process must stop",
+        )
+    target = resolution.found.as_target(node) if resolution.found else Target(checkpoint=FRESH)
+    vanished = {rejected.reference for rejected in resolution.rejected if rejected.is_absent}
+    named = history_of(store, node, seen.pointer)
+    known = next((entry for entry in named if entry.checkpoint == target.checkpoint), target)
+    kept = tuple(e for e in named if e.checkpoint != target.checkpoint and e.checkpoint not in vanished)
+    names = {target.checkpoint, *(entry.checkpoint for entry in kept)}
+    pointer = Pointer(
+        target=known,
+        history=kept,
+        doomed=tuple(d for d in (seen.pointer.doomed if seen.pointer else ()) if d not in names),
+        fence=node.attempt,
+    )
+    return latest.swap(seen, pointer)
+
+
+def history_of(store: Store, node: Node, pointer: Pointer | None) -> list[Target]:
+    """All that can be chosen from, newest first, whatever became of LATEST.
+
+    What a machine wrote says it. A hand edit may have dropped any of it, and surely dropped what
+    stood there as the target; an absent or damaged LATEST says nothing. Then a listing tells, and
+    what only the edited history still knew comes with it.
+    """
+    if pointer is not None and not pointer.edited:
+        return list(pointer.retained)
+    known = pointer.history if pointer else ()
+    doomed = set(pointer.doomed if pointer else ())
+    stock = take_stock(store, node.root, node.own_homes())
+    merged = {entry.checkpoint: entry for entry in (*known, *stock) if entry.checkpoint not in doomed}
+    return sorted(merged.values(), key=lambda entry: (entry.attempt, entry.seq), reverse=True)

@@ -1,0 +1,229 @@
+"""The candidates of a restore, in order, and how each is looked at.
+
+1. LATEST, then its history.
+2. Our own home: a container that restarts in place, or an elastic restart, reuses it.
+3. In recover mode the other execution's LATEST and history, then its homes.
+4. The home that the platform named, then those of attempts N-1 ... 0.
+5. What retention had already let go, for want of anything else.
+
+In each home the newest manifest comes first; a home that has none, nor any payload of ours, but
+files, is a plain folder. The order is lazy: nothing is listed while LATEST does its work.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ckptptr.clock import Clock
+from ckptptr.errors import CkptptrError, InvalidArgumentError, NotFoundError
+from ckptptr.protocol.inventory import committed, describe, plain_files, read_manifest
+from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.manifest import FileRecord, Manifest
+from ckptptr.protocol.names import CheckpointId, manifest_key
+from ckptptr.protocol.node import Node
+from ckptptr.protocol.pointer import Pointer, Target
+from ckptptr.protocol.references import AtManifest, ById, Fresh, Reference
+from ckptptr.stores.port import Guarantee, Store
+
+log = logging.getLogger("ckptptr")
+
+
+class Verdict(enum.Enum):
+    """Where the checkpoint of a restore came from."""
+
+    POINTER = "LATEST"
+    HISTORY = "the history of LATEST"
+    WALKBACK = "the walk-back through earlier attempts"
+    PLAIN = "a plain folder, unverified"
+    FRESH = "a fresh start"
+
+
+class Trust(enum.Enum):
+    """How closely the lineage recorded in a candidate is looked at."""
+
+    CHOSEN = "a person, a seed or recover mode named it: taken, with a word about it"
+    NAMED = "LATEST names it: another node of the same execution is a collision of hashes"
+    FOUND = "found by path arithmetic: it must be the same work"
+
+
+class OtherWorkError(CkptptrError):
+    """A checkpoint that belongs to another node or task."""
+
+    code = "other-work"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A checkpoint that can be restored.
+
+    `reference` is how LATEST would name it. `manifest` is None for a plain folder, whose `files`
+    have no digests yet. `home` is the key that the objects of `files` are relative to.
+    """
+
+    reference: str
+    home: str
+    files: tuple[FileRecord, ...]
+    manifest: Manifest | None = None
+    is_doomed: bool = False
+
+    def as_target(self, node: Node) -> Target:
+        if self.manifest is None:
+            return Target(checkpoint=self.reference, bytes=sum(record.size for record in self.files))
+        return describe(node.root, self.home, self.manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something to try. `load` reads it and raises what speaks against it."""
+
+    verdict: Verdict
+    reference: str
+    load: Callable[[], Found]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The candidates of one node."""
+
+    store: Store
+    node: Node
+    clock: Clock
+
+    def after(self, seen: Seen) -> Iterator[Candidate]:
+        """All of them, given what LATEST says (its target must not be a fresh start)."""
+        pointer = seen.pointer or Pointer(target=Target(checkpoint=""))
+        doomed = frozenset(pointer.doomed)
+        if self.store.guarantee is Guarantee.LAST_WRITER_WINS and not pointer.held:
+            yield from self._overtaking(pointer)
+        if seen.pointer is not None:
+            yield from self._in_pointer(seen.pointer)
+        yield from self._in_home(self.node.home, Trust.FOUND, doomed)
+        yield from self._in_origin()
+        computed = self.node.own_homes()
+        for home in self.node.earlier_homes():
+            yield from self._in_home(home, Trust.FOUND if home in computed else Trust.CHOSEN, doomed)
+        for reference in pointer.doomed:
+            yield from self._named(Verdict.WALKBACK, reference, Trust.FOUND, doomed=doomed)
+
+    def named(self, text: str, pointer: Pointer | None) -> Iterator[Candidate]:
+        """What a person means by `text`."""
+        return self._named(Verdict.POINTER, text, Trust.CHOSEN, pointer)
+
+    def _in_pointer(self, pointer: Pointer, verdict: Verdict | None = None) -> Iterator[Candidate]:
+        trust = Trust.CHOSEN if pointer.held or verdict else Trust.NAMED
+        if not pointer.target.is_fresh:
+            yield from self._named(verdict or Verdict.POINTER, pointer.target.checkpoint, trust, pointer)
+        for entry in pointer.history:
+            yield from self._named(verdict or Verdict.HISTORY, entry.checkpoint, trust, pointer)
+
+    def _in_origin(self) -> Iterator[Candidate]:
+        origin = self.node.origin
+        if origin is None:
+            return
+        if origin.prefix is not None:
+            pointer = Latest(self.store, origin.prefix, self.clock, author="").read().pointer
+            if pointer is not None:
+                yield from self._in_pointer(pointer, Verdict.WALKBACK)
+        for home in origin.homes:
+            yield from self._in_home(home, Trust.CHOSEN)
+
+    def _overtaking(self, pointer: Pointer) -> Iterator[Candidate]:
+        """Without compare-and-swap an older LATEST may have been written over a newer one."""
+        named = (pointer.fence, pointer.target.seq)
+        newer = [
+            (checkpoint.age, home, checkpoint)
+            for home in self.node.own_homes()
+            for checkpoint in committed(self.store, home).ids
+            if (checkpoint.attempt, checkpoint.seq) > named
+        ]
+        for _, home, checkpoint in sorted(newer, reverse=True):
+            yield self._at(Verdict.WALKBACK, home, checkpoint, Trust.FOUND)
+
+    def _in_home(
+        self,
+        home: str,
+        trust: Trust,
+        doomed: frozenset[str] = frozenset(),
+        verdict: Verdict = Verdict.WALKBACK,
+    ) -> Iterator[Candidate]:
+        ids = committed(self.store, home).ids
+        for checkpoint in ids:
+            if self.node.root.ref(manifest_key(home, checkpoint)) not in doomed:
+                yield self._at(verdict, home, checkpoint, trust)
+        if not ids:
+            yield Candidate(verdict, self.node.root.ref(home), lambda: self._plain(home))
+
+    def _named(
+        self,
+        verdict: Verdict,
+        text: str,
+        trust: Trust,
+        pointer: Pointer | None = None,
+        doomed: frozenset[str] = frozenset(),
+    ) -> Iterator[Candidate]:
+        try:
+            meant = self._expand(self.node.root.parse(text), pointer)
+        except InvalidArgumentError as error:
+            yield Candidate(verdict, text, _raising(error))
+            return
+        if isinstance(meant, AtManifest):
+            yield self._at(verdict, meant.home, meant.id, trust, is_doomed=text in doomed)
+        elif meant is not None:
+            yield from self._in_home(meant, trust, verdict=verdict)
+        else:
+            error = NotFoundError("no checkpoint of this node has that id", key=text)
+            yield Candidate(verdict, text, _raising(error))
+
+    def _expand(self, reference: Reference, pointer: Pointer | None) -> AtManifest | str | None:
+        """The manifest or the folder that is meant; None for an id that is nowhere."""
+        if isinstance(reference, AtManifest):
+            return reference
+        if isinstance(reference, Fresh):
+            raise InvalidArgumentError("a fresh start is not a checkpoint", key="none")
+        if not isinstance(reference, ById):
+            return reference.folder
+        for entry in pointer.retained if pointer else ():
+            if reference.id.is_named_by(entry.checkpoint):
+                return self._expand(self.node.root.parse(entry.checkpoint), None)
+        for home in dict.fromkeys((*self.node.homes_of(reference.id.attempt), *self.node.own_homes())):
+            if reference.id in committed(self.store, home).ids:
+                return AtManifest(home, reference.id)
+        return None
+
+    def _at(
+        self, verdict: Verdict, home: str, checkpoint: CheckpointId, trust: Trust, *, is_doomed: bool = False
+    ) -> Candidate:
+        reference = self.node.root.ref(manifest_key(home, checkpoint))
+
+        def load() -> Found:
+            manifest = read_manifest(self.store, home, checkpoint)
+            self._check_lineage(reference, manifest, trust)
+            return Found(reference, home, manifest.files, manifest, is_doomed)
+
+        return Candidate(verdict, reference, load)
+
+    def _plain(self, folder: str) -> Found:
+        files = plain_files(self.store, folder)
+        if not files:
+            raise NotFoundError("no checkpoint here", key=self.store.url(folder))
+        return Found(self.node.root.ref(folder), folder, files)
+
+    def _check_lineage(self, reference: str, manifest: Manifest, trust: Trust) -> None:
+        theirs, ours = manifest.lineage, self.node.lineage
+        difference = ours.differs_from(theirs)
+        if not difference:
+            return
+        if trust is Trust.CHOSEN:
+            log.warning("%s was named, and is taken although %s", reference, difference)
+        elif trust is Trust.FOUND or theirs.execution == ours.execution:
+            raise OtherWorkError(f"not the same work: {difference}", key=reference)
+
+
+def _raising(error: CkptptrError) -> Callable[[], Found]:
+    def load() -> Found:
+        raise error
+
+    return load

@@ -1,0 +1,122 @@
+"""What is really there: committed checkpoints, pins and plain files, from listings.
+
+A checkpoint is committed when its manifest is there. Payload without a manifest is an unfinished or
+half-swept checkpoint and never counts as anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ckptptr.errors import DamagedError, NotFoundError
+from ckptptr.protocol.manifest import FileRecord, Manifest
+from ckptptr.protocol.names import DATA, MANIFESTS, CheckpointId, manifest_key
+from ckptptr.protocol.pointer import Target
+from ckptptr.protocol.references import Root
+from ckptptr.stores.port import Entry, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The checkpoints committed in one home, newest first, and which of them are pinned."""
+
+    home: str
+    ids: tuple[CheckpointId, ...]
+    pinned: frozenset[CheckpointId]
+
+
+def committed(store: Store, home: str) -> Committed:
+    """One listing of the manifests of a home."""
+    ids: list[CheckpointId] = []
+    pinned: set[CheckpointId] = set()
+    for entry in store.list(f"{home}/{MANIFESTS}"):
+        name = entry.key.rpartition("/")[2]
+        stem, _, kind = name.rpartition(".")
+        checkpoint = CheckpointId.match(stem)
+        if checkpoint and kind == "json":
+            ids.append(checkpoint)
+        elif checkpoint and kind == "pin":
+            pinned.add(checkpoint)
+    return Committed(home, tuple(sorted(ids, key=lambda id: id.age, reverse=True)), frozenset(pinned))
+
+
+def payload(store: Store, home: str) -> dict[CheckpointId, list[Entry]]:
+    """The payload objects of a home by the checkpoint that uploaded them, committed or not."""
+    found: dict[CheckpointId, list[Entry]] = {}
+    for entry in store.list(f"{home}/{DATA}"):
+        checkpoint = CheckpointId.match(entry.key[len(home) :].split("/")[2])
+        if checkpoint:
+            found.setdefault(checkpoint, []).append(entry)
+    return found
+
+
+def plain_files(store: Store, folder: str) -> tuple[FileRecord, ...]:
+    """The files of a folder that stock flytekit, or a person, filled; without digests.
+
+    Empty where there is nothing, or where the folder is a home of ours: uncommitted payload is
+    never plain content.
+    """
+    records = []
+    for entry in store.list(folder):
+        path = entry.key[len(folder) + 1 :]
+        first, *rest = path.split("/")
+        ours = rest and CheckpointId.match(rest[0].removesuffix(".json").removesuffix(".pin"))
+        if first in {DATA, MANIFESTS} and ours:
+            return ()
+        records.append(FileRecord(path=path, object=path, size=entry.size, xxh3_128=""))
+    return tuple(records)
+
+
+def read_manifest(store: Store, home: str, checkpoint: CheckpointId) -> Manifest:
+    """The manifest of a checkpoint, checked.
+
+    Raises:
+        NotFoundError: it is not committed, or was swept.
+        DamagedError: it is not what was written.
+        UnsupportedFormatError: written by a newer version.
+    """
+    key = manifest_key(home, checkpoint)
+    body, _ = store.read(key)
+    return Manifest.decode(body, checkpoint, store.url(key))
+
+
+def describe(
+    root: Root, home: str, manifest: Manifest, *, pinned: bool, score: float | None = None
+) -> Target:
+    """A checkpoint as LATEST names it."""
+    return Target(
+        checkpoint=root.ref(manifest_key(home, manifest.checkpoint_id)),
+        step=manifest.step,
+        attempt=manifest.attempt,
+        seq=manifest.seq,
+        published_at=manifest.created_at,
+        bytes=manifest.total_bytes,
+        pinned=pinned,
+        score=score,
+    )
+
+
+def take_stock(store: Store, root: Root, homes: Iterable[str]) -> list[Target]:
+    """Every checkpoint that is committed in `homes`, newest first by (attempt, seq).
+
+    What a lost or bare LATEST knew is rebuilt from this. A damaged manifest is left out: nothing
+    could be restored from it.
+    """
+    found: list[tuple[CheckpointId, Target]] = []
+    for home in homes:
+        stock = committed(store, home)
+        for checkpoint in stock.ids:
+            target = _describe_if_good(store, root, stock, checkpoint)
+            if target:
+                found.append((checkpoint, target))
+    found.sort(key=lambda pair: pair[0].age, reverse=True)
+    return [target for _, target in found]
+
+
+def _describe_if_good(store: Store, root: Root, stock: Committed, checkpoint: CheckpointId) -> Target | None:
+    try:
+        manifest = read_manifest(store, stock.home, checkpoint)
+    except (NotFoundError, DamagedError):
+        return None
+    return describe(root, stock.home, manifest, pinned=checkpoint in stock.pinned)

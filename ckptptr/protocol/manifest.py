@@ -1,0 +1,152 @@
+"""The manifest: an immutable list of what one checkpoint consists of. Its presence commits it.
+
+A manifest only references objects of its own home, by paths relative to that home: a home stands
+alone, wherever it is copied to. Anything else in it is damage, and so is a wrong checksum: nobody
+edits a manifest.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+
+from ckptptr.errors import DamagedError, InvalidArgumentError
+from ckptptr.protocol import sealed
+from ckptptr.protocol.names import DATA, CheckpointId
+
+_MAX_MODE = 0o7777
+
+
+class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One file of a checkpoint.
+
+    `path` is as the user wrote it, relative, with forward slashes. `object` is where its bytes are,
+    relative to the home. `size` is in bytes. `xxh3_128` is the digest in hexadecimal; empty only for
+    plain folders, which have none. `mode` are the permission bits where they are not 0o644.
+    """
+
+    path: str
+    object: str
+    size: int
+    xxh3_128: str
+    mode: int | None = None
+
+
+class Lineage(msgspec.Struct, frozen=True):
+    """Whose work this is, unhashed: Flyte's 32-bit node hash does collide."""
+
+    project: str = ""
+    domain: str = ""
+    execution: str = ""
+    node: str = ""
+    task: str = ""
+
+    def differs_from(self, other: Lineage) -> str:
+        """Why `other` is not the same work, in words; empty where nothing speaks against it."""
+        for field in self.__struct_fields__:
+            mine, theirs = getattr(self, field), getattr(other, field)
+            if mine and theirs and mine != theirs:
+                return f"it belongs to {field} {theirs!r}, this is {mine!r}"
+        return ""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """See PROTOCOL.md, section "Manifest".
+
+    `parent` is what the run that wrote it had resumed from; `copied_from` is set on forward copies
+    and names the source. Both are references as in LATEST. `folders` are empty folders.
+    """
+
+    id: str
+    attempt: int
+    seq: int
+    step: int | None
+    created_at: str
+    created_by: str
+    parent: str | None = None
+    copied_from: str | None = None
+    lineage: Lineage = Lineage()
+    metadata: dict[str, Any] = {}
+    files: tuple[FileRecord, ...]
+    folders: tuple[str, ...] = ()
+    total_bytes: int
+    format: str = sealed.FORMAT
+    checksum: str = ""
+
+    @property
+    def checkpoint_id(self) -> CheckpointId:
+        return CheckpointId.parse(self.id)
+
+    def encode(self) -> bytes:
+        """The bytes to store, sealed."""
+        document = sealed.seal(msgspec.to_builtins(self))
+        return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+
+    @classmethod
+    def decode(cls, body: bytes, checkpoint: CheckpointId, url: str) -> Manifest:
+        """Read a manifest that was stored under the name of `checkpoint`.
+
+        Raises:
+            DamagedError: not what was written, or it names what it must not.
+            UnsupportedFormatError: written by a newer version.
+        """
+        try:
+            document = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise DamagedError(f"the manifest is not JSON ({error})", key=url) from None
+        if not isinstance(document, dict):
+            raise DamagedError("the manifest is not a JSON object", key=url)
+        sealed.check_format(document, url)
+        if not sealed.is_intact(document):
+            raise DamagedError("the manifest does not have the checksum it was written with", key=url)
+        try:
+            manifest = msgspec.convert(document, cls)
+        except msgspec.ValidationError as error:
+            raise DamagedError(f"the manifest is incomplete ({error})", key=url) from None
+        manifest._check(checkpoint, url)
+        return manifest
+
+    def _check(self, checkpoint: CheckpointId, url: str) -> None:
+        if CheckpointId.match(self.id) != checkpoint:
+            raise DamagedError(f"the manifest says it is {self.id}", key=url)
+        paths = [record.path for record in self.files]
+        if len(set(paths)) != len(paths):
+            raise DamagedError("the manifest lists a file twice", key=url)
+        for record in self.files:
+            inside_home = is_plain_path(record.object) and record.object.startswith(f"{DATA}/")
+            sane = record.size >= 0 and (record.mode is None or 0 <= record.mode <= _MAX_MODE)
+            if not (is_plain_path(record.path) and inside_home and sane and record.xxh3_128):
+                raise DamagedError(
+                    f"the manifest names {record.object!r} for the file {record.path!r}: not allowed",
+                    key=url,
+                )
+        if not all(is_plain_path(folder) for folder in self.folders):
+            raise DamagedError("the manifest names a folder outside the checkpoint", key=url)
+
+
+def is_plain_path(path: str) -> bool:
+    """Relative, forward slashes, no empty, `.` or `..` segments, no NUL: cannot leave a folder."""
+    return (
+        bool(path)
+        and "\0" not in path
+        and not path.startswith("/")
+        and all(segment not in {"", ".", ".."} for segment in path.split("/"))
+    )
+
+
+def check_path(path: PurePosixPath | str) -> str:
+    """`path` as a manifest may carry it.
+
+    Raises:
+        InvalidArgumentError: it could leave the checkpoint's folder.
+    """
+    text = str(path)
+    if not is_plain_path(text):
+        raise InvalidArgumentError("a file of a checkpoint needs a plain relative path", key=text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError("a file name is not valid UTF-8", key=repr(text)) from None
+    return text

@@ -1,0 +1,94 @@
+"""What things are called, and where they stand.
+
+    <node prefix>/LATEST                      the pointer
+    <home>/manifests/<id>.json                commits the checkpoint <id>
+    <home>/manifests/<id>.pin                 retention keeps it
+    <home>/data/<id>/<path>                   its payload
+
+An id is `<seq, 10 digits>-a<attempt, 4 digits>-<random>`. It sorts by age within an attempt and is
+never reused: a stalled writer must not be able to recreate a deleted name and believe that it won.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ckptptr.clock import Clock
+from ckptptr.errors import InvalidArgumentError
+
+LATEST = "LATEST"
+MANIFESTS = "manifests"
+DATA = "data"
+
+_ID = re.compile(r"(\d{10,})-a(\d{4,})-([a-z0-9]{6,})")
+_NONCE_LENGTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointId:
+    """The name of one checkpoint. `(attempt, seq)` orders by age across attempts."""
+
+    seq: int
+    attempt: int
+    nonce: str
+
+    def __str__(self) -> str:
+        return f"{self.seq:010d}-a{self.attempt:04d}-{self.nonce}"
+
+    @property
+    def age(self) -> tuple[int, int, str]:
+        """Sorts from the oldest to the newest."""
+        return self.attempt, self.seq, self.nonce
+
+    def is_named_by(self, reference: str) -> bool:
+        """Whether `reference` is the path of this checkpoint's manifest, in whatever home."""
+        return reference.endswith(f"/{MANIFESTS}/{self}.json")
+
+    @classmethod
+    def new(cls, seq: int, attempt: int, clock: Clock) -> CheckpointId:
+        return cls(seq, attempt, clock.token(_NONCE_LENGTH))
+
+    @classmethod
+    def match(cls, text: str) -> CheckpointId | None:
+        """The id that `text` is, or None where it is something else."""
+        found = _ID.fullmatch(text)
+        return cls(int(found[1]), int(found[2]), found[3]) if found else None
+
+    @classmethod
+    def parse(cls, text: str) -> CheckpointId:
+        """Like `match`.
+
+        Raises:
+            InvalidArgumentError: `text` is no id.
+        """
+        found = cls.match(text)
+        if found is None:
+            raise InvalidArgumentError(
+                "not a checkpoint id", key=text, hint="An id looks like 0000000017-a0003-k9x2abqz"
+            )
+        return found
+
+
+def latest_key(prefix: str) -> str:
+    return f"{prefix}/{LATEST}"
+
+
+def manifest_key(home: str, checkpoint: CheckpointId) -> str:
+    return f"{home}/{MANIFESTS}/{checkpoint}.json"
+
+
+def pin_key(home: str, checkpoint: CheckpointId) -> str:
+    return f"{home}/{MANIFESTS}/{checkpoint}.pin"
+
+
+def data_folder(home: str, checkpoint: CheckpointId) -> str:
+    return f"{home}/{DATA}/{checkpoint}"
+
+
+def split_manifest_key(key: str) -> tuple[str, CheckpointId] | None:
+    """`(home, id)` of a manifest key, or None where it is the key of something else."""
+    folder, _, name = key.rpartition("/")
+    home, _, kind = folder.rpartition("/")
+    checkpoint = CheckpointId.match(name.removesuffix(".json")) if name.endswith(".json") else None
+    return (home, checkpoint) if home and kind == MANIFESTS and checkpoint else None

@@ -1,0 +1,204 @@
+"""LATEST: the one object that is ever overwritten, made to be read and edited by people.
+
+Three things can be found under that name:
+
+- what a machine wrote: the checksum is right;
+- what a person wrote: it parses, and the checksum is absent or wrong. It is obeyed and *held*: no
+  process moves it until a restore has taken it up. Only `checkpoint` is required; a file with just
+  that one string, bare or quoted, will do;
+- damage: it does not parse. Nobody is obeyed, nothing is overwritten before its bytes are kept.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from ckptptr.errors import DamagedError
+from ckptptr.protocol import sealed
+from ckptptr.protocol.references import FRESH
+
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkpoint as LATEST names it: what it points to, or an entry of its history.
+
+    `checkpoint` is a reference; `bytes` the size of the payload; `score` the value by which a
+    retention that keeps the best ones ranks it.
+    """
+
+    checkpoint: str
+    step: int | None = None
+    attempt: int = 0
+    seq: int = 0
+    published_at: str = ""
+    bytes: int = 0
+    pinned: bool = False
+    score: float | None = None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether this says "start from nothing" instead of naming a checkpoint."""
+        return self.checkpoint.strip().lower() == FRESH
+
+
+class Pointer(msgspec.Struct, frozen=True, kw_only=True):
+    """What LATEST says.
+
+    `fence` is the highest attempt that ever published or adopted here. `held`: a person chose the
+    target and no run has taken it up. `history`: what else is retained, newest publish first.
+    `doomed`: what retention let go and a sweep may delete. `edited`: by hand, see the module.
+    """
+
+    target: Target
+    fence: int = 0
+    held: bool = False
+    note: str = ""
+    published_by: str = ""
+    write_id: str = ""
+    history: tuple[Target, ...] = ()
+    doomed: tuple[str, ...] = ()
+    edited: bool = False
+
+    @property
+    def retained(self) -> tuple[Target, ...]:
+        """Every checkpoint that is named: the target, unless it is a fresh start, and the history."""
+        return self.history if self.target.is_fresh else (self.target, *self.history)
+
+    @property
+    def highest_seq(self) -> int:
+        return max((target.seq for target in self.retained), default=0)
+
+    def find(self, checkpoint: str) -> Target | None:
+        """The target or history entry with that reference."""
+        return next((target for target in self.retained if target.checkpoint == checkpoint), None)
+
+    def encode(self) -> bytes:
+        """The bytes to store: sealed, fixed key order, one key a line, one history entry a line."""
+        target = msgspec.to_builtins(self.target)
+        document = sealed.seal(
+            {
+                "checkpoint": target["checkpoint"],
+                "step": target["step"],
+                "attempt": target["attempt"],
+                "seq": target["seq"],
+                "bytes": target["bytes"],
+                "pinned": target["pinned"],
+                "score": target["score"],
+                "fence": self.fence,
+                "held": self.held,
+                "note": self.note,
+                "published_at": target["published_at"],
+                "published_by": self.published_by,
+                "write_id": self.write_id,
+                "history": [msgspec.to_builtins(entry) for entry in self.history],
+                "doomed": list(self.doomed),
+                "format": sealed.FORMAT,
+            }
+        )
+        return "".join(_lines(document)).encode()
+
+    @classmethod
+    def decode(cls, body: bytes, url: str) -> Pointer:
+        """Read LATEST, whoever wrote it.
+
+        Raises:
+            DamagedError: it does not parse; the message says exactly what is wrong.
+            UnsupportedFormatError: a newer version wrote it.
+        """
+        text = _text(body, url)
+        if not text.startswith("{"):
+            return cls(target=Target(checkpoint=_bare(text, url)), held=True, edited=True)
+        document = _parse(text, url)
+        sealed.check_format(document, url)
+        checkpoint = document.get("checkpoint")
+        if not isinstance(checkpoint, str) or not checkpoint.strip():
+            raise DamagedError('LATEST has no "checkpoint"', key=url)
+        if not sealed.is_intact(document):
+            return _edited(document, checkpoint.strip())
+        try:
+            return msgspec.convert({**document, "target": document, "edited": False}, cls)
+        except msgspec.ValidationError as error:
+            raise DamagedError(f"LATEST is not as this version writes it ({error})", key=url) from None
+
+
+def _edited(document: sealed.Document, checkpoint: str) -> Pointer:
+    """What a person means: the target as named, and of the rest what is still readable.
+
+    The numbers beside `checkpoint` describe what stood there before, so they do not count, and
+    neither does `fence`.
+    """
+    doomed = document.get("doomed")
+    note = document.get("note")
+    return Pointer(
+        target=Target(checkpoint=checkpoint),
+        held=True,
+        edited=True,
+        note=note if isinstance(note, str) else "",
+        history=tuple(_readable(document.get("history"))),
+        doomed=tuple(name for name in doomed if isinstance(name, str)) if isinstance(doomed, list) else (),
+    )
+
+
+def _readable(history: object) -> Iterator[Target]:
+    for entry in history if isinstance(history, list) else ():
+        try:
+            yield msgspec.convert(entry, Target)
+        except msgspec.ValidationError:
+            continue
+
+
+def _text(body: bytes, url: str) -> str:
+    for bom, encoding in _BOMS:
+        if body.startswith(bom):
+            body, codec = body[len(bom) :], encoding
+            break
+    else:
+        codec = "utf-8"
+    try:
+        text = body.decode(codec).strip()
+    except UnicodeDecodeError as error:
+        raise DamagedError(f"LATEST is not text ({error.reason} at byte {error.start})", key=url) from None
+    if not text:
+        raise DamagedError("LATEST is empty", key=url)
+    return text
+
+
+def _bare(text: str, url: str) -> str:
+    if text.startswith('"'):
+        try:
+            text = msgspec.json.decode(text.encode(), type=str).strip()
+        except msgspec.MsgspecError as error:
+            raise DamagedError(f"LATEST is not a quoted string ({error})", key=url) from None
+    if not text:
+        raise DamagedError("LATEST is empty", key=url)
+    if not text.isprintable():
+        raise DamagedError("LATEST is neither JSON nor one line with a path", key=url)
+    return text
+
+
+def _parse(text: str, url: str) -> sealed.Document:
+    try:
+        return msgspec.json.decode(text.encode(), type=sealed.Document)
+    except msgspec.DecodeError as error:
+        raise DamagedError(f"LATEST is not JSON ({error})", key=url) from None
+
+
+def _lines(document: sealed.Document) -> Iterable[str]:
+    yield "{\n"
+    last = len(document) - 1
+    for place, (key, value) in enumerate(document.items()):
+        comma = "" if place == last else ","
+        if isinstance(value, list) and value:
+            items = ",\n    ".join(_json(item) for item in value)
+            yield f'  "{key}": [\n    {items}\n  ]{comma}\n'
+        else:
+            yield f'  "{key}": {_json(value)}{comma}\n'
+    yield "}\n"
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,209 @@
+"""Publish: commit a checkpoint by its manifest, then confirm it by moving LATEST.
+
+Rules kept here: a fence above our attempt refuses us; a LATEST that a person holds is not moved; of
+several processes of one attempt the higher seq stays the target; a LATEST that is gone or damaged
+is rebuilt from listings; what retention lets go is doomed, never deleted at once.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from ckptptr.clock import Clock, backoff
+from ckptptr.errors import (
+    AccessDeniedError,
+    ConflictError,
+    DamagedError,
+    NotFoundError,
+    StoreUnavailableError,
+    SupersededError,
+)
+from ckptptr.protocol.inventory import describe, take_stock
+from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.manifest import Manifest
+from ckptptr.protocol.names import manifest_key
+from ckptptr.protocol.node import Node
+from ckptptr.protocol.pointer import Pointer, Target
+from ckptptr.protocol.references import FRESH
+from ckptptr.protocol.retention import Retention
+from ckptptr.stores.port import Store
+
+log = logging.getLogger("ckptptr")
+
+TRIES = 10
+DOOMED_LIMIT = 1000
+"""Where nothing may be deleted (no permission, say), `doomed` must not grow for ever either."""
+
+Rebase = Callable[[Seen, Manifest], Manifest]
+"""Makes a checkpoint fit for a LATEST that others have moved; returns it as it was where it still fits."""
+
+
+class Standing(enum.Enum):
+    """Where a publish left its checkpoint."""
+
+    TARGET = "LATEST names it"
+    HISTORY = "LATEST names a newer one of this attempt, and this one in its history"
+    PASSED = "LATEST names newer ones of this attempt only; this one is not needed any more"
+    HELD = "LATEST is held by a person and was left alone; the checkpoint is committed"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The outcome of a publish: the checkpoint as it ended up, and LATEST as last seen."""
+
+    standing: Standing
+    manifest: Manifest
+    seen: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Commits and publishes the checkpoints of one node."""
+
+    store: Store
+    node: Node
+    latest: Latest
+    clock: Clock
+    retention: Retention = field(default_factory=Retention)
+
+    def commit(self, manifest: Manifest) -> None:
+        """Put the manifest, create-only. When this returns the checkpoint is committed.
+
+        Raises:
+            StoreUnavailableError: it could not be put, or it could not be learnt whether it was.
+            DamagedError: something else stands under its name.
+        """
+        key = manifest_key(self.node.home, manifest.checkpoint_id)
+        body = manifest.encode()
+        for tried in range(1, TRIES + 1):
+            try:
+                self.store.create(key, body)
+                return
+            except AccessDeniedError:
+                raise
+            except (ConflictError, StoreUnavailableError) as problem:
+                last = problem
+            try:
+                if self.store.read(key)[0] == body:
+                    return  # the reply was lost, the manifest was not
+                raise DamagedError(
+                    "another manifest stands under this name", key=self.store.url(key)
+                ) from last
+            except NotFoundError:
+                backoff(self.clock, tried)
+        raise StoreUnavailableError(
+            f"the manifest could not be put in {TRIES} tries ({last})",
+            key=self.store.url(key),
+            hint="The checkpoint is not committed; LATEST is unchanged",
+        )
+
+    def publish(
+        self,
+        seen: Seen,
+        manifest: Manifest,
+        rebase: Rebase,
+        *,
+        condemned: Iterable[str] = (),
+        swept: Iterable[str] = (),
+    ) -> Published:
+        """Confirm a committed checkpoint.
+
+        Args:
+            seen: LATEST as this process last saw it.
+            rebase: called with LATEST whenever others have moved it.
+            condemned: references of orphans to doom by the same swap.
+            swept: doomed references whose objects are gone.
+
+        Raises:
+            SupersededError: a newer attempt owns LATEST.
+            ConflictError: others kept moving LATEST for as long as we tried.
+            OutcomeUnknownError, StoreUnavailableError: LATEST could not be moved, or nobody knows.
+        """
+        for tried in range(1, TRIES + 1):
+            if seen.is_held:
+                return Published(Standing.HELD, manifest, seen)
+            entry = self._entry(manifest)
+            ground = self.ground(seen, entry)
+            if ground.fence > self.node.attempt:
+                raise SupersededError(
+                    f"attempt {ground.fence} has taken over, this is attempt {self.node.attempt}",
+                    key=self.latest.url,
+                    hint="This process must stop; what it had confirmed is in the history of LATEST",
+                )
+            if self._is_passed(ground, manifest):
+                return Published(Standing.PASSED, manifest, seen)
+            moved = self._advance(ground, entry, condemned, swept)
+            swap = self.latest.swap(seen, moved, publishes=entry.checkpoint)
+            seen = swap.seen
+            if swap.won:
+                return Published(_standing(seen, entry), manifest, seen)
+            manifest = rebase(seen, manifest)
+            backoff(self.clock, tried)
+        raise ConflictError(
+            f"LATEST was moved by others each of the {TRIES} times we tried", key=self.latest.url
+        )
+
+    def ground(self, seen: Seen, entry: Target | None = None) -> Pointer:
+        """What to decide from: the pointer, or where it is absent or damaged what listings tell.
+
+        The next few attempts are looked at as well: a zombie must find its fence again.
+        """
+        if seen.pointer is not None:
+            return seen.pointer
+        stock = take_stock(self.store, self.node.root, (*self.node.later_homes(), *self.node.own_homes()))
+        found = [target for target in stock if entry is None or target.checkpoint != entry.checkpoint]
+        if found:
+            log.warning(
+                "rebuilt the history of %s from %d committed checkpoints", self.latest.url, len(found)
+            )
+        return Pointer(
+            target=found[0] if found else Target(checkpoint=FRESH),
+            history=tuple(found[1:]),
+            fence=max((target.attempt for target in found), default=-1),
+        )
+
+    def _entry(self, manifest: Manifest) -> Target:
+        entry = describe(
+            self.node.root, self.node.home, manifest, score=self.retention.score(manifest.metadata)
+        )
+        return entry
+
+    def _is_passed(self, ground: Pointer, manifest: Manifest) -> bool:
+        """Whether a sweep may already have taken us for an orphan: all that is named is ours and newer."""
+        named = ground.retained
+        return bool(named) and all(
+            self.is_in_own_home(target) and target.seq > manifest.seq for target in named
+        )
+
+    def is_in_own_home(self, target: Target) -> bool:
+        return target.checkpoint.startswith(f"{self.node.root.ref(self.node.home)}/")
+
+    def _advance(
+        self, ground: Pointer, entry: Target, condemned: Iterable[str], swept: Iterable[str]
+    ) -> Pointer:
+        """LATEST with `entry` published: pure, but for `retention` and `node` which are constants."""
+        sibling_ahead = self.is_in_own_home(ground.target) and ground.target.seq > entry.seq
+        if sibling_ahead:
+            named = [ground.target, entry, *ground.history]
+        else:
+            named = [entry, *ground.retained]
+        kept, gone = self.retention.split(named)
+        names = {target.checkpoint for target in kept}
+        let_go = [target.checkpoint for target in gone if self.node.owns(target.checkpoint)]
+        doomed = dict.fromkeys((*ground.doomed, *let_go, *condemned))
+        for reference in (*names, *swept):
+            doomed.pop(reference, None)
+        return Pointer(
+            target=kept[0],
+            history=tuple(kept[1:]),
+            doomed=tuple(doomed)[:DOOMED_LIMIT],
+            fence=self.node.attempt,
+        )
+
+
+def _standing(seen: Seen, entry: Target) -> Standing:
+    is_target = seen.pointer is not None and seen.pointer.target.checkpoint == entry.checkpoint
+    return Standing.TARGET if is_target else Standing.HISTORY

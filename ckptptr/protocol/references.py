@@ -1,0 +1,152 @@
+"""How LATEST, manifests and people name a checkpoint, and what they may name.
+
+References are relative to the root, so that a whole root copied to another bucket restores
+unchanged. People may also write an id, an absolute URI, a folder, or `none` for a fresh start.
+What they may name: anything in the root's own bucket (on a disk: below the root), and what
+`CKPTPTR_ALLOW_ROOTS` lists. What the machine writes goes through `Root.ref`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ckptptr.errors import InvalidArgumentError
+from ckptptr.protocol.names import DATA, MANIFESTS, CheckpointId
+
+FRESH = "none"
+"""The reference that means: start from nothing."""
+
+_ALIASES = {"s3a": "s3", "local": "file"}
+_FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A fresh start was chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class ById:
+    """A checkpoint of this node, wherever its home is."""
+
+    id: CheckpointId
+
+
+@dataclass(frozen=True, slots=True)
+class AtManifest:
+    """The checkpoint that `<home>/manifests/<id>.json` commits."""
+
+    home: str
+    id: CheckpointId
+
+
+@dataclass(frozen=True, slots=True)
+class InFolder:
+    """A home (its newest checkpoint is meant) or a plain folder of files."""
+
+    folder: str
+
+
+Reference: TypeAlias = Fresh | ById | AtManifest | InFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The raw-output base of an execution: what references are relative to.
+
+    Args:
+        scheme: of the store: `s3`, `file`, `memory`.
+        base: the key of the root itself, without a trailing slash.
+        allowed: keys below which people may name things besides (`CKPTPTR_ALLOW_ROOTS`).
+    """
+
+    scheme: str
+    base: str
+    allowed: tuple[str, ...] = ()
+
+    def ref(self, key: str) -> str:
+        """How LATEST and manifests name `key`: relative inside the root, else absolute."""
+        if _is_below(key, self.base):
+            return key[len(self.base) + 1 :]
+        return key if self.scheme == _FILE else f"{self.scheme}://{key}"
+
+    def key(self, ref: str) -> str:
+        """The key that a reference names.
+
+        Raises:
+            InvalidArgumentError: it leaves what may be named, or is no path at all.
+        """
+        scheme, separator, rest = ref.partition("://")
+        if separator:
+            if _ALIASES.get(scheme, scheme) != self.scheme:
+                raise InvalidArgumentError(
+                    f"the reference is in another kind of store than {self.scheme}", key=ref
+                )
+            key = rest
+        elif ref.startswith("/"):
+            if self.scheme != _FILE:
+                raise InvalidArgumentError(
+                    "the reference begins with a slash",
+                    key=ref,
+                    hint=f"Write it relative to the root, or as {self.scheme}://bucket/...",
+                )
+            key = ref
+        else:
+            key = f"{self.base}/{ref}"
+        key = key.rstrip("/")
+        if any(segment in {"", ".", ".."} for segment in key.lstrip("/").split("/")) or not key.isprintable():
+            raise InvalidArgumentError("the reference is not a plain path", key=ref)
+        if not self._may_name(key):
+            raise InvalidArgumentError(
+                "the reference leaves the root",
+                key=ref,
+                hint="List the other place in CKPTPTR_ALLOW_ROOTS to permit it",
+            )
+        return key
+
+    def bucket_of(self, key: str) -> str:
+        """The bucket a key is in; on a disk there is one, the root itself or what is outside it."""
+        if self.scheme == _FILE:
+            return self.base if _is_below(key, self.base) else key
+        return key.partition("/")[0]
+
+    def _may_name(self, key: str) -> bool:
+        if self.bucket_of(key) == self.bucket_of(self.base):
+            return True
+        return key == self.base or any(_is_below(key, allowed) for allowed in self.allowed)
+
+    def parse(self, text: str) -> Reference:
+        """What `text` names.
+
+        Raises:
+            InvalidArgumentError: nothing that may be named.
+        """
+        text = text.strip()
+        if text.lower() == FRESH:
+            return Fresh()
+        checkpoint = CheckpointId.match(text.removesuffix(".json"))
+        if checkpoint:
+            return ById(checkpoint)
+        if not text:
+            raise InvalidArgumentError("the reference is empty")
+        key = self.key(text)
+        return _inside_home(key) or InFolder(key)
+
+
+def _inside_home(key: str) -> Reference | None:
+    """The checkpoint or home that a path to one of its parts means."""
+    segments = key.split("/")
+    for place in range(len(segments) - 1, 0, -1):
+        home, kind, rest = "/".join(segments[:place]), segments[place], segments[place + 1 :]
+        if kind == MANIFESTS and not rest:
+            return InFolder(home)
+        if kind in {MANIFESTS, DATA} and rest:
+            checkpoint = CheckpointId.match(rest[0].removesuffix(".json").removesuffix(".pin"))
+            if checkpoint:
+                return AtManifest(home, checkpoint)
+    return None
+
+
+def _is_below(key: str, folder: str) -> bool:
+    return key.startswith(f"{folder}/")

@@ -1,0 +1,129 @@
+"""Resolve: which checkpoint a restore returns, and why that one.
+
+The first good candidate wins. Whatever is rejected is rejected with a reason, and LATEST is read
+again after each rejection and before a fresh start is declared: if it changed, all begins again.
+Absence is proven by the store, never assumed: a failure to answer passes through as
+`StoreUnavailableError`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from ckptptr.errors import CkptptrError, ConflictError, DamagedError, InvalidArgumentError, NotFoundError
+from ckptptr.protocol.candidates import Candidate, Candidates, Found, OtherWorkError, Verdict
+from ckptptr.protocol.latest import Latest, Seen
+
+log = logging.getLogger("ckptptr")
+
+ROUNDS = 8
+
+Accept: TypeAlias = Callable[[Found], None]
+"""Makes sure of a candidate (downloads and verifies it, say); raises DamagedError or NotFoundError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A candidate that was not taken. `is_absent`: proven not to be there."""
+
+    reference: str
+    reason: str
+    is_absent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The outcome of a restore: what was taken, from where, and what was not and why.
+
+    `seen` is LATEST as it was when this was decided; an adopt swaps with its token.
+    """
+
+    verdict: Verdict
+    found: Found | None
+    rejected: tuple[Rejected, ...]
+    seen: Seen
+
+    @property
+    def follows_latest(self) -> bool:
+        """Whether this is simply what an unheld LATEST says, so that nothing needs adopting."""
+        pointer = self.seen.pointer
+        if self.found is None:
+            return pointer is None or (not pointer.held and pointer.target.is_fresh)
+        return pointer is not None and not pointer.held and pointer.target.checkpoint == self.found.reference
+
+    def __str__(self) -> str:
+        """One readable line."""
+        taken = f"{self.found.reference} from {self.verdict.value}" if self.found else self.verdict.value
+        refused = "; ".join(f"{r.reference}: {r.reason}" for r in self.rejected)
+        return f"{taken} (rejected: {refused})" if refused else taken
+
+
+@dataclass(slots=True)
+class Resolver:
+    """Resolves for one node. What it found damaged is immutable: no later round fetches it again."""
+
+    candidates: Candidates
+    latest: Latest
+    _damaged: dict[str, Rejected] = field(default_factory=dict)
+
+    def resolve(self, accept: Accept) -> Resolution:
+        """The first good candidate, in order.
+
+        Raises:
+            StoreUnavailableError: something could neither be read nor proven absent.
+            UnsupportedFormatError: LATEST or a manifest was written by a newer version.
+            ConflictError: LATEST changed in each of the rounds.
+        """
+        for _ in range(ROUNDS):
+            resolution = self._round(self.latest.read(), accept)
+            if resolution is not None:
+                return resolution
+        raise ConflictError(f"LATEST changed {ROUNDS} times while it was resolved", key=self.latest.url)
+
+    def _round(self, seen: Seen, accept: Accept) -> Resolution | None:
+        """One pass over the candidates; None where LATEST changed meanwhile."""
+        rejected: dict[str, Rejected] = {}
+        if seen.damage:
+            log.warning("%s", seen.damage)
+            rejected[self.latest.url] = Rejected(self.latest.url, seen.damage)
+        if seen.pointer is not None and seen.pointer.target.is_fresh:
+            return Resolution(Verdict.FRESH, None, (), seen)
+        for candidate in self.candidates.after(seen):
+            if candidate.reference in rejected:
+                continue
+            if candidate.reference in self._damaged:
+                rejected[candidate.reference] = self._damaged[candidate.reference]
+                continue
+            attempt = self._try(candidate, accept)
+            if isinstance(attempt, Found):
+                verdict = Verdict.PLAIN if attempt.manifest is None else candidate.verdict
+                return Resolution(verdict, attempt, tuple(rejected.values()), seen)
+            rejected[candidate.reference] = attempt
+            if self._has_moved(seen):
+                return None
+        if self._has_moved(seen):
+            return None
+        return Resolution(Verdict.FRESH, None, tuple(rejected.values()), seen)
+
+    def _try(self, candidate: Candidate, accept: Accept) -> Found | Rejected:
+        try:
+            found = candidate.load()
+            accept(found)
+        except (NotFoundError, DamagedError, InvalidArgumentError, OtherWorkError) as error:
+            rejected = _rejected(candidate, error)
+            if isinstance(error, DamagedError):
+                self._damaged[candidate.reference] = rejected
+            return rejected
+        return found
+
+    def _has_moved(self, seen: Seen) -> bool:
+        return self.latest.read().token != seen.token
+
+
+def _rejected(candidate: Candidate, error: CkptptrError) -> Rejected:
+    if not isinstance(error, NotFoundError):
+        log.warning("not restoring %s: %s", candidate.reference, error)
+    return Rejected(candidate.reference, error.message, isinstance(error, NotFoundError))

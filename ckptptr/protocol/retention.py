@@ -1,0 +1,63 @@
+"""Which checkpoints stay, beside those that a person pinned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ckptptr.errors import InvalidArgumentError
+from ckptptr.protocol.pointer import Target
+
+HISTORY_LIMIT = 500
+"""LATEST is read whole by every restore, so that it cannot grow for ever: beyond this many entries
+the oldest that are not pinned go, whatever the policy says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """A retention policy.
+
+    Args:
+        keep_last: how many of the newest checkpoints to keep, across attempts; at least 1.
+        keep_every: keep also each checkpoint whose step is a multiple of this.
+        keep_best: keep also this many of the best, as `best_by` ranks them.
+        best_by: the key of a number in the checkpoint's metadata.
+        lower_is_better: True for a loss, False for an accuracy.
+    """
+
+    keep_last: int = 3
+    keep_every: int | None = None
+    keep_best: int = 0
+    best_by: str | None = None
+    lower_is_better: bool = True
+
+    def __post_init__(self) -> None:
+        if self.keep_last < 1:
+            raise InvalidArgumentError(f"keep_last is {self.keep_last}; at least 1 checkpoint must be kept")
+        if self.keep_every is not None and self.keep_every < 1:
+            raise InvalidArgumentError(f"keep_every is {self.keep_every}; it counts steps, from 1")
+        if self.keep_best and not self.best_by:
+            raise InvalidArgumentError("keep_best needs best_by, the key in the metadata to rank by")
+
+    def score(self, metadata: Mapping[str, Any]) -> float | None:
+        """What `metadata` says for the ranking; None where it says nothing."""
+        value = metadata.get(self.best_by) if self.best_by else None
+        return float(value) if isinstance(value, int | float) else None
+
+    def split(self, named: Sequence[Target]) -> tuple[list[Target], list[Target]]:
+        """`(kept, let go)` of the checkpoints that LATEST would name, newest publish first, in that order."""
+        ranked = sorted(
+            (target for target in named if target.score is not None),
+            key=lambda target: target.score or 0.0,
+            reverse=not self.lower_is_better,
+        )
+        best = {target.checkpoint for target in ranked[: self.keep_best]}
+        kept: list[Target] = []
+        gone: list[Target] = []
+        for place, target in enumerate(named):
+            on_step = self.keep_every and target.step is not None and target.step % self.keep_every == 0
+            wanted = place < self.keep_last or on_step or target.checkpoint in best
+            stays = target.pinned or (wanted and len(kept) < HISTORY_LIMIT)
+            (kept if stays else gone).append(target)
+        return kept, gone

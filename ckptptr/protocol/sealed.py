@@ -1,0 +1,55 @@
+"""JSON documents that carry a checksum over themselves.
+
+The checksum is the XXH3-128, in hexadecimal, of the canonical JSON of the document without its
+`checksum`: UTF-8, keys sorted at every level, no white space. It tells a document that a machine
+wrote from one that a person edited or a disk damaged; it is no signature.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+import xxhash
+
+from ckptptr.errors import DamagedError, UnsupportedFormatError
+
+FORMAT = "ckptptr/1"
+_MAJOR = 1
+_FORMAT = re.compile(r"ckptptr/(\d+)(\.\d+)?")
+
+Document = dict[str, Any]
+
+
+def seal(document: Document) -> Document:
+    """`document` as it will be read back, `checksum` last."""
+    plain: Document = msgspec.json.decode(msgspec.json.encode(document))
+    plain.pop("checksum", None)
+    return {**plain, "checksum": _checksum(plain)}
+
+
+def is_intact(document: Document) -> bool:
+    """Whether the checksum is there and right."""
+    return document.get("checksum") == _checksum({k: v for k, v in document.items() if k != "checksum"})
+
+
+def check_format(document: Document, key: str) -> None:
+    """Refuse what a newer version wrote.
+
+    Raises:
+        UnsupportedFormatError: a newer major version.
+        DamagedError: a `format` that is not ours.
+    """
+    declared = document.get("format", FORMAT)
+    found = _FORMAT.fullmatch(declared) if isinstance(declared, str) else None
+    if found is None:
+        raise DamagedError(f"unknown format {declared!r} (this version reads {FORMAT})", key=key)
+    if int(found[1]) > _MAJOR:
+        raise UnsupportedFormatError(
+            f"written in format {declared}, this version reads {FORMAT}", key=key, hint="Upgrade ckptptr"
+        )
+
+
+def _checksum(document: Document) -> str:
+    return xxhash.xxh3_128_hexdigest(msgspec.json.encode(document, order="sorted"))

@@ -1,0 +1,124 @@
+"""Sweep: delete what retention let go, and nothing else.
+
+Only what LATEST lists as `doomed` is deleted, one publish after it was doomed, and after another
+look at LATEST; what LATEST names is never deleted, nor what a pin marker keeps. The manifest goes
+first, then those payload objects that no surviving manifest of the home references: a half-swept
+checkpoint is an uncommitted one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from ckptptr.errors import DamagedError, NotFoundError
+from ckptptr.protocol.inventory import Committed, committed, payload, read_manifest
+from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.manifest import Manifest
+from ckptptr.protocol.names import CheckpointId, manifest_key, split_manifest_key
+from ckptptr.protocol.node import Node
+from ckptptr.stores.port import Store
+
+log = logging.getLogger("ckptptr")
+
+
+def sweep(store: Store, node: Node, latest: Latest, doomed_before: Iterable[str]) -> tuple[str, ...]:
+    """Delete what was doomed before the last publish and still is; the references that are gone now.
+
+    Args:
+        doomed_before: `doomed` of the LATEST that our last publish replaced.
+    """
+    pointer = latest.read().pointer
+    if pointer is None or pointer.held:
+        return ()  # a person may be choosing right now, in whatever words
+    still = set(pointer.doomed) - {target.checkpoint for target in pointer.retained}
+    return delete(store, node, [reference for reference in doomed_before if reference in still])
+
+
+def delete(store: Store, node: Node, references: Iterable[str]) -> tuple[str, ...]:
+    """Delete checkpoints of this node that nobody can name any more; those that are gone now."""
+    by_home: dict[str, dict[CheckpointId, str]] = {}
+    for reference in references:
+        found = split_manifest_key(f"{node.root.base}/{reference}")
+        if found and node.owns(reference):
+            by_home.setdefault(found[0], {})[found[1]] = reference
+    return tuple(gone for home, ids in by_home.items() for gone in _delete_in_home(store, home, ids))
+
+
+def _delete_in_home(store: Store, home: str, doomed: dict[CheckpointId, str]) -> list[str]:
+    stock = committed(store, home)
+    going = {checkpoint for checkpoint in doomed if checkpoint not in stock.pinned}
+    live = _referenced(store, home, [checkpoint for checkpoint in stock.ids if checkpoint not in going])
+    if live is None:
+        return []
+    # What the doomed ones borrowed from checkpoints that went before them goes with the last borrower.
+    borrowed = _referenced(store, home, [checkpoint for checkpoint in stock.ids if checkpoint in going]) or {}
+    store.delete(manifest_key(home, checkpoint) for checkpoint in going)
+    uploaded = payload(store, home)
+    orphaned = {
+        entry.key
+        for uploader, entries in uploaded.items()
+        for entry in entries
+        if uploader in going or (uploader not in stock.ids and entry.key in borrowed)
+    }
+    store.delete(sorted(orphaned - set(live)))
+    for checkpoint in sorted(going, key=lambda checkpoint: checkpoint.age):
+        log.info("swept %s", store.url(manifest_key(home, checkpoint)))
+    return [doomed[checkpoint] for checkpoint in going]
+
+
+def _referenced(store: Store, home: str, ids: Iterable[CheckpointId]) -> dict[str, Manifest] | None:
+    """The keys of the objects that those checkpoints consist of; None where one cannot tell us.
+
+    A manifest that is damaged might have named anything, so that nothing of its home may go.
+    """
+    objects: dict[str, Manifest] = {}
+    for checkpoint in ids:
+        try:
+            manifest = read_manifest(store, home, checkpoint)
+        except NotFoundError:
+            continue
+        except DamagedError as error:
+            log.warning("not sweeping %s: %s", store.url(home), error)
+            return None
+        objects.update({f"{home}/{record.object}": manifest for record in manifest.files})
+    return objects
+
+
+def orphans(store: Store, node: Node, seen: Seen) -> tuple[str, ...]:
+    """References of what was committed or uploaded here, but never published: killed savers.
+
+    Only if its attempt is below the fence, or it is of our own attempt and older than everything
+    that is named. Never just "what the LATEST I saw does not name": another process may have
+    published, or be uploading, since.
+    """
+    pointer = seen.pointer
+    if pointer is None or pointer.held:
+        return ()
+    named = {target.checkpoint for target in pointer.retained} | set(pointer.doomed)
+    own = f"{node.root.ref(node.home)}/"
+    all_ours = all(target.checkpoint.startswith(own) for target in pointer.retained)
+    oldest = min((target.seq for target in pointer.retained), default=0) if all_ours else 0
+    found: list[str] = []
+    for home in node.own_homes():
+        stock = committed(store, home)
+        for checkpoint in sorted(_unpublished(store, stock), key=lambda checkpoint: checkpoint.age):
+            reference = node.root.ref(manifest_key(home, checkpoint))
+            is_fenced = checkpoint.attempt < pointer.fence and home != node.home
+            is_old = home == node.home and checkpoint.seq < oldest
+            if (is_fenced or is_old) and reference not in named and checkpoint not in stock.pinned:
+                found.append(reference)
+    return tuple(found)
+
+
+def _unpublished(store: Store, stock: Committed) -> set[CheckpointId]:
+    """All ids of a home that could be orphans: committed ones, and payload that none of them needs."""
+    live = _referenced(store, stock.home, stock.ids)
+    if live is None:
+        return set()
+    idle = {
+        uploader
+        for uploader, entries in payload(store, stock.home).items()
+        if not any(entry.key in live for entry in entries)
+    }
+    return idle | set(stock.ids)
