@@ -174,8 +174,8 @@ class Candidates:
         elif meant is not None:
             yield from self._in_home(meant, trust, verdict=verdict)
         else:
-            error = NotFoundError("no checkpoint of this node has that id", key=text)
-            yield Candidate(verdict, text, _raising(error))
+            nowhere = NotFoundError("no checkpoint of this node has that id", key=text)
+            yield Candidate(verdict, text, _raising(nowhere))
 
     def _expand(self, reference: Reference, pointer: Pointer | None) -> AtManifest | str | None:
         """The manifest or the folder that is meant; None for an id that is nowhere."""

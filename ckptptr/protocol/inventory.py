@@ -82,7 +82,7 @@ def read_manifest(store: Store, home: str, checkpoint: CheckpointId) -> Manifest
 
 
 def describe(
-    root: Root, home: str, manifest: Manifest, *, pinned: bool, score: float | None = None
+    root: Root, home: str, manifest: Manifest, *, pinned: bool = False, score: float | None = None
 ) -> Target:
     """A checkpoint as LATEST names it."""
     return Target(

@@ -166,10 +166,8 @@ class Publisher:
         )
 
     def _entry(self, manifest: Manifest) -> Target:
-        entry = describe(
-            self.node.root, self.node.home, manifest, score=self.retention.score(manifest.metadata)
-        )
-        return entry
+        score = self.retention.score(manifest.metadata)
+        return describe(self.node.root, self.node.home, manifest, score=score)
 
     def _is_passed(self, ground: Pointer, manifest: Manifest) -> bool:
         """Whether a sweep may already have taken us for an orphan: all that is named is ours and newer."""
@@ -185,11 +183,9 @@ class Publisher:
         self, ground: Pointer, entry: Target, condemned: Iterable[str], swept: Iterable[str]
     ) -> Pointer:
         """LATEST with `entry` published: pure, but for `retention` and `node` which are constants."""
-        sibling_ahead = self.is_in_own_home(ground.target) and ground.target.seq > entry.seq
-        if sibling_ahead:
-            named = [ground.target, entry, *ground.history]
-        else:
-            named = [entry, *ground.retained]
+        named = [entry, *ground.retained]
+        if self.is_in_own_home(ground.target) and ground.target.seq > entry.seq:
+            named[:2] = [ground.target, entry]  # a sibling of this attempt is ahead, and stays the target
         kept, gone = self.retention.split(named)
         names = {target.checkpoint for target in kept}
         let_go = [target.checkpoint for target in gone if self.node.owns(target.checkpoint)]

@@ -64,7 +64,7 @@ def _delete_in_home(store: Store, home: str, doomed: dict[CheckpointId, str]) ->
     store.delete(sorted(orphaned - set(live)))
     for checkpoint in sorted(going, key=lambda checkpoint: checkpoint.age):
         log.info("swept %s", store.url(manifest_key(home, checkpoint)))
-    return [doomed[checkpoint] for checkpoint in going]
+    return list(doomed.values())  # the pinned ones too: they stay, but no longer as doomed
 
 
 def _referenced(store: Store, home: str, ids: Iterable[CheckpointId]) -> dict[str, Manifest] | None:

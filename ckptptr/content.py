@@ -1,0 +1,97 @@
+"""The content rules: what a save changes, and what the checkpoint consists of after it.
+
+A folder or bytes *replace* the content; a file is *added* to it, or replaces the one of its name:
+stock tasks save file after file and expect to find all of them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from ckptptr.errors import InvalidArgumentError
+from ckptptr.protocol.candidates import Found
+from ckptptr.protocol.manifest import FileRecord
+from ckptptr.transfer.plan import Local, folder, one_file
+
+BYTES_NAME = "_dst_cp"
+"""The name under which stock flytekit stores bytes and readers (`SyncCheckpoint.TMP_DST_PATH`)."""
+
+Saveable: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | io.IOBase
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What the current checkpoint consists of, and where its objects are.
+
+    `reference` names the checkpoint; empty where there is none yet.
+    """
+
+    reference: str = ""
+    home: str = ""
+    files: dict[str, FileRecord] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, found: Found, files: list[FileRecord] | None = None) -> Content:
+        records = found.files if files is None else files
+        folders = found.manifest.folders if found.manifest else ()
+        return cls(found.reference, found.home, {record.path: record for record in records}, folders)
+
+    def beside(self, paths: Collection[str]) -> dict[str, FileRecord]:
+        """The files that stay when files of those paths are added: a path is a file or a folder, not both."""
+        above = {
+            "/".join(path.split("/")[:depth]) for path in paths for depth in range(1, path.count("/") + 2)
+        }
+        return {
+            path: record
+            for path, record in self.files.items()
+            if path not in above and not any(path.startswith(f"{added}/") for added in paths)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one save, or a batch of them, does to the content."""
+
+    files: dict[str, Local] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
+    replaces: bool = False
+
+    def then(self, later: Change) -> Change:
+        """Both, one after the other."""
+        if later.replaces:
+            return later
+        return Change({**self.files, **later.files}, (*self.folders, *later.folders), self.replaces)
+
+
+def change(content: Saveable) -> Change:
+    """What saving `content` means.
+
+    Raises:
+        InvalidArgumentError: it is nothing that can be saved.
+        LocalDiskError: it cannot be read.
+    """
+    if isinstance(content, bytes | bytearray | memoryview):
+        whole = bytes(content)
+        return Change({BYTES_NAME: Local(BYTES_NAME, whole, len(whole))}, replaces=True)
+    if isinstance(content, str | os.PathLike):
+        path = Path(content)
+        if path.is_dir():
+            files, folders = folder(path)
+            return Change({file.path: file for file in files}, tuple(folders), replaces=True)
+        if not path.exists():
+            raise InvalidArgumentError("there is no such file or folder to save", key=str(path))
+        file = one_file(path)
+        return Change({file.path: file})
+    read = getattr(content, "read", None)
+    data = read() if callable(read) else None
+    if not isinstance(data, bytes):
+        raise InvalidArgumentError(
+            "what was given cannot be saved", hint="Save a path, bytes, or a reader opened in binary mode"
+        )
+    return change(data)

@@ -1,0 +1,314 @@
+"""Which node and which attempt this pod is, deduced from the strings a pod knows.
+
+No variable tells a pod its node id, and a task may be given paths of a layout that we have never
+seen. So everything deduced here is checked against the one thing that must agree: **recompute the
+own home; only if it equals the checkpoint path that Flyte gave, the homes of other attempts computed
+the same way are right.** Where it does not, the identity says why, still names one stable prefix for
+the node, and computes no homes.
+
+What is known comes from (Flyte v1.16.8, flytekit 1.16.31):
+
+- `--output-prefix`: `.../<project>-<domain>-<execution>/<node>/data/<attempt>[/<child>/<attempt>...]`,
+  unhashed. None in the workers of kfpytorch's Elastic with start method spawn.
+- the environment, for the execution; its short names are those of flytekit's `setup_execution`.
+- the checkpoint path itself: where its uid is not hashed, it can be read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import NamedTuple
+
+from ckptptr.errors import InvalidArgumentError
+from ckptptr.flyte.paths import HOME, UID_LIMITS, NodePrefix, array_node, node_uid, shard
+
+_EXECUTION = ("FLYTE_INTERNAL_EXECUTION_ID", "_F_NM")
+_PROJECT = ("FLYTE_INTERNAL_EXECUTION_PROJECT", "_F_PRJ")
+_DOMAIN = ("FLYTE_INTERNAL_EXECUTION_DOMAIN", "_F_DM")
+_TASK = ("FLYTE_INTERNAL_TASK_NAME", "_F_TK_NM")
+_ATTEMPT = ("FLYTE_ATTEMPT_NUMBER",)
+_ARRAY_INDEX = ("FLYTE_K8S_ARRAY_INDEX",)
+
+_NUMBER = re.compile(r"[0-9]+")
+_HASHED = re.compile(r"f[a-z1-6]{7}")
+# A uid is never all digits; the two numbers are the index and the retry of a legacy map task.
+_TAIL = re.compile(
+    rf"(?P<above>.+)/(?P<uid>[^/]*[^/0-9][^/]*)(?:/(?P<index>[0-9]+)/(?P<retry>[0-9]+))?/{HOME}"
+)
+
+
+class UnidentifiedError(InvalidArgumentError):
+    """A Flyte execution, but which of its nodes this is cannot be told."""
+
+    code = "unidentified"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The home in another execution that recover mode handed to attempt 0.
+
+    Attributes:
+        home: URL of that execution's last home of the same node.
+        attempt: the attempt it belonged to; None where Flyte hashed the uid.
+        node: that execution's node; None where Flyte hashed the uid.
+    """
+
+    home: str
+    attempt: int | None = None
+    node: NodePrefix | None = None
+
+    @property
+    def execution(self) -> str | None:
+        return self.node.execution if self.node else None
+
+    @property
+    def prefix(self) -> str | None:
+        """URL of the folder of that execution's LATEST."""
+        return self.node.prefix if self.node else None
+
+    def homes_of(self, attempt: int) -> tuple[str, ...]:
+        """As `NodePrefix.homes_of`; empty where only `home` is known."""
+        return self.node.homes_of(attempt) if self.node else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlyteIdentity(NodePrefix):
+    """A node as one of its attempts sees it.
+
+    Attributes:
+        lineage: the unhashed path of the node (`n2/1/n0/0/n3`), to notice collisions of Flyte's 32-bit
+            hash; "" where it was deduced from the checkpoint path alone.
+        task: name of the task, or "".
+        attempt: from 0, Flyte's own counter; of a legacy map task the retry of this index.
+        home: URL of this attempt's home, as given, without a trailing slash.
+        previous: URL that Flyte gave as the previous checkpoint, likewise, or None.
+        why_not: the sentence that says why nothing is verified; "" where it is.
+        origin: set where `previous` was proven to belong to another execution.
+    """
+
+    lineage: str
+    task: str
+    attempt: int
+    home: str
+    previous: str | None
+    why_not: str
+    origin: Origin | None
+
+    @property
+    def verified(self) -> bool:
+        """Whether the own home, recomputed, is the one given. If not, `homes_of` is empty."""
+        return not self.why_not
+
+
+def identify(
+    *,
+    checkpoint_path: str,
+    prev_checkpoint: str | None,
+    output_prefix: str | None,
+    environ: Mapping[str, str],
+) -> FlyteIdentity | None:
+    """Who this pod is; None where this is no Flyte execution but a local run.
+
+    Args:
+        checkpoint_path: `--checkpoint-path`, a URL or a local path.
+        prev_checkpoint: `--prev-checkpoint`.
+        output_prefix: `--output-prefix`, in a task `ExecutionParameters.output_metadata_prefix`.
+        environ: the pod's environment.
+
+    Raises:
+        UnidentifiedError: the node cannot be told, so there is no prefix that is surely its own.
+    """
+    home, previous, outputs = map(_given, (checkpoint_path, prev_checkpoint, output_prefix))
+    execution = _variable(environ, _EXECUTION)
+    if not execution or (execution == "local" and outputs is None):
+        return None
+    project, domain = _variable(environ, _PROJECT), _variable(environ, _DOMAIN)
+    for value, names in ((project, _PROJECT), (domain, _DOMAIN), (execution, _EXECUTION)):
+        if value in ("", ".", "..") or "/" in value:
+            raise UnidentifiedError(f"{names[0]} is {value!r}, which names no folder")
+    if home is None:
+        raise UnidentifiedError("Flyte gave no checkpoint path", hint="Upgrade flytepropeller.")
+
+    unplaced = NodePrefix(
+        root=_root_unproven(home), project=project, domain=domain, execution=execution, node="", uid_limits=()
+    )
+    given = _Home.parse(home)
+    steps = _steps(outputs or "", f"{project}-{domain}-{execution}")
+    claims = list(_readings(steps)) if steps else _read_uid(given, execution)
+    proven = next(filter(None, (_prove(claim, given, unplaced) for claim in claims)), None)
+    if proven is None and not steps:
+        raise UnidentifiedError(
+            f"which node of execution {execution} this is cannot be told: the output prefix is "
+            f"{outputs or 'not given'}, and the checkpoint path holds no uid that can be read",
+            key=home,
+            hint=f"After /{project}-{domain}-{execution}/ an output prefix has <node>/data/<attempt>.",
+        )
+    if proven is None and _variable(environ, _ARRAY_INDEX) and not _NUMBER.fullmatch(steps[-1].node):
+        # All indices of a legacy map task have one output prefix: they would share a pointer.
+        raise UnidentifiedError(
+            "one index of a legacy map task, in a layout that does not tell the index",
+            key=home,
+            hint="Use map tasks that run as ArrayNode.",
+        )
+
+    node, claim = proven or (replace(unplaced, node=claims[0].node), claims[0])
+    why_not = "" if proven else _why_not(node, claim, home, _variable(environ, _ATTEMPT))
+    return FlyteIdentity(
+        root=node.root,
+        project=project,
+        domain=domain,
+        execution=execution,
+        node=node.node,
+        infix=node.infix,
+        uid_limits=node.uid_limits,
+        lineage=claim.lineage,
+        task=_variable(environ, _TASK),
+        attempt=claim.attempt,
+        home=home,
+        previous=previous,
+        why_not=why_not,
+        origin=_origin(node, claim.attempt, previous) if proven and previous else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What one reading of the strings says that this pod is."""
+
+    node: str
+    attempt: int
+    lineage: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """A home taken apart: `<root>/<shard>/[infix/]<uid>[/<index>/<retry>]/_flytecheckpoints`."""
+
+    url: str
+    root: str
+    infix: tuple[str, ...]
+    uid: str
+    array: tuple[int, int] | None
+
+    @staticmethod
+    def parse(url: str) -> _Home | None:
+        """None where nothing to the left of the uid is its shard: not a layout of Flyte's."""
+        tail = _TAIL.fullmatch(url)
+        if tail is None:
+            return None
+        above = tail["above"].split("/")
+        wanted = shard(tail["uid"])
+        first = 3 if "://" in url else 1  # a bucket is no shard
+        for at in range(len(above) - 1, first - 1, -1):
+            if above[at] == wanted:
+                array = (int(tail["index"]), int(tail["retry"])) if tail["index"] else None
+                return _Home(url, "/".join(above[:at]), tuple(above[at + 1 :]), tail["uid"], array)
+        return None
+
+    def place(self, node: NodePrefix, attempt: int) -> NodePrefix | None:
+        """`node`, put where this home stands, if the home of its `attempt` then comes out as this one.
+
+        Only the lengths of uid for which it does are kept. For a short name both do, and yet may
+        differ for another attempt.
+        """
+        placed = replace(node, root=self.root, infix=self.infix)
+        limits = tuple(
+            limit
+            for limit in UID_LIMITS
+            if replace(placed, uid_limits=(limit,)).homes_of(attempt) == (self.url,)
+        )
+        return replace(placed, uid_limits=limits) if limits else None
+
+
+class _Step(NamedTuple):
+    """One level of an output prefix: a node, by its plain id, and the attempt of it."""
+
+    node: str
+    attempt: str
+
+
+def _steps(outputs: str, execution: str) -> list[_Step]:
+    """The levels of `.../<execution>/<node>/data/<attempt>[/<child>/<attempt>...]`; else none."""
+    # The greedy start finds the last such segment: what stands before it is up to the deployment.
+    found = re.fullmatch(rf".*/{re.escape(execution)}/([^/]+)/data/([0-9]+)((?:/[^/]+/[0-9]+)*)", outputs)
+    if found is None:
+        return []
+    node, attempt, below = found.groups()
+    children = below.split("/")[1:]
+    return [_Step(node, attempt), *map(_Step, children[::2], children[1::2])]
+
+
+def _readings(steps: list[_Step]) -> Iterator[_Claim]:
+    """What the levels may mean, the likeliest first: a number is the index of a map task, or a node's id."""
+    top, *below = steps
+    ids = [(f"n{step.node}", step.node) if _NUMBER.fullmatch(step.node) else (step.node,) for step in below]
+    for children in product(*ids):
+        lineage = top.node
+        for parent, child in zip(steps, children, strict=False):
+            lineage += f"/{parent.attempt}/{child}"
+        yield _Claim(node_uid(lineage), int(steps[-1].attempt), lineage)
+
+
+def _read_uid(home: _Home | None, execution: str) -> list[_Claim]:
+    """What the checkpoint path alone says, where its uid is not hashed."""
+    found = home and re.fullmatch(rf"{re.escape(execution)}-(.+)-([0-9]+)", home.uid)
+    return [_Claim(found[1], int(found[2]), lineage="")] if found else []
+
+
+def _prove(claim: _Claim, home: _Home | None, unplaced: NodePrefix) -> tuple[NodePrefix, _Claim] | None:
+    """The claim and the place of its node, if the home recomputed from them is the one given."""
+    if home is None:
+        return None
+    if home.array:
+        index, retry = home.array
+        lineage = claim.lineage and f"{claim.lineage}/{claim.attempt}/i{index}"
+        claim = _Claim(array_node(claim.node, claim.attempt, index), retry, lineage)
+    node = home.place(replace(unplaced, node=claim.node), claim.attempt)
+    return (node, claim) if node else None
+
+
+def _why_not(node: NodePrefix, claim: _Claim, home: str, environ_attempt: str) -> str:
+    expected = replace(node, root="<root>", uid_limits=UID_LIMITS).homes_of(claim.attempt)
+    sentence = (
+        f"attempt {claim.attempt} of node {claim.node} ({claim.lineage}) of execution {node.execution} "
+        f"comes out at {' or '.join(expected)}, but the checkpoint path given is {home}"
+    )
+    if environ_attempt not in ("", str(claim.attempt)):
+        sentence += f", and {_ATTEMPT[0]} is {environ_attempt}"
+    return sentence
+
+
+def _origin(node: NodePrefix, attempt: int, previous: str) -> Origin | None:
+    """The other execution that `previous` is proven to belong to. Recover mode keeps project and domain."""
+    home = _Home.parse(previous)
+    if home is None or previous in node.homes_of(attempt - 1):
+        return None
+    if _HASHED.fullmatch(home.uid):  # the shard fits the uid: all the proof that a hash can give
+        return Origin(home=previous)
+    found = re.fullmatch(rf"(.+)-{re.escape(node.node)}-([0-9]+)", home.uid)
+    if found is None or found[1] == node.execution:
+        return None
+    placed = home.place(replace(node, execution=found[1]), int(found[2]))
+    return Origin(home=previous, attempt=int(found[2]), node=placed) if placed else None
+
+
+def _root_unproven(home: str) -> str:
+    """The bucket, or on a disk, which has no such thing, the folder that holds the home."""
+    scheme, separator, path = home.partition("://")
+    if separator and not path.startswith("/"):
+        return f"{scheme}://{path.partition('/')[0]}"
+    return home.rpartition("/")[0]
+
+
+def _given(argument: str | None) -> str | None:
+    """The argument without trailing slashes; None for each way in which Flyte says that there is none."""
+    if argument is None or argument == '""' or argument.startswith("{{"):
+        return None
+    return argument.rstrip("/") or None
+
+
+def _variable(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((environ[name] for name in names if environ.get(name)), "")

@@ -1,0 +1,145 @@
+"""Flyte's arithmetic: where it puts the checkpoints of any attempt of any node.
+
+    <root>/<shard>/[infix/]<uid>/_flytecheckpoints           the home of one attempt
+    <root>/_ckptptr/<project>/<domain>/<execution>/<node>    the node prefix, the same for all attempts
+
+Flyte tells an attempt one earlier path, the one just before its own. This module computes all of
+them, byte for byte as Flyte v1.16.8 does in Go (`FixedLengthUniqueIDForParts`, `GenerateUniqueID`,
+`ComputeRawOutputPrefix`, `NewShardedRawOutputPath`). It only computes: whether a layout really is
+Flyte's own is for `ckptptr.flyte.identity` to prove.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ckptptr.errors import InvalidArgumentError
+
+HOME = "_flytecheckpoints"
+"""The last segment of every home (`checkpointsSuffix` in Flyte's `ioutils`)."""
+
+UID_LIMITS = (50, 47)
+"""How many bytes the uid of an attempt may have: 50; in Ray tasks 47, since Flyte v1.16.0."""
+
+_NODE_LIMIT = 20
+_PREFIXES = "_ckptptr"
+
+_SHARD_DIGITS = "abcdefghijklmnopqrstuvwxyz0123456789"
+_BASE32 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"abcdefghijklmnopqrstuvwxyz123456")
+
+_ARRAY_NODE = re.compile(r"(?P<parent>.+)_(?P<attempt>[0-9]+)_i(?P<index>[0-9]+)")
+_NODE_PREFIX = re.compile(rf"(.*)/{_PREFIXES}/([^/]+)/([^/]+)/([^/]+)/([^/]+)/?")
+
+
+def fnv1a_32(data: bytes) -> int:
+    """The 32-bit FNV-1a hash, as Go's `hash/fnv.New32a`."""
+    value = 0x811C9DC5
+    for byte in data:
+        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return value
+
+
+def fixed_length_id(max_bytes: int, parts: Iterable[str]) -> str:
+    """The parts joined by dashes, or eight characters of hash where that is longer than `max_bytes`.
+
+    Raises:
+        InvalidArgumentError: even the hash is longer. Flyte refuses that too.
+    """
+    joined = ""
+    for part in parts:
+        # Flyte asks whether anything is written yet, not whether this is the first part.
+        joined += f"-{part}" if joined else part
+    encoded = joined.encode()
+    if len(encoded) <= max_bytes:
+        return joined
+    digest = base64.b32encode(fnv1a_32(encoded).to_bytes(4, "big")).rstrip(b"=").translate(_BASE32)
+    hashed = f"f{digest.decode()}"
+    if len(hashed) > max_bytes:
+        raise InvalidArgumentError(f"an id of {max_bytes} bytes has no room for a hash", key=joined)
+    return hashed
+
+
+def shard(uid: str) -> str:
+    """The two characters that spread raw outputs over a bucket: another one for every attempt."""
+    first, second = divmod(fnv1a_32(uid.encode()) % len(_SHARD_DIGITS) ** 2, len(_SHARD_DIGITS))
+    return _SHARD_DIGITS[first] + _SHARD_DIGITS[second]
+
+
+def node_uid(lineage: str) -> str:
+    """Flyte's unique id of the node at the end of a lineage, hashed step by step where it grows too long.
+
+    Args:
+        lineage: node ids and, between them, the attempt of each parent: `n0`, `n0/0/dn0`, `n2/1/n0/0/n3`.
+    """
+    first, *rest = lineage.split("/")
+    uid = fixed_length_id(_NODE_LIMIT, [first])
+    for parent_attempt, node in zip(rest[::2], rest[1::2], strict=True):
+        uid = fixed_length_id(_NODE_LIMIT, [uid, parent_attempt, node])
+    return uid
+
+
+def array_node(parent: str, parent_attempt: int, index: int) -> str:
+    """Our name for one index of a legacy map task (k8s-array), which has no node id of its own in Flyte.
+
+    It holds the attempt of the parent, since a retry of the parent counts the index's attempts from 0
+    again. flytekit makes node ids of letters, digits and dashes, so the underscores keep it apart from
+    all of them.
+    """
+    return f"{parent}_{parent_attempt}_i{index}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePrefix:
+    """One node of one execution, and from that the homes of all its attempts.
+
+    Attributes:
+        root: URL of the raw-output base, without a trailing slash.
+        project, domain, execution: as Flyte names them.
+        node: Flyte's unique node id, or an `array_node`.
+        infix: path segments between shard and uid; only Union's builds of Flyte have some.
+        uid_limits: the lengths of uid to compute homes for. None at all: the layout is not known.
+    """
+
+    root: str
+    project: str
+    domain: str
+    execution: str
+    node: str
+    infix: tuple[str, ...] = ()
+    uid_limits: tuple[int, ...] = UID_LIMITS
+
+    @staticmethod
+    def parse(url: str) -> NodePrefix | None:
+        """The node whose prefix `url` is, or None where it is no node prefix.
+
+        The prefix does not tell the `infix` and the length of uid: none and both are assumed.
+        """
+        found = _NODE_PREFIX.fullmatch(url)
+        if found is None:
+            return None
+        root, project, domain, execution, node = found.groups()
+        return NodePrefix(root=root, project=project, domain=domain, execution=execution, node=node)
+
+    @property
+    def prefix(self) -> str:
+        """URL of the folder of LATEST, without a trailing slash."""
+        return "/".join((self.root, _PREFIXES, self.project, self.domain, self.execution, self.node))
+
+    def homes_of(self, attempt: int) -> tuple[str, ...]:
+        """URLs of the places where this attempt's home may be: one for each uid that is possible."""
+        array = _ARRAY_NODE.fullmatch(self.node)
+        if array:
+            node, task_attempt, below = (
+                array["parent"],
+                array["attempt"],
+                f"{array['index']}/{attempt}/{HOME}",
+            )
+        else:
+            node, task_attempt, below = self.node, str(attempt), HOME
+        uids = (fixed_length_id(limit, [self.execution, node, task_attempt]) for limit in self.uid_limits)
+        return tuple(
+            "/".join((self.root, shard(uid), *self.infix, uid, below)) for uid in dict.fromkeys(uids)
+        )

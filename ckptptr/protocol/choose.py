@@ -1,0 +1,143 @@
+"""What a person does to LATEST: choose a checkpoint, pin one, let one go again.
+
+Each is one compare-and-swap, repeated while others move LATEST, a bounded number of times. What is
+replaced stays in the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+
+from ckptptr.clock import Clock
+from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError
+from ckptptr.protocol.adopt import history_of
+from ckptptr.protocol.candidates import Candidates, Found
+from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.names import pin_key
+from ckptptr.protocol.node import Node
+from ckptptr.protocol.pointer import Pointer, Target
+from ckptptr.protocol.references import FRESH
+from ckptptr.stores.port import Store
+
+TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    """Moves the LATEST of one node on a person's behalf."""
+
+    store: Store
+    node: Node
+    latest: Latest
+    clock: Clock
+
+    def find(self, checkpoint: str, seen: Seen | None = None) -> Found:
+        """The checkpoint that a person means: an id, a path, a URI, a folder.
+
+        Raises:
+            NotFoundError, DamagedError, InvalidArgumentError: it cannot be restored.
+        """
+        pointer = (seen or self.latest.read()).pointer
+        for candidate in Candidates(self.store, self.node, self.clock).named(checkpoint, pointer):
+            return candidate.load()
+        raise NotFoundError("no such checkpoint", key=checkpoint)
+
+    def use(self, checkpoint: str, note: str = "") -> tuple[Seen, Pointer]:
+        """Point LATEST at a checkpoint (or `none`) and hold it until a restore takes it up.
+
+        Returns:
+            LATEST before, and what it says now.
+
+        Raises:
+            InvalidArgumentError: what is named is doomed: it may be deleted at any moment.
+        """
+
+        def hold(seen: Seen, named: list[Target]) -> Pointer:
+            target = self._target(checkpoint, seen, named)
+            return Pointer(
+                target=target,
+                history=tuple(entry for entry in named if entry.checkpoint != target.checkpoint),
+                fence=max(seen.fence, 0),
+                held=True,
+                note=note,
+            )
+
+        return self._move(hold)
+
+    def pin(self, checkpoint: str, note: str = "") -> Found:
+        """Keep a checkpoint whatever retention says: a marker beside its manifest, and a flag in LATEST.
+
+        Raises:
+            InvalidArgumentError: it is doomed, or a plain folder (which retention never touches).
+        """
+        found = self.find(checkpoint)
+        if found.manifest is None:
+            raise InvalidArgumentError(
+                "a plain folder cannot be pinned", key=found.reference, hint="Retention never deletes it"
+            )
+        marker = msgspec.json.encode({"note": note, "pinned_at": self.latest.stamp()})
+        with suppress(ConflictError):  # pinned before
+            self.store.create(pin_key(found.home, found.manifest.checkpoint_id), marker)
+        self._move(lambda seen, named: self._flag(found, seen, named, pinned=True))
+        return found
+
+    def unpin(self, checkpoint: str) -> Found:
+        """Let retention decide again. The marker goes last: half done is still pinned."""
+        found = self.find(checkpoint)
+        if found.manifest is not None:
+            self._move(lambda seen, named: self._flag(found, seen, named, pinned=False))
+            self.store.delete([pin_key(found.home, found.manifest.checkpoint_id)])
+        return found
+
+    def _target(self, checkpoint: str, seen: Seen, named: list[Target]) -> Target:
+        if checkpoint.strip().lower() == FRESH:
+            return Target(checkpoint=FRESH)
+        found = self.find(checkpoint, seen)
+        self._refuse_doomed(found, seen)
+        known = (entry for entry in named if entry.checkpoint == found.reference)
+        return next(known, None) or found.as_target(self.node)
+
+    def _flag(self, found: Found, seen: Seen, named: list[Target], *, pinned: bool) -> Pointer:
+        """LATEST with the pinned flag of one checkpoint set; a pinned one is always named."""
+        self._refuse_doomed(found, seen)
+        entries = list(named)
+        if pinned and all(entry.checkpoint != found.reference for entry in entries):
+            entries.append(found.as_target(self.node))
+        entries = [
+            msgspec.structs.replace(entry, pinned=pinned) if entry.checkpoint == found.reference else entry
+            for entry in entries
+        ]
+        pointer = seen.pointer or Pointer(target=Target(checkpoint=FRESH))
+        by_name = {entry.checkpoint: entry for entry in entries}
+        target = by_name.pop(pointer.target.checkpoint, pointer.target)
+        return Pointer(
+            target=target,
+            history=tuple(by_name.values()),
+            fence=max(seen.fence, 0),
+            held=pointer.held,
+            note=pointer.note,
+        )
+
+    def _refuse_doomed(self, found: Found, seen: Seen) -> None:
+        if seen.pointer is not None and found.reference in seen.pointer.doomed:
+            raise InvalidArgumentError(
+                "retention has let this checkpoint go, it may be deleted at any moment",
+                key=found.reference,
+                hint="Choose one that `ckptptr log` lists as kept, or copy this one elsewhere first",
+            )
+
+    def _move(self, decide: Callable[[Seen, list[Target]], Pointer]) -> tuple[Seen, Pointer]:
+        seen = self.latest.read()
+        for _ in range(TRIES):
+            doomed = seen.pointer.doomed if seen.pointer else ()
+            named = history_of(self.store, self.node, seen.pointer)
+            pointer = msgspec.structs.replace(decide(seen, named), doomed=doomed)
+            swap = self.latest.swap(seen, pointer)
+            if swap.won:
+                return seen, pointer
+            seen = swap.seen
+        raise ConflictError(f"LATEST was moved by others each of the {TRIES} times", key=self.latest.url)

@@ -1,0 +1,146 @@
+"""Restore: resolve, download and verify, adopt, put in place, copy forward."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ckptptr.content import Content
+from ckptptr.errors import CkptptrError, ConflictError, NotFoundError
+from ckptptr.protocol.adopt import adopt
+from ckptptr.protocol.candidates import Found
+from ckptptr.protocol.forward import copy_home, move_latest
+from ckptptr.protocol.manifest import FileRecord
+from ckptptr.protocol.resolve import ROUNDS, Resolution, Resolver
+from ckptptr.session import Session
+from ckptptr.transfer.copy import CancelledError, copy_all
+from ckptptr.transfer.download import Download
+
+log = logging.getLogger("ckptptr")
+
+
+class Restorer:
+    """Restores for one session.
+
+    Args:
+        read_only: never adopts, forwards or sweeps: for evaluation and the command line.
+    """
+
+    def __init__(self, session: Session, *, read_only: bool = False) -> None:
+        self._session = session
+        self._read_only = read_only
+
+    def look(self) -> Resolution:
+        """What a restore would return, as far as manifests tell; nothing is fetched or moved."""
+        session = self._session
+        return Resolver(session.candidates, session.latest).resolve(lambda _: None)
+
+    def restore(self, destination: Path) -> Resolution:
+        """Put the newest good checkpoint into `destination`.
+
+        Raises: see `Checkpoints.restore`.
+        """
+        session = self._session
+        began = time.monotonic()
+        with session.lock, Download(session.store, destination) as download:
+            resolution, files, is_adopted = self._resolve(download)
+            session.seen = resolution.seen
+            found = resolution.found
+            if found is not None:
+                self._put_in_place(download, found, files)
+                if is_adopted and found.home != session.node.home:
+                    self._forward(found, files)
+        size = sum(record.size for record in files)
+        log.info("restore: %s; %d bytes in %.1f s", resolution, size, time.monotonic() - began)
+        return resolution
+
+    def restore_named(self, destination: Path, checkpoint: str) -> Resolution:
+        """Put the checkpoint of that name into `destination`, or fail: there is no second choice.
+
+        LATEST is not moved: whoever resolved for all ranks has done that.
+        """
+        session = self._session
+        with session.lock, Download(session.store, destination) as download:
+            seen = session.latest.read()
+            for candidate in session.candidates.named(checkpoint, seen.pointer):
+                found = candidate.load()
+                files = download.fetch(found.home, found.files)
+                self._put_in_place(download, found, files)
+                return Resolution(candidate.verdict, found, (), seen)
+        raise NotFoundError("no such checkpoint", key=checkpoint)
+
+    def _put_in_place(self, download: Download, found: Found, files: list[FileRecord]) -> None:
+        download.install(files, found.manifest.folders if found.manifest else ())
+        self._session.content = Content.of(found, files)
+        self._session.parent = found.reference
+
+    def _resolve(self, download: Download) -> tuple[Resolution, list[FileRecord], bool]:
+        """Resolve, all of it fetched and verified, and then adopt where LATEST does not say it already.
+
+        Returns:
+            The resolution, the records of its files with their digests, and whether we adopted.
+        """
+        session = self._session
+        fetched: dict[str, list[FileRecord]] = {}
+
+        def accept(found: Found) -> None:
+            if found.reference not in fetched:
+                fetched[found.reference] = download.fetch(found.home, found.files)
+
+        resolver = Resolver(session.candidates, session.latest)
+        for _ in range(ROUNDS):
+            resolution = resolver.resolve(accept)
+            found = resolution.found
+            files = fetched[found.reference] if found else []
+            if self._read_only or resolution.follows_latest:
+                return resolution, files, False
+            if found is not None and found.is_doomed:
+                # Nothing doomed is ever named again: what LATEST gets to name is a copy.
+                found = self._copy_home(found, files)
+                resolution, files = replace(resolution, found=found), list(found.files)
+            swap = adopt(session.store, session.node, session.latest, resolution)
+            if swap.won:
+                log.info("adopted by attempt %d: %s", session.node.attempt, session.latest.url)
+                return replace(resolution, seen=swap.seen), files, True
+        raise ConflictError(f"LATEST moved under {ROUNDS} restores in a row", key=session.latest.url)
+
+    def _forward(self, found: Found, files: Sequence[FileRecord]) -> None:
+        """Copy what was adopted into our own home: behind the caller's back, or at once from another
+        bucket, of which later attempts may not be told."""
+        root = self._session.node.root
+
+        def forward() -> None:
+            try:
+                copied = self._copy_home(found, files)
+            except CancelledError:
+                return
+            self._take_up(found, copied)
+
+        if root.bucket_of(found.home) == root.bucket_of(root.base):
+            self._session.background.run("the forward copy", forward)
+            return
+        try:
+            forward()
+        except CkptptrError as error:
+            log.warning("the forward copy failed, the restore did not: %s", error)
+
+    def _copy_home(self, found: Found, files: Sequence[FileRecord]) -> Found:
+        session = self._session
+
+        def copy(pairs: Sequence[tuple[str, str]]) -> None:
+            copy_all(session.store, pairs, is_cancelled=session.has_saved.is_set)
+
+        return copy_home(session.publisher, found, files, copy, session.author)
+
+    def _take_up(self, source: Found, copied: Found) -> None:
+        session = self._session
+        with session.lock:
+            if session.has_saved.is_set():
+                return
+            session.seen = move_latest(session.publisher, source, copied)
+            if session.content.reference == source.reference:
+                session.content = Content.of(copied)
+        log.info("copied forward into %s", session.store.url(session.node.home))

@@ -1,0 +1,292 @@
+"""Save: upload, commit, publish, and let go of what retention no longer wants."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from ckptptr.clock import isoformat
+from ckptptr.content import Change, Content
+from ckptptr.errors import CkptptrError, DamagedError, NotFoundError, SupersededError
+from ckptptr.protocol.inventory import committed, read_manifest
+from ckptptr.protocol.latest import Seen
+from ckptptr.protocol.manifest import FileRecord, Manifest
+from ckptptr.protocol.merge import merge
+from ckptptr.protocol.names import DATA, CheckpointId, manifest_key, split_manifest_key
+from ckptptr.protocol.publish import Published, Standing
+from ckptptr.protocol.sweep import delete, orphans, sweep
+from ckptptr.session import Session
+from ckptptr.transfer.copy import copy_all
+from ckptptr.transfer.digest import digest_of
+from ckptptr.transfer.plan import Local
+from ckptptr.transfer.upload import upload_all
+
+log = logging.getLogger("ckptptr")
+
+LISTING_EVERY = 50
+"""After how many publishes we look for orphans again; the first one looks too."""
+
+
+class Saver:
+    """Saves for one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._node = session.node
+        self._highest_seq: int | None = None
+        self._ours: set[str] = set()
+        self._written: set[str] = set()
+        self._unpublished: list[str] = []
+        self._published = 0
+        self._condemned: tuple[str, ...] = ()
+        self._swept: tuple[str, ...] = ()
+        self._has_warned = False
+
+    def save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Published:
+        """Make the content as `change` says into a checkpoint, and confirm it.
+
+        Raises: see `Checkpoints.save`.
+        """
+        session, began = self._session, time.monotonic()
+        session.has_saved.set()
+        with session.lock, self._forgetting_on_failure():
+            seen = self._look()
+            checkpoint = CheckpointId.new(self._next_seq(seen), self._node.attempt, session.clock)
+            dropped = self._written - set(change.files) if change.replaces else set()
+            written = set(change.files) if change.replaces else self._written | set(change.files)
+            files = self._bring(checkpoint, change, seen)
+            folders = set(change.folders) | (set() if change.replaces else set(session.content.folders))
+            manifest = Manifest(
+                id=str(checkpoint),
+                attempt=self._node.attempt,
+                seq=checkpoint.seq,
+                step=step,
+                created_at=isoformat(session.clock.now()),
+                created_by=session.author,
+                parent=session.parent,
+                lineage=self._node.lineage,
+                metadata=metadata,
+                files=tuple(files.values()),
+                folders=tuple(sorted(folders)),
+                total_bytes=sum(record.size for record in files.values()),
+            )
+            self._commit(manifest)
+            published = session.publisher.publish(
+                seen,
+                manifest,
+                lambda now, mine: self._rebase(now, mine, written, dropped),
+                condemned=self._condemned,
+                swept=self._swept,
+            )
+            self._written = written
+            self._settle(seen, published)
+        size = published.manifest.total_bytes
+        log.info(
+            "saved %s: step %s, %d bytes in %.1f s; %s",
+            published.manifest.id,
+            step,
+            size,
+            time.monotonic() - began,
+            published.standing.value,
+        )
+        return published
+
+    @contextmanager
+    def _forgetting_on_failure(self) -> Iterator[None]:
+        """After a failure LATEST may be anything: the next save reads it before it uploads."""
+        try:
+            yield
+        except CkptptrError:
+            self._session.seen = None
+            raise
+
+    def _look(self) -> Seen:
+        """LATEST as last seen; read again where that is nothing, or a hold that may be over."""
+        session = self._session
+        if session.seen is None or session.seen.is_held or session.seen.damage:
+            session.seen = session.latest.read()
+        if session.seen.fence > self._node.attempt:
+            raise SupersededError(
+                f"attempt {session.seen.fence} has taken over, this is attempt {self._node.attempt}",
+                key=session.latest.url,
+                hint="This process must stop; nothing was uploaded",
+            )
+        return session.seen
+
+    def _next_seq(self, seen: Seen) -> int:
+        """One more than the highest in LATEST, its history, and our own home (listed once)."""
+        if self._highest_seq is None:
+            ids = committed(self._session.store, self._node.home).ids
+            self._highest_seq = max((checkpoint.seq for checkpoint in ids), default=0)
+        named = seen.pointer.highest_seq if seen.pointer else 0
+        self._highest_seq = max(self._highest_seq, named) + 1
+        return self._highest_seq
+
+    def _bring(self, checkpoint: CheckpointId, change: Change, seen: Seen) -> dict[str, FileRecord]:
+        """The records of the new checkpoint's files, every object of them in our own home."""
+        content = self._session.content
+        may_refer = content.home == self._node.home and self._is_safe(content.reference, seen)
+        kept = {} if change.replaces else content.beside(change.files)
+        records: dict[str, FileRecord] = {}
+        send: list[Local] = []
+        for path, file in change.files.items():
+            before = content.files.get(path) if may_refer else None
+            if before is not None and _is_unchanged(file, before):
+                records[path] = msgspec.structs.replace(before, mode=file.mode)
+            else:
+                send.append(file)
+        keys = [f"{DATA}/{checkpoint}/{file.path}" for file in send]
+        digests = upload_all(
+            self._session.store,
+            [(file, f"{self._node.home}/{key}") for file, key in zip(send, keys, strict=True)],
+        )
+        for file, key, digest in zip(send, keys, digests, strict=True):
+            records[file.path] = FileRecord(file.path, key, file.size, digest, file.mode)
+        records |= kept if may_refer else self._copy(checkpoint, content.home, kept.values())
+        return dict(sorted(records.items()))
+
+    def _copy(
+        self, checkpoint: CheckpointId, home: str, records: Iterable[FileRecord]
+    ) -> dict[str, FileRecord]:
+        """Copy objects, inside the store, to where they belong to `checkpoint`."""
+        moved = {r.path: (r, f"{DATA}/{checkpoint}/{r.path}") for r in records}
+        try:
+            copy_all(
+                self._session.store,
+                [(f"{home}/{old.object}", f"{self._node.home}/{new}") for old, new in moved.values()],
+            )
+        except NotFoundError as error:
+            raise DamagedError(
+                "a file that the current content consists of is gone",
+                key=error.key,
+                hint="Save the whole folder instead of single files",
+            ) from error
+        return {path: msgspec.structs.replace(old, object=new) for path, (old, new) in moved.items()}
+
+    def _is_safe(self, reference: str, seen: Seen) -> bool:
+        """Whether nobody may delete that checkpoint: LATEST names it, or it is our own, held back."""
+        named = seen.pointer is not None and seen.pointer.find(reference) is not None
+        return named or reference in self._unpublished[-1:]
+
+    def _commit(self, manifest: Manifest) -> None:
+        self._session.publisher.commit(manifest)
+        self._ours.add(self._reference(manifest))
+
+    def _reference(self, manifest: Manifest) -> str:
+        return self._node.root.ref(manifest_key(self._node.home, manifest.checkpoint_id))
+
+    def _rebase(self, seen: Seen, mine: Manifest, written: set[str], dropped: set[str]) -> Manifest:
+        """Others have moved LATEST while we saved: keep their files, and be sure of what we refer to."""
+        if seen.pointer is None or seen.is_held:
+            return mine
+        theirs = self._sibling(seen)
+        merged = merge(mine, theirs, written=written, dropped=dropped) if theirs else None
+        files = merged or {record.path: record for record in mine.files}
+        lost = self._may_be_lost(files.values(), mine, theirs, seen)
+        if merged is None and not lost:
+            return mine
+        checkpoint = CheckpointId.new(self._next_seq(seen), self._node.attempt, self._session.clock)
+        files |= self._copy(checkpoint, self._node.home, lost)
+        leader, other = (theirs, mine) if theirs and theirs.seq > mine.seq else (mine, theirs)
+        rebased = msgspec.structs.replace(
+            mine,
+            id=str(checkpoint),
+            seq=checkpoint.seq,
+            step=leader.step,
+            metadata={**(other.metadata if other else {}), **leader.metadata},
+            files=tuple(files[path] for path in sorted(files)),
+            total_bytes=sum(record.size for record in files.values()),
+        )
+        self._commit(rebased)
+        return rebased
+
+    def _may_be_lost(
+        self, files: Iterable[FileRecord], mine: Manifest, theirs: Manifest | None, seen: Seen
+    ) -> list[FileRecord]:
+        """Those files whose objects belong to nothing that LATEST still names: a sweep may take them."""
+        if self._is_safe(self._session.content.reference, seen):
+            return []
+        own = f"{DATA}/{mine.id}/"
+        named = {record.object for record in theirs.files} if theirs else set()
+        return [r for r in files if not r.object.startswith(own) and r.object not in named]
+
+    def _sibling(self, seen: Seen) -> Manifest | None:
+        """What LATEST names, if another process of this attempt saved it after we looked."""
+        session = self._session
+        reference = seen.pointer.target.checkpoint if seen.pointer else ""
+        found = split_manifest_key(f"{self._node.root.base}/{reference}")
+        if found is None or found[0] != self._node.home or reference in self._ours:
+            return None
+        try:
+            manifest = read_manifest(session.store, *found)
+        except (NotFoundError, DamagedError):
+            return None
+        is_our_start = reference == session.content.reference or (
+            manifest.copied_from is not None and manifest.copied_from == session.content.reference
+        )
+        return None if is_our_start else manifest
+
+    def _settle(self, before: Seen, published: Published) -> None:
+        """Remember where we are now, and let go of what retention no longer wants."""
+        session, manifest = self._session, published.manifest
+        session.seen = published.seen
+        session.content = Content(
+            self._reference(manifest),
+            self._node.home,
+            {record.path: record for record in manifest.files},
+            manifest.folders,
+        )
+        if published.standing is Standing.HELD:
+            self._keep_back(manifest)
+            return
+        self._has_warned = False
+        self._unpublished.clear()
+        if published.standing is Standing.PASSED:
+            return
+        self._condemned = self._swept = ()
+        doomed_before = before.pointer.doomed if before.pointer else ()
+        if doomed_before:
+            session.background.run("the sweep", lambda: self._sweep(doomed_before))
+        if self._published % LISTING_EVERY == 0:
+            session.background.run("the search for orphans", self._find_orphans)
+        self._published += 1
+
+    def _keep_back(self, manifest: Manifest) -> None:
+        """LATEST is held by a person: keep what we commit, and of that no more than retention would."""
+        if not self._has_warned:
+            log.warning(
+                "%s is held by a person and stays as it is until a restore takes it up; "
+                "this run keeps committing checkpoints beside it",
+                self._session.latest.url,
+            )
+            self._has_warned = True
+        self._unpublished.append(self._reference(manifest))
+        excess = self._unpublished[: -self._session.retention.keep_last]
+        if excess:
+            del self._unpublished[: len(excess)]
+            session = self._session
+
+            def drop() -> None:
+                delete(session.store, self._node, excess)
+
+            session.background.run("the sweep", drop)
+
+    def _sweep(self, doomed_before: Iterable[str]) -> None:
+        gone = sweep(self._session.store, self._node, self._session.latest, doomed_before)
+        with self._session.lock:
+            self._swept += gone
+
+    def _find_orphans(self) -> None:
+        found = orphans(self._session.store, self._node, self._session.latest.read())
+        with self._session.lock:
+            self._condemned += found
+
+
+def _is_unchanged(file: Local, before: FileRecord) -> bool:
+    """Same size, and then same digest: only a file that may be unchanged is digested ahead."""
+    return file.size == before.size and digest_of(file.source) == before.xxh3_128

@@ -1,0 +1,51 @@
+"""What one process knows of its node: the store, LATEST as last seen, the current content."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+
+from ckptptr.background import Background
+from ckptptr.clock import Clock, SystemClock
+from ckptptr.content import Content
+from ckptptr.protocol.candidates import Candidates
+from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.node import Node
+from ckptptr.protocol.publish import Publisher
+from ckptptr.protocol.retention import Retention
+from ckptptr.stores.port import Store
+from ckptptr.stores.retry import Retrying
+
+
+class Session:
+    """Shared by saving and restoring; `lock` guards all that is not constant.
+
+    Args:
+        author: who we are, for people; made of host name, process id and a random incarnation.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        node: Node,
+        *,
+        retention: Retention | None = None,
+        clock: Clock | None = None,
+        background: Background | None = None,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.store: Store = Retrying(store, self.clock)
+        self.node = node
+        self.retention = retention or Retention()
+        self.author = f"{socket.gethostname()}/{os.getpid()}/{self.clock.token(6)}"
+        self.latest = Latest(self.store, node.prefix, self.clock, self.author)
+        self.publisher = Publisher(self.store, node, self.latest, self.clock, self.retention)
+        self.candidates = Candidates(self.store, node, self.clock)
+        self.background = background or Background()
+        self.lock = threading.RLock()
+        self.seen: Seen | None = None
+        self.content = Content()
+        self.parent: str | None = None
+        self.has_saved = threading.Event()
+        """Set when the run begins its first own save: an unfinished forward copy is not wanted any more."""

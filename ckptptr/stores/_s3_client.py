@@ -1,0 +1,80 @@
+"""Single S3 requests through an s3fs filesystem: its credentials, endpoint, settings and event loop.
+
+s3fs's own methods send more requests than asked for, cache listings, and drop parameters that the
+installed SDK does not know, `IfMatch` among them. So the SDK's client underneath is called, which
+retries by itself (five tries, as botocore does) and refuses what it does not know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import fsspec.asyn
+
+from ckptptr.stores._s3_errors import translated
+
+_T = TypeVar("_T")
+
+
+class S3Client:
+    """Safe to use from any thread and, unlike the filesystem it is made from, after a fork."""
+
+    def __init__(self, filesystem: Any) -> None:
+        self._origin = filesystem
+        self._pid = os.getpid()
+
+    @property
+    def _filesystem(self) -> Any:
+        if self._pid != os.getpid():
+            # The event loop's thread stayed in the parent. fsspec caches instances by process, so this
+            # makes one that belongs to the child.
+            old = self._origin
+            self._origin = type(old)(*old.storage_args, **old.storage_options)
+            self._pid = os.getpid()
+        return self._origin
+
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Wait for it, in the calling thread."""
+
+        async def the_work() -> _T:
+            return await work
+
+        return fsspec.asyn.sync(self._filesystem.loop, the_work)  # type: ignore[no-any-return]
+
+    def start(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
+        """Do not wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._filesystem.loop)
+
+    def call(self, operation: str, key: str, **parameters: Any) -> dict[str, Any]:
+        """Send one request about `bucket/path` and wait for the answer. Raises our errors only."""
+        return self.run(self.send(operation, key, **parameters))
+
+    async def send(self, operation: str, key: str, **parameters: Any) -> dict[str, Any]:
+        """As `call`; for `run` and `start`. The answer's `Body`, if any, has been read: it is bytes."""
+        with translated(operation, f"s3://{key}"):
+            bucket, _, path = key.partition("/")
+            filesystem = self._filesystem
+            await filesystem.set_session()
+            client = await filesystem.get_s3(bucket)
+            model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation])
+            # The filesystem's defaults (encryption, requester pays) where they apply. Ours go unfiltered:
+            # a condition that the SDK does not know must fail and not vanish.
+            known = model.input_shape.members
+            defaults = {**filesystem.s3_additional_kwargs, **filesystem.req_kw}
+            applicable = {name: value for name, value in defaults.items() if name in known}
+            if "Key" in known:
+                parameters["Key"] = path
+            answer: dict[str, Any] = await getattr(client, operation)(
+                **{**applicable, **parameters, "Bucket": bucket}
+            )
+            if "Body" in answer:
+                stream = answer["Body"]
+                try:
+                    answer["Body"] = await stream.read()
+                finally:
+                    stream.close()
+            return answer

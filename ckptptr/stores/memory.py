@@ -1,0 +1,100 @@
+"""Objects in a dictionary: the store that tests and examples run on.
+
+The plainest reading of the port. What the other adapters do over a network or a disk is compared
+with this one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Iterator
+
+from ckptptr.errors import ConflictError, DamagedError, NotFoundError
+from ckptptr.stores.port import Entry, Guarantee, Token
+
+
+class MemoryStore:
+    """A store that lives and dies with the process.
+
+    Args:
+        guarantee: with `LAST_WRITER_WINS`, `replace` writes whatever the token says, as the S3
+            look-alikes do that accept `If-Match` and ignore it.
+        block_size: kept small by tests that want many blocks out of few bytes.
+    """
+
+    def __init__(
+        self, guarantee: Guarantee = Guarantee.COMPARE_AND_SWAP, *, block_size: int = 1024 * 1024
+    ) -> None:
+        self.guarantee = guarantee
+        self.block_size = block_size
+        self._lock = threading.Lock()
+        self._objects: dict[str, tuple[bytes, Token]] = {}
+        self._versions = itertools.count(1)
+
+    def url(self, key: str) -> str:
+        return f"memory://{key}"
+
+    def read(self, key: str) -> tuple[bytes, Token]:
+        with self._lock:
+            return self._get(key)
+
+    def create(self, key: str, body: bytes) -> Token:
+        with self._lock:
+            if key in self._objects:
+                raise ConflictError("the object exists already", key=self.url(key))
+            return self._put(key, body)
+
+    def replace(self, key: str, body: bytes, token: Token) -> Token:
+        with self._lock:
+            if self.guarantee is Guarantee.COMPARE_AND_SWAP:
+                current = self._objects.get(key)
+                if current is None or current[1] != token:
+                    raise ConflictError("the object has another version or is gone", key=self.url(key))
+            return self._put(key, body)
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        with self._lock:
+            found = [
+                Entry(key, len(body))
+                for key, (body, _) in self._objects.items()
+                if key.startswith(f"{folder}/")
+            ]
+        return iter(sorted(found, key=lambda entry: entry.key))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            with self._lock:
+                self._objects.pop(key, None)
+
+    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+        body = b"".join(blocks)
+        with self._lock:
+            self._put(key, body)
+
+    def download(self, key: str, start: int, length: int) -> bytes:
+        if length == 0:
+            return b""
+        with self._lock:
+            body, _ = self._get(key)
+        if len(body) < start + length:
+            raise DamagedError(
+                f"the object has {len(body)} bytes, {start + length} were asked for", key=self.url(key)
+            )
+        return body[start : start + length]
+
+    def copy(self, source: str, key: str) -> None:
+        with self._lock:
+            body, _ = self._get(source)
+            self._put(key, body)
+
+    def _get(self, key: str) -> tuple[bytes, Token]:
+        try:
+            return self._objects[key]
+        except KeyError:
+            raise NotFoundError("there is no such object", key=self.url(key)) from None
+
+    def _put(self, key: str, body: bytes) -> Token:
+        token = Token(str(next(self._versions)))
+        self._objects[key] = (bytes(body), token)
+        return token

@@ -1,0 +1,153 @@
+"""Amazon S3 and what speaks its language, through an s3fs filesystem that is handed in.
+
+Credentials, endpoint and region are whatever that filesystem resolved, which inside Flyte is what
+flytekit itself uses. Every method of the port is one request, except a `copy` (two), payload larger
+than one block, and listings and deletions of more than a thousand objects.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ckptptr.errors import ConflictError, DamagedError, NotFoundError, StoreUnavailableError
+from ckptptr.stores._s3_client import S3Client
+from ckptptr.stores._s3_errors import refusal
+from ckptptr.stores._s3_multipart import Multipart, crc32, proven
+from ckptptr.stores.port import Entry, Guarantee, Token
+
+BLOCK_SIZE = 16 * 1024 * 1024
+COPY_PART_SIZE = 256 * 1024 * 1024
+PARTS_IN_FLIGHT = 8
+DELETE_BATCH = 1000
+
+
+class S3Store:
+    """Keys are `bucket/path`. The token of an object is its ETag, quotes included.
+
+    Args:
+        filesystem: an `s3fs.S3FileSystem`, not an asynchronous one.
+        metadata: user metadata for payload (`upload`, `copy`); LATEST and manifests carry none.
+        block_size: also the part size, of which S3 takes 10,000: 16 MiB allow objects of 156 GiB.
+            At least 5 MiB.
+        copy_part_size: larger objects are copied in parts of this size, several at a time. One
+            request can copy 5 GiB, but then the answer takes longer than s3fs waits for one.
+    """
+
+    guarantee = Guarantee.COMPARE_AND_SWAP
+
+    def __init__(
+        self,
+        filesystem: Any,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        block_size: int = BLOCK_SIZE,
+        copy_part_size: int = COPY_PART_SIZE,
+    ) -> None:
+        self.block_size = block_size
+        self._copy_part_size = copy_part_size
+        self._metadata = dict(metadata or {})
+        self._client = S3Client(filesystem)
+        self._window = threading.BoundedSemaphore(PARTS_IN_FLIGHT)
+
+    def url(self, key: str) -> str:
+        return f"s3://{key}"
+
+    def read(self, key: str) -> tuple[bytes, Token]:
+        answer = self._client.call("get_object", key)
+        return answer["Body"], Token(answer["ETag"])
+
+    def create(self, key: str, body: bytes) -> Token:
+        return Token(self._put(key, body, IfNoneMatch="*")["ETag"])
+
+    def replace(self, key: str, body: bytes, token: Token) -> Token:
+        try:
+            return Token(self._put(key, body, IfMatch=token)["ETag"])
+        except NotFoundError as error:
+            raise ConflictError("the object is gone", key=self.url(key)) from error
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        # Sorted here: SeaweedFS and the directory buckets of S3 Express list in an order of their own.
+        return iter(sorted(self._pages(folder), key=lambda entry: entry.key))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for bucket, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
+            paths = (key.partition("/")[2] for key in group)
+            while batch := [*itertools.islice(paths, DELETE_BATCH)]:
+                self._delete_batch(bucket, batch)
+
+    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+        source = iter(blocks)
+        first = next(source, b"")
+        second = next(source, None)
+        if second is None:
+            answer = self._put(key, first, Metadata=self._metadata)
+            size, certain = len(first), proven(answer, first, self.url(key))
+        else:
+            size = 0
+            with Multipart(self._client, key, self._metadata, self._window) as parts:
+                for block in itertools.chain((first, second), source):
+                    parts.put(block)
+                    size += len(block)
+            certain = parts.proven
+        if not certain:
+            self._check_size(key, size)
+
+    def download(self, key: str, start: int, length: int) -> bytes:
+        if length == 0:
+            return b""
+        answer = self._client.call("get_object", key, Range=f"bytes={start}-{start + length - 1}")
+        body: bytes = answer["Body"]
+        if len(body) != length:
+            raise DamagedError(
+                f"got {len(body)} of {length} bytes from offset {start}: the object ends there",
+                key=self.url(key),
+            )
+        return body
+
+    def copy(self, source: str, key: str) -> None:
+        bucket, _, path = source.partition("/")
+        origin = {"Bucket": bucket, "Key": path}
+        try:
+            head = self._client.call("head_object", source)
+        except NotFoundError:
+            # A HEAD has no body to say whether the object or the bucket is missing; the copy's answer has.
+            head = {"ContentLength": 0}
+        size = head["ContentLength"]
+        if size <= self._copy_part_size:
+            replaced = {"MetadataDirective": "REPLACE", "Metadata": self._metadata} if self._metadata else {}
+            self._client.call("copy_object", key, CopySource=origin, **replaced)
+            return
+        with Multipart(self._client, key, self._metadata, self._window) as parts:
+            for start in range(0, size, self._copy_part_size):
+                parts.copy(origin, head["ETag"], start, min(self._copy_part_size, size - start))
+
+    def _put(self, key: str, body: bytes, **parameters: Any) -> dict[str, Any]:
+        checksum = {"ChecksumAlgorithm": "CRC32", "ChecksumCRC32": crc32(body)}
+        return self._client.call("put_object", key, Body=body, **checksum, **parameters)
+
+    def _check_size(self, key: str, size: int) -> None:
+        stored = self._client.call("head_object", key)["ContentLength"]
+        if stored != size:
+            raise StoreUnavailableError(f"sent {size} bytes, the store has {stored}", key=self.url(key))
+
+    def _pages(self, folder: str) -> Iterator[Entry]:
+        bucket, _, path = folder.partition("/")
+        position: dict[str, str] = {"Prefix": f"{path}/"} if path else {}
+        while True:
+            page = self._client.call("list_objects_v2", folder, **position)
+            for found in page.get("Contents", ()):
+                yield Entry(f"{bucket}/{found['Key']}", found["Size"])
+            if not page["IsTruncated"]:
+                return
+            position["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _delete_batch(self, bucket: str, paths: Sequence[str]) -> None:
+        objects = [{"Key": path} for path in paths]
+        answer = self._client.call("delete_objects", bucket, Delete={"Objects": objects, "Quiet": True})
+        for failed in answer.get("Errors", ()):
+            error = refusal(failed["Code"], 0, "delete_objects", self.url(f"{bucket}/{failed['Key']}"))
+            if not isinstance(error, NotFoundError):
+                raise error

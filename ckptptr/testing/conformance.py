@@ -1,0 +1,408 @@
+"""The port's contract as a pytest suite: every adapter runs it, also those that others write.
+
+    class TestMyStore(StoreConformance):
+        @pytest.fixture
+        def store(self): return MyStore(...)
+
+        @pytest.fixture
+        def folder(self): return f"bucket/{uuid4()}"
+
+What an adapter cannot help is declared in a class attribute, never skipped in silence. For readable
+assertions: `pytest.register_assert_rewrite("ckptptr.testing.conformance")` in a conftest.py.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ClassVar
+
+import pytest
+
+from ckptptr.errors import ConflictError, DamagedError, NotFoundError
+from ckptptr.stores.port import Entry, Guarantee, Store, Token
+
+
+class StoreConformance:
+    """Subclasses give the fixtures `store` and `folder`: a key prefix that no test used before."""
+
+    guarantee: ClassVar[Guarantee] = Guarantee.COMPARE_AND_SWAP
+    """What the store declares. Without compare-and-swap the tests of `replace` ask for less."""
+
+    equal_bodies_have_equal_tokens: ClassVar[bool] = False
+    """The token is made from the content, so that writing the same again does not change it."""
+
+    an_object_can_have_objects_below: ClassVar[bool] = True
+    """`a` and `a/b` can both exist, as on object stores and not on disks."""
+
+    racers: ClassVar[int] = 8
+    """How many threads race for one object."""
+
+    odd_names: ClassVar[tuple[str, ...]] = (
+        "with space",
+        " lead and trail ",
+        "ümläut-日本語-😀",
+        "100%25",
+        "a+b",
+        "a#b",
+        "a?b=c&d",
+        "a=b;c,d",
+        "~!@$^()[]{}'\"`|<>*",
+        "back\\slash",
+        "-dash",
+        ".hidden",
+        "..dots",
+        "n" * 200,
+    )
+    """Legal in a key, and mangled somewhere between here and the disk by many a client."""
+
+    @pytest.fixture
+    def store(self) -> Store:
+        raise NotImplementedError("a subclass gives the store under test")
+
+    @pytest.fixture
+    def folder(self) -> str:
+        raise NotImplementedError("a subclass gives a fresh key prefix")
+
+    # What the store says of itself
+
+    def test_the_guarantee_is_declared(self, store: Store) -> None:
+        assert store.guarantee is self.guarantee
+
+    def test_the_block_size_is_positive(self, store: Store) -> None:
+        assert store.block_size > 0
+
+    def test_a_url_ends_with_the_key(self, store: Store, folder: str) -> None:
+        assert store.url(f"{folder}/x").endswith(f"{folder}/x")
+
+    # read
+
+    def test_reading_nothing_is_not_found(self, store: Store, folder: str) -> None:
+        with pytest.raises(NotFoundError):
+            store.read(f"{folder}/x")
+
+    def test_a_folder_is_not_an_object(self, store: Store, folder: str) -> None:
+        store.create(f"{folder}/x", b"1")
+        with pytest.raises(NotFoundError):
+            store.read(folder)
+
+    @pytest.mark.parametrize("body", [b"", b"1", b"\x00\xff\r\n", b"x" * 100_000])
+    def test_what_was_created_is_read(self, store: Store, folder: str, body: bytes) -> None:
+        store.create(f"{folder}/x", body)
+        assert store.read(f"{folder}/x")[0] == body
+
+    def test_read_gives_the_token_that_the_write_gave(self, store: Store, folder: str) -> None:
+        token = store.create(f"{folder}/x", b"1")
+        assert store.read(f"{folder}/x") == (b"1", token)
+        token = store.replace(f"{folder}/x", b"2", token)
+        assert store.read(f"{folder}/x") == (b"2", token)
+
+    # create
+
+    def test_create_refuses_what_exists_and_leaves_it(self, store: Store, folder: str) -> None:
+        token = store.create(f"{folder}/x", b"1")
+        with pytest.raises(ConflictError):
+            store.create(f"{folder}/x", b"2")
+        assert store.read(f"{folder}/x") == (b"1", token)
+
+    def test_create_refuses_even_the_same_body(self, store: Store, folder: str) -> None:
+        store.create(f"{folder}/x", b"1")
+        with pytest.raises(ConflictError):
+            store.create(f"{folder}/x", b"1")
+
+    def test_create_works_again_after_delete(self, store: Store, folder: str) -> None:
+        store.create(f"{folder}/x", b"1")
+        store.delete([f"{folder}/x"])
+        store.create(f"{folder}/x", b"2")
+        assert store.read(f"{folder}/x")[0] == b"2"
+
+    def test_of_racing_creates_exactly_one_wins(self, store: Store, folder: str) -> None:
+        won = self._race(lambda racer: store.create(f"{folder}/x", racer))
+        assert len(won) == 1
+        assert store.read(f"{folder}/x")[0] == won[0]
+
+    # replace
+
+    def test_versions_have_different_tokens(self, store: Store, folder: str) -> None:
+        first = store.create(f"{folder}/x", b"1")
+        assert store.replace(f"{folder}/x", b"2", first) != first
+
+    def test_a_token_of_equal_content_is_as_declared(self, store: Store, folder: str) -> None:
+        first = store.create(f"{folder}/x", b"1")
+        second = store.replace(f"{folder}/x", b"1", first)
+        assert (first == second) is self.equal_bodies_have_equal_tokens
+
+    def test_replace_refuses_an_old_token_as_guaranteed(self, store: Store, folder: str) -> None:
+        old = store.create(f"{folder}/x", b"1")
+        store.replace(f"{folder}/x", b"2", old)
+        assert self._refused(store.replace, f"{folder}/x", b"3", old) is self._swaps
+        assert store.read(f"{folder}/x")[0] == (b"2" if self._swaps else b"3")
+
+    def test_replace_refuses_what_is_gone_as_guaranteed(self, store: Store, folder: str) -> None:
+        token = store.create(f"{folder}/x", b"1")
+        store.delete([f"{folder}/x"])
+        assert self._refused(store.replace, f"{folder}/x", b"2", token) is self._swaps
+        assert len([*store.list(folder)]) == (0 if self._swaps else 1)
+
+    def test_replace_refuses_what_never_was_as_guaranteed(self, store: Store, folder: str) -> None:
+        token = store.create(f"{folder}/x", b"1")
+        assert self._refused(store.replace, f"{folder}/new/y", b"2", token) is self._swaps
+
+    def test_of_racing_replaces_exactly_one_wins_each_version(self, store: Store, folder: str) -> None:
+        if not self._swaps:
+            pytest.skip("declared as last-writer-wins")
+        token = store.create(f"{folder}/x", b"0")
+        for _ in range(5):
+            won = self._race(partial(self._replace, store, f"{folder}/x", token))
+            assert len(won) == 1
+            body, token = store.read(f"{folder}/x")
+            assert body == won[0]
+
+    def test_no_update_is_lost(self, store: Store, folder: str) -> None:
+        if not self._swaps:
+            pytest.skip("declared as last-writer-wins")
+        store.create(f"{folder}/x", b"0")
+
+        def count(_: int) -> None:
+            for _ in range(5):
+                while True:
+                    body, token = store.read(f"{folder}/x")
+                    more = b"%d" % (int(body) + 1)
+                    if not self._refused(store.replace, f"{folder}/x", more, token):
+                        break
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(count, range(4)))
+        assert store.read(f"{folder}/x")[0] == b"20"
+
+    def test_a_reader_sees_whole_versions_only(self, store: Store, folder: str) -> None:
+        bodies = {bytes([letter]) * 50_000 for letter in b"abcd"}
+        token = store.create(f"{folder}/x", b"a" * 50_000)
+        stop = threading.Event()
+
+        def look() -> bool:
+            good = True
+            while not stop.is_set():
+                good &= store.read(f"{folder}/x")[0] in bodies
+            return good
+
+        with ThreadPoolExecutor(2) as pool:
+            looks = [pool.submit(look) for _ in range(2)]
+            try:
+                for body in sorted(bodies) * 5:
+                    token = store.replace(f"{folder}/x", body, token)
+            finally:
+                stop.set()
+            assert all(found.result() for found in looks)
+
+    # list
+
+    def test_a_folder_never_written_to_lists_nothing(self, store: Store, folder: str) -> None:
+        assert [*store.list(folder)] == []
+        assert [*store.list(f"{folder}/deep/er")] == []
+
+    def test_an_object_is_not_a_folder(self, store: Store, folder: str) -> None:
+        store.create(f"{folder}/x", b"1")
+        assert [*store.list(f"{folder}/x")] == []
+
+    def test_list_gives_every_depth_with_sizes_in_the_order_of_keys(self, store: Store, folder: str) -> None:
+        names = ["a-b", "a.b", "a/b/c/d", "a/b.c", "a/x", "a0", "B", "a b", "é", "\uffee", "\U0001f600"]
+        for size, name in enumerate(names):
+            store.create(f"{folder}/{name}", b"x" * size)
+        expected = sorted((f"{folder}/{name}", size) for size, name in enumerate(names))
+        assert [*store.list(folder)] == [Entry(key, size) for key, size in expected]
+
+    def test_list_leaves_out_folders_of_similar_name(self, store: Store, folder: str) -> None:
+        for name in ("b/x", "bc/x", "b.x", "ab/x"):
+            store.create(f"{folder}/{name}", b"1")
+        assert self._names(store, f"{folder}/b") == ["x"]
+
+    def test_an_object_can_have_objects_below_as_declared(self, store: Store, folder: str) -> None:
+        if not self.an_object_can_have_objects_below:
+            pytest.skip("declared: not both `a` and `a/b`")
+        store.create(f"{folder}/a", b"1")
+        store.create(f"{folder}/a/b", b"2")
+        assert self._names(store, folder) == ["a", "a/b"]
+        store.delete([f"{folder}/a"])
+        assert self._names(store, folder) == ["a/b"]
+
+    def test_a_listing_sees_every_write_that_returned(self, store: Store, folder: str) -> None:
+        for name in ("p", "q", "r"):
+            store.create(f"{folder}/{name}", b"1")
+            assert name in self._names(store, folder)
+            store.delete([f"{folder}/{name}"])
+            assert name not in self._names(store, folder)
+
+    def test_odd_names_round_trip(self, store: Store, folder: str) -> None:
+        for name in self.odd_names:
+            key = f"{folder}/{name}/{name}"
+            token = store.create(key, name.encode())
+            assert store.read(key) == (name.encode(), token)
+            assert store.download(key, 1, 1) == name.encode()[1:2]
+            store.copy(key, f"{folder}/{name}/copy")
+        expected = sorted(f"{name}/{last}" for name in self.odd_names for last in (name, "copy"))
+        assert self._names(store, folder) == expected
+        store.delete([f"{folder}/{name}" for name in expected])
+        assert self._names(store, folder) == []
+
+    # delete
+
+    def test_delete_removes_what_is_named_and_nothing_else(self, store: Store, folder: str) -> None:
+        for name in ("a", "b", "b2", "c/d"):
+            store.create(f"{folder}/{name}", b"1")
+        store.delete(iter([f"{folder}/b", f"{folder}/c/d"]))
+        assert self._names(store, folder) == ["a", "b2"]
+
+    def test_deleting_what_is_gone_is_no_error(self, store: Store, folder: str) -> None:
+        store.create(f"{folder}/x", b"1")
+        store.delete([f"{folder}/x", f"{folder}/y", f"{folder}/no/such/folder"])
+        store.delete([f"{folder}/x"])
+        store.delete([])
+        assert self._names(store, folder) == []
+
+    # upload and download
+
+    @pytest.mark.parametrize("extra", [-1, 0, 1])
+    @pytest.mark.parametrize("blocks", [0, 1, 3])
+    def test_any_size_is_uploaded_and_downloaded(
+        self, store: Store, folder: str, blocks: int, extra: int
+    ) -> None:
+        size = max(0, blocks * store.block_size + extra)
+        body = _payload(size)
+        store.upload(f"{folder}/x", _cut(body, store.block_size))
+        assert [*store.list(folder)] == [Entry(f"{folder}/x", size)]
+        pieces = [
+            store.download(f"{folder}/x", start, min(store.block_size, size - start))
+            for start in range(0, size, store.block_size)
+        ]
+        assert b"".join(pieces) == body
+
+    def test_upload_replaces_what_is_there(self, store: Store, folder: str) -> None:
+        store.upload(f"{folder}/x", [b"old and longer"])
+        store.upload(f"{folder}/x", [b"new"])
+        assert store.read(f"{folder}/x")[0] == b"new"
+
+    def test_downloads_are_exact(self, store: Store, folder: str) -> None:
+        store.upload(f"{folder}/x", [b"0123456789"])
+        for start, length in [(0, 10), (0, 1), (9, 1), (3, 4)]:
+            assert store.download(f"{folder}/x", start, length) == b"0123456789"[start : start + length]
+
+    def test_downloading_no_bytes_asks_for_nothing(self, store: Store, folder: str) -> None:
+        assert store.download(f"{folder}/no/such/object", 7, 0) == b""
+
+    def test_downloading_nothing_is_not_found(self, store: Store, folder: str) -> None:
+        with pytest.raises(NotFoundError):
+            store.download(f"{folder}/x", 0, 1)
+
+    @pytest.mark.parametrize(("start", "length"), [(0, 11), (9, 2), (10, 1), (100, 1)])
+    def test_an_object_that_ends_too_soon_is_damaged(
+        self, store: Store, folder: str, start: int, length: int
+    ) -> None:
+        store.upload(f"{folder}/x", [b"0123456789"])
+        with pytest.raises(DamagedError):
+            store.download(f"{folder}/x", start, length)
+
+    def test_an_empty_object_that_should_not_be_is_damaged(self, store: Store, folder: str) -> None:
+        store.upload(f"{folder}/x", [])
+        with pytest.raises(DamagedError):
+            store.download(f"{folder}/x", 0, 1)
+
+    @pytest.mark.parametrize("good", [0, 1, 2, 3])
+    @pytest.mark.parametrize("error", [OSError("source is gone"), ValueError("no"), KeyboardInterrupt()])
+    def test_blocks_that_raise_leave_nothing_and_their_error_passes_through(
+        self, store: Store, folder: str, good: int, error: BaseException
+    ) -> None:
+        def blocks() -> Iterator[bytes]:
+            for _ in range(good):
+                yield bytes(store.block_size)
+            raise error
+
+        with pytest.raises(type(error)) as caught:
+            store.upload(f"{folder}/x", blocks())
+        assert caught.value is error
+        assert [*store.list(folder)] == []
+        with pytest.raises(NotFoundError):
+            store.read(f"{folder}/x")
+
+    def test_an_object_is_invisible_until_it_is_whole(self, store: Store, folder: str) -> None:
+        seen: list[Entry] = []
+
+        def blocks() -> Iterator[bytes]:
+            for _ in range(2):
+                yield bytes(store.block_size)
+                seen.extend(store.list(folder))
+
+        store.upload(f"{folder}/x", blocks())
+        assert seen == []
+        assert [*store.list(folder)] == [Entry(f"{folder}/x", 2 * store.block_size)]
+
+    def test_uploads_from_several_threads_do_not_mix(self, store: Store, folder: str) -> None:
+        bodies = {f"{folder}/{n}": bytes([n]) * (store.block_size + n) for n in range(4)}
+        with ThreadPoolExecutor(4) as pool:
+            list(
+                pool.map(lambda item: store.upload(item[0], _cut(item[1], store.block_size)), bodies.items())
+            )
+        for key, body in bodies.items():
+            first = store.download(key, 0, store.block_size)
+            assert first + store.download(key, store.block_size, len(body) - store.block_size) == body
+
+    # copy
+
+    def test_a_copy_has_the_bytes_and_leaves_the_source(self, store: Store, folder: str) -> None:
+        body = _payload(2 * store.block_size + 1)
+        store.upload(f"{folder}/x", _cut(body, store.block_size))
+        store.copy(f"{folder}/x", f"{folder}/elsewhere/y")
+        for key in (f"{folder}/x", f"{folder}/elsewhere/y"):
+            assert store.read(key)[0] == body
+
+    def test_a_copy_of_nothing_is_empty(self, store: Store, folder: str) -> None:
+        store.upload(f"{folder}/x", [])
+        store.copy(f"{folder}/x", f"{folder}/y")
+        assert store.read(f"{folder}/y")[0] == b""
+
+    def test_copying_what_is_not_there_is_not_found(self, store: Store, folder: str) -> None:
+        with pytest.raises(NotFoundError):
+            store.copy(f"{folder}/x", f"{folder}/y")
+        assert [*store.list(folder)] == []
+
+    @property
+    def _swaps(self) -> bool:
+        return self.guarantee is Guarantee.COMPARE_AND_SWAP
+
+    def _names(self, store: Store, folder: str) -> list[str]:
+        return [entry.key.removeprefix(f"{folder}/") for entry in store.list(folder)]
+
+    def _refused(self, write: Callable[..., Token], *arguments: object) -> bool:
+        try:
+            write(*arguments)
+        except ConflictError:
+            return True
+        return False
+
+    @staticmethod
+    def _replace(store: Store, key: str, token: Token, body: bytes) -> Token:
+        return store.replace(key, body, token)
+
+    def _race(self, write: Callable[[bytes], Token]) -> list[bytes]:
+        """Let the racers write at the same moment, each its own body; the bodies of those who won."""
+        start = threading.Barrier(self.racers)
+
+        def run(body: bytes) -> bytes | None:
+            start.wait()
+            return None if self._refused(write, body) else body
+
+        with ThreadPoolExecutor(self.racers) as pool:
+            results = pool.map(run, [b"racer %d" % number for number in range(self.racers)])
+            return [body for body in results if body is not None]
+
+
+def _payload(size: int) -> bytes:
+    """Bytes of which no two blocks are equal."""
+    return b"".join(b"%08d" % number for number in range(size // 8 + 1))[:size]
+
+
+def _cut(body: bytes, block_size: int) -> Iterator[bytes]:
+    for start in range(0, len(body), block_size):
+        yield body[start : start + block_size]

@@ -1,0 +1,38 @@
+"""XXH3-128: about 12 GB/s on one core, where SHA-256 makes 1.4. The pod's CPU is not ours to spend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import xxhash
+
+_READ = 1 << 20
+
+
+class Digest:
+    """Digests blocks as they pass."""
+
+    def __init__(self) -> None:
+        self._state = xxhash.xxh3_128()
+        self.size = 0
+
+    def over(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            self._state.update(block)
+            self.size += len(block)
+            yield block
+
+    def hex(self) -> str:
+        return self._state.hexdigest()
+
+
+def digest_of(source: Path | bytes) -> str:
+    """The digest of a file on disk, or of bytes."""
+    if isinstance(source, bytes):
+        return xxhash.xxh3_128_hexdigest(source)
+    digest = Digest()
+    with source.open("rb") as file:
+        for _ in digest.over(iter(lambda: file.read(_READ), b"")):
+            pass
+    return digest.hex()

@@ -1,0 +1,99 @@
+"""What there is to move: local files with a name, and byte ranges of objects."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ckptptr.errors import InvalidArgumentError, LocalDiskError
+from ckptptr.protocol.manifest import check_path
+
+HIDDEN = ".ckptptr-"
+"""Names that begin so are ours (an unfinished restore, say) and are never saved."""
+
+_USUAL_MODE = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A file to upload, on disk or in memory.
+
+    `path` is its name in the checkpoint; `mode` its permission bits where they are not 0o644.
+    """
+
+    path: str
+    source: Path | bytes
+    size: int
+    mode: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`length` bytes from offset `start`."""
+
+    start: int
+    length: int
+
+
+def ranges(size: int, block: int) -> Iterator[Range]:
+    """The ranges that make up an object of `size` bytes, each but the last `block` long."""
+    for start in range(0, size, block):
+        yield Range(start, min(block, size - start))
+
+
+def one_file(path: Path, name: str | None = None) -> Local:
+    """A file under its own name, or another.
+
+    Raises:
+        InvalidArgumentError: it is not a regular file.
+        LocalDiskError: it cannot be looked at.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise LocalDiskError(f"cannot read the file ({error.strerror})", key=str(path)) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidArgumentError("neither a file nor a folder", key=str(path))
+    mode = stat.S_IMODE(status.st_mode)
+    return Local(check_path(name or path.name), path, status.st_size, None if mode == _USUAL_MODE else mode)
+
+
+def folder(top: Path) -> tuple[list[Local], list[str]]:
+    """`(files, empty folders)` below `top`, by name.
+
+    A symbolic link is taken as what it points to, which must be inside the folder.
+
+    Raises:
+        InvalidArgumentError: a link leaves the folder or goes round in a circle; a socket or the like.
+        LocalDiskError: something cannot be looked at.
+    """
+    found = list(_walk(top, top.resolve(), (), ""))
+    return [item for item in found if isinstance(item, Local)], [
+        item for item in found if isinstance(item, str)
+    ]
+
+
+def _walk(here: Path, top: Path, above: tuple[Path, ...], name: str) -> Iterator[Local | str]:
+    real = here.resolve()
+    if real in above:
+        raise InvalidArgumentError("a symbolic link goes round in a circle", key=str(here))
+    try:
+        children = sorted(os.scandir(here), key=lambda child: child.name)
+    except OSError as error:
+        raise LocalDiskError(f"cannot read the folder ({error.strerror})", key=str(here)) from error
+    children = [child for child in children if not child.name.startswith(HIDDEN)]
+    if not children and name:
+        yield check_path(name)
+    for child in children:
+        path, inside = Path(child.path), f"{name}/{child.name}" if name else child.name
+        if child.is_symlink() and not path.resolve().is_relative_to(top):
+            raise InvalidArgumentError(
+                f"a symbolic link leaves the folder that is saved (to {path.resolve()})", key=str(path)
+            )
+        if child.is_dir():
+            yield from _walk(path, top, (*above, real), inside)
+        else:
+            yield one_file(path, inside)

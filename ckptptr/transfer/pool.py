@@ -1,0 +1,27 @@
+"""Many small pieces of work on a few threads: the first failure stops the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+WORKERS = 8
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def run_all(work: Callable[[Item], Result], items: Iterable[Item], *, workers: int = WORKERS) -> list[Result]:
+    """`[work(item) for item in items]`, in parallel; what has not begun when one fails never begins."""
+    todo = list(items)
+    if len(todo) <= 1:
+        return [work(item) for item in todo]
+    with ThreadPoolExecutor(min(workers, len(todo)), thread_name_prefix="ckptptr") as pool:
+        futures = [pool.submit(work, item) for item in todo]
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        failed = next((future for future in futures if future in done and future.exception()), None)
+        if failed is not None:
+            pool.shutdown(cancel_futures=True)
+            failed.result()
+        return [future.result() for future in futures]

@@ -1,0 +1,72 @@
+"""Upload local files, digested on the way: what the digest saw is what was sent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ckptptr.errors import InvalidArgumentError, LocalDiskError
+from ckptptr.stores.port import Store
+from ckptptr.transfer.digest import Digest
+from ckptptr.transfer.plan import Local, ranges
+from ckptptr.transfer.pool import run_all
+
+
+def upload_all(store: Store, files: Sequence[tuple[Local, str]]) -> list[str]:
+    """Upload `(file, key)` pairs; the digests, in order.
+
+    Small files go side by side; a large one has the line to itself, since the store sends its
+    blocks side by side: so memory stays bounded by a few blocks.
+
+    Raises:
+        InvalidArgumentError: a file changed while it was read.
+        LocalDiskError: a file could not be read.
+        StoreUnavailableError: the store did not take it.
+    """
+    small = [pair for pair in files if pair[0].size <= store.block_size]
+    large = [pair for pair in files if pair[0].size > store.block_size]
+    digests = dict(zip(small, run_all(lambda pair: _upload(store, *pair), small), strict=True))
+    digests.update((pair, _upload(store, *pair)) for pair in large)
+    return [digests[pair] for pair in files]
+
+
+def _upload(store: Store, file: Local, key: str) -> str:
+    digest = Digest()
+    store.upload(key, digest.over(_blocks(file, store.block_size)))
+    return digest.hex()
+
+
+def _blocks(file: Local, block: int) -> Iterator[bytes]:
+    if isinstance(file.source, bytes):
+        view = file.source
+        yield from (view[part.start : part.start + part.length] for part in ranges(len(view), block))
+    else:
+        yield from _read(file, file.source, block)
+
+
+def _read(file: Local, path: Path, block: int) -> Iterable[bytes]:
+    """The file's blocks, and an error at the end where it changed while it was read."""
+    sent = 0
+    try:
+        with path.open("rb", buffering=0) as source:
+            before = os.fstat(source.fileno())
+            while data := _full_read(source.fileno(), block):
+                sent += len(data)
+                yield data
+            after = os.fstat(source.fileno())
+    except OSError as error:
+        raise LocalDiskError(f"cannot read the file ({error.strerror})", key=str(path)) from error
+    if sent != file.size or (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+        raise InvalidArgumentError(
+            "the file changed while it was being saved", key=str(path), hint="Save it when it is finished"
+        )
+
+
+def _full_read(descriptor: int, length: int) -> bytes:
+    """Up to `length` bytes; fewer only at the end of the file, where `os.read` may stop anywhere."""
+    parts: list[bytes] = []
+    while length and (part := os.read(descriptor, length)):
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
