@@ -31,8 +31,12 @@ def root_at(store: Store, base: str, environ: Mapping[str, str] = os.environ) ->
     if not separator:
         scheme = "file"
     listed = environ.get(ALLOW_ROOTS, "").replace(",", " ").split()
-    allowed = (entry.partition("://")[2] or entry for entry in listed)
-    return Root(scheme, base, tuple(entry.rstrip("/") for entry in allowed))
+    return Root(scheme, base, tuple(key_of(entry).rstrip("/") for entry in listed))
+
+
+def key_of(url: str) -> str:
+    """The key in its store that a URL or a local path names."""
+    return url.partition("://")[2] or url
 
 
 def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> Node:

@@ -45,6 +45,7 @@ class Saver:
         self._published = 0
         self._condemned: tuple[str, ...] = ()
         self._swept: tuple[str, ...] = ()
+        self._sweeping: set[str] = set()
         self._has_warned = False
 
     def save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Published:
@@ -249,8 +250,9 @@ class Saver:
         if published.standing is Standing.PASSED:
             return
         self._condemned = self._swept = ()
-        doomed_before = before.pointer.doomed if before.pointer else ()
+        doomed_before = set(before.pointer.doomed if before.pointer else ()) - self._sweeping
         if doomed_before:
+            self._sweeping |= doomed_before
             session.background.run("the sweep", lambda: self._sweep(doomed_before))
         if self._published % LISTING_EVERY == 0:
             session.background.run("the search for orphans", self._find_orphans)
@@ -276,10 +278,14 @@ class Saver:
 
             session.background.run("the sweep", drop)
 
-    def _sweep(self, doomed_before: Iterable[str]) -> None:
-        gone = sweep(self._session.store, self._node, self._session.latest, doomed_before)
-        with self._session.lock:
-            self._swept += gone
+    def _sweep(self, doomed_before: set[str]) -> None:
+        gone: tuple[str, ...] = ()
+        try:
+            gone = sweep(self._session.store, self._node, self._session.latest, sorted(doomed_before))
+        finally:
+            with self._session.lock:
+                self._swept += gone
+                self._sweeping -= doomed_before - set(gone)
 
     def _find_orphans(self) -> None:
         found = orphans(self._session.store, self._node, self._session.latest.read())

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from ckptptr.errors import InvalidArgumentError
 
 HOME = "_flytecheckpoints"
-"""The last segment of every home (`checkpointsSuffix` in Flyte's `ioutils`)."""
+"""The last segment of every home (`CheckpointPrefix` in Flyte's `ioutils`)."""
 
 UID_LIMITS = (50, 47)
 """How many bytes the uid of an attempt may have: 50; in Ray tasks 47, since Flyte v1.16.0."""
@@ -85,8 +85,8 @@ def array_node(parent: str, parent_attempt: int, index: int) -> str:
     """Our name for one index of a legacy map task (k8s-array), which has no node id of its own in Flyte.
 
     It holds the attempt of the parent, since a retry of the parent counts the index's attempts from 0
-    again. flytekit makes node ids of letters, digits and dashes, so the underscores keep it apart from
-    all of them.
+    again. flytekit and flyteadmin make node ids of letters, digits and dashes, so the underscores keep
+    it apart from all of them.
     """
     return f"{parent}_{parent_attempt}_i{index}"
 

@@ -37,24 +37,22 @@ class S3Client:
             self._pid = os.getpid()
         return self._origin
 
-    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Wait for it, in the calling thread."""
+    def call(self, operation: str, key: str, **parameters: Any) -> dict[str, Any]:
+        """Send one request about `bucket/path` and wait for the answer. Raises our errors only.
 
-        async def the_work() -> _T:
-            return await work
-
-        return fsspec.asyn.sync(self._filesystem.loop, the_work)  # type: ignore[no-any-return]
+        An answer's `Body` has been read to its end: it is bytes.
+        """
+        answer: dict[str, Any] = fsspec.asyn.sync(
+            self._filesystem.loop, self.send, operation, key, **parameters
+        )
+        return answer
 
     def start(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
-        """Do not wait for it."""
+        """Let a coroutine around `send` run, and do not wait for it."""
         return asyncio.run_coroutine_threadsafe(work, self._filesystem.loop)
 
-    def call(self, operation: str, key: str, **parameters: Any) -> dict[str, Any]:
-        """Send one request about `bucket/path` and wait for the answer. Raises our errors only."""
-        return self.run(self.send(operation, key, **parameters))
-
     async def send(self, operation: str, key: str, **parameters: Any) -> dict[str, Any]:
-        """As `call`; for `run` and `start`. The answer's `Body`, if any, has been read: it is bytes."""
+        """As `call`, on the filesystem's event loop."""
         with translated(operation, f"s3://{key}"):
             bucket, _, path = key.partition("/")
             filesystem = self._filesystem

@@ -18,7 +18,6 @@ from botocore.exceptions import (
     ParamValidationError,
     PartialCredentialsError,
     TokenRetrievalError,
-    UnknownKeyError,
 )
 from botocore.parsers import ResponseParserError
 
@@ -126,7 +125,7 @@ def _translate(error: Exception, operation: str, url: str) -> CkptptrError:
             key=url,
             hint="Set a role, a profile or AWS_ACCESS_KEY_ID.",
         )
-    if isinstance(error, (ParamValidationError, UnknownKeyError)):
+    if isinstance(error, ParamValidationError):
         return InvalidArgumentError(
             "the installed botocore does not take this request", key=url, hint="pip install --upgrade s3fs"
         )

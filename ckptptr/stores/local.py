@@ -112,7 +112,7 @@ class LocalStore:
         folder = _path(key).parent
         with _writing(key):
             _make_folder(folder)
-            with FileLock(folder / f"{HIDDEN}lock", timeout=LOCK_TIMEOUT, poll_interval=0.005):
+            with FileLock(folder / f"{HIDDEN}lock").acquire(LOCK_TIMEOUT, poll_interval=0.005):
                 if self._current(key) != expected:
                     raise ConflictError(
                         "the file exists already" if expected is None else "the file has changed or is gone",

@@ -1,0 +1,63 @@
+"""The errors after which Flyte should start another attempt.
+
+Flyte retries a task whose exception is flytekit's `FlyteRecoverableException`, and no other. These
+are both: `except ckptptr.StoreUnavailableError` in a task still catches them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flytekit.exceptions.user import FlyteRecoverableException
+
+from ckptptr.errors import (
+    AccessDeniedError,
+    CkptptrError,
+    ConflictError,
+    OutcomeUnknownError,
+    StoreUnavailableError,
+    SupersededError,
+)
+
+
+class RecoverableStoreUnavailableError(StoreUnavailableError, FlyteRecoverableException):  # type: ignore[misc]
+    """The store did not answer; the next attempt may find it well."""
+
+
+class RecoverableAccessDeniedError(AccessDeniedError, FlyteRecoverableException):  # type: ignore[misc]
+    """The store refused us; permissions and credentials do come back."""
+
+
+class RecoverableOutcomeUnknownError(OutcomeUnknownError, FlyteRecoverableException):  # type: ignore[misc]
+    """The next attempt reads what came of it."""
+
+
+class RecoverableConflictError(ConflictError, FlyteRecoverableException):  # type: ignore[misc]
+    """Others kept moving LATEST."""
+
+
+class RecoverableSupersededError(SupersededError, FlyteRecoverableException):  # type: ignore[misc]
+    """A newer attempt has taken over: this pod ends, and that one goes on."""
+
+
+# The most special first.
+_RECOVERABLE: dict[type[CkptptrError], type[CkptptrError]] = {
+    AccessDeniedError: RecoverableAccessDeniedError,
+    StoreUnavailableError: RecoverableStoreUnavailableError,
+    OutcomeUnknownError: RecoverableOutcomeUnknownError,
+    ConflictError: RecoverableConflictError,
+    SupersededError: RecoverableSupersededError,
+}
+
+
+@contextmanager
+def recoverable() -> Iterator[None]:
+    """Let what another attempt may cure leave as a recoverable error."""
+    try:
+        yield
+    except CkptptrError as error:
+        for kind, replacement in _RECOVERABLE.items():
+            if isinstance(error, kind) and not isinstance(error, FlyteRecoverableException):
+                raise replacement(error.message, key=error.key, hint=error.hint) from error
+        raise

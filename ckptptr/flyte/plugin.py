@@ -1,0 +1,107 @@
+"""The `flytekit.plugins` entry point: active on install, off with `CKPTPTR_DISABLE=1`.
+
+flytekit loads it at the end of `import flytekit`, unguarded and in every process, so that nothing
+here may fail or take time: it replaces one property, and loads the rest when a task first asks for
+its checkpoint. The property covers `pyflyte run`, `pyflyte-execute` and `pyflyte-map-execute`
+whatever the import order; replacing the class `SyncCheckpoint` would not.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
+
+DISABLE = "CKPTPTR_DISABLE"
+
+log = logging.getLogger("ckptptr")
+
+_OURS = "_ckptptr"
+
+
+def install() -> None:
+    """Replace `ExecutionParameters.checkpoint`, once."""
+    from flytekit.core.context_manager import ExecutionParameters
+
+    stock = ExecutionParameters.checkpoint
+    if isinstance(stock, _CheckpointProperty):
+        return
+    ExecutionParameters.checkpoint = _CheckpointProperty(stock.fget, doc=stock.__doc__)
+
+
+class _CheckpointProperty(property):
+    """flytekit's property, whose answer becomes ours where it is stock flytekit's."""
+
+    def __get__(self, parameters: Any, owner: type | None = None) -> Any:
+        if parameters is None:
+            return self
+        given = super().__get__(parameters, owner)
+        return given if is_disabled() else _ours(parameters, given) or given
+
+
+def is_disabled() -> bool:
+    return os.environ.get(DISABLE, "").lower() not in {"", "0", "false", "no"}
+
+
+def checkpoint_of_task() -> PointerCheckpoint:
+    """For `ckptptr.flyte.checkpoint`: ours in any case, or an error."""
+    from flytekit import current_context
+    from flytekit.core.context_manager import ExecutionParameters
+
+    from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
+    from ckptptr.flyte.task import in_flyte, locally
+
+    parameters = current_context()
+    given = property.__get__(ExecutionParameters.checkpoint, parameters)
+    if isinstance(given, PointerCheckpoint):
+        return given
+    if _OURS not in given.__dict__ or given.__dict__[_OURS] is None:
+        _log_to_stderr()
+        given.__dict__[_OURS] = in_flyte(parameters, given) or locally(given)
+    ours: PointerCheckpoint = given.__dict__[_OURS]
+    return ours
+
+
+def _ours(parameters: Any, given: Any) -> PointerCheckpoint | None:
+    """Our checkpoint in place of stock flytekit's; None where stock flytekit's shall stay.
+
+    It is kept on the object that it replaces, which flytekit hands from context to context.
+    """
+    from flytekit.core.checkpointer import SyncCheckpoint
+
+    if type(given) is not SyncCheckpoint:
+        return None
+    if _OURS not in given.__dict__:
+        given.__dict__[_OURS] = _make(parameters, given)
+    made: PointerCheckpoint | None = given.__dict__[_OURS]
+    return made
+
+
+def _make(parameters: Any, given: Any) -> PointerCheckpoint | None:
+    try:
+        from ckptptr.flyte.task import in_flyte
+
+        _log_to_stderr()
+        return in_flyte(parameters, given)
+    except Exception as error:  # noqa: BLE001 - a task must run as it would without us
+        log.warning("stock flytekit checkpoints are used, not ckptptr's: %s", error)
+        return None
+
+
+def _log_to_stderr() -> None:
+    """What a restore found is said in the pod's log, unless the task has set up logging itself."""
+    if not log.handlers and not logging.getLogger().handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("ckptptr: %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+
+
+try:
+    install()
+except Exception as error:  # noqa: BLE001 - nothing may break `import flytekit`
+    log.warning("ckptptr is installed but not active: %s", error)

@@ -1,0 +1,12 @@
+"""Put first on PYTHONPATH by `ckptptr.testing.attempts`: faults inside an unchanged `pyflyte-execute`.
+
+Python imports a module of this name when it starts. What to do comes from the environment; without
+it, this does nothing.
+"""
+
+import os
+
+if "CKPTPTR_TESTING_FAULTS" in os.environ:
+    from ckptptr.testing import injected
+
+    injected.install(os.environ)
