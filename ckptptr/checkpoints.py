@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +69,7 @@ class Checkpoints:
         self._read_only = read_only
         self._restorer = Restorer(session, read_only=read_only)
         self._saver = Saver(session)
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._cleanups: list[Callable[[], object]] = []
         self._resolution: Resolution | None = None
 
     def __enter__(self) -> Checkpoints:
@@ -178,9 +180,8 @@ class Checkpoints:
     def close(self) -> None:
         """Wait, and let go of threads and temporary folders. Called at the end of a `with` block."""
         self._session.background.close()
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
+        for cleanup in self._cleanups:
+            cleanup()
 
     def _save(self, change: Change, step: int | None, metadata: Mapping[str, Any] | None) -> Checkpoint:
         self._refuse_read_only()
@@ -215,9 +216,10 @@ class Checkpoints:
             raise InvalidArgumentError("this was opened read-only", key=self._session.latest.url)
 
     def _temporary_folder(self) -> Path:
-        if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="ckptptr-")
-        return Path(self._temporary.name) / "restored"
+        """A folder that is gone when this object is: flytekit never closes its checkpoint."""
+        folder = Path(tempfile.mkdtemp(prefix="ckptptr-"))
+        self._cleanups.append(weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True))
+        return folder
 
 
 def open(

@@ -18,6 +18,7 @@ from ckptptr.protocol.resolve import ROUNDS, Resolution, Resolver
 from ckptptr.session import Session
 from ckptptr.transfer.copy import CancelledError, copy_all
 from ckptptr.transfer.download import Download
+from ckptptr.wording import moved
 
 log = logging.getLogger("ckptptr")
 
@@ -54,7 +55,7 @@ class Restorer:
                 if is_adopted and found.home != session.node.home:
                     self._forward(found, files)
         size = sum(record.size for record in files)
-        log.info("restore: %s; %d bytes in %.1f s", resolution, size, time.monotonic() - began)
+        log.info("%s (%s)", resolution, moved(size, time.monotonic() - began))
         return resolution
 
     def restore_named(self, destination: Path, checkpoint: str) -> Resolution:

@@ -25,6 +25,7 @@ from ckptptr.transfer.copy import copy_all
 from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.plan import Local
 from ckptptr.transfer.upload import upload_all
+from ckptptr.wording import moved
 
 log = logging.getLogger("ckptptr")
 
@@ -86,14 +87,13 @@ class Saver:
             )
             self._written = written
             self._settle(seen, published)
-        size = published.manifest.total_bytes
+        saved, standing = published.manifest, published.standing
         log.info(
-            "saved %s: step %s, %d bytes in %.1f s; %s",
-            published.manifest.id,
-            step,
-            size,
-            time.monotonic() - began,
-            published.standing.value,
+            "saved %scheckpoint %s (%s)%s",
+            "" if saved.step is None else f"step {saved.step}, ",
+            saved.id,
+            moved(saved.total_bytes, time.monotonic() - began),
+            "" if standing is Standing.TARGET else f": {standing.value}",
         )
         return published
 

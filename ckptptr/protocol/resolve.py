@@ -56,9 +56,20 @@ class Resolution:
 
     def __str__(self) -> str:
         """One readable line."""
-        taken = f"{self.found.reference} from {self.verdict.value}" if self.found else self.verdict.value
-        refused = "; ".join(f"{r.reference}: {r.reason}" for r in self.rejected)
-        return f"{taken} (rejected: {refused})" if refused else taken
+        empty = [rejected.reference for rejected in self.rejected if rejected.is_absent]
+        refused = [f"{r.reference} was not taken: {r.reason}" for r in self.rejected if not r.is_absent]
+        return "; ".join([self._taken(), *refused, *([f"nothing in {', '.join(empty)}"] if empty else [])])
+
+    def _taken(self) -> str:
+        if self.found is None:
+            chosen = self.seen.pointer is not None and self.seen.pointer.target.is_fresh
+            return "a fresh start: " + ("LATEST asks for it" if chosen else "there is no checkpoint")
+        manifest = self.found.manifest
+        if manifest is None:
+            return f"resuming from {self.found.reference}, {self.verdict.value}"
+        step = "" if manifest.step is None else f"step {manifest.step}, "
+        held = ", where a person chose it" if self.seen.is_held and self.verdict is Verdict.POINTER else ""
+        return f"resuming from {step}checkpoint {manifest.id}, found in {self.verdict.value}{held}"
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ retries by itself (five tries, as botocore does) and refuses what it does not kn
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -18,6 +19,17 @@ import fsspec.asyn
 from ckptptr.stores._s3_errors import translated
 
 _T = TypeVar("_T")
+
+
+class _Body(io.BytesIO):
+    """Bytes to send, without a second copy: aiohttp calls `getbuffer`, which makes a BytesIO copy itself."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._view = memoryview(body)
+
+    def getbuffer(self) -> memoryview:
+        return self._view[:]
 
 
 class S3Client:
@@ -66,6 +78,8 @@ class S3Client:
             applicable = {name: value for name, value in defaults.items() if name in known}
             if "Key" in known:
                 parameters["Key"] = path
+            if "Body" in parameters:
+                parameters["Body"] = _Body(parameters["Body"])
             answer: dict[str, Any] = await getattr(client, operation)(
                 **{**applicable, **parameters, "Bucket": bucket}
             )

@@ -30,15 +30,15 @@ def crc32(block: bytes) -> str:
     return base64.b64encode(zlib.crc32(block).to_bytes(4, "big")).decode()
 
 
-def proven(answer: Mapping[str, Any], block: bytes, url: str) -> bool:
-    """Whether the answer to a put says by a checksum that the block arrived.
+def proven(answer: Mapping[str, Any], block: bytes, checksum: str, url: str) -> bool:
+    """Whether the answer to a put says that the block, with this CRC32, arrived.
 
     Servers that know checksums have compared ours before they answered, and repeat it. From the others
     an ETag that is the MD5 will do; with some kinds of encryption it is not, and nothing is proven.
     """
     echoed = answer.get("ChecksumCRC32")
     if echoed is not None:
-        if echoed != crc32(block):
+        if echoed != checksum:
             raise StoreUnavailableError("the store received other bytes than were sent", key=url)
         return True
     return str(answer["ETag"]).strip('"') == hashlib.md5(block, usedforsecurity=False).hexdigest()
@@ -71,8 +71,9 @@ class Multipart:
         return self
 
     def put(self, block: bytes) -> None:
+        checksum = crc32(block)  # here and not on the event loop, which has sockets to serve
         number = self._next()
-        self._start(self._put(number, block))
+        self._start(self._put(number, block, checksum))
 
     def copy(self, source: dict[str, str], etag: str, start: int, length: int) -> None:
         number = self._next()
@@ -112,7 +113,7 @@ class Multipart:
     def _collect(self) -> None:
         self._parts.append(self._pending.popleft().result())
 
-    async def _put(self, number: int, block: bytes) -> dict[str, Any]:
+    async def _put(self, number: int, block: bytes, checksum: str) -> dict[str, Any]:
         answer = await self._client.send(
             "upload_part",
             self._key,
@@ -120,9 +121,9 @@ class Multipart:
             PartNumber=number,
             Body=block,
             ChecksumAlgorithm="CRC32",
-            ChecksumCRC32=crc32(block),
+            ChecksumCRC32=checksum,
         )
-        self.proven &= proven(answer, block, f"s3://{self._key}")
+        self.proven &= proven(answer, block, checksum, f"s3://{self._key}")
         return _part(number, answer)
 
     async def _copy(self, number: int, source: dict[str, str], etag: str, span: str) -> dict[str, Any]:

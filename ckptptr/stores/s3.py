@@ -84,11 +84,13 @@ class S3Store:
         second = next(source, None)
         if second is None:
             answer = self._put(key, first, Metadata=self._metadata)
-            size, certain = len(first), proven(answer, first, self.url(key))
+            size, certain = len(first), proven(answer, first, crc32(first), self.url(key))
         else:
             size = 0
+            source = itertools.chain((first, second), source)
+            del first, second  # or they would stay in memory to the end
             with Multipart(self._client, key, self._metadata, self._window) as parts:
-                for block in itertools.chain((first, second), source):
+                for block in source:
                     parts.put(block)
                     size += len(block)
             certain = parts.proven

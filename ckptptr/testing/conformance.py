@@ -37,8 +37,7 @@ class StoreConformance:
     an_object_can_have_objects_below: ClassVar[bool] = True
     """`a` and `a/b` can both exist, as on object stores and not on disks."""
 
-    racers: ClassVar[int] = 8
-    """How many threads race for one object."""
+    racers: ClassVar[int] = 8  # threads that race for one object
 
     odd_names: ClassVar[tuple[str, ...]] = (
         "with space",

@@ -1,0 +1,46 @@
+# Two commands: `make demo` tells the story, `make test` checks everything. Both set up what they need
+# in .venv; only Python 3.10 or later, make and a package registry have to be there.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/pytest -n auto
+
+.PHONY: help setup demo test test-fast lint types check format clean
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY) ## Everything that development needs, in .venv
+
+$(READY): pyproject.toml Makefile
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --editable '.[all]' --group dev
+	touch $@
+
+demo: $(READY) ## The story: real kills of an unchanged task, on a local folder
+	$(BIN)/python examples/demo.py
+
+test: $(READY) ## All tests; starts a real S3 server
+	$(PYTEST)
+
+test-fast: $(READY) ## The tests that need no server
+	$(PYTEST) -m 'not servers'
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: lint types ## Lint and types
+
+format: $(READY) ## Mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Forget the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

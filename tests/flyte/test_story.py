@@ -1,0 +1,260 @@
+"""The main job, end to end: an unchanged task, the real `pyflyte-execute`, real kills, real stores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckptptr.stores import Store, open_store
+from ckptptr.testing.attempts import Attempt, Fault, SimulatedNode
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+IN_THE_MIDDLE_OF_SAVE_4 = Fault("kill", op="upload", nth=4, when="after")
+BEFORE_ITS_FIRST_SAVE = Fault("kill", op="upload", nth=1, when="before")
+COUNTED_ON = {"o0": "counted from 3 to 8"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A node to run attempts of, and a person's view of the bucket."""
+
+    node: SimulatedNode
+    store: Store
+    root: str
+
+    @property
+    def latest(self) -> str:
+        return f"{self.root}/_ckptptr/flytesnacks/development/{self.node.execution}/n0/LATEST"
+
+    def pointer(self) -> dict[str, Any]:
+        return json.loads(self.store.read(self.latest)[0])
+
+    def put_latest(self, text: str) -> None:
+        """As `aws s3 cp` would: no condition, no question."""
+        self.store.upload(self.latest, [text.encode()])
+
+    def keys(self, folder: str) -> list[str]:
+        return [entry.key for entry in self.store.list(folder)]
+
+    def home(self, attempt: int) -> str:
+        return self.node.home(attempt).partition("://")[2] or self.node.home(attempt)
+
+
+def _place(url: str, options: Mapping[str, Any], environ: Mapping[str, str]) -> Place:
+    store, root = open_store(url, storage_options=options)
+    node = SimulatedNode(
+        "counter_task",
+        "count_to",
+        root=url,
+        folder=str(EXAMPLES),
+        inputs={"n": 8},
+        environ=environ,
+        storage_options=options,
+    )
+    return Place(node, store, root)
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Place:
+    return _place(f"{tmp_path}/data", {}, {})
+
+
+@pytest.fixture
+def on_s3(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    server, bucket = request.getfixturevalue("s3_server"), request.getfixturevalue("s3_bucket")
+    proxy = request.getfixturevalue("s3_proxy")
+    options = {"key": server.access_key, "secret": server.secret_key, "endpoint_url": proxy.endpoint}
+    environ = {
+        "FLYTE_AWS_ENDPOINT": proxy.endpoint,
+        "FLYTE_AWS_ACCESS_KEY_ID": server.access_key,
+        "FLYTE_AWS_SECRET_ACCESS_KEY": server.secret_key,
+    }
+    return _place(f"s3://{bucket}/{tmp_path.name}/data", options, environ)
+
+
+@pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.servers)])
+def place(request: pytest.FixtureRequest) -> Place:
+    chosen: Place = request.getfixturevalue(f"on_{request.param}")
+    return chosen
+
+
+def three_deaths(place: Place) -> None:
+    first = place.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+    assert (first.signal, first.outputs) == (9, None), first.log
+    second = place.node.run(1, BEFORE_ITS_FIRST_SAVE)
+    assert (second.signal, second.outputs) == (9, None), second.log
+    third = place.node.die_before_python(2)
+    assert (third.signal, third.requests) == (9, [])
+
+
+def restored_without_latest(place: Place) -> None:
+    """Attempt 3 finds no LATEST, restores by the walk-back, and has nothing left to count and to save."""
+    three_deaths(place)
+    place.store.delete([place.latest])
+    last = replace(place.node, inputs={"n": 3}).run(3)
+    assert last.outputs == {"o0": "counted from 3 to 3"}, last.log
+
+
+def before_the_first_upload(attempt: Attempt) -> list[str]:
+    operations = [operation for operation, _ in attempt.requests]
+    return operations[: operations.index("upload")]
+
+
+def test_attempt_3_resumes_from_the_last_whole_checkpoint_of_attempt_0_without_a_list(place: Place) -> None:
+    three_deaths(place)
+    last = place.node.run(3)
+    assert last.outputs == COUNTED_ON, last.log
+    restore = before_the_first_upload(last)
+    assert restore[:3] == ["read", "read", "download"]  # LATEST, the manifest, the payload
+    # The list that follows belongs to the first save, which looks for ids in its own home.
+    assert restore[3:] == ["list"]
+
+
+def test_what_the_kill_tore_is_there_and_is_never_restored(place: Place) -> None:
+    place.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+    home = place.home(0)
+    uploaded = {key.split("/data/")[-1].split("/")[0] for key in place.keys(f"{home}/data")}
+    committed = {Path(key).stem for key in place.keys(f"{home}/manifests")}
+    assert len(uploaded) == 4
+    assert len(committed) == 3
+    assert committed < uploaded
+
+
+def test_with_latest_deleted_the_walk_back_finds_it_and_the_forward_copy_makes_a_whole_home(
+    place: Place,
+) -> None:
+    restored_without_latest(place)
+    pointer = place.pointer()
+    assert pointer["attempt"] == 3
+    assert pointer["seq"] == 3
+    assert pointer["checkpoint"] == place.keys(f"{place.home(3)}/manifests")[0].removeprefix(f"{place.root}/")
+    # The prefix of attempt 0 may expire now: what is left of the node restores all the same.
+    place.store.delete(place.keys(place.home(0)))
+    last = place.node.run(4)
+    assert last.outputs == COUNTED_ON, last.log
+
+
+def test_with_latest_and_the_older_homes_gone_the_platforms_previous_checkpoint_is_enough(
+    place: Place,
+) -> None:
+    restored_without_latest(place)
+    place.store.delete([place.latest, *place.keys(place.home(0))])
+    last = place.node.run(4)
+    assert last.outputs == COUNTED_ON, last.log
+
+
+@pytest.mark.parametrize("form", ["json", "only the checkpoint in json", "path", "uri"])
+def test_a_person_edits_latest_to_an_older_checkpoint_and_the_next_attempt_resumes_from_it(
+    on_disk: Place, form: str
+) -> None:
+    _edit_and_resume(on_disk, form)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("form", ["json", "path"])
+def test_so_it_does_on_s3(on_s3: Place, form: str) -> None:
+    _edit_and_resume(on_s3, form)
+
+
+def _edit_and_resume(place: Place, form: str) -> None:
+    three_deaths(place)
+    pointer = place.pointer()
+    newest, oldest = pointer["checkpoint"], pointer["history"][-1]["checkpoint"]
+    forms = {
+        "json": json.dumps({**pointer, "checkpoint": oldest}, indent=2),
+        "only the checkpoint in json": json.dumps({"checkpoint": oldest}),
+        "path": f"{oldest}\n",
+        "uri": place.store.url(f"{place.root}/{oldest}"),
+    }
+    place.put_latest(forms[form])
+    last = place.node.run(3, Fault("kill", op="upload", nth=1))
+    assert last.signal == 9, last.log
+    after = place.pointer()
+    assert not after["held"]
+    assert after["fence"] == 3
+    assert newest in [entry["checkpoint"] for entry in after["history"]]  # what was replaced can be chosen
+    assert place.node.run(4).outputs == {"o0": "counted from 1 to 8"}
+
+
+def test_a_person_asks_for_a_fresh_start_and_gets_it(on_disk: Place) -> None:
+    three_deaths(on_disk)
+    on_disk.put_latest("none")
+    assert on_disk.node.run(3).outputs == {"o0": "counted from 0 to 8"}
+
+
+def test_a_store_that_cannot_be_reached_is_no_empty_store_and_flyte_is_asked_to_retry(on_disk: Place) -> None:
+    on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+    failed = on_disk.node.run(1, Fault("fail", op="read", times=1000))
+    assert failed.kind == "RECOVERABLE"
+    assert "StoreUnavailableError" in failed.error
+    assert failed.outputs is None
+    assert on_disk.node.run(2).outputs == COUNTED_ON
+
+
+@pytest.mark.servers
+def test_an_s3_endpoint_that_does_not_answer_asks_for_a_retry_too(on_s3: Place, s3_proxy: Any) -> None:
+    from tests.servers.proxy import Rule
+
+    on_s3.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+    s3_proxy.add(Rule(path="_ckptptr", status=503, code="SlowDown", times=None))
+    failed = on_s3.node.run(1)
+    assert failed.kind == "RECOVERABLE", failed.log
+    assert "StoreUnavailableError" in failed.error
+    s3_proxy.reset()
+    assert on_s3.node.run(2).outputs == COUNTED_ON
+
+
+@pytest.mark.servers
+def test_a_403_names_the_object_and_the_permission_and_asks_for_a_retry(on_s3: Place, s3_proxy: Any) -> None:
+    from tests.servers.proxy import Rule
+
+    on_s3.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+    s3_proxy.add(Rule(path="_ckptptr", status=403, code="AccessDenied", times=None))
+    failed = on_s3.node.run(1)
+    assert failed.kind == "RECOVERABLE", failed.log
+    assert "LATEST" in failed.error
+    assert "s3:GetObject" in failed.error
+
+
+def test_a_latest_of_a_newer_version_stops_the_task_and_is_left_alone(on_disk: Place) -> None:
+    on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+    newer = json.dumps({**on_disk.pointer(), "format": "ckptptr/2"})
+    on_disk.put_latest(newer)
+    failed = on_disk.node.run(1)
+    assert failed.kind == "NON_RECOVERABLE"
+    assert "Upgrade ckptptr" in failed.error
+    assert on_disk.store.read(on_disk.latest)[0] == newer.encode()
+
+
+def test_a_zombie_ends_as_a_recoverable_failure_and_latest_stays(on_disk: Place) -> None:
+    assert on_disk.node.run(2).outputs
+    after = on_disk.pointer()
+    zombie = replace(on_disk.node, inputs={"n": 12}).run(1)
+    assert zombie.kind == "RECOVERABLE"
+    assert "SupersededError" in zombie.error
+    assert on_disk.pointer() == after
+
+
+def test_with_ckptptr_disabled_flytekit_is_stock_and_fails_for_good(on_disk: Place) -> None:
+    on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+    stock = on_disk.node.run(2, CKPTPTR_DISABLE="1")
+    assert stock.kind == "NON_RECOVERABLE"
+    assert "FlyteDataNotFoundException" in stock.error
+    assert stock.requests == []
+
+
+def test_what_stock_flytekit_saved_before_ckptptr_was_installed_is_restored(on_disk: Place) -> None:
+    assert replace(on_disk.node, inputs={"n": 3}).run(0, CKPTPTR_DISABLE="1").outputs
+    last = on_disk.node.run(1)
+    assert last.outputs == COUNTED_ON, last.log
+
+
+def test_two_nodes_of_one_execution_do_not_share_a_pointer(on_disk: Place) -> None:
+    on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+    other = replace(on_disk.node, node="n1").run(0)
+    assert other.outputs == {"o0": "counted from 0 to 8"}

@@ -1,0 +1,30 @@
+"""s3fs filesystems that close what they opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import s3fs
+from fsspec.asyn import sync
+
+from tests.servers.seaweed import Seaweed
+
+
+@contextmanager
+def open_filesystem(server: Seaweed, endpoint: str | None, **options: Any) -> Iterator[Any]:
+    """A filesystem with the server's credentials that talks to `endpoint`, the server's or a proxy's."""
+    filesystem = s3fs.S3FileSystem(
+        key=server.access_key,
+        secret=server.secret_key,
+        endpoint_url=endpoint,
+        use_listings_cache=False,
+        skip_instance_cache=True,
+        **options,
+    )
+    try:
+        yield filesystem
+    finally:
+        # Its own finalizer gives the connections 0.1 s to close and then leaves them to the collector.
+        sync(filesystem.loop, filesystem.s3.close)

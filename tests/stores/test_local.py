@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import filelock
+import pytest
+
+from ckptptr.errors import (
+    AccessDeniedError,
+    ConflictError,
+    InvalidArgumentError,
+    NotFoundError,
+    StoreUnavailableError,
+)
+from ckptptr.stores import local
+from ckptptr.stores.local import LocalStore
+from ckptptr.stores.port import Entry
+from ckptptr.testing import StoreConformance
+
+STORE = LocalStore()
+
+
+class SmallBlocks(LocalStore):
+    block_size = 4096
+
+
+class TestLocalStore(StoreConformance):
+    equal_bodies_have_equal_tokens = True
+    an_object_can_have_objects_below = False
+
+    @pytest.fixture
+    def store(self) -> LocalStore:
+        return SmallBlocks()
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> str:
+        return str(tmp_path / "node")
+
+
+def failing(number: int) -> Callable[..., object]:
+    def fail(*_: object, **__: object) -> object:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != ".ckptptr-lock")
+
+
+# A person at the same files
+
+
+def test_an_edit_by_hand_is_a_new_version(tmp_path: Path) -> None:
+    latest = tmp_path / "LATEST"
+    token = STORE.create(str(latest), b"1")
+    latest.write_bytes(b"by hand")
+    with pytest.raises(ConflictError):
+        STORE.replace(str(latest), b"2", token)
+    body, token = STORE.read(str(latest))
+    assert body == b"by hand"
+    STORE.replace(str(latest), b"2", token)
+    assert latest.read_bytes() == b"2"
+
+
+def test_a_link_is_read_through_and_replaced_without_touching_its_target(tmp_path: Path) -> None:
+    manifest, latest = tmp_path / "manifest.json", tmp_path / "LATEST"
+    manifest.write_bytes(b"immutable")
+    latest.symlink_to(manifest)
+    body, token = STORE.read(str(latest))
+    assert body == b"immutable"
+    STORE.replace(str(latest), b"new", token)
+    assert latest.read_bytes() == b"new"
+    assert not latest.is_symlink()
+    assert manifest.read_bytes() == b"immutable"
+
+
+def test_a_dangling_link_does_not_exist_and_can_be_created_over(tmp_path: Path) -> None:
+    latest = tmp_path / "LATEST"
+    latest.symlink_to(tmp_path / "gone")
+    with pytest.raises(NotFoundError):
+        STORE.read(str(latest))
+    STORE.create(str(latest), b"1")
+    assert latest.read_bytes() == b"1"
+    assert not latest.is_symlink()
+
+
+def test_new_files_have_the_permissions_of_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        STORE.create(str(tmp_path / "LATEST"), b"1")
+        STORE.upload(str(tmp_path / "data"), [b"1"])
+    finally:
+        os.umask(before)
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("LATEST", "data")} == {0o640}
+
+
+# Listing
+
+
+def test_lock_and_temporary_files_are_never_listed(tmp_path: Path) -> None:
+    STORE.create(str(tmp_path / "a"), b"1")
+    (tmp_path / ".ckptptr-0123456789abcdef").write_bytes(b"left by a kill")
+    (tmp_path / ".hidden").write_bytes(b"the user's own")
+    assert [Path(entry.key).name for entry in STORE.list(str(tmp_path))] == [".hidden", "a"]
+
+
+def test_a_listing_survives_files_and_folders_that_vanish_under_it(tmp_path: Path) -> None:
+    for name in ("a/x", "b/x", "c", "d"):
+        STORE.create(str(tmp_path / name), b"1")
+    listing = STORE.list(str(tmp_path))
+    assert next(listing).key == str(tmp_path / "a/x")
+    for entry in (tmp_path / "b").iterdir():
+        entry.unlink()
+    (tmp_path / "b").rmdir()
+    (tmp_path / "c").unlink()
+    assert [*listing] == [Entry(str(tmp_path / "d"), 1)]
+
+
+def test_links_to_folders_are_not_followed_and_links_to_files_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"123")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "loop").symlink_to(".")
+    (tmp_path / "dangling").symlink_to("gone")
+    found = [(Path(entry.key).name, entry.size) for entry in STORE.list(str(tmp_path))]
+    assert found == [("file", 3), ("link", 3)]
+
+
+def test_a_folder_that_may_not_be_listed_is_denied_and_not_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    STORE.create(str(tmp_path / "a"), b"1")
+    monkeypatch.setattr(os, "scandir", failing(errno.EACCES))
+    with pytest.raises(AccessDeniedError, match="no permission to read"):
+        list(STORE.list(str(tmp_path)))
+
+
+def test_a_stale_mount_is_unavailable_and_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "scandir", failing(errno.ESTALE))
+    with pytest.raises(StoreUnavailableError, match="stale"):
+        list(STORE.list(str(tmp_path)))
+
+
+# Failures of the disk
+
+WRITE_FAILURES = {
+    errno.ENOSPC: (StoreUnavailableError, "the disk is full"),
+    errno.EDQUOT: (StoreUnavailableError, "quota"),
+    errno.EIO: (StoreUnavailableError, "input/output"),
+    errno.ESTALE: (StoreUnavailableError, "stale"),
+    errno.EROFS: (AccessDeniedError, "read-only"),
+    errno.EACCES: (AccessDeniedError, "Grant this user the write permission"),
+    errno.EPERM: (AccessDeniedError, "no permission to write"),
+}
+
+
+@pytest.mark.parametrize("number", WRITE_FAILURES)
+@pytest.mark.parametrize("call", [(os, "fsync"), (Path, "replace")])
+def test_a_failed_write_says_why_and_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: tuple[object, str], number: int
+) -> None:
+    expected, words = WRITE_FAILURES[number]
+    key = str(tmp_path / "x")
+    token = STORE.create(key, b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(*call, failing(number))
+        for write in (
+            lambda: STORE.replace(key, b"new", token),
+            lambda: STORE.upload(key, [b"new"]),
+            lambda: STORE.copy(key, key),
+            lambda: STORE.create(str(tmp_path / "y"), b"new"),
+        ):
+            with pytest.raises(expected, match=words) as caught:
+                write()
+            assert type(caught.value) is expected
+            assert str(tmp_path) in caught.value.key
+    assert STORE.read(key) == (b"old", token)
+    assert files_below(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.EIO, StoreUnavailableError),
+        (errno.ESTALE, StoreUnavailableError),
+        (errno.ETIMEDOUT, StoreUnavailableError),
+        (errno.EACCES, AccessDeniedError),
+        (errno.ENOENT, NotFoundError),
+        (errno.ENOTDIR, NotFoundError),
+        (errno.ENAMETOOLONG, InvalidArgumentError),
+    ],
+)
+def test_a_failed_read_is_absent_only_if_the_disk_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, expected: type[Exception]
+) -> None:
+    key = str(tmp_path / "x")
+    STORE.create(key, b"1")
+    monkeypatch.setattr(Path, "open", failing(number))
+    monkeypatch.setattr(Path, "read_bytes", failing(number))
+    for read in (
+        lambda: STORE.read(key),
+        lambda: STORE.download(key, 0, 1),
+        lambda: STORE.copy(key, str(tmp_path / "y")),
+    ):
+        with pytest.raises(expected) as caught:
+            read()
+        assert type(caught.value) is expected
+
+
+def test_a_lock_that_is_never_released_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "LOCK_TIMEOUT", 0.1)
+    held = filelock.FileLock(tmp_path / ".ckptptr-lock", thread_local=False)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK, held.lock_file], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        with pytest.raises(StoreUnavailableError, match="another process has held the lock"):
+            STORE.create(str(tmp_path / "x"), b"1")
+        holder.communicate(b"\n")
+    STORE.create(str(tmp_path / "x"), b"1")
+
+
+HOLD_LOCK = (
+    "import filelock, sys\nwith filelock.FileLock(sys.argv[1]): print(flush=True); sys.stdin.readline()"
+)
+
+
+def test_the_file_and_its_folders_are_synced_before_a_write_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    really = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    STORE.create(str(tmp_path / "new/newer/x"), b"1")
+    assert synced[:2] == [tmp_path.name, "new"]
+    assert synced[2].startswith(".ckptptr-")
+    assert synced[3:] == ["newer"]
+
+
+# Keys
+
+BAD_KEYS = [
+    "relative/x",
+    "/a/nul\0l",
+    "/a/" + "n" * 300,
+    "/a/\ud800",
+    "/a/.ckptptr-lock",
+    "/a/.ckptptr-anything",
+]
+
+
+@pytest.mark.parametrize("key", BAD_KEYS)
+def test_a_name_no_disk_can_hold_is_an_invalid_argument(tmp_path: Path, key: str) -> None:
+    key = key.replace("/a/", f"{tmp_path}/")
+    for call in (lambda: STORE.read(key), lambda: STORE.create(key, b""), lambda: STORE.upload(key, [b""])):
+        with pytest.raises(InvalidArgumentError):
+            call()
+
+
+def test_a_file_where_a_folder_should_be_is_an_invalid_argument_to_write_and_absent_to_read(
+    tmp_path: Path,
+) -> None:
+    STORE.create(str(tmp_path / "a"), b"1")
+    with pytest.raises(InvalidArgumentError, match="runs through a file"):
+        STORE.create(str(tmp_path / "a/b"), b"2")
+    with pytest.raises(InvalidArgumentError, match="runs through a file"):
+        STORE.upload(str(tmp_path / "a/b/c"), [b"2"])
+    with pytest.raises(NotFoundError):
+        STORE.read(str(tmp_path / "a/b"))
+
+
+def test_a_folder_where_the_file_should_be_is_an_invalid_argument_to_write(tmp_path: Path) -> None:
+    (tmp_path / "LATEST/sub").mkdir(parents=True)
+    with pytest.raises(InvalidArgumentError, match="a folder of that name"):
+        STORE.create(str(tmp_path / "LATEST"), b"1")
+    STORE.delete([str(tmp_path / "LATEST")])
+    assert (tmp_path / "LATEST/sub").is_dir()
+
+
+# Several processes
+
+RACE = """
+import sys
+from ckptptr.errors import ConflictError
+from ckptptr.stores.local import LocalStore
+store, key, name = LocalStore(), sys.argv[1], sys.argv[2].encode()
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    store.create(key + "-created", name)
+    print("won")
+except ConflictError:
+    print("lost")
+for _ in range(25):
+    while True:
+        body, token = store.read(key)
+        try:
+            store.replace(key, b"%d" % (int(body) + 1), token)
+            break
+        except ConflictError:
+            pass
+"""
+
+
+def test_of_racing_processes_exactly_one_wins_and_no_update_is_lost(tmp_path: Path) -> None:
+    key = str(tmp_path / "x")
+    STORE.create(key, b"0")
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACE, key, str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    for racer in racers:
+        assert racer.stdout
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin
+        racer.stdin.write("\n")
+        racer.stdin.flush()
+    results = [racer.communicate(timeout=60)[0].strip() for racer in racers]
+    assert sorted(results) == ["lost", "lost", "lost", "won"]
+    assert STORE.read(key)[0] == b"100"
+    assert STORE.read(f"{key}-created")[0] == b"%d" % results.index("won")
+
+
+KILLED = """
+import os, signal, sys
+from ckptptr.stores.local import LocalStore
+def blocks():
+    yield b"half"
+    os.kill(os.getpid(), signal.SIGKILL)
+LocalStore().upload(sys.argv[1], blocks())
+"""
+
+
+def test_a_kill_in_the_middle_of_an_upload_leaves_nothing_to_be_seen(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "x")], check=False)
+    assert [*STORE.list(str(tmp_path))] == []
+    STORE.upload(str(tmp_path / "x"), [b"whole"])
+    assert STORE.read(str(tmp_path / "x"))[0] == b"whole"

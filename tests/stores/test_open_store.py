@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ckptptr.errors import InvalidArgumentError
+from ckptptr.stores import open_store
+from ckptptr.stores.local import LocalStore
+from ckptptr.stores.memory import MemoryStore
+from ckptptr.stores.s3 import S3Store
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [
+        ("/data/run", "/data/run"),
+        ("/data/run/", "/data/run"),
+        ("//data//run/./x", "/data/run/x"),
+        ("file:///data/run", "/data/run"),
+        ("local:///data/run///", "/data/run"),
+        ("FILE:///data/a%20b", "/data/a%20b"),
+        ("/data/what?#is", "/data/what?#is"),
+        ("/", "/"),
+    ],
+)
+def test_a_local_path(url: str, key: str) -> None:
+    store, found = open_store(url)
+    assert isinstance(store, LocalStore)
+    assert found == key
+
+
+def test_a_relative_path_is_made_absolute_and_a_tilde_is_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_store("run")[1] == str(tmp_path / "run")
+    assert open_store("./run/")[1] == str(tmp_path / "run")
+    assert open_store("~/run")[1] == str(tmp_path / "~/run")
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [
+        ("s3://bucket/data/run", "bucket/data/run"),
+        ("s3a://bucket/data/run//", "bucket/data/run"),
+        ("s3://bucket", "bucket"),
+        ("s3://my.bucket-1/ü b/50%", "my.bucket-1/ü b/50%"),
+    ],
+)
+def test_an_s3_url(url: str, key: str) -> None:
+    store, found = open_store(url, storage_options={"anon": True})
+    assert isinstance(store, S3Store)
+    assert found == key
+    assert store.url(found) == f"s3://{key}"
+
+
+def test_all_of_a_process_share_one_memory() -> None:
+    first, key = open_store("memory://a/b")
+    second, _ = open_store("memory://c")
+    assert isinstance(first, MemoryStore)
+    assert first is second
+    assert key == "a/b"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("", "empty"),
+        ("gs://bucket/x", "not supported in this version"),
+        ("abfs://container/x", "not supported in this version"),
+        ("ftp://host/x", "Supported are"),
+        ("s3://", "names nothing"),
+        ("s3:///x", "empty segment"),
+        ("s3://bucket//x", "empty segment"),
+        ("s3://bucket/a//b", "single slashes"),
+        ("s3://bucket/a/../b", "segments"),
+        ("s3://bucket/./b", "segments"),
+        ("s3://bucket/x?versionId=1", "query"),
+        ("s3://bucket/x#part", "fragment"),
+        ("s3://user:secret@bucket/x", "no valid bucket name"),
+        ("memory://", "names nothing"),
+        ("file://host/x", "no host"),
+        ("file://relative", "no host"),
+        ("file:///x?y", "query"),
+        ("/data/../x", r"\.\."),
+        ("../x", r"\.\."),
+    ],
+)
+def test_what_cannot_be_opened_is_refused_with_a_reason(url: str, words: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=words):
+        open_store(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://user:hush@bucket/x", "s3://bucket/x?X-Amz-Signature=hush", "file:///x#hush"]
+)
+def test_a_secret_in_a_url_is_not_repeated(url: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        open_store(url)
+    assert "hush" not in str(caught.value)
+
+
+class FakeFilesystem:
+    def __init__(self, protocol: str | tuple[str, ...]) -> None:
+        self.protocol = protocol
+
+
+@pytest.mark.parametrize("protocol", ["s3", ("s3", "s3a")])
+def test_a_filesystem_that_is_given_is_used(protocol: str | tuple[str, ...]) -> None:
+    filesystem = FakeFilesystem(protocol)
+    store, _ = open_store("s3://bucket/x", filesystem=filesystem)
+    assert isinstance(store, S3Store)
+    assert store._client._origin is filesystem
+
+
+@pytest.mark.parametrize(
+    "options", [{"filesystem": FakeFilesystem("gs")}, {"filesystem": FakeFilesystem(("file", "local"))}]
+)
+def test_a_filesystem_of_another_kind_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match="this filesystem is for"):
+        open_store("s3://bucket/x", **options)
+
+
+def test_a_filesystem_and_options_for_one_are_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="not both"):
+        open_store("s3://bucket/x", filesystem=FakeFilesystem("s3"), storage_options={"anon": True})
+
+
+def run(script: str) -> str:
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+
+WITHOUT_S3FS = """
+import sys
+sys.modules["s3fs"] = None
+from ckptptr.errors import InvalidArgumentError
+from ckptptr.stores import open_store
+try:
+    open_store("s3://bucket/x")
+except InvalidArgumentError as error:
+    print(error)
+"""
+
+
+def test_without_s3fs_the_message_says_what_to_install() -> None:
+    assert "pip install 'ckptptr[s3]'" in run(WITHOUT_S3FS)
+
+
+IMPORT_ALL = """
+import sys
+import ckptptr.stores, ckptptr.testing
+ckptptr.stores.open_store("/x")
+heavy = "s3fs fsspec botocore aiohttp flytekit pytest".split()
+print([name for name in heavy if name in sys.modules])
+"""
+
+
+def test_importing_the_package_loads_no_sdk() -> None:
+    assert run(IMPORT_ALL).strip() == "[]"
