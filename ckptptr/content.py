@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.protocol.candidates import Found
-from ckptptr.protocol.manifest import FileRecord
+from ckptptr.protocol.manifest import FileRecord, folders_above
 from ckptptr.transfer.plan import Local, folder, one_file
 
 BYTES_NAME = "_dst_cp"
@@ -43,15 +43,12 @@ class Content:
         return cls(found.reference, found.home, {record.path: record for record in records}, folders)
 
     def beside(self, paths: Collection[str]) -> dict[str, FileRecord]:
-        """The files that stay when files of those paths are added: a path is a file or a folder, not both."""
-        above = {
-            "/".join(path.split("/")[:depth]) for path in paths for depth in range(1, path.count("/") + 2)
-        }
-        return {
-            path: record
-            for path, record in self.files.items()
-            if path not in above and not any(path.startswith(f"{added}/") for added in paths)
-        }
+        """The files that stay when files of those paths are added."""
+        return {path: self.files[path] for path in _beside(paths, self.files)}
+
+    def folders_beside(self, paths: Collection[str]) -> tuple[str, ...]:
+        """The empty folders that stay when files of those paths are added."""
+        return tuple(_beside(paths, self.folders))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,15 @@ class Change:
         """Both, one after the other."""
         if later.replaces:
             return later
-        return Change({**self.files, **later.files}, (*self.folders, *later.folders), self.replaces)
+        kept = {path: self.files[path] for path in _beside(later.files, self.files)}
+        folders = (*_beside(later.files, self.folders), *later.folders)
+        return Change(kept | later.files, folders, self.replaces)
+
+
+def _beside(added: Collection[str], paths: Iterable[str]) -> list[str]:
+    """Those of `paths` that stay when files are added: a path is a file or a folder, never both."""
+    gone = {*added, *(folder for path in added for folder in folders_above(path))}
+    return [p for p in paths if p not in gone and not any(folder in added for folder in folders_above(p))]
 
 
 def change(content: Saveable) -> Change:
@@ -81,10 +86,10 @@ def change(content: Saveable) -> Change:
         return Change({BYTES_NAME: Local(BYTES_NAME, whole, len(whole))}, replaces=True)
     if isinstance(content, str | os.PathLike):
         path = Path(content)
-        if path.is_dir():
+        if os.path.isdir(path):  # `Path.is_dir` raises for a name that is too long
             files, folders = folder(path)
             return Change({file.path: file for file in files}, tuple(folders), replaces=True)
-        if not path.exists():
+        if not os.path.exists(path):
             raise InvalidArgumentError("there is no such file or folder to save", key=str(path))
         file = one_file(path)
         return Change({file.path: file})

@@ -76,8 +76,15 @@ def _flyte_node(store: Store, key: str, *, attempt: int | None, read_only: bool)
 
 
 def _next_attempt(store: Store, key: str) -> int:
-    """One more than LATEST knows of: whoever only looks is none of the attempts."""
-    return Latest(store, key, SystemClock(), author="").read().fence + 1
+    """One more than LATEST knows of: whoever only looks is none of the attempts.
+
+    Where LATEST is gone, damaged or edited and so knows of none, the homes that are there tell.
+    """
+    fence = Latest(store, key, SystemClock(), author="").read().fence
+    if fence < 0:
+        homes = (entry.key[len(key) + 1 :].split("/")[1] for entry in store.list(f"{key}/{_ATTEMPTS}"))
+        fence = max((int(name) for name in homes if name.isdecimal()), default=-1)
+    return fence + 1
 
 
 def _plain_node(store: Store, key: str, attempt: int) -> Node:
@@ -90,7 +97,7 @@ def _plain_node(store: Store, key: str, attempt: int) -> Node:
 def _claim(store: Store, key: str) -> int:
     """The next free attempt number, made ours by an object that only one of us can create."""
     claimed = [entry.key.rpartition("/")[2] for entry in store.list(f"{key}/{_CLAIMS}")]
-    first = max(_next_attempt(store, key), *(int(name) + 1 for name in claimed if name.isdigit()), 0)
+    first = max(_next_attempt(store, key), *(int(name) + 1 for name in claimed if name.isdecimal()))
     body = msgspec.json.encode({"pid": os.getpid(), "claimed_at": isoformat(SystemClock().now())})
     for candidate in range(first, first + _TRIES):
         try:

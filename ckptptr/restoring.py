@@ -13,6 +13,7 @@ from ckptptr.errors import CkptptrError, ConflictError, NotFoundError
 from ckptptr.protocol.adopt import adopt
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.forward import copy_home, move_latest
+from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.resolve import ROUNDS, Resolution, Resolver
 from ckptptr.session import Session
@@ -47,15 +48,19 @@ class Restorer:
         session = self._session
         began = time.monotonic()
         with session.lock, Download(session.store, destination) as download:
-            resolution, files, is_adopted = self._resolve(download)
-            session.seen = resolution.seen
+            resolution, files, adopted = self._resolve(download)
+            session.seen = adopted or resolution.seen
             found = resolution.found
-            if found is not None:
+            if found is None:
+                log.info("%s", resolution)
+            else:
                 self._put_in_place(download, found, files)
-                if is_adopted and found.home != session.node.home:
-                    self._forward(found, files)
-        size = sum(record.size for record in files)
-        log.info("%s (%s)", resolution, moved(size, time.monotonic() - began))
+                size = sum(record.size for record in files)
+                log.info("%s (%s)", resolution, moved(size, time.monotonic() - began))
+            if adopted:
+                log.info("attempt %d moved LATEST accordingly: %s", session.node.attempt, session.latest.url)
+            if adopted and found is not None and found.home != session.node.home:
+                self._forward(found, files)
         return resolution
 
     def restore_named(self, destination: Path, checkpoint: str) -> Resolution:
@@ -78,11 +83,11 @@ class Restorer:
         self._session.content = Content.of(found, files)
         self._session.parent = found.reference
 
-    def _resolve(self, download: Download) -> tuple[Resolution, list[FileRecord], bool]:
+    def _resolve(self, download: Download) -> tuple[Resolution, list[FileRecord], Seen | None]:
         """Resolve, all of it fetched and verified, and then adopt where LATEST does not say it already.
 
         Returns:
-            The resolution, the records of its files with their digests, and whether we adopted.
+            The resolution, the records of its files with their digests, and LATEST where we adopted.
         """
         session = self._session
         fetched: dict[str, list[FileRecord]] = {}
@@ -97,15 +102,14 @@ class Restorer:
             found = resolution.found
             files = fetched[found.reference] if found else []
             if self._read_only or resolution.follows_latest:
-                return resolution, files, False
+                return resolution, files, None
             if found is not None and found.is_doomed:
                 # Nothing doomed is ever named again: what LATEST gets to name is a copy.
                 found = self._copy_home(found, files)
                 resolution, files = replace(resolution, found=found), list(found.files)
             swap = adopt(session.store, session.node, session.latest, resolution)
             if swap.won:
-                log.info("adopted by attempt %d: %s", session.node.attempt, session.latest.url)
-                return replace(resolution, seen=swap.seen), files, True
+                return resolution, files, swap.seen
         raise ConflictError(f"LATEST moved under {ROUNDS} restores in a row", key=session.latest.url)
 
     def _forward(self, found: Found, files: Sequence[FileRecord]) -> None:

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +20,8 @@ from ckptptr.testing.attempts import Attempt, Fault, SimulatedNode
 EXAMPLES = Path(__file__).parent
 IN_SAVE_4 = Fault("kill", op="upload", nth=4, when="after")
 BEFORE_SAVING = Fault("kill", op="upload", nth=1)
+
+SPOKEN = tuple(f"ckptptr: {word}" for word in ("a fresh", "resuming", "attempt", "copied"))
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -35,30 +38,31 @@ def node(bucket: str, execution: str) -> SimulatedNode:
 
 
 def tell(attempt: Attempt, how: str) -> None:
-    """One attempt: how it ended, what ckptptr said, what it asked of the store to find out."""
-    color = "green" if attempt.outputs else "red"
-    console.print(f"  [{color}]attempt {attempt.number}[/]  {how}")
+    """One attempt: how it ended, what ckptptr said, and what came of it."""
+    mark = "[green]lives[/]" if attempt.outputs else "[red]fails[/]" if attempt.error else "[red]dies [/]"
+    console.print(f"  attempt {attempt.number} {mark}  {how}")
     for line in attempt.log.splitlines():
-        if line.startswith("ckptptr: re") or "copied" in line or "adopted" in line:
-            console.print(f"             [cyan]{escape(line.removeprefix('ckptptr: '))}[/]")
-    before_saving = [operation for operation, _ in attempt.requests]
-    if "upload" in before_saving:
-        before_saving = before_saving[: before_saving.index("upload")]
+        if line.startswith(SPOKEN):
+            say(f"[cyan]{escape(line.removeprefix('ckptptr: '))}[/]")
     if attempt.outputs:
-        console.print(f"             [bold green]{escape(str(attempt.outputs['o0']))}[/]")
+        say(f"[bold green]{escape(str(attempt.outputs['o0']))}[/]")
     if attempt.error:
-        console.print(f"             [bold red]{attempt.kind}[/] {escape(last_line(attempt.error))}")
+        say(f"[bold red]{attempt.kind}[/] {escape(attempt.error.strip().splitlines()[-1].strip())}")
 
 
-def last_line(text: str) -> str:
-    return text.strip().splitlines()[-1].strip()
+def say(text: str) -> None:
+    console.print(f"                   {text}")
+
+
+def person(text: str) -> None:
+    console.print(f"  [yellow]a person[/]         {text}")
 
 
 def chapter(title: str) -> None:
     console.print(f"\n[bold]{title}[/]")
 
 
-def two_deaths(run: SimulatedNode) -> None:
+def three_deaths(run: SimulatedNode) -> None:
     tell(run.run(0, IN_SAVE_4), "counts 1, 2, 3 and is killed in the middle of saving 4")
     tell(run.run(1, BEFORE_SAVING), "is killed before it has saved anything")
     tell(run.die_before_python(2), "is killed before Python has started")
@@ -69,46 +73,48 @@ def latest(run: SimulatedNode) -> Path:
 
 
 def stock_flytekit(bucket: str) -> bool:
-    chapter("Stock flytekit: attempt N is told of attempt N-1 only")
+    chapter("Stock flytekit: attempt N is told of attempt N-1, and of nothing else")
     run = node(bucket, "stock")
-    attempts = [run.run(number, CKPTPTR_DISABLE="1") for number in (1,)]
-    tell(attempts[0], "follows an attempt that died before its first save")
-    console.print("             and its retries are not used: the error is final")
-    return attempts[0].kind == "NON_RECOVERABLE"
+    stock = {"CKPTPTR_DISABLE": "1"}
+    first = replace(run, inputs={"n": 3}).run(0, **stock)
+    tell(first, "counts to 3; we stop it there")
+    tell(run.die_before_python(1), "is killed before Python has started")
+    last = run.run(2, **stock)
+    tell(last, "is told of attempt 1 only, whose checkpoint folder is empty")
+    say("The work of attempt 0 is intact, and out of reach. No retry is left: the error is final.")
+    return last.kind == "NON_RECOVERABLE"
 
 
 def pointer(bucket: str) -> bool:
-    chapter("With ckptptr installed: LATEST says where to go on")
+    chapter("With ckptptr installed, the same task: LATEST says where to go on")
     run = node(bucket, "a-pointer")
-    two_deaths(run)
+    three_deaths(run)
     last = run.run(3)
-    tell(last, "goes on")
-    looked = [operation for operation, _ in last.requests[:3]]
-    console.print(f"             it asked the store for LATEST and one manifest, and listed nothing: {looked}")
+    tell(last, "asks for LATEST and one manifest, and lists nothing")
     return last.outputs == {"o0": "counted from 3 to 8"}
 
 
 def walk_back(bucket: str) -> bool:
-    chapter("LATEST deleted: the walk-back finds the checkpoint all the same")
+    chapter("LATEST is deleted: the walk-back finds the checkpoint all the same")
     run = node(bucket, "b-walkback")
-    two_deaths(run)
+    three_deaths(run)
     latest(run).unlink()
-    console.print("  [yellow]somebody[/]   deletes LATEST")
+    person("deletes LATEST by mistake")
     last = run.run(3)
-    tell(last, "walks back through the homes of attempts 2, 1 and 0")
+    tell(last, "looks into the homes of attempts 2, 1 and 0, and puts LATEST back")
     return last.outputs == {"o0": "counted from 3 to 8"} and latest(run).exists()
 
 
 def by_hand(bucket: str) -> bool:
-    chapter("LATEST edited by a person: the next attempt obeys")
-    run = node(bucket, "c-byhand")
+    chapter("LATEST is edited by a person: the next attempt obeys")
+    run = node(bucket, "c-by-hand")
     tell(run.run(0, IN_SAVE_4), "counts 1, 2, 3 and is killed in the middle of saving 4")
-    pointer = json.loads(latest(run).read_text())
-    older = pointer["history"][-1]["checkpoint"]
-    latest(run).write_text(older + "\n")
-    console.print(f"  [yellow]a person[/]   writes one line into LATEST: {older}")
+    older = json.loads(latest(run).read_text())["history"][-1]["checkpoint"]
+    latest(run).write_text(f"{older}\n")
+    person("does not trust 2 and 3, and writes one line into LATEST:")
+    say(older)
     last = run.run(1)
-    tell(last, "takes the choice up")
+    tell(last, "takes the choice up, once")
     return last.outputs == {"o0": "counted from 1 to 8"}
 
 
@@ -120,8 +126,10 @@ def main() -> int:
         bucket = str(Path(folder or temporary).resolve())
         ends = [tell_chapter(bucket) for tell_chapter in (stock_flytekit, pointer, walk_back, by_hand)]
         if folder:
-            console.print(f"\nLook at it: ckptptr log {bucket}/data/_ckptptr/flytesnacks/development/a-pointer/n0")
-    console.print("\n[bold green]Nothing was lost.[/]" if all(ends) else "\n[bold red]The story went wrong.[/]")
+            console.print(f"\nLook at it: ckptptr log {node(bucket, 'a-pointer').prefix}")
+    console.print(
+        "\n[bold green]Nothing was lost.[/]" if all(ends) else "\n[bold red]The story went wrong.[/]"
+    )
     return 0 if all(ends) else 1
 
 

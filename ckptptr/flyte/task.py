@@ -30,6 +30,7 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
 
     Raises:
         UnidentifiedError: which node this is cannot be told.
+        InvalidArgumentError: its checkpoints are in a place that this version cannot open.
     """
     identity = identify(
         checkpoint_path=stock._checkpoint_dest,
@@ -45,15 +46,17 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
             "--prev-checkpoint are looked at: %s",
             identity.why_not,
         )
-    # Captured now: the flytekit context is a ContextVar, a thread that saves would see an empty one.
+    # Now, not when first needed: the flytekit context is a ContextVar, and a thread that saves would
+    # see an empty one; and a place that we cannot open is better left to stock flytekit.
     files = FlyteContextManager.current_context().file_access
-
-    def opening() -> Checkpoints:
-        filesystem = files.get_filesystem_for_path(identity.home)
-        store, _ = open_store(identity.home, filesystem=filesystem, metadata=_metadata(files))
-        return Checkpoints(Session(store, node_of(identity, store), retention=_retention(os.environ)))
-
-    return PointerCheckpoint(stock._checkpoint_dest, stock._checkpoint_src, opening)
+    filesystem = files.get_filesystem_for_path(identity.home)
+    store, _ = open_store(identity.home, filesystem=filesystem, metadata=_metadata(files))
+    node, retention = node_of(identity, store), _retention(os.environ)
+    return PointerCheckpoint(
+        stock._checkpoint_dest,
+        stock._checkpoint_src,
+        lambda: Checkpoints(Session(store, node, retention=retention)),
+    )
 
 
 def locally(stock: SyncCheckpoint) -> PointerCheckpoint:

@@ -7,6 +7,7 @@ edits a manifest.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -80,8 +81,22 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return CheckpointId.parse(self.id)
 
     def encode(self) -> bytes:
-        """The bytes to store, sealed."""
-        document = sealed.seal(msgspec.to_builtins(self))
+        """The bytes to store, sealed.
+
+        Raises:
+            InvalidArgumentError: it says what `decode` would refuse, or JSON cannot.
+        """
+        flaw = self._flaw()
+        if flaw:
+            raise InvalidArgumentError(f"this cannot be saved as one checkpoint: it names {flaw}")
+        try:
+            document = sealed.seal(msgspec.to_builtins(self))
+            msgspec.convert(document, Manifest)
+        except (TypeError, UnicodeEncodeError, msgspec.ValidationError) as error:
+            raise InvalidArgumentError(
+                f"the step or the metadata cannot be saved ({error})",
+                hint="A step is a whole number; metadata are numbers, strings, lists and dictionaries",
+            ) from error
         return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
     @classmethod
@@ -94,7 +109,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """
         try:
             document = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DamagedError(f"the manifest is not JSON ({error})", key=url) from None
         if not isinstance(document, dict):
             raise DamagedError("the manifest is not a JSON object", key=url)
@@ -105,25 +120,34 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             manifest = msgspec.convert(document, cls)
         except msgspec.ValidationError as error:
             raise DamagedError(f"the manifest is incomplete ({error})", key=url) from None
-        manifest._check(checkpoint, url)
+        if CheckpointId.match(manifest.id) != checkpoint:
+            raise DamagedError(f"the manifest says it is {manifest.id}", key=url)
+        flaw = manifest._flaw()
+        if flaw:
+            raise DamagedError(f"the manifest names {flaw}", key=url)
         return manifest
 
-    def _check(self, checkpoint: CheckpointId, url: str) -> None:
-        if CheckpointId.match(self.id) != checkpoint:
-            raise DamagedError(f"the manifest says it is {self.id}", key=url)
-        paths = [record.path for record in self.files]
-        if len(set(paths)) != len(paths):
-            raise DamagedError("the manifest lists a file twice", key=url)
+    def _flaw(self) -> str:
+        """What is named here and must not be, in words; empty where all is well."""
         for record in self.files:
             inside_home = is_plain_path(record.object) and record.object.startswith(f"{DATA}/")
             sane = record.size >= 0 and (record.mode is None or 0 <= record.mode <= _MAX_MODE)
             if not (is_plain_path(record.path) and inside_home and sane and record.xxh3_128):
-                raise DamagedError(
-                    f"the manifest names {record.object!r} for the file {record.path!r}: not allowed",
-                    key=url,
-                )
-        if not all(is_plain_path(folder) for folder in self.folders):
-            raise DamagedError("the manifest names a folder outside the checkpoint", key=url)
+                return f"{record.object!r} for the file {record.path!r}, which is not allowed"
+        outside = [folder for folder in self.folders if not is_plain_path(folder)]
+        if outside:
+            return f"the folder {outside[0]!r}, which is outside the checkpoint"
+        paths = [record.path for record in self.files]
+        files = set(paths)
+        if len(files) != len(paths):
+            return "a file twice"
+        both = files & {*self.folders, *(f for path in (*paths, *self.folders) for f in folders_above(path))}
+        return f"{min(both)!r} as a file and as a folder" if both else ""
+
+
+def folders_above(path: str) -> Iterator[str]:
+    """The folders that a relative path runs through: `a` and `a/b` for `a/b/c`."""
+    return (path[:place] for place, character in enumerate(path) if character == "/")
 
 
 def is_plain_path(path: str) -> bool:

@@ -21,7 +21,8 @@ LATEST = "LATEST"
 MANIFESTS = "manifests"
 DATA = "data"
 
-_ID = re.compile(r"(\d{10,})-a(\d{4,})-([a-z0-9]{6,})")
+_ID = re.compile(r"([0-9]{10}|[1-9][0-9]{10,})-a([0-9]{4}|[1-9][0-9]{4,})-([a-z0-9]{6,})")
+"""Only what `str(id)` writes: two spellings of one id would be two objects."""
 _NONCE_LENGTH = 8
 
 

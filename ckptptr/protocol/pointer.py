@@ -12,6 +12,7 @@ Three things can be found under that name:
 from __future__ import annotations
 
 import codecs
+import json
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -110,7 +111,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
             UnsupportedFormatError: a newer version wrote it.
         """
         text = _text(body, url)
-        if not text.startswith("{"):
+        if not text.startswith(("{", "[")):
             return cls(target=Target(checkpoint=_bare(text, url)), held=True, edited=True)
         document = _parse(text, url)
         sealed.check_format(document, url)
@@ -182,9 +183,24 @@ def _bare(text: str, url: str) -> str:
 
 def _parse(text: str, url: str) -> sealed.Document:
     try:
-        return msgspec.json.decode(text.encode(), type=sealed.Document)
-    except msgspec.DecodeError as error:
-        raise DamagedError(f"LATEST is not JSON ({error})", key=url) from None
+        document = msgspec.json.decode(text.encode(), type=sealed.Document)
+        json.loads(text, object_pairs_hook=_refuse_twins)
+    except (msgspec.DecodeError, RecursionError, _TwinsError) as error:
+        raise DamagedError(f"LATEST is not a JSON object ({error})", key=url) from None
+    return document
+
+
+class _TwinsError(Exception):
+    """A key that is there twice."""
+
+
+def _refuse_twins(pairs: list[tuple[str, object]]) -> None:
+    """A line pasted above the machine's own: the last of the two would win, and nobody would notice."""
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise _TwinsError(f'"{key}" is there twice')
+        seen.add(key)
 
 
 def _lines(document: sealed.Document) -> Iterable[str]:

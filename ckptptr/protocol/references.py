@@ -68,7 +68,9 @@ class Root:
     def ref(self, key: str) -> str:
         """How LATEST and manifests name `key`: relative inside the root, else absolute."""
         if _is_below(key, self.base):
-            return key[len(self.base) + 1 :]
+            inside = key[len(self.base) + 1 :]
+            if _word(inside) is None:  # else it is a folder only when it is written in full
+                return inside
         return key if self.scheme == _FILE else f"{self.scheme}://{key}"
 
     def key(self, ref: str) -> str:
@@ -114,7 +116,7 @@ class Root:
     def _may_name(self, key: str) -> bool:
         if self.bucket_of(key) == self.bucket_of(self.base):
             return True
-        return key == self.base or any(_is_below(key, allowed) for allowed in self.allowed)
+        return any(key == place or _is_below(key, place) for place in (self.base, *self.allowed))
 
     def parse(self, text: str) -> Reference:
         """What `text` names.
@@ -123,15 +125,21 @@ class Root:
             InvalidArgumentError: nothing that may be named.
         """
         text = text.strip()
-        if text.lower() == FRESH:
-            return Fresh()
-        checkpoint = CheckpointId.match(text.removesuffix(".json"))
-        if checkpoint:
-            return ById(checkpoint)
         if not text:
             raise InvalidArgumentError("the reference is empty")
+        word = _word(text)
+        if word is not None:
+            return word
         key = self.key(text)
         return _inside_home(key) or InFolder(key)
+
+
+def _word(text: str) -> Fresh | ById | None:
+    """What `text` means where it is no path."""
+    if text.lower() == FRESH:
+        return Fresh()
+    checkpoint = CheckpointId.match(text.removesuffix(".json"))
+    return ById(checkpoint) if checkpoint else None
 
 
 def _inside_home(key: str) -> Reference | None:

@@ -28,7 +28,10 @@ from dataclasses import dataclass
 from typing import NewType, Protocol
 
 Token = NewType("Token", str)
-"""Names one version of one object (an ETag, a generation). Opaque; compared for equality only."""
+"""Names one version of one object (an ETag, a generation). Opaque; compared for equality only.
+
+Equal bodies MAY have equal tokens (an S3 ETag is a digest): whoever swaps puts something unique into
+each body."""
 
 
 class Guarantee(enum.Enum):

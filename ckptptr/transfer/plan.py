@@ -67,33 +67,48 @@ def folder(top: Path) -> tuple[list[Local], list[str]]:
     A symbolic link is taken as what it points to, which must be inside the folder.
 
     Raises:
-        InvalidArgumentError: a link leaves the folder or goes round in a circle; a socket or the like.
+        InvalidArgumentError: a link leaves the folder, leads nowhere or goes round in a circle; a
+            socket or the like.
         LocalDiskError: something cannot be looked at.
     """
-    found = list(_walk(top, top.resolve(), (), ""))
-    return [item for item in found if isinstance(item, Local)], [
-        item for item in found if isinstance(item, str)
-    ]
+    try:
+        found = list(_walk(top, _real(top), (), ""))
+    except OSError as error:
+        raise LocalDiskError(
+            f"cannot read the folder ({error.strerror})", key=str(error.filename or top)
+        ) from error
+    files = [item for item in found if isinstance(item, Local)]
+    return files, [item for item in found if isinstance(item, str)]
 
 
 def _walk(here: Path, top: Path, above: tuple[Path, ...], name: str) -> Iterator[Local | str]:
-    real = here.resolve()
+    real = _real(here)
     if real in above:
         raise InvalidArgumentError("a symbolic link goes round in a circle", key=str(here))
-    try:
-        children = sorted(os.scandir(here), key=lambda child: child.name)
-    except OSError as error:
-        raise LocalDiskError(f"cannot read the folder ({error.strerror})", key=str(here)) from error
+    children = sorted(os.scandir(here), key=lambda child: child.name)
     children = [child for child in children if not child.name.startswith(HIDDEN)]
     if not children and name:
         yield check_path(name)
     for child in children:
         path, inside = Path(child.path), f"{name}/{child.name}" if name else child.name
-        if child.is_symlink() and not path.resolve().is_relative_to(top):
-            raise InvalidArgumentError(
-                f"a symbolic link leaves the folder that is saved (to {path.resolve()})", key=str(path)
-            )
+        if child.is_symlink():
+            _check_link(path, top)
         if child.is_dir():
             yield from _walk(path, top, (*above, real), inside)
         else:
             yield one_file(path, inside)
+
+
+def _check_link(link: Path, top: Path) -> None:
+    target = _real(link)
+    if not target.exists():
+        raise InvalidArgumentError(f"a symbolic link leads nowhere (to {target})", key=str(link))
+    if not target.is_relative_to(top):
+        raise InvalidArgumentError(
+            f"a symbolic link leaves the folder that is saved (to {target})", key=str(link)
+        )
+
+
+def _real(path: Path) -> Path:
+    """`path` without symbolic links; `Path.resolve` raises where they point at each other."""
+    return Path(os.path.realpath(path))

@@ -19,9 +19,8 @@ def run_all(work: Callable[[Item], Result], items: Iterable[Item], *, workers: i
         return [work(item) for item in todo]
     with ThreadPoolExecutor(min(workers, len(todo)), thread_name_prefix="ckptptr") as pool:
         futures = [pool.submit(work, item) for item in todo]
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        failed = next((future for future in futures if future in done and future.exception()), None)
-        if failed is not None:
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:  # also when this thread is interrupted: nobody waits for what has not begun
             pool.shutdown(cancel_futures=True)
-            failed.result()
-        return [future.result() for future in futures]
+        return [future.result() for future in futures if not future.cancelled()]
