@@ -97,7 +97,7 @@ def _plain_node(store: Store, key: str, attempt: int) -> Node:
 def _claim(store: Store, key: str) -> int:
     """The next free attempt number, made ours by an object that only one of us can create."""
     claimed = [entry.key.rpartition("/")[2] for entry in store.list(f"{key}/{_CLAIMS}")]
-    first = max(_next_attempt(store, key), *(int(name) + 1 for name in claimed if name.isdecimal()))
+    first = max([_next_attempt(store, key), *(int(name) + 1 for name in claimed if name.isdecimal())])
     body = msgspec.json.encode({"pid": os.getpid(), "claimed_at": isoformat(SystemClock().now())})
     for candidate in range(first, first + _TRIES):
         try:
