@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import shutil
 import tempfile
@@ -18,8 +19,8 @@ from ckptptr.errors import InvalidArgumentError
 from ckptptr.opening import node_at
 from ckptptr.protocol.choose import Chooser
 from ckptptr.protocol.inventory import describe
+from ckptptr.protocol.manifest import plain_metadata
 from ckptptr.protocol.pointer import Target
-from ckptptr.protocol.publish import Published
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.protocol.retention import Retention
 from ckptptr.restoring import Restorer
@@ -185,7 +186,8 @@ class Checkpoints:
 
     def _save(self, change: Change, step: int | None, metadata: Mapping[str, Any] | None) -> Checkpoint:
         self._refuse_read_only()
-        published: Published = self._saver.save(change, step, dict(metadata or {}))
+        at = None if step is None else operator.index(step)
+        published = self._saver.save(change, at, plain_metadata(metadata or {}))
         node = self._session.node
         return self._describe(describe(node.root, node.home, published.manifest))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -42,13 +42,10 @@ class Content:
         folders = found.manifest.folders if found.manifest else ()
         return cls(found.reference, found.home, {record.path: record for record in records}, folders)
 
-    def beside(self, paths: Collection[str]) -> dict[str, FileRecord]:
-        """The files that stay when files of those paths are added."""
-        return {path: self.files[path] for path in _beside(paths, self.files)}
-
-    def folders_beside(self, paths: Collection[str]) -> tuple[str, ...]:
-        """The empty folders that stay when files of those paths are added."""
-        return tuple(_beside(paths, self.folders))
+    def beside(self, added: Collection[str], *, without: Collection[str] = ()) -> Content:
+        """What stays when other files are added: a path is a file or a folder, not both."""
+        stays = {path: self.files[path] for path in _beside(added, self.files) if path not in without}
+        return replace(self, files=stays, folders=tuple(_beside(added, self.folders)))
 
 
 @dataclass(frozen=True, slots=True)

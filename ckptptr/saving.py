@@ -40,7 +40,6 @@ class Saver:
         self._session = session
         self._node = session.node
         self._highest_seq: int | None = None
-        self._ours: set[str] = set()
         self._written: set[str] = set()
         self._unpublished: list[str] = []
         self._published = 0
@@ -61,8 +60,8 @@ class Saver:
             checkpoint = CheckpointId.new(self._next_seq(seen), self._node.attempt, session.clock)
             dropped = self._written - set(change.files) if change.replaces else set()
             written = set(change.files) if change.replaces else self._written | set(change.files)
-            files = self._bring(checkpoint, change, seen)
-            folders = set(change.folders) | (set() if change.replaces else set(session.content.folders))
+            beside = self._beside(change, dropped, seen)
+            files = self._bring(checkpoint, change, beside, seen)
             manifest = Manifest(
                 id=str(checkpoint),
                 attempt=self._node.attempt,
@@ -74,10 +73,10 @@ class Saver:
                 lineage=self._node.lineage,
                 metadata=metadata,
                 files=tuple(files.values()),
-                folders=tuple(sorted(folders)),
+                folders=tuple(sorted({*change.folders, *beside.folders})),
                 total_bytes=sum(record.size for record in files.values()),
             )
-            self._commit(manifest)
+            session.publisher.commit(manifest)
             published = session.publisher.publish(
                 seen,
                 manifest,
@@ -128,11 +127,26 @@ class Saver:
         self._highest_seq = max(self._highest_seq, named) + 1
         return self._highest_seq
 
-    def _bring(self, checkpoint: CheckpointId, change: Change, seen: Seen) -> dict[str, FileRecord]:
+    def _beside(self, change: Change, dropped: set[str], seen: Seen) -> Content:
+        """What the checkpoint consists of beside the files of the change.
+
+        Where a sibling has saved since, its checkpoint is the content that we change: it has all that
+        we had confirmed, or something newer. A folder then replaces only what we wrote ourselves.
+        """
+        session = self._session
+        theirs = self._sibling(seen)
+        if theirs is not None:
+            session.content = self._content_of(theirs)
+        elif change.replaces:
+            return Content()
+        return session.content.beside(change.files, without=dropped)
+
+    def _bring(
+        self, checkpoint: CheckpointId, change: Change, beside: Content, seen: Seen
+    ) -> dict[str, FileRecord]:
         """The records of the new checkpoint's files, every object of them in our own home."""
         content = self._session.content
         may_refer = content.home == self._node.home and self._is_safe(content.reference, seen)
-        kept = {} if change.replaces else content.beside(change.files)
         records: dict[str, FileRecord] = {}
         send: list[Local] = []
         for path, file in change.files.items():
@@ -148,7 +162,7 @@ class Saver:
         )
         for file, key, digest in zip(send, keys, digests, strict=True):
             records[file.path] = FileRecord(file.path, key, file.size, digest, file.mode)
-        records |= kept if may_refer else self._copy(checkpoint, content.home, kept.values())
+        records |= beside.files if may_refer else self._copy(checkpoint, beside.home, beside.files.values())
         return dict(sorted(records.items()))
 
     def _copy(
@@ -173,10 +187,6 @@ class Saver:
         """Whether nobody may delete that checkpoint: LATEST names it, or it is our own, held back."""
         named = seen.pointer is not None and seen.pointer.find(reference) is not None
         return named or reference in self._unpublished[-1:]
-
-    def _commit(self, manifest: Manifest) -> None:
-        self._session.publisher.commit(manifest)
-        self._ours.add(self._reference(manifest))
 
     def _reference(self, manifest: Manifest) -> str:
         return self._node.root.ref(manifest_key(self._node.home, manifest.checkpoint_id))
@@ -203,7 +213,7 @@ class Saver:
             files=tuple(files[path] for path in sorted(files)),
             total_bytes=sum(record.size for record in files.values()),
         )
-        self._commit(rebased)
+        self._session.publisher.commit(rebased)
         return rebased
 
     def _may_be_lost(
@@ -217,31 +227,28 @@ class Saver:
         return [r for r in files if not r.object.startswith(own) and r.object not in named]
 
     def _sibling(self, seen: Seen) -> Manifest | None:
-        """What LATEST names, if another process of this attempt saved it after we looked."""
+        """What LATEST names, if another process of this attempt saved it, and we did not start from it."""
         session = self._session
         reference = seen.pointer.target.checkpoint if seen.pointer else ""
         found = split_manifest_key(f"{self._node.root.base}/{reference}")
-        if found is None or found[0] != self._node.home or reference in self._ours:
+        if found is None or found[0] != self._node.home or reference == session.content.reference:
             return None
         try:
             manifest = read_manifest(session.store, *found)
         except (NotFoundError, DamagedError):
             return None
-        is_our_start = reference == session.content.reference or (
-            manifest.copied_from is not None and manifest.copied_from == session.content.reference
-        )
-        return None if is_our_start else manifest
+        is_our_start = manifest.copied_from is not None and manifest.copied_from == session.content.reference
+        return None if is_our_start or manifest.created_by == session.author else manifest
+
+    def _content_of(self, manifest: Manifest) -> Content:
+        records = {record.path: record for record in manifest.files}
+        return Content(self._reference(manifest), self._node.home, records, manifest.folders)
 
     def _settle(self, before: Seen, published: Published) -> None:
         """Remember where we are now, and let go of what retention no longer wants."""
         session, manifest = self._session, published.manifest
         session.seen = published.seen
-        session.content = Content(
-            self._reference(manifest),
-            self._node.home,
-            {record.path: record for record in manifest.files},
-            manifest.folders,
-        )
+        session.content = self._content_of(manifest)
         if published.standing is Standing.HELD:
             self._keep_back(manifest)
             return
@@ -250,7 +257,8 @@ class Saver:
         if published.standing is Standing.PASSED:
             return
         self._condemned = self._swept = ()
-        doomed_before = set(before.pointer.doomed if before.pointer else ()) - self._sweeping
+        doomed_before = _doomed(before) - self._sweeping
+        self._sweeping &= _doomed(published.seen)  # what is no longer listed will not come again
         if doomed_before:
             self._sweeping |= doomed_before
             session.background.run("the sweep", lambda: self._sweep(doomed_before))
@@ -291,6 +299,10 @@ class Saver:
         found = orphans(self._session.store, self._node, self._session.latest.read())
         with self._session.lock:
             self._condemned += found
+
+
+def _doomed(seen: Seen) -> set[str]:
+    return set(seen.pointer.doomed) if seen.pointer else set()
 
 
 def _is_unchanged(file: Local, before: FileRecord) -> bool:

@@ -7,7 +7,7 @@ edits a manifest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -174,3 +174,16 @@ def check_path(path: PurePosixPath | str) -> str:
     except UnicodeEncodeError:
         raise InvalidArgumentError("a file name is not valid UTF-8", key=repr(text)) from None
     return text
+
+
+def plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's metadata as JSON will give it back; numbers of numpy and torch become plain ones.
+
+    Raises:
+        InvalidArgumentError: JSON cannot say it.
+    """
+    try:
+        encoded = msgspec.json.encode(dict(metadata), enc_hook=lambda value: value.item())
+        return msgspec.json.decode(encoded, type=dict[str, Any])
+    except (TypeError, ValueError, AttributeError, msgspec.MsgspecError) as error:
+        raise InvalidArgumentError(f"the metadata cannot be said in JSON ({error})") from None

@@ -81,6 +81,7 @@ class Root:
         """
         scheme, separator, rest = ref.partition("://")
         if separator:
+            scheme = scheme.lower()
             if _ALIASES.get(scheme, scheme) != self.scheme:
                 raise InvalidArgumentError(
                     f"the reference is in another kind of store than {self.scheme}", key=ref

@@ -24,12 +24,14 @@ from typing import Any, TypeAlias
 
 import fsspec
 
-from ckptptr.flyte.paths import HOME, NodePrefix, fixed_length_id, shard
+from ckptptr.flyte.paths import HOME, NodePrefix, fixed_length_id, node_uid, shard
 from ckptptr.testing.faults import Fault
 from ckptptr.testing.injected import FAULTS, LOG
 
 Scalar: TypeAlias = str | int | float | bool
 
+_RESOLVER = "flytekit.core.python_auto_container.default_task_resolver"
+_MAP_RESOLVER = "flytekit.core.array_node_map_task.ArrayNodeMapTaskResolver"
 _INJECT = Path(__file__).with_name("inject")
 
 
@@ -60,7 +62,9 @@ class SimulatedNode:
         module, task: where the task is.
         root: raw-output base, a local folder or a URL; the metadata is kept below it too.
         folder: the working directory of the pod, where `module` can be imported.
-        inputs: of the task, by name.
+        inputs: of the task, by name; of a map task lists, one element for each index.
+        node: the path of node ids and, between them, parent attempts: `n0`, `n0/0/dn0`.
+        index: of a map task; its pods run `pyflyte-map-execute`.
         environ: what the pod's environment has besides ours (credentials, settings).
         storage_options: with which this process reads outputs and errors from `root`.
     """
@@ -69,9 +73,10 @@ class SimulatedNode:
     task: str
     root: str
     folder: str
-    inputs: Mapping[str, Scalar] = field(default_factory=dict)
+    inputs: Mapping[str, Scalar | list[Scalar]] = field(default_factory=dict)
     execution: str = "axq2rsxnmht57kq9sxpt"
     node: str = "n0"
+    index: int | None = None
     project: str = "flytesnacks"
     domain: str = "development"
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -85,18 +90,26 @@ class SimulatedNode:
             project=self.project,
             domain=self.domain,
             execution=self.execution,
-            node=self.node,
+            node=self.uid,
         ).prefix
+
+    @property
+    def uid(self) -> str:
+        """Flyte's unique id of the node; a map index is a child of its map task."""
+        return node_uid(self.node if self.index is None else f"{self.node}/0/n{self.index}")
 
     def home(self, attempt: int) -> str:
         """What Flyte passes as `--checkpoint-path`."""
-        uid = fixed_length_id(50, [self.execution, self.node, str(attempt)])
+        uid = fixed_length_id(50, [self.execution, self.uid, str(attempt)])
         return f"{self.root}/{shard(uid)}/{uid}/{HOME}"
 
     def outputs_at(self, attempt: int) -> str:
         """What Flyte passes as `--output-prefix`."""
         execution = f"{self.project}-{self.domain}-{self.execution}"
-        return f"{self.root}/metadata/propeller/{execution}/{self.node}/data/{attempt}"
+        top, *below = self.node.split("/")
+        below = below if self.index is None else [*below, "0", str(self.index)]
+        path = "/".join([top, "data", *below, str(attempt)])
+        return f"{self.root}/metadata/propeller/{execution}/{path}"
 
     def run(self, attempt: int, *faults: Fault, timeout: float = 120, **environ: str) -> Attempt:
         """Run an attempt to its end, whatever that is.
@@ -149,6 +162,7 @@ class SimulatedNode:
                 "FLYTE_INTERNAL_TASK_NAME": f"{self.module}.{self.task}",
                 "FLYTE_INTERNAL_TASK_VERSION": "v1",
                 "FLYTE_ATTEMPT_NUMBER": str(attempt),
+                **({} if self.index is None else _array_index(self.index)),
                 **self.environ,
                 **environ,
             },
@@ -156,15 +170,20 @@ class SimulatedNode:
 
     def _command(self, attempt: int, inputs: Path) -> list[str]:
         uid_folder = self.home(attempt).rpartition("/")[0]
+        program, resolver = "pyflyte-execute", [_RESOLVER, "--"]
+        if self.index is not None:
+            program, resolver = (
+                "pyflyte-map-execute",
+                [_MAP_RESOLVER, "--", "vars", "", "resolver", _RESOLVER],
+            )
         return [
-            str(Path(sys.executable).with_name("pyflyte-execute")),
+            str(Path(sys.executable).with_name(program)),
             *("--inputs", str(inputs)),
             *("--output-prefix", self.outputs_at(attempt)),
             *("--raw-output-data-prefix", uid_folder),
             *("--checkpoint-path", self.home(attempt)),
             *("--prev-checkpoint", self.home(attempt - 1) if attempt else '""'),
-            *("--resolver", "flytekit.core.python_auto_container.default_task_resolver"),
-            *("--", "task-module", self.module, "task-name", self.task),
+            *("--resolver", *resolver, "task-module", self.module, "task-name", self.task),
         ]
 
     def _attempt(self, number: int, returncode: int, said: str, requests: list[str]) -> Attempt:
@@ -196,23 +215,29 @@ def _arguments(fault: Fault) -> dict[str, Any]:
     return asdict(fault)
 
 
-def _literals(values: Mapping[str, Scalar]) -> bytes:
+def _array_index(index: int) -> dict[str, str]:
+    return {"BATCH_JOB_ARRAY_INDEX_VAR_NAME": "FLYTE_K8S_ARRAY_INDEX", "FLYTE_K8S_ARRAY_INDEX": str(index)}
+
+
+def _literals(values: Mapping[str, Scalar | list[Scalar]]) -> bytes:
     from flyteidl.core import literals_pb2 as idl
 
-    def primitive(value: Scalar) -> idl.Primitive:
+    def literal(value: Scalar | list[Scalar]) -> idl.Literal:
         match value:
+            case list():
+                return idl.Literal(collection=idl.LiteralCollection(literals=map(literal, value)))
             case bool():
-                return idl.Primitive(boolean=value)
+                primitive = idl.Primitive(boolean=value)
             case int():
-                return idl.Primitive(integer=value)
+                primitive = idl.Primitive(integer=value)
             case float():
-                return idl.Primitive(float_value=value)
-        return idl.Primitive(string_value=value)
+                primitive = idl.Primitive(float_value=value)
+            case _:
+                primitive = idl.Primitive(string_value=value)
+        return idl.Literal(scalar=idl.Scalar(primitive=primitive))
 
-    literals = {
-        name: idl.Literal(scalar=idl.Scalar(primitive=primitive(value))) for name, value in values.items()
-    }
-    body: bytes = idl.LiteralMap(literals=literals).SerializeToString()
+    named = {name: literal(value) for name, value in values.items()}
+    body: bytes = idl.LiteralMap(literals=named).SerializeToString()
     return body
 
 

@@ -258,3 +258,32 @@ def test_two_nodes_of_one_execution_do_not_share_a_pointer(on_disk: Place) -> No
     on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
     other = replace(on_disk.node, node="n1").run(0)
     assert other.outputs == {"o0": "counted from 0 to 8"}
+
+
+def test_a_map_index_resumes_from_its_own_checkpoint_and_from_no_other(on_disk: Place) -> None:
+    first, second = (replace(on_disk.node, inputs={"n": [8, 8]}, index=index) for index in (0, 1))
+    assert first.run(0, IN_THE_MIDDLE_OF_SAVE_4).signal == 9
+    assert second.run(0).outputs == {"o0": "counted from 0 to 8"}
+    first.die_before_python(1)
+    assert first.run(2).outputs == COUNTED_ON
+
+
+def test_a_child_of_a_dynamic_task_resumes_past_dead_attempts(on_disk: Place) -> None:
+    child = replace(on_disk.node, node="n0/1/dn0")
+    assert child.run(0, IN_THE_MIDDLE_OF_SAVE_4).signal == 9
+    child.die_before_python(1)
+    assert child.run(2).outputs == COUNTED_ON
+
+
+def test_in_a_layout_that_is_not_flytes_latest_still_leads_past_dead_attempts(on_disk: Place) -> None:
+    """Another platform's paths: nothing verifies, one warning, and the pointer does its work."""
+    odd = OddlyPlaced(**{field: getattr(on_disk.node, field) for field in on_disk.node.__slots__})
+    first = odd.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+    assert first.log.count("not a layout of Flyte") == 1
+    odd.die_before_python(1)
+    assert odd.run(2).outputs == COUNTED_ON
+
+
+class OddlyPlaced(SimulatedNode):
+    def home(self, attempt: int) -> str:
+        return f"{self.root}/attempt-{attempt}"

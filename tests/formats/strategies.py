@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from ckptptr.protocol.manifest import FileRecord, Lineage, Manifest, folders_above
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.protocol.pointer import Pointer, Target
+
+modest = settings(max_examples=50, deadline=None)
+"""Enough for formats that are this small; and a machine under load is no failure."""
 
 counts = st.integers(0, 2**53)
 scores = st.none() | st.floats(allow_nan=False, allow_infinity=False)

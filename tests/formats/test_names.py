@@ -14,7 +14,7 @@ from ckptptr.protocol.names import (
     pin_key,
     split_manifest_key,
 )
-from tests.formats.strategies import ids
+from tests.formats.strategies import ids, modest
 
 NAME = "0000000017-a0003-k9x2abqz"
 ID = CheckpointId(17, 3, "k9x2abqz")
@@ -25,23 +25,27 @@ def test_an_id_is_seq_attempt_and_chance() -> None:
     assert CheckpointId.parse(NAME) == ID
 
 
+@modest
 @given(ids)
 def test_an_id_is_read_back_as_it_was_written(id: CheckpointId) -> None:
     assert CheckpointId.match(str(id)) == id
 
 
+@modest
 @given(st.text() | st.from_regex(r"\d{1,12}-a\d{1,6}-[a-z0-9]{1,9}"))
 def test_an_id_has_one_spelling(text: str) -> None:
     id = CheckpointId.match(text)
     assert id is None or str(id) == text
 
 
+@modest
 @given(st.lists(st.integers(0, 10**10 - 1), min_size=2, max_size=2, unique=True))
 def test_names_sort_by_age_within_an_attempt(seqs: list[int]) -> None:
-    older, newer = (CheckpointId(seq, 3, nonce) for seq, nonce in zip(sorted(seqs), ["zzzzzz", "aaaaaa"]))
+    older, newer = CheckpointId(min(seqs), 3, "zzzzzz"), CheckpointId(max(seqs), 3, "aaaaaa")
     assert str(older) < str(newer)
 
 
+@modest
 @given(ids, ids)
 def test_ids_sort_by_attempt_first_and_then_by_seq(one: CheckpointId, other: CheckpointId) -> None:
     assert (one.age < other.age) == (
@@ -62,13 +66,13 @@ def test_ids_sort_by_attempt_first_and_then_by_seq(one: CheckpointId, other: Che
         "0000000017-a0003-k9x2abqz\n",
         "0000000017-a0003-k9x2abqz.json",
         " 0000000017-a0003-k9x2abqz",
-        "٠٠٠٠٠٠٠٠١٧-a0003-k9x2abqz",  # digits, but not ours
+        "00000000\u0661\u0667-a0003-k9x2abqz",  # Arabic digits
         "-000000017-a0003-k9x2abqz",
     ],
 )
 def test_what_is_no_id_is_refused(text: str) -> None:
     assert CheckpointId.match(text) is None
-    with pytest.raises(InvalidArgumentError, match="not a checkpoint id.*looks like"):
+    with pytest.raises(InvalidArgumentError, match=r"(?s)not a checkpoint id.*looks like"):
         CheckpointId.parse(text)
 
 
@@ -85,6 +89,7 @@ def test_things_stand_where_the_format_says() -> None:
     assert data_folder("b/home", ID) == f"b/home/data/{NAME}"
 
 
+@modest
 @given(ids)
 def test_a_manifest_key_tells_home_and_id(id: CheckpointId) -> None:
     assert split_manifest_key(manifest_key("/data/my home", id)) == ("/data/my home", id)
