@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ckptptr.clock import SystemClock
 from ckptptr.content import Change, Saveable, change
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.opening import node_at
@@ -27,6 +28,7 @@ from ckptptr.restoring import Restorer
 from ckptptr.saving import Saver
 from ckptptr.session import Session
 from ckptptr.stores import open_store
+from ckptptr.stores.probe import settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,5 +252,7 @@ def open(
         StoreUnavailableError: the store did not answer.
     """
     store, key = open_store(url, filesystem=filesystem, storage_options=storage_options)
+    if not read_only:
+        store = settle(store, key, SystemClock())
     node = node_at(store, key, attempt=attempt, read_only=read_only)
     return Checkpoints(Session(store, node, retention=retention), read_only=read_only)

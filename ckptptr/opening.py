@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -12,9 +12,10 @@ from ckptptr.errors import ConflictError, InvalidArgumentError
 from ckptptr.flyte.paths import NodePrefix
 from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.manifest import Lineage
-from ckptptr.protocol.node import Node
+from ckptptr.protocol.node import HomesOf, Node
 from ckptptr.protocol.references import Root
 from ckptptr.stores.port import Store
+from ckptptr.transfer.pool import run_all
 
 ALLOW_ROOTS = "CKPTPTR_ALLOW_ROOTS"
 
@@ -22,6 +23,9 @@ FLYTE_PREFIXES = "_ckptptr"
 _CLAIMS = "claims"
 _ATTEMPTS = "attempts"
 _TRIES = 20
+
+LOOK_AHEAD = 10
+"""How many attempts in a row may have left nothing before the search for homes ends."""
 
 
 def root_at(store: Store, base: str, environ: Mapping[str, str] = os.environ) -> Root:
@@ -50,7 +54,7 @@ def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> 
     if f"/{FLYTE_PREFIXES}/" in key:
         return _flyte_node(store, key, attempt=attempt, read_only=read_only)
     if attempt is None:
-        attempt = _next_attempt(store, key) if read_only else _claim(store, key)
+        attempt = _next_plain_attempt(store, key) if read_only else _claim(store, key)
     return _plain_node(store, key, attempt)
 
 
@@ -69,22 +73,48 @@ def _flyte_node(store: Store, key: str, *, attempt: int | None, read_only: bool)
             key=store.url(key),
             hint="Open it with read_only=True, or say which attempt this is",
         )
-    number = _next_attempt(store, key) if attempt is None else attempt
-    home, *_ = found.homes_of(number)
+    if attempt is None:
+        attempt = _next_attempt(store, key, lambda: highest_attempt(store, found.homes_of))
+    home, *_ = found.homes_of(attempt)
     lineage = Lineage(project=found.project, domain=found.domain, execution=found.execution)
-    return Node(root_at(store, found.root), key, number, home, found.homes_of, lineage=lineage)
+    return Node(root_at(store, found.root), key, attempt, home, found.homes_of, lineage=lineage)
 
 
-def _next_attempt(store: Store, key: str) -> int:
+def highest_attempt(store: Store, homes_of: HomesOf, known: int = -1) -> int:
+    """The highest attempt that left anything in its home; `known` where none above it did.
+
+    LATEST need not know of it: it may be gone, or held since before that attempt began.
+    """
+
+    def left_something(attempt: int) -> bool:
+        return any(True for home in homes_of(attempt) for _ in store.list(home))
+
+    while True:
+        ahead = range(known + 1, known + 1 + LOOK_AHEAD)
+        found = [attempt for attempt, has in zip(ahead, run_all(left_something, ahead), strict=True) if has]
+        if not found:
+            return known
+        known = max(found)
+
+
+def _next_attempt(store: Store, key: str, search: Callable[[], int]) -> int:
     """One more than LATEST knows of: whoever only looks is none of the attempts.
 
-    Where LATEST is gone, damaged or edited and so knows of none, the homes that are there tell.
+    Args:
+        search: finds the highest attempt by its home, for a LATEST that is gone, damaged or edited and
+            so knows of none.
     """
     fence = Latest(store, key, SystemClock(), author="").read().fence
-    if fence < 0:
-        homes = (entry.key[len(key) + 1 :].split("/")[1] for entry in store.list(f"{key}/{_ATTEMPTS}"))
-        fence = max((int(name) for name in homes if name.isdecimal()), default=-1)
-    return fence + 1
+    return (fence if fence >= 0 else search()) + 1
+
+
+def _next_plain_attempt(store: Store, key: str) -> int:
+    return _next_attempt(store, key, lambda: _highest_home(store, key))
+
+
+def _highest_home(store: Store, key: str) -> int:
+    homes = (entry.key[len(key) + 1 :].split("/")[1] for entry in store.list(f"{key}/{_ATTEMPTS}"))
+    return max((int(name) for name in homes if name.isdecimal()), default=-1)
 
 
 def _plain_node(store: Store, key: str, attempt: int) -> Node:
@@ -97,7 +127,7 @@ def _plain_node(store: Store, key: str, attempt: int) -> Node:
 def _claim(store: Store, key: str) -> int:
     """The next free attempt number, made ours by an object that only one of us can create."""
     claimed = [entry.key.rpartition("/")[2] for entry in store.list(f"{key}/{_CLAIMS}")]
-    first = max([_next_attempt(store, key), *(int(name) + 1 for name in claimed if name.isdecimal())])
+    first = max([_next_plain_attempt(store, key), *(int(name) + 1 for name in claimed if name.isdecimal())])
     body = msgspec.json.encode({"pid": os.getpid(), "claimed_at": isoformat(SystemClock().now())})
     for candidate in range(first, first + _TRIES):
         try:

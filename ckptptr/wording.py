@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_MINUTE = 60
 
 
 def size(count: int) -> str:
@@ -18,3 +19,14 @@ def size(count: int) -> str:
 def moved(count: int, seconds: float) -> str:
     """`10.0 GiB in 4.2 s`."""
     return f"{size(count)} in {seconds:.1f} s"
+
+
+def age(seconds: float) -> str:
+    """`3 hours ago`."""
+    if seconds < -_MINUTE:
+        return "in the future"  # somebody's clock is wrong
+    for unit, length in (("day", 24 * 60 * _MINUTE), ("hour", 60 * _MINUTE), ("minute", _MINUTE)):
+        count = int(seconds // length)
+        if count > 0:
+            return f"{count} {unit} ago" if count == 1 else f"{count} {unit}s ago"
+    return "just now"

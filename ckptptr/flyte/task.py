@@ -11,6 +11,7 @@ from flytekit.core.checkpointer import SyncCheckpoint
 from flytekit.core.context_manager import ExecutionParameters, FlyteContextManager
 
 from ckptptr.checkpoints import Checkpoints
+from ckptptr.clock import SystemClock
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.flyte.identity import FlyteIdentity, identify
 from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
@@ -21,6 +22,7 @@ from ckptptr.protocol.retention import Retention
 from ckptptr.session import Session
 from ckptptr.stores import open_store
 from ckptptr.stores.port import Store
+from ckptptr.stores.probe import settle
 
 log = logging.getLogger("ckptptr")
 
@@ -52,11 +54,11 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
     filesystem = files.get_filesystem_for_path(identity.home)
     store, _ = open_store(identity.home, filesystem=filesystem, metadata=_metadata(files))
     node, retention = node_of(identity, store), _retention(os.environ)
-    return PointerCheckpoint(
-        stock._checkpoint_dest,
-        stock._checkpoint_src,
-        lambda: Checkpoints(Session(store, node, retention=retention)),
-    )
+
+    def opening() -> Checkpoints:
+        return Checkpoints(Session(settle(store, node.prefix, SystemClock()), node, retention=retention))
+
+    return PointerCheckpoint(stock._checkpoint_dest, stock._checkpoint_src, opening)
 
 
 def locally(stock: SyncCheckpoint) -> PointerCheckpoint:

@@ -92,7 +92,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         try:
             document = sealed.seal(msgspec.to_builtins(self))
             msgspec.convert(document, Manifest)
-        except (TypeError, UnicodeEncodeError, msgspec.ValidationError) as error:
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             raise InvalidArgumentError(
                 f"the step or the metadata cannot be saved ({error})",
                 hint="A step is a whole number; metadata are numbers, strings, lists and dictionaries",
@@ -183,7 +183,13 @@ def plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
         InvalidArgumentError: JSON cannot say it.
     """
     try:
-        encoded = msgspec.json.encode(dict(metadata), enc_hook=lambda value: value.item())
+        encoded = msgspec.json.encode(dict(metadata), enc_hook=_plain_number)
         return msgspec.json.decode(encoded, type=dict[str, Any])
-    except (TypeError, ValueError, AttributeError, msgspec.MsgspecError) as error:
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise InvalidArgumentError(f"the metadata cannot be said in JSON ({error})") from None
+
+
+def _plain_number(value: Any) -> Any:
+    if not hasattr(value, "item"):
+        raise TypeError(f"{type(value).__qualname__} is no plain value")
+    return value.item()

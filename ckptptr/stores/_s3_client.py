@@ -49,6 +49,18 @@ class S3Client:
             self._pid = os.getpid()
         return self._origin
 
+    def endpoint(self) -> str:
+        """The URL that requests go to. Sends none."""
+
+        async def resolved() -> str:
+            filesystem = self._filesystem
+            await filesystem.set_session()
+            url: str = filesystem.s3.meta.endpoint_url
+            return url
+
+        found: str = fsspec.asyn.sync(self._filesystem.loop, resolved)
+        return found
+
     def call(self, operation: str, key: str, **parameters: Any) -> dict[str, Any]:
         """Send one request about `bucket/path` and wait for the answer. Raises our errors only.
 

@@ -47,7 +47,7 @@ class MemoryStore:
 
     def replace(self, key: str, body: bytes, token: Token) -> Token:
         with self._lock:
-            if self.guarantee is Guarantee.COMPARE_AND_SWAP:
+            if self.guarantee is not Guarantee.LAST_WRITER_WINS:
                 current = self._objects.get(key)
                 if current is None or current[1] != token:
                     raise ConflictError("the object has another version or is gone", key=self.url(key))

@@ -35,10 +35,12 @@ each body."""
 
 
 class Guarantee(enum.Enum):
-    """What `replace` really gives."""
+    """What `create` and `replace` really give."""
 
     COMPARE_AND_SWAP = "compare-and-swap"
     LAST_WRITER_WINS = "last-writer-wins"
+    UNPROVEN = "unproven"
+    """It depends on the server: `ckptptr.stores.probe` asks it."""
 
 
 @dataclass(frozen=True, slots=True)

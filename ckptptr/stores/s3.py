@@ -10,7 +10,9 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 from ckptptr.errors import ConflictError, DamagedError, NotFoundError, StoreUnavailableError
 from ckptptr.stores._s3_client import S3Client
@@ -36,8 +38,6 @@ class S3Store:
             request can copy 5 GiB, but then the answer takes longer than s3fs waits for one.
     """
 
-    guarantee = Guarantee.COMPARE_AND_SWAP
-
     def __init__(
         self,
         filesystem: Any,
@@ -51,6 +51,13 @@ class S3Store:
         self._metadata = dict(metadata or {})
         self._client = S3Client(filesystem)
         self._window = threading.BoundedSemaphore(PARTS_IN_FLIGHT)
+
+    @cached_property
+    def guarantee(self) -> Guarantee:
+        """Known of Amazon's own endpoints; of any other, nothing is known before it was asked."""
+        host = urlsplit(self._client.endpoint()).hostname or ""
+        is_amazon = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+        return Guarantee.COMPARE_AND_SWAP if is_amazon else Guarantee.UNPROVEN
 
     def url(self, key: str) -> str:
         return f"s3://{key}"

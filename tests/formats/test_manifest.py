@@ -17,6 +17,7 @@ from ckptptr.protocol.manifest import (
     check_path,
     folders_above,
     is_plain_path,
+    plain_metadata,
 )
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.protocol.sealed import seal
@@ -213,6 +214,33 @@ def test_a_minor_version_may_say_more_than_this_one_reads() -> None:
 def test_what_json_cannot_say_is_refused_before_it_is_stored(unsayable: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError, match="the step or the metadata cannot be saved"):
         msgspec.structs.replace(MANIFEST, **unsayable).encode()
+
+
+class Scalar:
+    """What numpy and torch call a number; `numpy.longdouble` answers `item()` with itself."""
+
+    def __init__(self, *value: Any) -> None:
+        self.value = value[0] if value else self
+
+    def item(self) -> Any:
+        return self.value
+
+
+def test_metadata_become_what_json_will_give_back() -> None:
+    given = {"loss": Scalar(0.25), "tags": ("a", None), 3: True, "nan": float("nan"), "big": 10**30}
+    assert plain_metadata(given) == {
+        "loss": 0.25,
+        "tags": ["a", None],
+        "3": True,
+        "nan": None,
+        "big": 10**30,
+    }
+
+
+@pytest.mark.parametrize("value", [object(), Path("x"), Scalar(object()), Scalar(), "\udc80", {None: 1}])
+def test_metadata_that_json_cannot_say_are_refused(value: object) -> None:
+    with pytest.raises(InvalidArgumentError, match="the metadata cannot be said in JSON"):
+        plain_metadata({"x": value})
 
 
 def test_a_loss_that_is_not_a_number_is_stored_as_null() -> None:

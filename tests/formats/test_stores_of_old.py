@@ -87,7 +87,9 @@ def test_without_latest_the_history_and_the_pins_are_found_again(store: Path, tm
         checkpoints.wait()
         history = checkpoints.history()
     assert content(tmp_path / "state") == {**OTHERS, "model.bin": DOWN, "added.txt": b"added"}
-    assert {c.reference: c.pinned for c in history[1:]} == {THIRD: False, SECOND: False, FIRST: True}
+    copied, *others = history  # the newest now stands in our own home
+    assert (copied.step, copied.attempt, copied.seq) == (300, 2, 3)
+    assert [(c.reference, c.pinned) for c in others] == [(SECOND, False), (FIRST, True)]
 
 
 def test_metadata_are_read_as_they_were_given(store: Path) -> None:

@@ -40,13 +40,14 @@ class Rule:
         headers: each must be there and contain the text given.
         skip: let that many matching requests pass first.
         times: how many to apply it to; every one when None.
-        status: answer so, with S3 error `code`, without asking the server.
+        status: answer so, with error `code` as S3 and Azure put it, without asking the server.
         delay: seconds to wait first.
         drop: cut the connection `before` the server hears of the request, or `after` it has carried it
             out: a committed write whose reply is lost.
         hang: never answer.
         cut: cut the connection after that many bytes of the answer's body.
         corrupt: flip a bit of the first byte of the answer's body.
+        answer: headers to put into the answer, in place of the server's own.
     """
 
     method: str = ""
@@ -61,6 +62,7 @@ class Rule:
     hang: bool = False
     cut: int | None = None
     corrupt: bool = False
+    answer: Mapping[str, str] = field(default_factory=dict)
 
     def matches(self, request: web.Request) -> bool:
         return (
@@ -184,7 +186,8 @@ class FaultProxy:
             seen.received += len(chunk)
         seen.status = rule.status
         body = f"<Error><Code>{rule.code}</Code><Message>injected</Message></Error>"
-        return web.Response(status=rule.status, text=body, content_type="application/xml")
+        headers = {"x-ms-error-code": rule.code}  # all that Azure's HEAD says
+        return web.Response(status=rule.status, text=body, headers=headers, content_type="application/xml")
 
     async def _forward(self, request: web.Request, seen: Seen) -> aiohttp.ClientResponse:
         async def body() -> AsyncIterator[bytes]:
@@ -206,6 +209,7 @@ class FaultProxy:
     ) -> web.StreamResponse:
         seen.status = answer.status
         response = web.StreamResponse(status=answer.status, headers=_end_to_end(answer.raw_headers))
+        response.headers.update(rule.answer)
         await response.prepare(request)
         if request.method != "HEAD":
             async for chunk in answer.content.iter_chunked(_CHUNK):

@@ -19,6 +19,7 @@ class TestMemoryStore(StoreConformance):
 
 class TestMemoryStoreWithoutCompareAndSwap(TestMemoryStore):
     guarantee = Guarantee.LAST_WRITER_WINS
+    refuses_stale_tokens = False
 
     @pytest.fixture
     def store(self) -> MemoryStore:

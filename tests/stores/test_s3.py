@@ -10,14 +10,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import s3fs
+from fsspec.asyn import sync
 
+from ckptptr.clock import SystemClock
 from ckptptr.errors import (
     AccessDeniedError,
     InvalidArgumentError,
     StoreUnavailableError,
 )
 from ckptptr.stores import _s3_multipart
-from ckptptr.stores.port import Entry
+from ckptptr.stores.port import Entry, Guarantee
+from ckptptr.stores.probe import settle
 from ckptptr.stores.s3 import S3Store
 from ckptptr.testing import StoreConformance
 from tests.servers.proxy import FaultProxy, Rule
@@ -31,6 +35,7 @@ PART = 5 * MIB  # the smallest that S3 takes
 
 
 class TestS3Store(StoreConformance):
+    guarantee = Guarantee.UNPROVEN  # an endpoint that is not Amazon's own
     equal_bodies_have_equal_tokens = True
     odd_names = tuple(name for name in StoreConformance.odd_names if "\\" not in name)  # a `/` to SeaweedFS
 
@@ -271,3 +276,14 @@ def test_a_filesystem_made_as_flytekit_makes_it_works(s3_server: Seaweed, folder
         store = S3Store(filesystem)
         store.create(f"{folder}/x", b"1")
         assert [*store.list(folder)] == [Entry(f"{folder}/x", 1)]
+
+
+def test_a_custom_endpoint_is_asked_and_amazons_own_are_known(s3_filesystem: Any, folder: str) -> None:
+    store = S3Store(s3_filesystem)
+    assert store.guarantee is Guarantee.UNPROVEN
+    assert settle(store, folder, SystemClock(), {}) is store  # SeaweedFS keeps its promises
+    filesystem = s3fs.S3FileSystem(key="k", secret="s", skip_instance_cache=True)  # noqa: S106
+    try:
+        assert S3Store(filesystem).guarantee is Guarantee.COMPARE_AND_SWAP
+    finally:
+        sync(filesystem.loop, filesystem.s3.close)

@@ -1,0 +1,127 @@
+"""What every command on a node shares: TARGET and the options, and what becomes of an error.
+
+    @node_command("show")
+    def command(here: Here, as_json: bool) -> None: ...
+
+An error of the library is one message, a hint and an exit code, on stderr, as JSON with `--json`;
+never a traceback.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+import msgspec
+
+from ckptptr.cli import shapes
+from ckptptr.cli.exit_codes import ExitCode, exit_code_of
+from ckptptr.cli.output import printable
+from ckptptr.cli.target import locate
+from ckptptr.cli.verbosity import logging_to_stderr, verbose_option
+from ckptptr.errors import CkptptrError
+
+
+class NodeCommand(click.Command):
+    """A command whose errors are told to people, and with `--json` to programs."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        as_json = "--json" in args
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            if not as_json:
+                raise
+            _tell_json(shapes.Error(code="usage", message=error.format_message()), ExitCode.USAGE)
+            raise click.exceptions.Exit(ExitCode.USAGE) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            with logging_to_stderr(ctx):
+                return super().invoke(ctx)
+        except CkptptrError as error:
+            _tell(error, as_json=ctx.params["as_json"])
+            ctx.exit(exit_code_of(error))
+        except KeyboardInterrupt:
+            if ctx.params["as_json"]:
+                _tell_json(shapes.Error(code="interrupted", message="interrupted"), ExitCode.INTERRUPTED)
+            else:
+                click.echo("Interrupted.", err=True)
+            ctx.exit(ExitCode.INTERRUPTED)
+
+
+def _tell(error: CkptptrError, *, as_json: bool) -> None:
+    details: Mapping[str, list[str]] = getattr(error, "details", {})
+    if as_json:
+        told = shapes.Error(code=error.code, message=error.message, key=error.key, hint=error.hint, **details)
+        _tell_json(told, exit_code_of(error))
+        return
+    where = f": {error.key}" if error.key else ""
+    click.secho("Error: ", fg="red", bold=True, err=True, nl=False)
+    click.echo(printable(f"{error.message}{where}"), err=True)
+    for heading, lines in details.items():
+        click.echo(f"{heading.replace('_', ' ').capitalize()}:", err=True)
+        for line in lines:
+            click.echo(f"  {printable(line)}", err=True)
+    if error.hint:
+        click.echo(printable(f"Hint: {error.hint}"), err=True)
+
+
+def _tell_json(error: shapes.Error, exit_code: ExitCode) -> None:
+    click.echo(shapes.encode(shapes.Failure(error=error, exit_code=int(exit_code))), err=True)
+
+
+def _parsed(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """The options; a value that looks like an object, a list, true, false or null is read as JSON."""
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not (key and equals):
+            raise click.BadParameter(f"{pair!r} is not of the form KEY=VALUE")
+        options[key] = text
+        if text in ("true", "false", "null") or text.startswith(("{", "[")):
+            try:
+                options[key] = msgspec.json.decode(text)
+            except msgspec.DecodeError as error:
+                raise click.BadParameter(f"the value of {key!r} is not JSON ({error})") from None
+    return options
+
+
+def node_command(name: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a command on one node; the function gets `here`, `as_json` and its own parameters."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        @functools.wraps(function)
+        def run(target: str, attempt: int | None, storage_options: dict[str, Any], **rest: Any) -> None:
+            function(here=locate(target, storage_options=storage_options, attempt=attempt), **rest)
+
+        # The decorators run from the bottom up: the command's own parameters come after TARGET.
+        for decorator in (verbose_option, _ATTEMPT, _STORAGE_OPTION, _JSON, _TARGET):
+            run = decorator(run)
+        return click.command(name, cls=NodeCommand)(run)
+
+    return decorate
+
+
+_TARGET = click.argument("target")
+_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON; its keys never go or change their meaning."
+)
+_STORAGE_OPTION = click.option(
+    "--storage-option",
+    "storage_options",
+    metavar="KEY=VALUE",
+    multiple=True,
+    callback=_parsed,
+    help="For fsspec's filesystem, repeatable: endpoint_url=http://localhost:9000, anon=true.",
+)
+_ATTEMPT = click.option(
+    "--attempt",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Look as attempt N would. By default the one after the last that left a trace.",
+)

@@ -1,0 +1,69 @@
+"""What the exit code of a command says. Scripts go by them: a number never changes its meaning."""
+
+from __future__ import annotations
+
+import enum
+
+from ckptptr.errors import (
+    CkptptrError,
+    ConflictError,
+    DamagedError,
+    InvalidArgumentError,
+    LocalDiskError,
+    NotFoundError,
+    OutcomeUnknownError,
+    StoreUnavailableError,
+    SupersededError,
+    UnsupportedFormatError,
+)
+
+
+class ExitCode(enum.IntEnum):
+    """The exit codes of every command."""
+
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    NOTHING_FOUND = 3
+    DAMAGED = 4
+    UNSUPPORTED_FORMAT = 5
+    STORE_UNAVAILABLE = 6
+    CONFLICT = 7
+    LOCAL_DISK = 8
+    INTERRUPTED = 130
+
+
+_MEANINGS = {
+    ExitCode.OK: "done",
+    ExitCode.UNEXPECTED: "something unexpected: a bug",
+    ExitCode.USAGE: "it cannot be done as asked; nothing was changed",
+    ExitCode.NOTHING_FOUND: "nothing found: proven, the store said so",
+    ExitCode.DAMAGED: "damaged: what is there is not what was written",
+    ExitCode.UNSUPPORTED_FORMAT: "written by a newer ckptptr: upgrade",
+    ExitCode.STORE_UNAVAILABLE: "the store did not answer, or refused: says nothing about what exists",
+    ExitCode.CONFLICT: "others moved LATEST meanwhile, or nobody knows whether the write landed",
+    ExitCode.LOCAL_DISK: "this machine's disk refused",
+    ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
+}
+
+_BY_ERROR: dict[type[CkptptrError], ExitCode] = {
+    InvalidArgumentError: ExitCode.USAGE,
+    NotFoundError: ExitCode.NOTHING_FOUND,
+    DamagedError: ExitCode.DAMAGED,
+    UnsupportedFormatError: ExitCode.UNSUPPORTED_FORMAT,
+    StoreUnavailableError: ExitCode.STORE_UNAVAILABLE,
+    ConflictError: ExitCode.CONFLICT,
+    SupersededError: ExitCode.CONFLICT,
+    OutcomeUnknownError: ExitCode.CONFLICT,
+    LocalDiskError: ExitCode.LOCAL_DISK,
+}
+
+
+def exit_code_of(error: CkptptrError) -> ExitCode:
+    """The exit code for an error, by the nearest of its classes that has one."""
+    return next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), ExitCode.UNEXPECTED)
+
+
+def as_table() -> str:
+    """One line for each, for `--help`."""
+    return "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in _MEANINGS.items())

@@ -1,0 +1,122 @@
+"""`ckptptr log`: every checkpoint of a node, across its attempts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from ckptptr.cli import shapes
+from ckptptr.cli.command import node_command
+from ckptptr.cli.describe import short, short_reference
+from ckptptr.cli.everything import everything
+from ckptptr.cli.exit_codes import ExitCode
+from ckptptr.cli.output import Cell, Column, Output, age, number, size, utc
+from ckptptr.cli.target import Here
+
+
+@node_command("log")
+@click.pass_context
+def command(ctx: click.Context, here: Here, as_json: bool) -> None:
+    """Every checkpoint of the node, across its attempts, newest publish first.
+
+    From LATEST and a listing of the homes of the attempts. Each manifest is read; no payload is.
+
+    \b
+    With --json:
+      node, latest as in `ckptptr show`,
+      checkpoints [{checkpoint, id, url, step, attempt, seq, bytes, files, published_at,
+        published_by, parent, pinned, index, state (target, history, unnamed, doomed), held,
+        problem, problem_code}]
+
+    Exits with 3 where the node has no checkpoint.
+    """
+    log = everything(here)
+    if as_json:
+        click.echo(shapes.encode(log))
+    else:
+        _print(log, here.clock.now())
+    if not log.checkpoints:
+        ctx.exit(ExitCode.NOTHING_FOUND)
+
+
+def _print(log: shapes.Log, now: datetime) -> None:
+    out = Output()
+    count = len(log.checkpoints)
+    counted = {0: "No checkpoint", 1: "1 checkpoint"}.get(count, f"{count} checkpoints")
+    out.line(Cell(f"{counted} of {log.node}", "bold"))
+    if log.checkpoints:
+        out.blank()
+        out.table(_COLUMNS, [_row(entry, now) for entry in log.checkpoints])
+    out.blank()
+    for style, text in _remarks(log):
+        out.sentence(text, style)
+
+
+_COLUMNS = (
+    Column("#", right=True),
+    Column("state"),
+    Column("step", right=True),
+    Column("attempt", right=True),
+    Column("seq", right=True),
+    Column("size", right=True),
+    Column("published"),
+    Column("UTC", tail=True),
+    Column("id", tail=True),
+    Column("parent", tail=True),
+)
+_STATES = {"target": "LATEST", "history": "history", "unnamed": "unnamed", "doomed": "doomed"}
+_STYLES = {"target": "green", "history": "", "unnamed": "yellow", "doomed": "dim"}
+
+
+def _row(entry: shapes.Entry, now: datetime) -> list[str]:
+    words = [_STATES[entry.state]]
+    words += ["held"] if entry.held else []
+    words += ["pinned"] if entry.pinned else []
+    words += [_problem(entry)] if entry.problem else []
+    return [
+        str(entry.index),
+        Cell(", ".join(words), "red" if entry.problem else _STYLES[entry.state]),
+        number(entry.step),
+        number(entry.attempt),
+        number(entry.seq),
+        size(entry.bytes),
+        age(entry.published_at, now) or "-",
+        utc(entry.published_at),
+        short(entry),
+        short_reference(entry.parent),
+    ]
+
+
+def _problem(entry: shapes.Entry) -> str:
+    return {"damaged": "damaged", "not-found": "gone", "unsupported-format": "newer format"}.get(
+        entry.problem_code or "", "unusable"
+    )
+
+
+def _remarks(log: shapes.Log) -> list[tuple[str, str]]:
+    """What the words in the table mean, where they are there."""
+    latest = log.latest
+    states = {entry.state for entry in log.checkpoints}
+    remarks = []
+    if latest.state == "absent":
+        remarks.append(("yellow", "LATEST is absent: the next attempt searches the homes, newest first."))
+    if latest.damage:
+        remarks.append(("red", f"{latest.damage}. The next attempt searches the homes, newest first."))
+    if latest.held:
+        how = "A person edited LATEST" if latest.held_by == "edit" else "LATEST is held with `ckptptr use`"
+        remarks.append(("yellow", f"{how}: no save moves it, the next restore takes it up."))
+    if latest.checkpoint == "none":
+        remarks.append(("yellow", "LATEST says none: the next attempt starts fresh."))
+    remarks += [
+        ("red", f"#{entry.index} cannot be restored: {entry.problem}.")
+        for entry in log.checkpoints
+        if entry.problem
+    ]
+    if "unnamed" in states:
+        remarks.append(("dim", "unnamed: committed, but LATEST does not name it; `use` can, until a sweep."))
+    if "doomed" in states:
+        remarks.append(("dim", "doomed: retention let it go; it may be deleted at any moment."))
+    if len(log.checkpoints) > 1:
+        remarks.append(("dim", f"To choose one: ckptptr use {log.node} ID"))
+    return remarks

@@ -1,0 +1,149 @@
+"""How the commands print: calm on a terminal, whole lines in a pipe.
+
+On a terminal sentences wrap, and rows that are too wide continue on a second line. In a pipe nothing
+wraps and nothing is cut. Ids and paths are never cut anywhere. What comes from a bucket is printed
+without control characters: a note must not be able to write over the screen.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from ckptptr import wording
+
+INDENT = "  "
+FEW = 20
+
+
+def printable(text: str) -> str:
+    """`text` with control characters written out."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def first_few(lines: list[str]) -> list[str]:
+    """What fits on a screen, and how much more there is."""
+    more = len(lines) - FEW
+    return lines if more <= 0 else [*lines[:FEW], f"... and {more} more"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table. `tail`: one of the last, which go to a second line where it is too narrow."""
+
+    heading: str
+    right: bool = False
+    tail: bool = False
+
+
+class Cell(str):
+    """Text with a style."""
+
+    __slots__ = ("style",)
+    style: str
+
+    def __new__(cls, text: str, style: str = "") -> Cell:
+        cell = super().__new__(cls, printable(text))
+        cell.style = style
+        return cell
+
+
+class Output:
+    """Prints to stdout."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._wraps = sys.stdout.isatty()
+
+    def blank(self) -> None:
+        self._console.print()
+
+    def headline(self, text: str, style: str = "bold") -> None:
+        self.sentence(text, style)
+
+    def sentence(self, text: str, style: str = "") -> None:
+        """Words, which wrap on a terminal."""
+        self._console.print(Text(printable(text), style), soft_wrap=not self._wraps)
+
+    def line(self, *cells: str) -> None:
+        """One line, whole, so that it can be copied."""
+        text = Text()
+        for cell in cells:
+            text.append(printable(cell), getattr(cell, "style", ""))
+        text.rstrip()
+        self._console.print(text, soft_wrap=True)
+
+    def facts(self, facts: Sequence[tuple[str, str]]) -> None:
+        """Names and values, below each other."""
+        width = max((len(name) for name, _ in facts), default=0)
+        for name, value in facts:
+            self.line(INDENT, Cell(name.ljust(width), "dim"), INDENT, value)
+
+    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+        """Aligned columns without lines; a column that is empty throughout is left out."""
+        used = [place for place in range(len(columns)) if any(row[place] for row in rows)]
+        columns = [columns[place] for place in used]
+        body = [[row[place] for place in used] for row in rows]
+        lines: list[list[str]] = [[Cell(column.heading, "dim") for column in columns], *body]
+        widths = [max(cell_len(line[place]) for line in lines) for place in range(len(columns))]
+        total = sum(widths) + len(INDENT) * len(widths)
+        folds = self._wraps and total > self._console.width
+        for line in lines:
+            cells = [_padded(c, w, column) for c, w, column in zip(line, widths, columns, strict=True)]
+            tail = [cell for cell, column in zip(cells, columns, strict=True) if folds and column.tail]
+            self.line(*_spaced(cells[: len(cells) - len(tail)]))
+            if any(cell.strip() for cell in tail):
+                self.line(INDENT * 3, *_spaced(tail))
+
+
+def _padded(cell: str, width: int, column: Column) -> Cell:
+    style = getattr(cell, "style", "")
+    text = printable(cell)
+    space = " " * (width - cell_len(text))
+    return Cell(f"{space}{text}" if column.right else f"{text}{space}", style)
+
+
+def _spaced(cells: Sequence[Cell]) -> list[str]:
+    return [part for cell in cells for part in (INDENT, cell)]
+
+
+def number(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def size(value: int | None) -> str:
+    return "-" if value is None else wording.size(value)
+
+
+def age(moment: str | None, now: datetime) -> str:
+    """`3 hours ago`; empty where the moment is not known."""
+    when = _parse(moment)
+    return wording.age((now - when).total_seconds()) if when else ""
+
+
+def utc(moment: str | None) -> str:
+    """`2026-11-23 15:20:05`, without the zone; as it is where it is no time."""
+    when = _parse(moment)
+    return when.strftime("%Y-%m-%d %H:%M:%S") if when else moment or "-"
+
+
+def when(moment: str | None, now: datetime) -> str:
+    """`3 hours ago, 2026-11-23 15:20:05 UTC`."""
+    words = age(moment, now)
+    return f"{words}, {utc(moment)} UTC" if words else utc(moment)
+
+
+def _parse(moment: str | None) -> datetime | None:
+    try:
+        return datetime.strptime(moment or "", "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None

@@ -1,0 +1,160 @@
+"""What `--json` prints, and what the text says in words: one shape, two renderings.
+
+**Append-only**: a key never goes, never changes its meaning or its type, and is always there. New
+keys may come. Times are UTC, `2026-11-23T15:20:05Z`; sizes are in bytes; what is not known is null.
+On an error nothing is printed to stdout; `Failure` goes to stderr. (`show` and `log` do print, and
+exit with 3, where a node is there and has nothing to restore.)
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One checkpoint.
+
+    `checkpoint`: the reference, as LATEST names it and `ckptptr use` takes it. `id`: null for a plain
+    folder. `url`: of the manifest, or of the plain folder. `files`: how many. `parent`: the reference
+    of what the run that wrote it had resumed from; on a forward copy, of what it is a copy of.
+    """
+
+    checkpoint: str
+    id: str | None = None
+    url: str | None = None
+    step: int | None = None
+    attempt: int | None = None
+    seq: int | None = None
+    bytes: int | None = None
+    files: int | None = None
+    published_at: str | None = None
+    published_by: str | None = None
+    parent: str | None = None
+    pinned: bool = False
+
+
+class Latest(msgspec.Struct, frozen=True, kw_only=True):
+    """LATEST itself.
+
+    `checkpoint`: as it stands there, `none` for a fresh start; null where it is absent or damaged.
+    `held_by`: `edit` where its checksum is not right, else `use`; null where it is not held. `fence`:
+    null where none is in force. `damage`: exactly what is wrong. `guarantee`: what the store gives.
+    """
+
+    url: str
+    state: Literal["absent", "written", "edited", "damaged"]
+    checkpoint: str | None
+    held: bool
+    held_by: Literal["edit", "use"] | None
+    note: str
+    fence: int | None
+    written_by: str | None
+    damage: str | None
+    guarantee: str
+
+
+Verdict: TypeAlias = Literal["pointer", "history", "walkback", "plain", "fresh"]
+Outcome: TypeAlias = Literal["taken", "rejected", "absent", "next"]
+State: TypeAlias = Literal["target", "history", "unnamed", "doomed"]
+Source: TypeAlias = Literal["latest", "history", "elsewhere"]
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One candidate of a restore.
+
+    `outcome`: `taken`; `rejected` with a `reason`; `absent`, nothing is there; `next`, what would be
+    tried were the one taken found damaged when it is fetched (a few of them).
+    """
+
+    outcome: Outcome
+    reference: str
+    source: Source
+    reason: str
+    checkpoint: Checkpoint | None
+
+
+class Show(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr show`: `checkpoint` is what the next attempt would restore, null for a fresh start.
+
+    `why`: in a sentence. `warnings`: what a person should know besides. `as_attempt`: the number of
+    the attempt in whose place this was resolved.
+    """
+
+    command: str = "show"
+    node: str
+    as_attempt: int
+    verdict: Verdict
+    why: str
+    warnings: list[str]
+    checkpoint: Checkpoint | None
+    latest: Latest
+    candidates: list[Candidate]
+
+
+class Entry(Checkpoint, frozen=True, kw_only=True):
+    """One line of `ckptptr log`.
+
+    `index`: what `ckptptr use '#3'` takes, until the next save. `state`: `unnamed` is committed, and
+    LATEST does not name it. `held`: it is the target and a person holds it. `problem`: why it cannot
+    be restored, and `problem_code` the kind of that; null where its manifest is good.
+    """
+
+    index: int
+    state: State
+    held: bool
+    problem: str | None
+    problem_code: str | None
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr log`: newest publish first."""
+
+    command: str = "log"
+    node: str
+    latest: Latest
+    checkpoints: list[Entry]
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr use`: `before` and `latest` are LATEST before and now.
+
+    `verdict`, `checkpoint`, `why`: what the next attempt would restore now. `undo`: the arguments of
+    the command that goes back; null where there is none. `undo_command`: the same, for a shell.
+    """
+
+    command: str = "use"
+    node: str
+    before: Latest
+    latest: Latest
+    verdict: Verdict
+    why: str
+    warnings: list[str]
+    checkpoint: Checkpoint | None
+    undo: list[str] | None
+    undo_command: str | None
+
+
+class Error(msgspec.Struct, frozen=True, kw_only=True):
+    """`code` as in `ckptptr.errors`, `usage` for the command line, `interrupted`. `nodes`: what TARGET
+    could have meant. `looked_at`: all places that were looked at and hold nothing."""
+
+    code: str
+    message: str
+    key: str = ""
+    hint: str = ""
+    nodes: list[str] = []
+    looked_at: list[str] = []
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Any error."""
+
+    error: Error
+    exit_code: int
+
+
+def encode(shape: msgspec.Struct) -> str:
+    """Indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(shape), indent=2).decode()

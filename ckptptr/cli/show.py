@@ -1,0 +1,134 @@
+"""`ckptptr show`: what the next attempt would restore, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from ckptptr.cli import shapes
+from ckptptr.cli.command import node_command
+from ckptptr.cli.describe import in_words, short, short_reference
+from ckptptr.cli.exit_codes import ExitCode
+from ckptptr.cli.explain import explain
+from ckptptr.cli.output import Cell, Column, Output, number, size, when
+from ckptptr.cli.target import Here
+
+
+@node_command("show")
+@click.pass_context
+def command(ctx: click.Context, here: Here, as_json: bool) -> None:
+    """What the next attempt would restore, and why: candidate by candidate.
+
+    The same rules as in a real restore, by manifests alone: no payload is fetched, nothing is moved.
+
+    \b
+    With --json:
+      node, as_attempt, verdict (pointer, history, walkback, plain, fresh), why, warnings,
+      checkpoint {checkpoint, id, url, step, attempt, seq, bytes, files, published_at,
+        published_by, parent, pinned} or null,
+      latest {url, state (absent, written, edited, damaged), checkpoint, held,
+        held_by (edit, use), note, fence, written_by, damage, guarantee},
+      candidates [{outcome (taken, rejected, absent, next), reference,
+        source (latest, history, elsewhere), reason, checkpoint}]
+
+    Exits with 3 where there is nothing to restore and nobody asked for a fresh start.
+    """
+    shown = explain(here)
+    if as_json:
+        click.echo(shapes.encode(shown))
+    else:
+        _print(shown, here.clock.now())
+    if shown.checkpoint is None and shown.latest.checkpoint != "none":
+        ctx.exit(ExitCode.NOTHING_FOUND)
+
+
+def _print(shown: shapes.Show, now: datetime) -> None:
+    out = Output()
+    out.headline(headline(shown))
+    out.sentence(f"Why: {shown.why}.")
+    for warning in shown.warnings:
+        out.sentence(warning, "yellow")
+    if shown.checkpoint:
+        out.blank()
+        out.facts(_about(shown.checkpoint, now))
+    out.blank()
+    out.headline("LATEST")
+    out.facts(_about_latest(shown.latest))
+    if shown.candidates:
+        out.blank()
+        out.headline("Candidates, in the order of a restore")
+        out.table(_COLUMNS, [_row(candidate) for candidate in shown.candidates])
+    out.blank()
+    out.sentence("Judged by manifests alone: no payload was fetched, nothing was moved.", "dim")
+
+
+def headline(shown: shapes.Show) -> str:
+    """`The next attempt resumes from step 3.`"""
+    if shown.checkpoint is None:
+        return "The next attempt starts fresh."
+    return f"The next attempt resumes from {in_words(shown.checkpoint)}."
+
+
+def _about(checkpoint: shapes.Checkpoint, now: datetime) -> list[tuple[str, str]]:
+    count = "1 file" if checkpoint.files == 1 else f"{checkpoint.files} files"
+    facts = [
+        ("checkpoint", short(checkpoint) + (" (pinned)" if checkpoint.pinned else "")),
+        ("step", number(checkpoint.step)),
+        ("attempt", number(checkpoint.attempt)),
+        ("seq", number(checkpoint.seq)),
+        ("size", f"{size(checkpoint.bytes)} in {count}"),
+        ("published", when(checkpoint.published_at, now)),
+        ("by", checkpoint.published_by or "-"),
+        ("parent", short_reference(checkpoint.parent)),
+        ("manifest" if checkpoint.id else "folder", checkpoint.url or "-"),
+    ]
+    return [(name, value) for name, value in facts if value != "-"]
+
+
+def _about_latest(latest: shapes.Latest) -> list[tuple[str, str]]:
+    facts = [("at", latest.url)]
+    if latest.state == "absent":
+        return [*facts, ("state", Cell("absent", "yellow"))]
+    if latest.damage:
+        return [*facts, ("damaged", Cell(latest.damage, "red"))]
+    facts.append(("names", short_reference(latest.checkpoint)))
+    facts.append(("held", held_in_words(latest)))
+    if latest.note:
+        facts.append(("note", latest.note))
+    if latest.fence is not None:
+        facts.append(("fence", f"attempt {latest.fence}, the highest that published or took over here"))
+    if latest.written_by:
+        facts.append(("written by", latest.written_by))
+    return facts
+
+
+def held_in_words(latest: shapes.Latest) -> str:
+    """Whether LATEST is held, and by what; what that means."""
+    if not latest.held:
+        return "no, the next save moves it"
+    how = "a person edited LATEST" if latest.held_by == "edit" else "with `ckptptr use`"
+    return Cell(f"yes, {how}; no save moves it, the next restore takes it up", "yellow")
+
+
+_COLUMNS = (
+    Column("outcome"),
+    Column("step", right=True),
+    Column("checkpoint"),
+    Column("size", right=True),
+    Column("from"),
+    Column("reason", tail=True),
+)
+_STYLES = {"taken": "green", "rejected": "red", "absent": "dim", "next": ""}
+
+
+def _row(candidate: shapes.Candidate) -> list[str]:
+    checkpoint = candidate.checkpoint
+    return [
+        Cell(candidate.outcome, _STYLES[candidate.outcome]),
+        number(checkpoint.step) if checkpoint else "-",
+        short(checkpoint) if checkpoint else candidate.reference,
+        size(checkpoint.bytes) if checkpoint else "-",
+        {"latest": "LATEST", "history": "history", "elsewhere": "homes"}[candidate.source],
+        candidate.reason,
+    ]

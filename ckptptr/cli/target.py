@@ -1,0 +1,214 @@
+"""Which node a person means by TARGET, and whether there is one.
+
+A typo must never look like "no checkpoints": where nothing at all is found, the error lists every
+place that was looked at; where TARGET is above a node, it lists the nodes that are there.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ckptptr.cli.output import first_few
+from ckptptr.clock import Clock, SystemClock
+from ckptptr.errors import InvalidArgumentError, NotFoundError
+from ckptptr.flyte.paths import HOME, NodePrefix
+from ckptptr.opening import FLYTE_PREFIXES, LOOK_AHEAD, highest_attempt, node_at
+from ckptptr.protocol.candidates import Candidates
+from ckptptr.protocol.choose import Chooser
+from ckptptr.protocol.latest import Latest
+from ckptptr.protocol.names import LATEST
+from ckptptr.protocol.node import Node
+from ckptptr.stores import open_store
+from ckptptr.stores.port import Store
+from ckptptr.stores.retry import Retrying
+
+_SHAPE = f"<root>/{FLYTE_PREFIXES}/<project>/<domain>/<execution>/<node>"
+
+
+class SeveralNodesError(InvalidArgumentError):
+    """TARGET is above more than one node."""
+
+    def __init__(self, message: str, key: str, nodes: list[str]) -> None:
+        super().__init__(message, key=key, hint="Give one of them as TARGET")
+        self.details = {"nodes": nodes}
+
+
+class NothingThereError(NotFoundError):
+    """Neither a LATEST nor a checkpoint: most likely TARGET is not what was meant."""
+
+    def __init__(self, key: str, looked_at: list[str], hint: str, nodes: list[str] | None = None) -> None:
+        super().__init__("there is no trace of a checkpoint", key=key, hint=hint)
+        self.details = {"looked_at": looked_at, **({"nodes": nodes} if nodes else {})}
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The node of a command, seen from outside its attempts.
+
+    `arguments`: what another command needs on its line to get to the same place.
+    """
+
+    store: Store
+    node: Node
+    clock: Clock
+    latest: Latest
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """The node prefix."""
+        return self.store.url(self.node.prefix)
+
+    @property
+    def is_flyte(self) -> bool:
+        return NodePrefix.parse(self.node.prefix) is not None
+
+    @property
+    def candidates(self) -> Candidates:
+        return Candidates(self.store, self.node, self.clock)
+
+    @property
+    def chooser(self) -> Chooser:
+        return Chooser(self.store, self.node, self.latest, self.clock)
+
+
+def locate(url: str, *, storage_options: Mapping[str, Any], attempt: int | None = None) -> Here:
+    """The node that `url` means.
+
+    Raises:
+        SeveralNodesError: it is above more than one node.
+        NothingThereError: nothing is there.
+        InvalidArgumentError, StoreUnavailableError, UnsupportedFormatError: as the store and LATEST say.
+    """
+    clock = SystemClock()
+    raw, key = open_store(url, storage_options=storage_options)
+    store = Retrying(raw, clock)
+    if key.endswith(f"/{LATEST}"):
+        key = key.removesuffix(f"/{LATEST}")
+    prefix = _prefix_at(store, key)
+    given = attempt
+    node = node_at(store, prefix, attempt=attempt, read_only=True)
+    if attempt is None:
+        attempt = highest_attempt(store, node.homes_of, node.attempt - 1) + 1
+        node = node_at(store, prefix, attempt=attempt, read_only=True)
+    here = Here(
+        store, node, clock, Latest(store, prefix, clock, _author(clock)), _arguments(given, storage_options)
+    )
+    if attempt == 0 or given is not None:
+        _refuse_nothing(here)
+    return here
+
+
+def _prefix_at(store: Store, key: str) -> str:
+    """The node prefix that `key` is, or is above, or has to be."""
+    root, marker, inside = f"{key}/".rpartition(f"/{FLYTE_PREFIXES}/")
+    if not marker:
+        return _plain_prefix(store, key)
+    names = [name for name in inside.split("/") if name]
+    if len(names) == 4:
+        return key
+    if len(names) > 4:
+        node = "/".join((root, FLYTE_PREFIXES, *names[:4]))
+        raise InvalidArgumentError(
+            "this is something inside a node prefix", key=store.url(key), hint=f"Give {store.url(node)}"
+        )
+    nodes = _nodes_below(store, key)
+    if not nodes:
+        raise NothingThereError(
+            store.url(key),
+            [f"{store.url(key)}/**/{LATEST}"],
+            f"Check the bucket and every name. A node is {_SHAPE}; written in full it is found even where"
+            " its LATEST is gone",
+        )
+    if len(names) == 3 and len(nodes) == 1:
+        return nodes[0]
+    raise _several(store, key, nodes)
+
+
+def _plain_prefix(store: Store, key: str) -> str:
+    """A prefix that `ckptptr.open` was given. Nothing but what is there tells it from anything else."""
+    trace = (f"{key}/{name}" for name in ("attempts", "claims"))
+    if _exists(store, f"{key}/{LATEST}") or any(_holds_something(store, folder) for folder in trace):
+        return key
+    nodes = _nodes_below(store, f"{key}/{FLYTE_PREFIXES}")
+    if nodes:
+        raise _several(store, key, nodes)
+    hint = "Check the bucket and the spelling"
+    if f"/{HOME}" in key:
+        hint = f"This is where one attempt of Flyte keeps its checkpoints; TARGET is the node: {_SHAPE}"
+    url = store.url(key).rstrip("/")
+    raise NothingThereError(
+        url, [f"{url}/{name}" for name in (LATEST, "attempts/", "claims/", f"{FLYTE_PREFIXES}/")], hint
+    )
+
+
+def _refuse_nothing(here: Here) -> None:
+    """A node of Flyte can be named before it exists; a name with a typo looks the same."""
+    store, node = here.store, here.node
+    if not here.is_flyte or here.latest.read().token is not None:
+        return
+    attempts = range(max(node.attempt, LOOK_AHEAD))
+    homes = list(dict.fromkeys((*node.own_homes(), *(h for a in attempts for h in node.homes_of(a)))))
+    if any(_holds_something(store, home) for home in homes):
+        return
+    execution = node.prefix.rpartition("/")[0]
+    raise NothingThereError(
+        here.url,
+        [here.latest.url, *(f"{store.url(home)}/" for home in homes)],
+        "Check the bucket, the root and every name. An execution in recover mode is also told of another's"
+        " checkpoints by Flyte, which cannot be seen from here",
+        [store.url(node) for node in _nodes_below(store, execution)],
+    )
+
+
+def _several(store: Store, key: str, nodes: list[str]) -> SeveralNodesError:
+    count = "1 node is" if len(nodes) == 1 else f"{len(nodes)} nodes are"
+    return SeveralNodesError(
+        f"{count} below this, TARGET is one node",
+        store.url(key),
+        first_few([store.url(node) for node in nodes]),
+    )
+
+
+def _nodes_below(store: Store, folder: str) -> list[str]:
+    prefixes = (e.key.removesuffix(f"/{LATEST}") for e in store.list(folder) if e.key.endswith(f"/{LATEST}"))
+    return [prefix for prefix in prefixes if NodePrefix.parse(prefix)]
+
+
+def _exists(store: Store, key: str) -> bool:
+    try:
+        store.read(key)
+    except NotFoundError:
+        return False
+    return True
+
+
+def _holds_something(store: Store, folder: str) -> bool:
+    return any(True for _ in store.list(folder))
+
+
+def _author(clock: Clock) -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}/{os.getpid()}/{clock.token(6)}"
+
+
+_SECRET = ("secret", "token", "password", "sas", "connection_string")
+
+
+def _arguments(attempt: int | None, storage_options: Mapping[str, Any]) -> tuple[str, ...]:
+    import json
+
+    found = [] if attempt is None else ["--attempt", str(attempt)]
+    for name, value in storage_options.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        hidden = any(word in f"{name}{text}".lower() for word in _SECRET)
+        found += ["--storage-option", f"{name}={'...' if hidden else text}"]
+    return tuple(found)

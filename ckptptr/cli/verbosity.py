@@ -1,0 +1,44 @@
+"""`-v`: the log lines of the library, on stderr. Before the command or after it, as people type it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+
+import click
+
+_KEY = "ckptptr.verbosity"
+
+
+def _add_up(ctx: click.Context, _: click.Parameter, times: int) -> None:
+    ctx.meta[_KEY] = ctx.meta.get(_KEY, 0) + times
+
+
+verbose_option = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    expose_value=False,
+    callback=_add_up,
+    help="Print log lines on stderr; twice for more.",
+)
+
+
+@contextlib.contextmanager
+def logging_to_stderr(ctx: click.Context) -> Iterator[None]:
+    """As `-v` asks; without it not even warnings, whose substance every command says in its own words."""
+    wanted = ctx.meta.get(_KEY, 0)
+    handler = logging.StreamHandler(sys.stderr) if wanted else logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logger = logging.getLogger("ckptptr")
+    level = logger.level
+    logger.addHandler(handler)
+    if wanted:
+        logger.setLevel(logging.INFO if wanted == 1 else logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

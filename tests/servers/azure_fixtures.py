@@ -1,0 +1,53 @@
+"""Fixtures for tests on Azure: one Azurite for each test process, and a proxy in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.servers.azurite import Azurite, make_container, open_filesystem
+from tests.servers.proxy import FaultProxy
+
+
+@pytest.fixture(scope="session")
+def azure_server() -> Iterator[Azurite]:
+    """One Azure emulator for each test process."""
+    with Azurite() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure_filesystem(azure_server: Azurite) -> Iterator[Any]:
+    """An adlfs filesystem on that server."""
+    with open_filesystem(azure_server.connection_string()) as filesystem:
+        yield filesystem
+
+
+@pytest.fixture(scope="session")
+def azure_container(azure_filesystem: Any) -> str:
+    """The name of a container there."""
+    return make_container(azure_filesystem)
+
+
+@pytest.fixture(scope="session")
+def azure_proxy_session(azure_server: Azurite) -> Iterator[FaultProxy]:
+    with FaultProxy(azure_server.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def azure_proxy(azure_proxy_session: FaultProxy) -> Iterator[FaultProxy]:
+    """A fault-injecting proxy in front of that server, without rules and with an empty log."""
+    azure_proxy_session.reset()
+    yield azure_proxy_session
+    azure_proxy_session.reset()
+
+
+@pytest.fixture
+def azure_proxied(azure_server: Azurite, azure_proxy: FaultProxy) -> Iterator[Any]:
+    """An adlfs filesystem of this test's own that goes through the proxy."""
+    connection = azure_server.connection_string(azure_proxy.endpoint)
+    with open_filesystem(connection, read_timeout=3) as filesystem:
+        yield filesystem

@@ -1,0 +1,429 @@
+"""AzureStore against Azurite; its requests are counted by the proxy."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from azure.core.credentials import AzureSasCredential
+from azure.storage.blob import AccountSasPermissions, BlobBlock, ResourceTypes, generate_account_sas
+from fsspec.asyn import sync
+
+from ckptptr.errors import AccessDeniedError, InvalidArgumentError, NotFoundError, StoreUnavailableError
+from ckptptr.stores import _azure_blocks
+from ckptptr.stores._azure_urls import split_account
+from ckptptr.stores.azure import MAX_BLOCK_SIZE, AzureStore
+from ckptptr.stores.port import Entry
+from ckptptr.testing import StoreConformance
+from tests.servers import azure_fixtures
+from tests.servers.azurite import Azurite, open_filesystem
+from tests.servers.proxy import FaultProxy, Rule
+
+pytestmark = pytest.mark.servers
+
+KIB = 1024
+BLOCK = 64 * KIB
+
+azure_server = azure_fixtures.azure_server
+azure_filesystem = azure_fixtures.azure_filesystem
+azure_container = azure_fixtures.azure_container
+azure_proxy_session = azure_fixtures.azure_proxy_session
+azure_proxy = azure_fixtures.azure_proxy
+azure_proxied = azure_fixtures.azure_proxied
+
+
+@pytest.fixture
+def folder(azure_container: str) -> str:
+    return f"{azure_container}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def store(azure_filesystem: Any) -> AzureStore:
+    """Straight to the server."""
+    return AzureStore(azure_filesystem, block_size=BLOCK)
+
+
+@pytest.fixture
+def proxied(azure_proxied: Any) -> AzureStore:
+    """Through the proxy."""
+    return AzureStore(azure_proxied, block_size=BLOCK)
+
+
+class TestAzureStore(StoreConformance):
+    @pytest.fixture
+    def store(self, azure_filesystem: Any) -> AzureStore:
+        return AzureStore(azure_filesystem, block_size=BLOCK)
+
+    @pytest.fixture
+    def folder(self, azure_container: str) -> str:
+        return f"{azure_container}/{uuid.uuid4().hex}"
+
+
+def blob(filesystem: Any, key: str) -> Any:
+    """The SDK's client of an object, to look behind the store's back."""
+    container, _, path = key.partition("/")
+    return filesystem.service_client.get_blob_client(container, path)
+
+
+def ask(filesystem: Any, key: str, operation: str, *arguments: Any, **parameters: Any) -> Any:
+    return sync(filesystem.loop, getattr(blob(filesystem, key), operation), *arguments, **parameters)
+
+
+# Requests
+
+
+def test_each_small_operation_is_one_request(
+    proxied: AzureStore, azure_proxy: FaultProxy, folder: str
+) -> None:
+    def count(operation: Callable[[], object]) -> list[str]:
+        azure_proxy.reset()
+        operation()
+        return [seen.method for seen in azure_proxy.log]
+
+    key = f"{folder}/x"
+    assert count(lambda: proxied.create(key, b"1")) == ["PUT"]
+    assert count(lambda: proxied.read(key)) == ["GET"]
+    token = proxied.read(key)[1]
+    assert count(lambda: proxied.replace(key, b"2", token)) == ["PUT"]
+    assert count(lambda: proxied.upload(key, [bytes(BLOCK)])) == ["PUT"]
+    assert count(lambda: proxied.download(key, 7, 1000)) == ["GET"]
+    assert count(lambda: proxied.download(key, 7, 0)) == []
+    assert count(lambda: list(proxied.list(folder))) == ["GET"]
+    assert count(lambda: proxied.copy(key, f"{folder}/y")) == ["PUT"]
+    assert count(lambda: proxied.delete([key, f"{folder}/y"])) == ["DELETE"] * 2
+
+
+def test_a_larger_upload_is_one_request_for_each_block_and_one_to_commit(
+    proxied: AzureStore, azure_proxy: FaultProxy, folder: str
+) -> None:
+    proxied.upload(f"{folder}/x", [bytes(BLOCK)] * 3 + [b"end"])
+    kinds = ["block" if "comp=block&" in f"{seen.path}&" else "list" for seen in azure_proxy.log]
+    assert kinds == ["block"] * 4 + ["list"]
+
+
+def test_a_copy_moves_no_payload_through_here(
+    proxied: AzureStore, azure_proxy: FaultProxy, folder: str
+) -> None:
+    proxied.upload(f"{folder}/x", [bytes(BLOCK)] * 2 + [b"end"])
+    azure_proxy.reset()
+    proxied.copy(f"{folder}/x", f"{folder}/y")
+    assert sum(seen.sent + seen.received for seen in azure_proxy.log) == 0
+    assert proxied.download(f"{folder}/y", 2 * BLOCK, 3) == b"end"
+
+
+@pytest.mark.parametrize("block", [BLOCK, MAX_BLOCK_SIZE])
+def test_a_block_is_moved_in_one_request_however_large(
+    azure_proxied: Any, azure_proxy: FaultProxy, folder: str, block: int
+) -> None:
+    store = AzureStore(azure_proxied, block_size=block)
+    store.upload(f"{folder}/x", [bytes(block)])
+    assert len(store.download(f"{folder}/x", 0, block)) == block
+    assert [seen.method for seen in azure_proxy.log] == ["PUT", "GET"]
+
+
+def test_listings_go_in_pages(
+    proxied: AzureStore, azure_proxy: FaultProxy, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{folder}/{number:02}" for number in range(25)]
+    for name in names:
+        proxied.create(name, b"1")
+    page = proxied._client.page
+
+    def small_pages(folder: str, marker: str | None, **parameters: Any) -> tuple[list[Any], str | None]:
+        return page(folder, marker, results_per_page=10, **parameters)
+
+    monkeypatch.setattr(proxied._client, "page", small_pages)
+    azure_proxy.reset()
+    assert [*proxied.list(folder)] == [Entry(name, 1) for name in names]
+    assert [seen.method for seen in azure_proxy.log] == ["GET"] * 3
+
+
+def test_more_objects_are_deleted_than_requests_are_in_flight(store: AzureStore, folder: str) -> None:
+    names = [f"{folder}/{number}" for number in range(50)]
+    for name in names:
+        store.create(name, b"1")
+    store.delete([*names, f"{folder}/never-was"])
+    assert [*store.list(folder)] == []
+
+
+# Directories, which accounts with hierarchical namespace have
+
+
+def test_a_directory_is_neither_listed_nor_read(
+    azure_filesystem: Any, store: AzureStore, folder: str
+) -> None:
+    for name, marks in (("d", {"hdi_isfolder": "true"}), ("e", {"Hdi_isfolder": "true"}), ("marker/", {})):
+        ask(azure_filesystem, f"{folder}/{name}", "upload_blob", b"", metadata=marks)
+    store.create(f"{folder}/d/x", b"1")
+    assert [*store.list(folder)] == [Entry(f"{folder}/d/x", 1)]
+    for name in ("d", "e"):
+        with pytest.raises(NotFoundError):
+            store.read(f"{folder}/{name}")
+
+
+# Large objects
+
+
+def test_the_default_sizes_make_objects_of_781_gib_possible(azure_filesystem: Any) -> None:
+    assert AzureStore(azure_filesystem).block_size * _azure_blocks.MAX_BLOCKS > 781 * 1024 * 1024 * KIB
+
+
+@pytest.mark.parametrize("size", [0, -1, MAX_BLOCK_SIZE + 1])
+def test_a_block_size_that_does_not_fit_one_request_is_refused(azure_filesystem: Any, size: int) -> None:
+    with pytest.raises(InvalidArgumentError, match="block size"):
+        AzureStore(azure_filesystem, block_size=size)
+
+
+def test_more_blocks_than_azure_takes_are_an_invalid_argument_and_leave_nothing(
+    store: AzureStore, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_azure_blocks, "MAX_BLOCKS", 2)
+    with pytest.raises(InvalidArgumentError, match="more than the 2 blocks"):
+        store.upload(f"{folder}/x", [bytes(BLOCK)] * 3)
+    assert [*store.list(folder)] == []
+
+
+def test_an_upload_takes_up_nothing_of_an_abandoned_one(store: AzureStore, folder: str) -> None:
+    def blocks() -> Iterator[bytes]:
+        yield from [b"a" * BLOCK] * 3
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.upload(f"{folder}/x", blocks())
+    store.upload(f"{folder}/x", [b"b" * BLOCK, b"c"])
+    assert store.read(f"{folder}/x")[0] == b"b" * BLOCK + b"c"
+
+
+def test_an_upload_that_adlfs_left_unfinished_is_no_obstacle(
+    azure_filesystem: Any, store: AzureStore, folder: str
+) -> None:
+    ask(azure_filesystem, f"{folder}/x", "stage_block", uuid.uuid4().hex, b"left by adlfs")
+    store.upload(f"{folder}/x", [bytes(BLOCK), b"1"])
+    assert store.download(f"{folder}/x", BLOCK, 1) == b"1"
+
+
+def test_an_upload_that_another_program_left_unfinished_is_told_apart(
+    azure_filesystem: Any, store: AzureStore, folder: str
+) -> None:
+    ask(azure_filesystem, f"{folder}/x", "stage_block", "1", b"left by another program")
+    with pytest.raises(StoreUnavailableError, match="another program left an unfinished upload"):
+        store.upload(f"{folder}/x", [bytes(BLOCK), b"1"])
+
+
+def test_an_upload_ends_early_when_a_block_fails(
+    proxied: AzureStore, azure_proxy: FaultProxy, folder: str
+) -> None:
+    azure_proxy.add(Rule(method="PUT", path="comp=block&", status=403, code="AuthorizationFailure"))
+    fed = []
+
+    def blocks() -> Iterator[bytes]:
+        for number in range(200):
+            fed.append(number)
+            yield bytes(BLOCK)
+
+    with pytest.raises(AccessDeniedError, match="blobs/write"):
+        proxied.upload(f"{folder}/x", blocks())
+    assert len(fed) < 100
+    assert [*proxied.list(folder)] == []
+
+
+def test_only_a_few_blocks_are_in_flight_however_many_uploads_run(
+    proxied: AzureStore, azure_proxy: FaultProxy, folder: str
+) -> None:
+    azure_proxy.add(Rule(path="comp=block&", hang=True, times=None))
+    fed = []
+
+    def blocks() -> Iterator[bytes]:
+        for number in range(100):
+            fed.append(number)
+            yield bytes(BLOCK)
+
+    def upload(number: int) -> None:
+        with pytest.raises(ZeroDivisionError):
+            proxied.upload(f"{folder}/{number}", blocks())
+
+    with ThreadPoolExecutor(2) as pool:
+        uploads = [pool.submit(upload, number) for number in range(2)]
+        wait_until(lambda: len(azure_proxy.log) == 8)
+        assert len(fed) <= 8 + 2 * 2  # the window, and what each upload has in hand: two to begin with
+        for pending in uploads:
+            pending.cancel()
+        azure_proxy.reset()
+        del fed[:]
+
+
+# What uploads carry
+
+
+def test_payload_carries_the_metadata_in_azures_names_and_control_objects_do_not(
+    azure_filesystem: Any, folder: str
+) -> None:
+    tags = {"flyte-execution-name": "axq2", "flyte-execution-project": "p", "2nd": "x"}
+    store = AzureStore(azure_filesystem, tags, block_size=BLOCK)
+    store.upload(f"{folder}/small", [b"1"])
+    store.upload(f"{folder}/large", [bytes(BLOCK)] * 2)
+    AzureStore(azure_filesystem).upload(f"{folder}/bare", [b"1"])
+    store.copy(f"{folder}/bare", f"{folder}/copy")
+    AzureStore(azure_filesystem).copy(f"{folder}/small", f"{folder}/bare-copy")
+    token = store.create(f"{folder}/LATEST", b"1")
+    store.replace(f"{folder}/LATEST", b"2", token)
+
+    def metadata(name: str) -> dict[str, str]:
+        found: dict[str, str] = ask(azure_filesystem, f"{folder}/{name}", "get_blob_properties").metadata
+        return found
+
+    expected = {"flyte_execution_name": "axq2", "flyte_execution_project": "p", "_2nd": "x"}
+    for name in ("small", "large", "copy", "bare-copy"):
+        assert metadata(name) == expected
+    assert metadata("bare") == metadata("LATEST") == {}
+
+
+def test_the_server_checks_the_checksum_that_is_sent(
+    store: AzureStore, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = _azure_blocks.checksum(b"something else")
+    monkeypatch.setattr("ckptptr.stores.azure.checksum", lambda _: wrong)
+    monkeypatch.setattr(_azure_blocks, "checksum", lambda _: wrong)
+    for blocks in ([b"1"], [bytes(BLOCK)] * 2):
+        with pytest.raises(StoreUnavailableError, match="Md5Mismatch"):
+            store.upload(f"{folder}/x", blocks)
+    assert [*store.list(folder)] == []
+
+
+# Credentials
+
+
+def signature(server: Azurite) -> str:
+    return generate_account_sas(
+        account_name=server.account,
+        account_key=server.key,
+        resource_types=ResourceTypes(object=True, container=True),
+        permission=AccountSasPermissions(read=True, write=True, delete=True, list=True, create=True),
+        expiry=datetime.now(timezone.utc) + timedelta(hours=1),
+    )
+
+
+def use(store: AzureStore, folder: str) -> None:
+    token = store.create(f"{folder}/x", b"1")
+    store.replace(f"{folder}/x", b"2", token)
+    store.upload(f"{folder}/y", [bytes(BLOCK), b"1"])
+    store.copy(f"{folder}/y", f"{folder}/z")
+    assert [entry.size for entry in store.list(folder)] == [1, BLOCK + 1, BLOCK + 1]
+    store.delete([f"{folder}/x"])
+
+
+def test_a_signature_in_the_connection_string_is_enough(azure_server: Azurite, folder: str) -> None:
+    endpoint = f"BlobEndpoint={azure_server.endpoint}/{azure_server.account}"
+    connection = f"{endpoint};SharedAccessSignature={signature(azure_server)}"
+    with open_filesystem(connection) as filesystem:
+        use(AzureStore(filesystem, block_size=BLOCK), folder)
+
+
+def test_a_signature_that_the_sdk_adds_to_each_request_covers_copies_too(
+    azure_server: Azurite, azure_filesystem: Any, folder: str
+) -> None:
+    service = type(azure_filesystem.service_client)
+    credential = AzureSasCredential(signature(azure_server))
+    with open_filesystem(azure_server.connection_string()) as filesystem:
+        url = f"{azure_server.endpoint}/{azure_server.account}"
+        filesystem.service_client = service(url, credential=credential)
+        use(AzureStore(filesystem, block_size=BLOCK), folder)
+
+
+def test_a_filesystem_made_as_flytekit_makes_it_works(
+    azure_server: Azurite, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", azure_server.connection_string())
+    with open_filesystem(anon=False) as filesystem:
+        store = AzureStore(filesystem)
+        assert store.account == azure_server.account
+        store.create(f"{folder}/x", b"1")
+        assert [*store.list(folder)] == [Entry(f"{folder}/x", 1)]
+
+
+# Processes
+
+AFTER_FORK = """
+import os, sys
+import adlfs
+from ckptptr.stores.azure import AzureStore
+key = sys.argv[1]
+store = AzureStore(adlfs.AzureBlobFileSystem())
+store.create(key + "/parent", b"1")
+if child := os.fork():
+    status = os.waitpid(child, 0)[1]
+    store.create(key + "/parent-again", b"1")
+    sys.exit(os.waitstatus_to_exitcode(status))
+store.create(key + "/child", b"1")
+os._exit(0)  # as a worker of multiprocessing ends; otherwise adlfs waits for the parent's event loop
+"""
+
+RACE = """
+import sys
+import adlfs
+from ckptptr.errors import ConflictError
+from ckptptr.stores.azure import AzureStore
+key, won = sys.argv[1], 0
+store = AzureStore(adlfs.AzureBlobFileSystem())
+while won < 10:
+    body, token = store.read(key)
+    try:
+        store.replace(key, b"%d" % (int(body) + 1), token)
+        won += 1
+    except ConflictError:
+        pass
+"""
+
+
+def python(script: str, server: Azurite, key: str) -> subprocess.Popen[bytes]:
+    environ = {**os.environ, "AZURE_STORAGE_CONNECTION_STRING": server.connection_string()}
+    return subprocess.Popen([sys.executable, "-W", "ignore", "-c", script, key], env=environ)
+
+
+def test_a_store_works_on_in_a_forked_child(azure_server: Azurite, store: AzureStore, folder: str) -> None:
+    assert python(AFTER_FORK, azure_server, folder).wait(timeout=60) == 0
+    names = [entry.key.rpartition("/")[2] for entry in store.list(folder)]
+    assert names == ["child", "parent", "parent-again"]
+
+
+def test_no_update_of_racing_processes_is_lost(azure_server: Azurite, store: AzureStore, folder: str) -> None:
+    store.create(f"{folder}/x", b"0")
+    racers = [python(RACE, azure_server, f"{folder}/x") for _ in range(4)]
+    assert [racer.wait(timeout=60) for racer in racers] == [0] * 4
+    assert store.read(f"{folder}/x")[0] == b"40"
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    ("rest", "key", "account"),
+    [
+        ("container/a/b", "container/a/b", ""),
+        ("container", "container", ""),
+        ("container@account1.dfs.core.windows.net/a/b", "container/a/b", "account1"),
+        ("container@account1.blob.core.windows.net", "container", "account1"),
+        ("container@account1.dfs.core.chinacloudapi.cn/a", "container/a", "account1"),
+        ("account1.dfs.core.windows.net/container/a", "container/a", "account1"),
+        ("container/a@b.dfs.core.windows.net/c", "container/a@b.dfs.core.windows.net/c", ""),
+        ("container@elsewhere.example/a", "container@elsewhere.example/a", ""),
+    ],
+)
+def test_the_long_form_of_a_url_names_the_same_key_as_for_adlfs(rest: str, key: str, account: str) -> None:
+    from adlfs import AzureBlobFileSystem
+
+    assert split_account(rest) == (key, account)
+    if account and ".blob." not in rest:
+        assert AzureBlobFileSystem._strip_protocol(f"abfs://{rest}") == key
+
+
+def test_a_url_is_the_short_form(store: AzureStore) -> None:
+    assert store.url("container/a b") == "abfs://container/a b"

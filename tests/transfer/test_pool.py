@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from ckptptr.testing import Killed
+from ckptptr.transfer import pool
+from ckptptr.transfer.pool import run_all
+
+
+def test_results_are_in_the_order_of_the_items() -> None:
+    def slow_first(number: int) -> int:
+        time.sleep(0.02 if number == 0 else 0)
+        return number * number
+
+    assert run_all(slow_first, range(20)) == [number * number for number in range(20)]
+
+
+def test_nothing_to_do_is_done() -> None:
+    assert run_all(str, []) == []
+
+
+def test_one_item_needs_no_thread() -> None:
+    assert run_all(lambda _: threading.current_thread(), [1]) == [threading.current_thread()]
+
+
+def test_items_run_side_by_side_but_no_more_than_there_are_workers() -> None:
+    meeting = threading.Barrier(3, timeout=5)
+    names = run_all(lambda _: (meeting.wait(), threading.current_thread().name)[1], range(9), workers=3)
+    assert len(set(names)) == 3
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), Killed()])
+def test_the_first_failure_is_raised_and_what_has_not_begun_never_begins(error: BaseException) -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> None:
+        begun.append(number)
+        if number == 1:
+            raise error
+        time.sleep(0.02)
+
+    with pytest.raises(type(error)) as caught:
+        run_all(work, range(1000), workers=2)
+    assert caught.value is error
+    assert len(begun) < 10
+
+
+def test_of_several_failures_the_earliest_item_is_told() -> None:
+    meeting = threading.Barrier(2, timeout=5)
+
+    def fail(number: int) -> None:
+        meeting.wait()
+        raise ValueError(number)
+
+    with pytest.raises(ValueError, match="0"):
+        run_all(fail, range(2))
+
+
+def test_nothing_is_left_running_after_a_failure() -> None:
+    ended: list[int] = []
+    meeting = threading.Barrier(2, timeout=5)
+
+    def work(number: int) -> None:
+        meeting.wait()
+        if number == 0:
+            raise ValueError
+        time.sleep(0.05)
+        ended.append(number)
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        run_all(work, range(2))
+    assert ended == [1]
+
+
+def test_an_interrupted_caller_does_not_wait_for_what_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> None:
+        begun.append(number)
+        time.sleep(0.02)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(work, range(1000), workers=2)
+    assert len(begun) < 10

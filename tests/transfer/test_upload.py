@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import os
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ckptptr.errors import InvalidArgumentError, LocalDiskError, StoreUnavailableError
+from ckptptr.stores.memory import MemoryStore
+from ckptptr.testing import Fault, FaultyStore
+from ckptptr.transfer import upload
+from ckptptr.transfer.digest import digest_of
+from ckptptr.transfer.plan import Local, one_file
+from ckptptr.transfer.upload import upload_all
+
+BLOCK = 16
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore(block_size=BLOCK)
+
+
+def written(folder: Path, size: int, name: str = "model.pt") -> Local:
+    path = folder / name
+    path.write_bytes(bytes(number % 251 for number in range(size)))
+    os.utime(path, (0, 0))  # long ago: the clock of a file system ticks slowly
+    return one_file(path)
+
+
+def source(file: Local) -> Path:
+    assert isinstance(file.source, Path)
+    return file.source
+
+
+SIZES = [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 10 * BLOCK, 10 * BLOCK + 3]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_arrives_is_the_file_and_the_digest_is_of_what_was_sent(
+    store: MemoryStore, tmp_path: Path, size: int
+) -> None:
+    file = written(tmp_path, size)
+    assert upload_all(store, [(file, "home/model.pt")]) == [digest_of(source(file))]
+    assert store.read("home/model.pt")[0] == source(file).read_bytes()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_bytes_are_sent_as_a_file_would_be(store: MemoryStore, size: int) -> None:
+    whole = bytes(number % 251 for number in range(size))
+    assert upload_all(store, [(Local("x", whole, size), "home/x")]) == [digest_of(whole)]
+    assert store.read("home/x")[0] == whole
+
+
+def test_digests_come_in_the_order_of_the_files_whatever_their_size(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    files = [written(tmp_path, size, f"{place}") for place, size in enumerate([*SIZES, *SIZES[::-1]])]
+    digests = upload_all(store, [(file, f"home/{file.path}") for file in files])
+    assert digests == [digest_of(source(file)) for file in files]
+
+
+def test_nothing_to_upload_asks_nothing() -> None:
+    store = FaultyStore(MemoryStore())
+    assert upload_all(store, []) == []
+    assert store.log == []
+
+
+def test_blocks_are_whole_however_little_the_disk_gives_at_a_time(
+    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = upload.os.read
+    monkeypatch.setattr(upload.os, "read", lambda descriptor, length: read(descriptor, min(length, 5)))
+    sizes: list[int] = []
+
+    class Watching(MemoryStore):
+        def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+            sizes.extend(len(block) for block in blocks)
+
+    upload_all(Watching(block_size=BLOCK), [(written(tmp_path, 2 * BLOCK + 3), "x")])
+    assert sizes == [BLOCK, BLOCK, 3]
+
+
+# Files that do not hold still
+
+
+def touched_after_first_block(touch: Callable[[], object]) -> MemoryStore:
+    class Touching(MemoryStore):
+        def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+            super().upload(key, self._with_touch(blocks))
+
+        def _with_touch(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+            for number, block in enumerate(blocks):
+                if number == 0:
+                    touch()
+                yield block
+
+    return Touching(block_size=BLOCK)
+
+
+def append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def shrink(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(BLOCK + 1)
+
+
+def overwrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"other bytes, same size")
+
+
+@pytest.mark.parametrize("touch", [append, shrink, overwrite])
+def test_a_file_that_changes_while_it_is_read_is_refused_and_nothing_is_stored(
+    tmp_path: Path, touch: Callable[[Path], None]
+) -> None:
+    file = written(tmp_path, 4 * BLOCK)
+    store = touched_after_first_block(lambda: touch(source(file)))
+    with pytest.raises(InvalidArgumentError, match=r"changed while it was being saved: .*/model\.pt"):
+        upload_all(store, [(file, "home/model.pt")])
+    assert [*store.list("home")] == []
+
+
+@pytest.mark.parametrize("touch", [append, shrink])
+def test_a_file_that_changed_since_it_was_planned_is_refused(
+    store: MemoryStore, tmp_path: Path, touch: Callable[[Path], None]
+) -> None:
+    file = written(tmp_path, 4 * BLOCK)
+    touch(source(file))
+    with pytest.raises(InvalidArgumentError, match="Save it when it is finished"):
+        upload_all(store, [(file, "home/model.pt")])
+    assert [*store.list("home")] == []
+
+
+def test_a_file_that_grew_out_of_nothing_is_refused(store: MemoryStore, tmp_path: Path) -> None:
+    file = written(tmp_path, 0)
+    append(source(file))
+    with pytest.raises(InvalidArgumentError):
+        upload_all(store, [(file, "home/model.pt")])
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_sent_as_it_was(tmp_path: Path) -> None:
+    """A rename leaves the old file open and whole: what is sent is one of the two, never a mix."""
+    file = written(tmp_path, 4 * BLOCK)
+    before = source(file).read_bytes()
+
+    def replace() -> None:
+        (tmp_path / "new").write_bytes(b"new")
+        (tmp_path / "new").replace(source(file))
+
+    store = touched_after_first_block(replace)
+    assert upload_all(store, [(file, "home/model.pt")]) == [digest_of(before)]
+    assert store.read("home/model.pt")[0] == before
+
+
+@pytest.mark.parametrize("size", [1, 4 * BLOCK])
+def test_a_file_that_vanished_is_a_matter_of_this_disk(store: MemoryStore, tmp_path: Path, size: int) -> None:
+    file = written(tmp_path, size)
+    source(file).unlink()
+    with pytest.raises(LocalDiskError, match=r"cannot read the file \(No such file or directory\): .*model"):
+        upload_all(store, [(file, "home/model.pt")])
+    assert [*store.list("home")] == []
+
+
+def test_a_disk_that_fails_in_the_middle_is_told_and_nothing_is_stored(
+    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int, length: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    file = written(tmp_path, 4 * BLOCK)
+    monkeypatch.setattr(upload.os, "read", fail)
+    with pytest.raises(LocalDiskError, match=r"cannot read the file \(Input/output error\): .*/model\.pt"):
+        upload_all(store, [(file, "home/model.pt")])
+    assert [*store.list("home")] == []
+
+
+def test_a_store_that_fails_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
+    store = FaultyStore(MemoryStore(block_size=BLOCK), [Fault(when="during", op="upload")])
+    with pytest.raises(StoreUnavailableError):
+        upload_all(store, [(written(tmp_path, 4 * BLOCK), "home/model.pt")])
+
+
+def test_the_first_failure_stops_the_files_that_have_not_begun(tmp_path: Path) -> None:
+    store = FaultyStore(MemoryStore(block_size=BLOCK), [Fault(op="upload", times=1000)])
+    files = [written(tmp_path, 8, str(number)) for number in range(100)]
+    with pytest.raises(StoreUnavailableError):
+        upload_all(store, [(file, f"home/{file.path}") for file in files])
+    assert len(store.log) < 50
+
+
+# Memory
+
+
+class Draining(MemoryStore):
+    """Takes blocks one at a time and keeps none; notes how many uploads ran side by side."""
+
+    def __init__(self, block_size: int) -> None:
+        super().__init__(block_size=block_size)
+        self.most_at_once = self._now = 0
+        self._count = threading.Lock()
+
+    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+        with self._count:
+            self._now += 1
+            self.most_at_once = max(self.most_at_once, self._now)
+        for _ in blocks:
+            pass
+        with self._count:
+            self._now -= 1
+
+
+def test_memory_is_bounded_by_a_few_blocks_however_large_the_file(tmp_path: Path) -> None:
+    block = 256 * 1024
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(100 * block)
+    tracemalloc.start()
+    try:
+        upload_all(Draining(block), [(one_file(path), "home/large")])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * block
+
+
+def test_large_files_go_one_after_the_other_and_small_ones_side_by_side(tmp_path: Path) -> None:
+    large = [written(tmp_path, 3 * BLOCK, f"large{number}") for number in range(4)]
+    store = Draining(BLOCK)
+    upload_all(store, [(file, file.path) for file in large])
+    assert store.most_at_once == 1
+
+    meeting = threading.Barrier(4, timeout=5)
+
+    class Meeting(MemoryStore):
+        def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+            meeting.wait()
+
+    small = [written(tmp_path, BLOCK, f"small{number}") for number in range(4)]
+    upload_all(Meeting(block_size=BLOCK), [(file, file.path) for file in small])
