@@ -29,6 +29,7 @@ from ckptptr.saving import Saver
 from ckptptr.session import Session
 from ckptptr.stores import open_store
 from ckptptr.stores.probe import settle
+from ckptptr.stores.retry import Retrying
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +189,7 @@ class Checkpoints:
 
     def _save(self, change: Change, step: int | None, metadata: Mapping[str, Any] | None) -> Checkpoint:
         self._refuse_read_only()
-        at = None if step is None else operator.index(step)
-        published = self._saver.save(change, at, plain_metadata(metadata or {}))
+        published = self._saver.save(change, _whole(step), plain_metadata(metadata or {}))
         node = self._session.node
         return self._describe(describe(node.root, node.home, published.manifest))
 
@@ -226,6 +226,14 @@ class Checkpoints:
         return folder
 
 
+def _whole(step: int | None) -> int | None:
+    """A step as JSON has it, also where numpy or torch counted."""
+    try:
+        return None if step is None else operator.index(step)
+    except TypeError:
+        raise InvalidArgumentError(f"step is {step!r}, not a whole number") from None
+
+
 def open(
     url: str,
     *,
@@ -254,5 +262,6 @@ def open(
     store, key = open_store(url, filesystem=filesystem, storage_options=storage_options)
     if not read_only:
         store = settle(store, key, SystemClock())
-    node = node_at(store, key, attempt=attempt, read_only=read_only)
+    patient = Retrying(store, SystemClock())
+    node = node_at(patient, key, attempt=attempt, read_only=read_only)
     return Checkpoints(Session(store, node, retention=retention), read_only=read_only)

@@ -82,6 +82,8 @@ def change(content: Saveable) -> Change:
         whole = bytes(content)
         return Change({BYTES_NAME: Local(BYTES_NAME, whole, len(whole))}, replaces=True)
     if isinstance(content, str | os.PathLike):
+        if not os.fspath(content):  # `Path("")` is the working directory
+            raise InvalidArgumentError("the path to save is empty")
         path = Path(content)
         if os.path.isdir(path):  # `Path.is_dir` raises for a name that is too long
             files, folders = folder(path)

@@ -2,9 +2,11 @@
 
     CkptptrError
     ├── InvalidArgumentError        mend the call, the reference or the setting; nothing was changed
+    │   └── UnidentifiedError       in Flyte, but which node this is cannot be told: use stock checkpoints
     ├── LocalDiskError              mend this machine's disk (full, read-only, not ours to write)
     ├── NotFoundError               proven absent: the store said so
     ├── DamagedError                there, but not what was written: use another checkpoint
+    ├── OtherWorkError              of another node or task (hashes collide): use another checkpoint
     ├── UnsupportedFormatError      written by a newer ckptptr: upgrade
     ├── ConflictError               the object is not what the caller last saw: read it and decide again
     ├── SupersededError             a newer attempt owns this node: stop
@@ -56,6 +58,12 @@ class InvalidArgumentError(CkptptrError, ValueError):
     code = "invalid-argument"
 
 
+class UnidentifiedError(InvalidArgumentError):
+    """A Flyte execution, but which of its nodes this is cannot be told."""
+
+    code = "unidentified"
+
+
 class LocalDiskError(CkptptrError):
     """This machine's disk refused a file of a save or a restore: full, read-only, or not ours to write."""
 
@@ -72,6 +80,12 @@ class DamagedError(CkptptrError):
     """The object is there, but it is not what was written, or it is not something we can read."""
 
     code = "damaged"
+
+
+class OtherWorkError(CkptptrError):
+    """A checkpoint that belongs to another node or task: Flyte's 32-bit node hash does collide."""
+
+    code = "other-work"
 
 
 class UnsupportedFormatError(CkptptrError):

@@ -128,11 +128,18 @@ def _claim(store: Store, key: str) -> int:
     """The next free attempt number, made ours by an object that only one of us can create."""
     claimed = [entry.key.rpartition("/")[2] for entry in store.list(f"{key}/{_CLAIMS}")]
     first = max([_next_plain_attempt(store, key), *(int(name) + 1 for name in claimed if name.isdecimal())])
-    body = msgspec.json.encode({"pid": os.getpid(), "claimed_at": isoformat(SystemClock().now())})
+    clock = SystemClock()
+    claim = {"claim": clock.token(12), "pid": os.getpid(), "claimed_at": isoformat(clock.now())}
+    body = msgspec.json.encode(claim)
     for candidate in range(first, first + _TRIES):
-        try:
-            store.create(f"{key}/{_CLAIMS}/{candidate:04d}", body)
-        except ConflictError:
-            continue
-        return candidate
+        if _is_claimed_by_us(store, f"{key}/{_CLAIMS}/{candidate:04d}", body):
+            return candidate
     raise ConflictError(f"{_TRIES} attempt numbers in a row were taken", key=store.url(key))
+
+
+def _is_claimed_by_us(store: Store, key: str, body: bytes) -> bool:
+    try:
+        store.create(key, body)
+    except ConflictError:
+        return store.read(key)[0] == body  # ours where only the reply was lost
+    return True

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ckptptr.content import Content
 from ckptptr.errors import CkptptrError, ConflictError, NotFoundError
 from ckptptr.protocol.adopt import adopt
-from ckptptr.protocol.candidates import Found
+from ckptptr.protocol.candidates import Found, Verdict
 from ckptptr.protocol.forward import copy_home, move_latest
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.manifest import FileRecord
@@ -75,7 +75,8 @@ class Restorer:
                 found = candidate.load()
                 files = download.fetch(found.home, found.files)
                 self._put_in_place(download, found, files)
-                return Resolution(candidate.verdict, found, (), seen)
+                verdict = candidate.verdict if found.manifest else Verdict.PLAIN
+                return Resolution(verdict, found, (), seen)
         raise NotFoundError("no such checkpoint", key=checkpoint)
 
     def _put_in_place(self, download: Download, found: Found, files: list[FileRecord]) -> None:
@@ -105,7 +106,10 @@ class Restorer:
                 return resolution, files, None
             if found is not None and found.is_doomed:
                 # Nothing doomed is ever named again: what LATEST gets to name is a copy.
-                found = self._copy_home(found, files)
+                try:
+                    found = self._copy_home(found, files)
+                except NotFoundError:
+                    continue  # a sweep was faster
                 resolution, files = replace(resolution, found=found), list(found.files)
             swap = adopt(session.store, session.node, session.latest, resolution)
             if swap.won:
@@ -119,7 +123,7 @@ class Restorer:
 
         def forward() -> None:
             try:
-                copied = self._copy_home(found, files)
+                copied = self._copy_home(found, files, is_cancelled=self._session.has_saved.is_set)
             except CancelledError:
                 return
             self._take_up(found, copied)
@@ -132,11 +136,13 @@ class Restorer:
         except CkptptrError as error:
             log.warning("the forward copy failed, the restore did not: %s", error)
 
-    def _copy_home(self, found: Found, files: Sequence[FileRecord]) -> Found:
+    def _copy_home(
+        self, found: Found, files: Sequence[FileRecord], *, is_cancelled: Callable[[], bool] = lambda: False
+    ) -> Found:
         session = self._session
 
         def copy(pairs: Sequence[tuple[str, str]]) -> None:
-            copy_all(session.store, pairs, is_cancelled=session.has_saved.is_set)
+            copy_all(session.store, pairs, is_cancelled=is_cancelled)
 
         return copy_home(session.publisher, found, files, copy, session.author)
 

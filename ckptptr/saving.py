@@ -12,14 +12,14 @@ import msgspec
 
 from ckptptr.clock import isoformat
 from ckptptr.content import Change, Content
-from ckptptr.errors import CkptptrError, DamagedError, NotFoundError, SupersededError
+from ckptptr.errors import CkptptrError, ConflictError, DamagedError, NotFoundError, SupersededError
 from ckptptr.protocol.inventory import committed, read_manifest
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.merge import merge
 from ckptptr.protocol.names import DATA, CheckpointId, manifest_key, split_manifest_key
 from ckptptr.protocol.publish import Published, Standing
-from ckptptr.protocol.sweep import delete, orphans, sweep
+from ckptptr.protocol.sweep import drop_held_back, orphans, sweep
 from ckptptr.session import Session
 from ckptptr.transfer.copy import copy_all
 from ckptptr.transfer.digest import digest_of
@@ -32,6 +32,13 @@ log = logging.getLogger("ckptptr")
 LISTING_EVERY = 50
 """After how many publishes we look for orphans again; the first one looks too."""
 
+SENDINGS = 3
+"""How often a save is sent where siblings that are much faster sweep it before it is published."""
+
+
+class SweptMeanwhileError(ConflictError):
+    """What a save had uploaded, or referred to, is gone: send it again."""
+
 
 class Saver:
     """Saves for one session."""
@@ -41,6 +48,7 @@ class Saver:
         self._node = session.node
         self._highest_seq: int | None = None
         self._written: set[str] = set()
+        self._begun: set[str] = set()
         self._unpublished: list[str] = []
         self._published = 0
         self._condemned: tuple[str, ...] = ()
@@ -53,11 +61,31 @@ class Saver:
 
         Raises: see `Checkpoints.save`.
         """
-        session, began = self._session, time.monotonic()
-        session.has_saved.set()
+        began = time.monotonic()
+        self._session.has_saved.set()
+        for tried in range(1, SENDINGS + 1):
+            try:
+                published = self._save(change, step, metadata)
+                break
+            except SweptMeanwhileError as error:
+                if tried == SENDINGS:
+                    raise
+                log.warning("%s", error)
+        saved, standing = published.manifest, published.standing
+        log.info(
+            "saved %scheckpoint %s (%s)%s",
+            "" if saved.step is None else f"step {saved.step}, ",
+            saved.id,
+            moved(saved.total_bytes, time.monotonic() - began),
+            "" if standing is Standing.TARGET else f": {standing.value}",
+        )
+        return published
+
+    def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Published:
+        session = self._session
         with session.lock, self._forgetting_on_failure():
             seen = self._look()
-            checkpoint = CheckpointId.new(self._next_seq(seen), self._node.attempt, session.clock)
+            checkpoint = self._new_id(seen)
             dropped = self._written - set(change.files) if change.replaces else set()
             written = set(change.files) if change.replaces else self._written | set(change.files)
             beside = self._beside(change, dropped, seen)
@@ -80,21 +108,13 @@ class Saver:
             published = session.publisher.publish(
                 seen,
                 manifest,
-                lambda now, mine: self._rebase(now, mine, written, dropped),
+                lambda now, mine: self._rebase(now, mine, dropped),
                 condemned=self._condemned,
                 swept=self._swept,
             )
             self._written = written
             self._settle(seen, published)
-        saved, standing = published.manifest, published.standing
-        log.info(
-            "saved %scheckpoint %s (%s)%s",
-            "" if saved.step is None else f"step {saved.step}, ",
-            saved.id,
-            moved(saved.total_bytes, time.monotonic() - began),
-            "" if standing is Standing.TARGET else f": {standing.value}",
-        )
-        return published
+            return published
 
     @contextmanager
     def _forgetting_on_failure(self) -> Iterator[None]:
@@ -117,6 +137,12 @@ class Saver:
                 hint="This process must stop; nothing was uploaded",
             )
         return session.seen
+
+    def _new_id(self, seen: Seen) -> CheckpointId:
+        """A new id, and what becomes of it if nothing does: a later publish condemns it."""
+        checkpoint = CheckpointId.new(self._next_seq(seen), self._node.attempt, self._session.clock)
+        self._begun.add(self._node.root.ref(manifest_key(self._node.home, checkpoint)))
+        return checkpoint
 
     def _next_seq(self, seen: Seen) -> int:
         """One more than the highest in LATEST, its history, and our own home (listed once)."""
@@ -191,18 +217,25 @@ class Saver:
     def _reference(self, manifest: Manifest) -> str:
         return self._node.root.ref(manifest_key(self._node.home, manifest.checkpoint_id))
 
-    def _rebase(self, seen: Seen, mine: Manifest, written: set[str], dropped: set[str]) -> Manifest:
+    def _rebase(self, seen: Seen, mine: Manifest, dropped: set[str]) -> Manifest | None:
         """Others have moved LATEST while we saved: keep their files, and be sure of what we refer to."""
         if seen.pointer is None or seen.is_held:
             return mine
-        theirs = self._sibling(seen)
-        merged = merge(mine, theirs, written=written, dropped=dropped) if theirs else None
-        files = merged or {record.path: record for record in mine.files}
+        session, theirs = self._session, self._sibling(seen)
+        merged = merge(mine, theirs, base=session.content.files, dropped=dropped) if theirs else None
+        files = {record.path: record for record in mine.files} if merged is None else merged
         lost = self._may_be_lost(files.values(), mine, theirs, seen)
         if merged is None and not lost:
             return mine
-        checkpoint = CheckpointId.new(self._next_seq(seen), self._node.attempt, self._session.clock)
-        files |= self._copy(checkpoint, self._node.home, lost)
+        if merged is None and theirs:
+            return None
+        checkpoint = self._new_id(seen)
+        try:
+            files |= self._copy(checkpoint, self._node.home, lost)
+        except DamagedError as error:
+            raise SweptMeanwhileError(
+                "other processes of this attempt went on, and swept what this save refers to", key=error.key
+            ) from error
         leader, other = (theirs, mine) if theirs and theirs.seq > mine.seq else (mine, theirs)
         rebased = msgspec.structs.replace(
             mine,
@@ -211,25 +244,28 @@ class Saver:
             step=leader.step,
             metadata={**(other.metadata if other else {}), **leader.metadata},
             files=tuple(files[path] for path in sorted(files)),
+            folders=tuple(sorted({*mine.folders, *(theirs.folders if theirs else ())})),
             total_bytes=sum(record.size for record in files.values()),
         )
-        self._session.publisher.commit(rebased)
+        session.publisher.commit(rebased)
         return rebased
 
     def _may_be_lost(
         self, files: Iterable[FileRecord], mine: Manifest, theirs: Manifest | None, seen: Seen
     ) -> list[FileRecord]:
         """Those files whose objects belong to nothing that LATEST still names: a sweep may take them."""
-        if self._is_safe(self._session.content.reference, seen):
-            return []
-        own = f"{DATA}/{mine.id}/"
-        named = {record.object for record in theirs.files} if theirs else set()
-        return [r for r in files if not r.object.startswith(own) and r.object not in named]
+        session = self._session
+        safe = {record.object for record in theirs.files} if theirs else set()
+        if self._is_safe(session.content.reference, seen):
+            safe |= {record.object for record in session.content.files.values()}
+        if seen.pointer is not None and not session.publisher.may_be_swept(seen.pointer, mine):
+            safe |= {record.object for record in mine.files if record.object.startswith(f"{DATA}/{mine.id}/")}
+        return [record for record in files if record.object not in safe]
 
     def _sibling(self, seen: Seen) -> Manifest | None:
         """What LATEST names, if another process of this attempt saved it, and we did not start from it."""
         session = self._session
-        reference = seen.pointer.target.checkpoint if seen.pointer else ""
+        reference = seen.pointer.target.checkpoint if seen.pointer and not seen.is_held else ""
         found = split_manifest_key(f"{self._node.root.base}/{reference}")
         if found is None or found[0] != self._node.home or reference == session.content.reference:
             return None
@@ -249,6 +285,8 @@ class Saver:
         session, manifest = self._session, published.manifest
         session.seen = published.seen
         session.content = self._content_of(manifest)
+        if published.standing is not Standing.PASSED:
+            self._begun.discard(session.content.reference)
         if published.standing is Standing.HELD:
             self._keep_back(manifest)
             return
@@ -256,7 +294,8 @@ class Saver:
         self._unpublished.clear()
         if published.standing is Standing.PASSED:
             return
-        self._condemned = self._swept = ()
+        self._condemned, self._swept = tuple(sorted(self._begun)), ()
+        self._begun.clear()
         doomed_before = _doomed(before) - self._sweeping
         self._sweeping &= _doomed(published.seen)  # what is no longer listed will not come again
         if doomed_before:
@@ -282,7 +321,7 @@ class Saver:
             session = self._session
 
             def drop() -> None:
-                delete(session.store, self._node, excess)
+                drop_held_back(session.store, self._node, session.latest, excess)
 
             session.background.run("the sweep", drop)
 

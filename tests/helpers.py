@@ -1,14 +1,14 @@
-"""A node, its attempts and the people around it, in one process: nothing here waits, and nothing is left to chance.
+"""A node, its attempts and the people around it, in one process. Nothing waits, nothing is left to chance.
 
     world = World(tmp_path)
     first = world.process(0)
     first.save({"model": "one"}, step=1)
     assert world.process(1).restore() == {"model": "one"}
 
-A `World` is a bucket with one node in it. `World.process` starts a process of an attempt, with a store of
-its own around the bucket: it keeps a log, applies faults (`ckptptr.testing.Fault`), and lets somebody else act
-just before or after a chosen request (`Process.before`, `Process.after`). So every interleaving that a test
-is about is written down in it.
+A `World` is a bucket with one node in it. `World.process` starts a process of an attempt, with a store
+of its own around the bucket: it keeps a log, applies faults (`ckptptr.testing.Fault`), and lets somebody
+else act just before or after a chosen request (`Process.before`, `Process.after`). So every interleaving
+that a test is about is written down in it.
 """
 
 from __future__ import annotations
@@ -166,8 +166,9 @@ class Process:
         self.background = background or Immediate()
         self._interleaved = Interleaved(store or world.store)
         self.store = FaultyStore(self._interleaved, faults)  # type: ignore[arg-type]
+        self._own_store = Interleaved(self.store)
         session = Session(
-            self.store, node, retention=retention, clock=world.clock, background=self.background
+            self._own_store, node, retention=retention, clock=world.clock, background=self.background
         )
         self.checkpoints = Checkpoints(session, read_only=read_only)
 
@@ -192,6 +193,11 @@ class Process:
         resolution = self.checkpoints.resolution
         assert resolution is not None
         return resolution
+
+    def fail(self, *faults: Fault) -> None:
+        """From now on these faults and no others; none at all heals the store."""
+        self.store = FaultyStore(self._interleaved, faults)  # type: ignore[arg-type]
+        self._own_store.inner = self.store
 
     def before(self, op: str, key: str, act: Callable[[], object], *, nth: int = 1) -> None:
         """Let somebody else act before our nth request of that kind.
@@ -247,11 +253,11 @@ class World:
         """A new process of an attempt; see `Process` for the settings."""
         return Process(self, self.node(attempt), faults=faults, **settings)
 
-    def person(self) -> Chooser:
+    def person(self, store: Any = None) -> Chooser:
         """Somebody with the command line."""
-        node = self.node(0)
-        node = replace(node, attempt=99, homes_of=node.homes_of)  # looks at the homes of all attempts
-        return Chooser(self.store, node, self._latest("a person"), self.clock)
+        node = replace(self.node(0), attempt=9)  # looks into the homes of all attempts before
+        store = store or self.store
+        return Chooser(store, node, Latest(store, self.key, self.clock, "a person"), self.clock)
 
     def edit(self, **changes: object) -> None:
         """Change keys of LATEST with a text editor, which keeps the rest of the file."""
@@ -272,7 +278,7 @@ class World:
         return f"{self.key}/LATEST"
 
     def seen(self) -> Seen:
-        return self._latest("a test").read()
+        return Latest(self.store, self.key, self.clock, "a test").read()
 
     def latest(self) -> Pointer:
         """What LATEST says."""
@@ -288,7 +294,7 @@ class World:
         """The steps of LATEST's target and history, as it tells them."""
         return [target.step for target in self.latest().retained]
 
-    def keys(self, pattern: str = "") -> list[str]:
+    def find(self, pattern: str = "") -> list[str]:
         """The keys in the bucket that a regular expression is found in."""
         return [entry.key for entry in self.store.list("bucket") if re.search(pattern, entry.key)]
 
@@ -329,7 +335,7 @@ class World:
         """References of all that is committed in the bucket, the oldest first by (attempt, seq)."""
         found: list[tuple[tuple[int, int, str], str]] = []
         root = self.node(0).root
-        for key in self.keys(rf"/{MANIFESTS}/.*\.json$"):
+        for key in self.find(rf"/{MANIFESTS}/.*\.json$"):
             split = split_manifest_key(key)
             assert split is not None
             found.append((split[1].age, root.ref(key)))
@@ -342,7 +348,7 @@ class World:
             key = self.key_of(reference)
             home = key.rpartition(f"/{MANIFESTS}/")[0]
             needed |= {key, *(f"{home}/{record.object}" for record in self.manifest(reference).files)}
-        there = self.keys(rf"/({MANIFESTS}|{DATA})/\d{{10}}-.*(?<!\.pin)$")
+        there = self.find(rf"/({MANIFESTS}|{DATA})/\d{{10}}-.*(?<!\.pin)$")
         return [key for key in there if key not in needed]
 
     # Local folders
@@ -360,9 +366,6 @@ class World:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         return top
-
-    def _latest(self, author: str) -> Latest:
-        return Latest(self.store, self.key, self.clock, author)
 
 
 def read_folder(folder: Path) -> dict[str, str]:

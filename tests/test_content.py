@@ -105,6 +105,13 @@ def test_a_path_where_nothing_is_is_refused(tmp_path: Path, path: str) -> None:
         change(tmp_path / path)
 
 
+def test_an_empty_path_is_not_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidArgumentError, match="the path to save is empty"):
+        change("")
+    assert change(".") == Change(replaces=True)
+
+
 def test_a_link_to_nothing_is_nothing(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("missing")
     with pytest.raises(InvalidArgumentError, match=r"no such file or folder to save.*/link"):

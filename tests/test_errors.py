@@ -47,9 +47,11 @@ def test_codes_are_stable_since_programs_go_by_them() -> None:
     assert {cls.__name__: cls.code for cls in CLASSES} == {
         "CkptptrError": "error",
         "InvalidArgumentError": "invalid-argument",
+        "UnidentifiedError": "unidentified",
         "LocalDiskError": "local-disk",
         "NotFoundError": "not-found",
         "DamagedError": "damaged",
+        "OtherWorkError": "other-work",
         "UnsupportedFormatError": "unsupported-format",
         "ConflictError": "conflict",
         "SupersededError": "superseded",

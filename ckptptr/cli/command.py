@@ -1,6 +1,6 @@
 """What every command on a node shares: TARGET and the options, and what becomes of an error.
 
-    @node_command("show")
+    @node_command("show", "What the next attempt would restore.")
     def command(here: Here, as_json: bool) -> None: ...
 
 An error of the library is one message, a hint and an exit code, on stderr, as JSON with `--json`;
@@ -21,7 +21,7 @@ from ckptptr.cli.exit_codes import ExitCode, exit_code_of
 from ckptptr.cli.output import printable
 from ckptptr.cli.target import locate
 from ckptptr.cli.verbosity import logging_to_stderr, verbose_option
-from ckptptr.errors import CkptptrError
+from ckptptr.errors import CkptptrError, StoreUnavailableError
 
 
 class NodeCommand(click.Command):
@@ -55,6 +55,8 @@ class NodeCommand(click.Command):
 
 
 def _tell(error: CkptptrError, *, as_json: bool) -> None:
+    if isinstance(error, StoreUnavailableError) and not error.hint:
+        error.hint = "This says nothing about what is there: try again; -v tells more"
     details: Mapping[str, list[str]] = getattr(error, "details", {})
     if as_json:
         told = shapes.Error(code=error.code, message=error.message, key=error.key, hint=error.hint, **details)
@@ -91,7 +93,7 @@ def _parsed(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> di
     return options
 
 
-def node_command(name: str) -> Callable[[Callable[..., None]], click.Command]:
+def node_command(name: str, short_help: str) -> Callable[[Callable[..., None]], click.Command]:
     """Make a command on one node; the function gets `here`, `as_json` and its own parameters."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
@@ -102,10 +104,15 @@ def node_command(name: str) -> Callable[[Callable[..., None]], click.Command]:
         # The decorators run from the bottom up: the command's own parameters come after TARGET.
         for decorator in (verbose_option, _ATTEMPT, _STORAGE_OPTION, _JSON, _TARGET):
             run = decorator(run)
-        return click.command(name, cls=NodeCommand)(run)
+        command = click.command(name, cls=NodeCommand, short_help=short_help, epilog=_EPILOG)(run)
+        command.params.sort(key=lambda parameter: parameter.name in _SHARED)  # stable: its own options first
+        return command
 
     return decorate
 
+
+_EPILOG = "What TARGET may be, and the exit codes: ckptptr --help"
+_SHARED = ("as_json", "storage_options", "attempt", "verbose")
 
 _TARGET = click.argument("target")
 _JSON = click.option(

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from ckptptr.cli import shapes
 from ckptptr.cli.describe import checkpoint_by_name, checkpoint_of, latest_of
 from ckptptr.cli.target import Here
-from ckptptr.errors import CkptptrError, NotFoundError
+from ckptptr.errors import CkptptrError, NotFoundError, StoreUnavailableError
 from ckptptr.protocol.candidates import Found, Verdict
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Rejected, Resolution, Resolver
@@ -82,14 +84,17 @@ class _Explanation:
             return f"a person chose it, {'by editing LATEST' if pointer.edited else 'with `ckptptr use`'}"
         if taken is None:
             return "nothing that can be restored was found"
-        if pointer is None:
-            state = "damaged" if self._resolution.seen.damage else "absent"
-            return f"LATEST is {state}, and this is the newest in the homes of the attempts"
+        return self._why_past_latest(taken)
+
+    def _why_past_latest(self, taken: shapes.Candidate) -> str:
         if taken.source == "history":
             return "what LATEST names cannot be restored, and this is the next in its history"
-        gone = self._resolution.found is not None and self._resolution.found.is_doomed
-        what = "retention had let it go, and it is all that is left" if gone else "the homes have it"
-        return f"nothing that LATEST names can be restored; {what}"
+        if taken.source == "doomed":
+            return "nothing else can be restored; retention had let it go, but it is still there"
+        state = "names nothing that can be restored"
+        if self._pointer is None:
+            state = "is damaged" if self._resolution.seen.damage else "is absent"
+        return f"LATEST {state}, and this is the newest in the homes of the attempts"
 
     def _warnings(self, taken: shapes.Candidate | None) -> Iterator[str]:
         here, found = self._here, self._resolution.found
@@ -100,7 +105,7 @@ class _Explanation:
             if difference:
                 yield f"It is taken because LATEST names it, although {difference}."
         is_asked_for = self._pointer is not None and self._pointer.target.is_fresh
-        if here.is_flyte and not is_asked_for and (taken is None or taken.source == "elsewhere"):
+        if here.is_flyte and not is_asked_for and (taken is None or taken.source in ("homes", "doomed")):
             yield (
                 "What Flyte itself tells the attempt (--prev-checkpoint) is not known here: an execution in"
                 " recover mode also looks at the one that it recovers."
@@ -114,7 +119,9 @@ class _Explanation:
     def _source(self, reference: str) -> shapes.Source:
         if reference in self._aimed_at or reference == self._here.latest.url:
             return "latest"
-        return "history" if self._named(reference) else "elsewhere"
+        if self._named(reference):
+            return "history"
+        return "doomed" if self._pointer and reference in self._pointer.doomed else "homes"
 
     def _found(self, found: Found, outcome: shapes.Outcome) -> shapes.Candidate:
         return shapes.Candidate(
@@ -132,7 +139,7 @@ class _Explanation:
             outcome="absent" if rejected.is_absent else "rejected",
             reference=rejected.reference,
             source=self._source(rejected.reference),
-            reason=rejected.reason,
+            reason=rejected.reason.removesuffix(f": {self._here.latest.url}"),
             checkpoint=described if described.id else None,
         )
 
@@ -152,6 +159,10 @@ class _Explanation:
                 if self._named(candidate.reference):
                     yield self._rejected(Rejected(candidate.reference, error.message, is_absent=True))
                 continue
+            except StoreUnavailableError as error:
+                unanswered = self._rejected(Rejected(candidate.reference, error.message))
+                yield msgspec.structs.replace(unanswered, outcome="unknown")
+                return
             except CkptptrError as error:
                 yield self._rejected(Rejected(candidate.reference, error.message))
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 
 import click
@@ -15,7 +16,7 @@ from ckptptr.cli.output import Cell, Column, Output, age, number, size, utc
 from ckptptr.cli.target import Here
 
 
-@node_command("log")
+@node_command("log", "Every checkpoint of a node, across its attempts.")
 @click.pass_context
 def command(ctx: click.Context, here: Here, as_json: bool) -> None:
     """Every checkpoint of the node, across its attempts, newest publish first.
@@ -51,6 +52,8 @@ def _print(log: shapes.Log, now: datetime) -> None:
     out.blank()
     for style, text in _remarks(log):
         out.sentence(text, style)
+    if len(log.checkpoints) > 1:
+        out.line(Cell(f"To choose one: ckptptr use {shlex.quote(log.node)} ID", "dim"))
 
 
 _COLUMNS = (
@@ -117,6 +120,4 @@ def _remarks(log: shapes.Log) -> list[tuple[str, str]]:
         remarks.append(("dim", "unnamed: committed, but LATEST does not name it; `use` can, until a sweep."))
     if "doomed" in states:
         remarks.append(("dim", "doomed: retention let it go; it may be deleted at any moment."))
-    if len(log.checkpoints) > 1:
-        remarks.append(("dim", f"To choose one: ckptptr use {log.node} ID"))
     return remarks

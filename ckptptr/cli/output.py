@@ -101,7 +101,8 @@ class Output:
             cells = [_padded(c, w, column) for c, w, column in zip(line, widths, columns, strict=True)]
             tail = [cell for cell, column in zip(cells, columns, strict=True) if folds and column.tail]
             self.line(*_spaced(cells[: len(cells) - len(tail)]))
-            if any(cell.strip() for cell in tail):
+            is_obvious = line is lines[0] and len(tail) == 1
+            if any(cell.strip() for cell in tail) and not is_obvious:
                 self.line(INDENT * 3, *_spaced(tail))
 
 

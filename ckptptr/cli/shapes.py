@@ -39,6 +39,7 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     """LATEST itself.
 
     `checkpoint`: as it stands there, `none` for a fresh start; null where it is absent or damaged.
+    `step`: of that, where LATEST says it; a person's edit does not.
     `held_by`: `edit` where its checksum is not right, else `use`; null where it is not held. `fence`:
     null where none is in force. `damage`: exactly what is wrong. `guarantee`: what the store gives.
     """
@@ -46,6 +47,7 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     state: Literal["absent", "written", "edited", "damaged"]
     checkpoint: str | None
+    step: int | None
     held: bool
     held_by: Literal["edit", "use"] | None
     note: str
@@ -56,16 +58,18 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Verdict: TypeAlias = Literal["pointer", "history", "walkback", "plain", "fresh"]
-Outcome: TypeAlias = Literal["taken", "rejected", "absent", "next"]
+Outcome: TypeAlias = Literal["taken", "rejected", "absent", "next", "unknown"]
 State: TypeAlias = Literal["target", "history", "unnamed", "doomed"]
-Source: TypeAlias = Literal["latest", "history", "elsewhere"]
+Source: TypeAlias = Literal["latest", "history", "homes", "doomed"]
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """One candidate of a restore.
 
     `outcome`: `taken`; `rejected` with a `reason`; `absent`, nothing is there; `next`, what would be
-    tried were the one taken found damaged when it is fetched (a few of them).
+    tried were the one taken found damaged when it is fetched (a few of them); `unknown`: one of those,
+    and the store did not let us look at it. `source`: what led to it; `homes` is the walk-back,
+    `doomed` what retention had let go.
     """
 
     outcome: Outcome
@@ -122,6 +126,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
     `verdict`, `checkpoint`, `why`: what the next attempt would restore now. `undo`: the arguments of
     the command that goes back; null where there is none. `undo_command`: the same, for a shell.
+    `kept_as`: where the bytes are of a damaged LATEST that was replaced.
     """
 
     command: str = "use"
@@ -134,6 +139,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Checkpoint | None
     undo: list[str] | None
     undo_command: str | None
+    kept_as: str | None
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):

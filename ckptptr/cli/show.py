@@ -15,7 +15,7 @@ from ckptptr.cli.output import Cell, Column, Output, number, size, when
 from ckptptr.cli.target import Here
 
 
-@node_command("show")
+@node_command("show", "What the next attempt would restore, and why.")
 @click.pass_context
 def command(ctx: click.Context, here: Here, as_json: bool) -> None:
     """What the next attempt would restore, and why: candidate by candidate.
@@ -27,10 +27,10 @@ def command(ctx: click.Context, here: Here, as_json: bool) -> None:
       node, as_attempt, verdict (pointer, history, walkback, plain, fresh), why, warnings,
       checkpoint {checkpoint, id, url, step, attempt, seq, bytes, files, published_at,
         published_by, parent, pinned} or null,
-      latest {url, state (absent, written, edited, damaged), checkpoint, held,
+      latest {url, state (absent, written, edited, damaged), checkpoint, step, held,
         held_by (edit, use), note, fence, written_by, damage, guarantee},
-      candidates [{outcome (taken, rejected, absent, next), reference,
-        source (latest, history, elsewhere), reason, checkpoint}]
+      candidates [{outcome (taken, rejected, absent, next, unknown), reference,
+        source (latest, history, homes, doomed), reason, checkpoint}]
 
     Exits with 3 where there is nothing to restore and nobody asked for a fresh start.
     """
@@ -58,7 +58,7 @@ def _print(shown: shapes.Show, now: datetime) -> None:
     if shown.candidates:
         out.blank()
         out.headline("Candidates, in the order of a restore")
-        out.table(_COLUMNS, [_row(candidate) for candidate in shown.candidates])
+        out.table(_COLUMNS, [_row(candidate, shown.latest) for candidate in shown.candidates])
     out.blank()
     out.sentence("Judged by manifests alone: no payload was fetched, nothing was moved.", "dim")
 
@@ -119,16 +119,17 @@ _COLUMNS = (
     Column("from"),
     Column("reason", tail=True),
 )
-_STYLES = {"taken": "green", "rejected": "red", "absent": "dim", "next": ""}
+_STYLES = {"taken": "green", "rejected": "red", "absent": "dim", "next": "", "unknown": "yellow"}
 
 
-def _row(candidate: shapes.Candidate) -> list[str]:
+def _row(candidate: shapes.Candidate, latest: shapes.Latest) -> list[str]:
     checkpoint = candidate.checkpoint
+    name = "LATEST itself" if candidate.reference == latest.url else candidate.reference
     return [
         Cell(candidate.outcome, _STYLES[candidate.outcome]),
         number(checkpoint.step) if checkpoint else "-",
-        short(checkpoint) if checkpoint else candidate.reference,
+        short(checkpoint) if checkpoint else name,
         size(checkpoint.bytes) if checkpoint else "-",
-        {"latest": "LATEST", "history": "history", "elsewhere": "homes"}[candidate.source],
+        "LATEST" if candidate.source == "latest" else candidate.source,
         candidate.reason,
     ]

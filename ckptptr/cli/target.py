@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from ckptptr.cli.output import first_few
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import InvalidArgumentError, NotFoundError
@@ -28,6 +30,9 @@ from ckptptr.stores.port import Store
 from ckptptr.stores.retry import Retrying
 
 _SHAPE = f"<root>/{FLYTE_PREFIXES}/<project>/<domain>/<execution>/<node>"
+
+_TRIES = 3
+"""Fewer than a task has: somebody is waiting, and the SDK of a store tries again by itself as well."""
 
 
 class SeveralNodesError(InvalidArgumentError):
@@ -87,7 +92,7 @@ def locate(url: str, *, storage_options: Mapping[str, Any], attempt: int | None 
     """
     clock = SystemClock()
     raw, key = open_store(url, storage_options=storage_options)
-    store = Retrying(raw, clock)
+    store = Retrying(raw, clock, tries=_TRIES)
     if key.endswith(f"/{LATEST}"):
         key = key.removesuffix(f"/{LATEST}")
     prefix = _prefix_at(store, key)
@@ -138,7 +143,7 @@ def _plain_prefix(store: Store, key: str) -> str:
     nodes = _nodes_below(store, f"{key}/{FLYTE_PREFIXES}")
     if nodes:
         raise _several(store, key, nodes)
-    hint = "Check the bucket and the spelling"
+    hint = f"Check the bucket and the spelling. Nodes of Flyte are at {_SHAPE}"
     if f"/{HOME}" in key:
         hint = f"This is where one attempt of Flyte keeps its checkpoints; TARGET is the node: {_SHAPE}"
     url = store.url(key).rstrip("/")
@@ -204,11 +209,9 @@ _SECRET = ("secret", "token", "password", "sas", "connection_string")
 
 
 def _arguments(attempt: int | None, storage_options: Mapping[str, Any]) -> tuple[str, ...]:
-    import json
-
     found = [] if attempt is None else ["--attempt", str(attempt)]
     for name, value in storage_options.items():
-        text = value if isinstance(value, str) else json.dumps(value)
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         hidden = any(word in f"{name}{text}".lower() for word in _SECRET)
         found += ["--storage-option", f"{name}={'...' if hidden else text}"]
     return tuple(found)

@@ -15,12 +15,18 @@ from ckptptr.cli.explain import explain
 from ckptptr.cli.output import Cell, Output
 from ckptptr.cli.show import headline
 from ckptptr.cli.target import Here
-from ckptptr.errors import CkptptrError, DamagedError, InvalidArgumentError, NotFoundError
+from ckptptr.errors import (
+    CkptptrError,
+    DamagedError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnsupportedFormatError,
+)
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.references import FRESH
 
 
-@node_command("use")
+@node_command("use", "Choose the checkpoint that the next attempt restores.")
 @click.argument("checkpoint", required=False)
 @click.option("--step", type=int, metavar="N", help="The newest checkpoint of that step.")
 @click.option("--note", default="", metavar="TEXT", help="A word for whoever reads LATEST next.")
@@ -38,7 +44,8 @@ def command(
     \b
     With --json:
       node, before and latest (as in `ckptptr show`), verdict, why, warnings,
-      checkpoint (what the next attempt restores now), undo [arguments] or null, undo_command
+      checkpoint (what the next attempt restores now), undo [arguments] or null, undo_command,
+      kept_as (where the bytes of a damaged LATEST are)
     """
     chosen = _chosen(here, checkpoint, step)
     if chosen.strip().lower() == FRESH and not yes:
@@ -48,8 +55,13 @@ def command(
     except (NotFoundError, DamagedError) as error:
         hint = error.hint or f"What can be chosen: ckptptr log {shlex.quote(here.url)}"
         raise type(error)(error.message, key=error.key, hint=hint) from error
-    shown = explain(here)
-    undo = _undo(here, before, shown.latest)
+    try:
+        shown = explain(here)
+        undo = _undo(here, before, shown.latest)
+    except CkptptrError as error:
+        message = f"LATEST is held as you asked, but what comes of it could not be seen ({error.message})"
+        hint = f"Look again: ckptptr show {shlex.quote(here.url)}"
+        raise type(error)(message, key=error.key, hint=hint) from error
     used = shapes.Use(
         node=here.url,
         before=latest_of(here, before),
@@ -60,6 +72,7 @@ def command(
         checkpoint=shown.checkpoint,
         undo=undo,
         undo_command=shlex.join(undo) if undo else None,
+        kept_as=here.store.url(here.latest.kept_key(before)) if before.damage else None,
     )
     if as_json:
         click.echo(shapes.encode(used))
@@ -115,32 +128,49 @@ def _confirm_fresh() -> None:
     )
 
 
+_NO_GOOD = (NotFoundError, DamagedError, InvalidArgumentError, UnsupportedFormatError)
+_REMOVE = {"s3": ["aws", "s3", "rm"], "file": ["rm"]}
+
+
 def _undo(here: Here, before: Seen, now: shapes.Latest) -> list[str] | None:
     """The command that lets LATEST name what it named; None where that is nothing, or no good."""
     pointer = before.pointer
-    if pointer is None or pointer.target.checkpoint == now.checkpoint:
+    if pointer is None:
+        remove = _REMOVE.get(here.node.root.scheme)
+        return [*remove, here.latest.url] if remove and not before.damage else None
+    if pointer.target.checkpoint == now.checkpoint:
         return None
     options = list(here.arguments)
     if pointer.target.is_fresh:
         return ["ckptptr", "use", here.url, FRESH, "--yes", *options]
     try:
         reference = here.chooser.find(pointer.target.checkpoint).reference
-    except CkptptrError:
+    except _NO_GOOD:
         return None  # what stood there cannot be chosen
     note = ["--note", pointer.note] if pointer.note else []
-    return ["ckptptr", "use", here.url, short_reference(reference), *note, *options]
+    return ["ckptptr", "use", here.url, _shortest(here, reference), *note, *options]
+
+
+def _shortest(here: Here, reference: str) -> str:
+    """The id, where it leads to that checkpoint, as it does not to one from another bucket."""
+    short = short_reference(reference)
+    with suppress(*_NO_GOOD):
+        if here.chooser.find(short).reference == reference:
+            return short
+    return reference
 
 
 def _print(used: shapes.Use, headline: str) -> None:
     out = Output()
     now = in_words(used.checkpoint) if used.checkpoint else "none, a fresh start"
-    out.headline(f"LATEST is held on {now}.")
+    out.headline(f"LATEST is held on {now}." if used.latest.held else "Done, and already taken up.")
     out.blank()
     out.facts(
         [
             ("before", _said(used.before)),
-            ("now", Cell(short_reference(used.latest.checkpoint), "green")),
+            ("now", Cell(_said(used.latest), "green")),
             *([("note", used.latest.note)] if used.latest.note else []),
+            *([("kept as", used.kept_as)] if used.kept_as else []),
         ]
     )
     out.blank()
@@ -150,24 +180,26 @@ def _print(used: shapes.Use, headline: str) -> None:
         out.sentence(warning, "yellow")
     out.blank()
     if used.undo_command:
-        out.sentence("To undo (what it named before is then held in turn):", "dim")
+        held = used.before.state != "absent" and not used.before.held
+        out.sentence("To undo (what it named is then held in turn):" if held else "To undo:", "dim")
         out.line("  ", used.undo_command)
     else:
         out.sentence(f"To undo: {_no_undo(used)}", "dim")
 
 
-def _said(before: shapes.Latest) -> str:
-    if before.damage:
-        return f"damaged: {before.damage}"
-    if before.state == "absent":
-        return "absent"
-    held = ", held" if before.held else ""
-    return f"{short_reference(before.checkpoint)}{held}"
+def _said(latest: shapes.Latest) -> str:
+    if latest.damage:
+        return latest.damage
+    if latest.state == "absent":
+        return "LATEST was absent"
+    step = "" if latest.step is None else f"step {latest.step}, "
+    held = ", held" if latest.held else ""
+    return f"{step}{short_reference(latest.checkpoint)}{held}"
 
 
 def _no_undo(used: shapes.Use) -> str:
     if used.before.damage:
-        return "there is nothing to go back to. The damaged bytes are kept beside LATEST."
+        return "there is nothing to go back to. The damaged bytes are kept."
     if used.before.state == "absent":
         return f"delete {used.latest.url}"
     if used.before.checkpoint == used.latest.checkpoint:

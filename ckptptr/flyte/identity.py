@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
-from ckptptr.errors import InvalidArgumentError
+from ckptptr.errors import UnidentifiedError
 from ckptptr.flyte.paths import HOME, UID_LIMITS, NodePrefix, array_node, node_uid, shard
 
 _EXECUTION = ("FLYTE_INTERNAL_EXECUTION_ID", "_F_NM")
@@ -38,12 +38,6 @@ _HASHED = re.compile(r"f[a-z1-6]{7}")
 _TAIL = re.compile(
     rf"(?P<above>.+)/(?P<uid>[^/]*[^/0-9][^/]*)(?:/(?P<index>[0-9]+)/(?P<retry>[0-9]+))?/{HOME}"
 )
-
-
-class UnidentifiedError(InvalidArgumentError):
-    """A Flyte execution, but which of its nodes this is cannot be told."""
-
-    code = "unidentified"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,10 @@ up exactly once, by exactly one run, however many processes it has.
 
 from __future__ import annotations
 
+import msgspec
+
 from ckptptr.errors import SupersededError
-from ckptptr.protocol.inventory import take_stock
+from ckptptr.protocol.inventory import newest_attempt, take_stock
 from ckptptr.protocol.latest import Latest, Swap
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
@@ -25,9 +27,10 @@ def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> S
         OutcomeUnknownError, StoreUnavailableError: as `Latest.swap`.
     """
     seen = resolution.seen
-    if seen.fence > node.attempt:
+    fence = seen.fence if seen.pointer is not None else newest_attempt(store, node.later_homes())
+    if fence > node.attempt:
         raise SupersededError(
-            f"attempt {seen.fence} has taken over, this is attempt {node.attempt}",
+            f"attempt {fence} has taken over, this is attempt {node.attempt}",
             key=latest.url,
             hint="This process must stop",
         )
@@ -50,13 +53,18 @@ def history_of(store: Store, node: Node, pointer: Pointer | None) -> list[Target
     """All that can be chosen from, newest first, whatever became of LATEST.
 
     What a machine wrote says it. A hand edit may have dropped any of it, and surely dropped what
-    stood there as the target; an absent or damaged LATEST says nothing. Then a listing tells, and
-    what only the edited history still knew comes with it.
+    stood there as the target; an absent or damaged LATEST says nothing. Then a listing tells; what
+    the edited history adds is the scores, and checkpoints that are not in the homes of this node.
     """
     if pointer is not None and not pointer.edited:
         return list(pointer.retained)
     known = pointer.history if pointer else ()
     doomed = set(pointer.doomed if pointer else ())
-    stock = take_stock(store, node.root, node.own_homes())
-    merged = {entry.checkpoint: entry for entry in (*known, *stock) if entry.checkpoint not in doomed}
-    return sorted(merged.values(), key=lambda entry: (entry.attempt, entry.seq), reverse=True)
+    named = {entry.checkpoint: entry for entry in take_stock(store, node.root, node.own_homes())}
+    for entry in known:
+        there = named.get(entry.checkpoint)
+        if there is not None or not node.owns(entry.checkpoint):
+            pinned = there.pinned if there else entry.pinned  # the marker counts, not what is written here
+            named[entry.checkpoint] = msgspec.structs.replace(entry, pinned=pinned)
+    kept = (entry for entry in named.values() if entry.checkpoint not in doomed)
+    return sorted(kept, key=lambda entry: (entry.attempt, entry.seq), reverse=True)

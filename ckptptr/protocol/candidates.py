@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ckptptr.clock import Clock
-from ckptptr.errors import CkptptrError, InvalidArgumentError, NotFoundError
+from ckptptr.errors import CkptptrError, InvalidArgumentError, NotFoundError, OtherWorkError
 from ckptptr.protocol.inventory import committed, describe, plain_files, read_manifest
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.manifest import FileRecord, Manifest
@@ -47,12 +47,6 @@ class Trust(enum.Enum):
     CHOSEN = "a person, a seed or recover mode named it: taken, with a word about it"
     NAMED = "LATEST names it: another node of the same execution is a collision of hashes"
     FOUND = "found by path arithmetic: it must be the same work"
-
-
-class OtherWorkError(CkptptrError):
-    """A checkpoint that belongs to another node or task."""
-
-    code = "other-work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +182,9 @@ class Candidates:
         for entry in pointer.retained if pointer else ():
             if reference.id.is_named_by(entry.checkpoint):
                 return self._expand(self.node.root.parse(entry.checkpoint), None)
-        for home in dict.fromkeys((*self.node.homes_of(reference.id.attempt), *self.node.own_homes())):
+        origin = self.node.origin.homes if self.node.origin else ()
+        homes = (*self.node.homes_of(reference.id.attempt), *self.node.own_homes(), *origin)
+        for home in dict.fromkeys(homes):
             if reference.id in committed(self.store, home).ids:
                 return AtManifest(home, reference.id)
         return None

@@ -6,8 +6,8 @@ replaced stays in the history.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -61,7 +61,7 @@ class Chooser:
             return Pointer(
                 target=target,
                 history=tuple(entry for entry in named if entry.checkpoint != target.checkpoint),
-                fence=max(seen.fence, 0),
+                fence=self._fence(seen, named),
                 held=True,
                 note=note,
             )
@@ -74,15 +74,16 @@ class Chooser:
         Raises:
             InvalidArgumentError: it is doomed, or a plain folder (which retention never touches).
         """
-        found = self.find(checkpoint)
+        seen = self.latest.read()
+        found = self.find(checkpoint, seen)
         if found.manifest is None:
             raise InvalidArgumentError(
                 "a plain folder cannot be pinned", key=found.reference, hint="Retention never deletes it"
             )
-        marker = msgspec.json.encode({"note": note, "pinned_at": self.latest.stamp()})
-        with suppress(ConflictError):  # pinned before
-            self.store.create(pin_key(found.home, found.manifest.checkpoint_id), marker)
-        self._move(lambda seen, named: self._flag(found, seen, named, pinned=True))
+        self._refuse_doomed(found, seen)
+        key = pin_key(found.home, found.manifest.checkpoint_id)
+        with self._marked(key, note):
+            self._move(lambda seen, named: self._flag(found, seen, named, pinned=True))
         return found
 
     def unpin(self, checkpoint: str) -> Found:
@@ -92,6 +93,20 @@ class Chooser:
             self._move(lambda seen, named: self._flag(found, seen, named, pinned=False))
             self.store.delete([pin_key(found.home, found.manifest.checkpoint_id)])
         return found
+
+    @contextmanager
+    def _marked(self, key: str, note: str) -> Iterator[None]:
+        """The marker first, since a sweep looks at it; it goes again where the pin comes too late."""
+        try:
+            self.store.create(key, msgspec.json.encode({"note": note, "pinned_at": self.latest.stamp()}))
+        except ConflictError:  # pinned before
+            yield
+            return
+        try:
+            yield
+        except InvalidArgumentError:
+            self.store.delete([key])
+            raise
 
     def _target(self, checkpoint: str, seen: Seen, named: list[Target]) -> Target:
         if checkpoint.strip().lower() == FRESH:
@@ -111,23 +126,29 @@ class Chooser:
             msgspec.structs.replace(entry, pinned=pinned) if entry.checkpoint == found.reference else entry
             for entry in entries
         ]
-        pointer = seen.pointer or Pointer(target=Target(checkpoint=FRESH))
+        if seen.pointer is None:
+            return Pointer(target=entries[0], history=tuple(entries[1:]), fence=self._fence(seen, entries))
         by_name = {entry.checkpoint: entry for entry in entries}
-        target = by_name.pop(pointer.target.checkpoint, pointer.target)
+        target = by_name.pop(seen.pointer.target.checkpoint, seen.pointer.target)
         return Pointer(
             target=target,
             history=tuple(by_name.values()),
-            fence=max(seen.fence, 0),
-            held=pointer.held,
-            note=pointer.note,
+            fence=self._fence(seen, entries),
+            held=seen.pointer.held,
+            note=seen.pointer.note,
         )
+
+    def _fence(self, seen: Seen, named: list[Target]) -> int:
+        """The fence in force; where LATEST tells none, the highest attempt of this node that has saved."""
+        attempts = (entry.attempt for entry in named if self.node.owns(entry.checkpoint))
+        return seen.fence if seen.fence >= 0 else max(attempts, default=0)
 
     def _refuse_doomed(self, found: Found, seen: Seen) -> None:
         if seen.pointer is not None and found.reference in seen.pointer.doomed:
             raise InvalidArgumentError(
                 "retention has let this checkpoint go, it may be deleted at any moment",
                 key=found.reference,
-                hint="Choose one that `ckptptr log` lists as kept, or copy this one elsewhere first",
+                hint="Choose one that `ckptptr log` does not call doomed, or copy this one elsewhere first",
             )
 
     def _move(self, decide: Callable[[Seen, list[Target]], Pointer]) -> tuple[Seen, Pointer]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ckptptr.errors import DamagedError, NotFoundError
-from ckptptr.protocol.manifest import FileRecord, Manifest
+from ckptptr.protocol.manifest import FileRecord, Manifest, folders_above, is_plain_path
 from ckptptr.protocol.names import DATA, MANIFESTS, CheckpointId, manifest_key
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import Root
@@ -54,18 +54,26 @@ def payload(store: Store, home: str) -> dict[CheckpointId, list[Entry]]:
 def plain_files(store: Store, folder: str) -> tuple[FileRecord, ...]:
     """The files of a folder that stock flytekit, or a person, filled; without digests.
 
-    Empty where there is nothing, or where the folder is a home of ours: uncommitted payload is
-    never plain content.
+    Empty where there is nothing, or where anything of ours is below it: uncommitted payload is never
+    plain content.
+
+    Raises:
+        DamagedError: no disk can have these files, `a` and `a/b` for example.
     """
-    records = []
-    for entry in store.list(folder):
-        path = entry.key[len(folder) + 1 :]
-        first, *rest = path.split("/")
-        ours = rest and CheckpointId.match(rest[0].removesuffix(".json").removesuffix(".pin"))
-        if first in {DATA, MANIFESTS} and ours:
-            return ()
-        records.append(FileRecord(path=path, object=path, size=entry.size, xxh3_128=""))
-    return tuple(records)
+    sizes = {entry.key[len(folder) + 1 :]: entry.size for entry in store.list(folder)}
+    files = {path: size for path, size in sizes.items() if not path.endswith("/")}  # a console's folders
+    if any(_is_ours(path) for path in files):
+        return ()
+    for path in files:
+        if not is_plain_path(path) or any(above in files for above in folders_above(path)):
+            raise DamagedError(f"the file {path!r} cannot be put on a disk", key=store.url(folder))
+    return tuple(FileRecord(path=p, object=p, size=size, xxh3_128="") for p, size in files.items())
+
+
+def _is_ours(path: str) -> bool:
+    return any(
+        CheckpointId.match(name.removesuffix(".json").removesuffix(".pin")) for name in path.split("/")
+    )
 
 
 def read_manifest(store: Store, home: str, checkpoint: CheckpointId) -> Manifest:
@@ -95,6 +103,12 @@ def describe(
         pinned=pinned,
         score=score,
     )
+
+
+def newest_attempt(store: Store, homes: Iterable[str]) -> int:
+    """The highest attempt that has committed anything in `homes`; -1 where none has."""
+    ids = (checkpoint for home in homes for checkpoint in committed(store, home).ids)
+    return max((checkpoint.attempt for checkpoint in ids), default=-1)
 
 
 def take_stock(store: Store, root: Root, homes: Iterable[str]) -> list[Target]:

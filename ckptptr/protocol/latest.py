@@ -2,7 +2,8 @@
 
 Whoever moves LATEST (publish, adopt, forward copy, a person's `use`) reads it, decides, and swaps
 with the token that it read. This module owns the swap: it reads back whenever the store did not
-plainly say yes, and answers *won* or *lost*.
+plainly say yes, and answers *won* or *lost*. Where the store has no compare-and-swap it also reads
+before it writes, and back after it: that narrows the window, and restores make up for what is left.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import xxhash
 from ckptptr.clock import Clock, backoff, isoformat
 from ckptptr.errors import (
     AccessDeniedError,
+    CkptptrError,
     ConflictError,
     DamagedError,
     NotFoundError,
@@ -24,7 +26,7 @@ from ckptptr.errors import (
 )
 from ckptptr.protocol.names import latest_key
 from ckptptr.protocol.pointer import Pointer
-from ckptptr.stores.port import Store, Token
+from ckptptr.stores.port import Guarantee, Store, Token
 
 log = logging.getLogger("ckptptr")
 
@@ -92,9 +94,10 @@ class Latest:
         """Move LATEST from exactly what was `seen` to `pointer`.
 
         Args:
-            publishes: the reference of a new checkpoint of ours. It is nowhere else, so that a
-                machine-written LATEST that names it proves that our write landed, even when others
-                have written after it. A person's edit proves nothing: it keeps what stood around it.
+            publishes: the reference of a new checkpoint of ours. A machine-written LATEST that names
+                it is as good as our own: that landed, and others have written after it, or somebody
+                rebuilt LATEST from a listing. A person's edit proves nothing: it keeps what stood
+                around it.
 
         Raises:
             OutcomeUnknownError: nobody can tell whether it landed.
@@ -109,12 +112,14 @@ class Latest:
         for tried in range(1, TRIES + 1):
             try:
                 token = self._write(body, seen.token)
+                if self._store.guarantee is Guarantee.COMPARE_AND_SWAP:
+                    return Swap(True, Seen(body, token, pointer))
+                doubt: CkptptrError = ConflictError("here the last writer wins, whoever that is")
             except AccessDeniedError:
                 raise
             except (ConflictError, StoreUnavailableError) as problem:
-                found = self._read_back(problem)
-            else:
-                return Swap(True, Seen(body, token, pointer))
+                doubt = problem
+            found = self._read_back(doubt)
             if found.body == body or _names(found, publishes):
                 return Swap(True, found)
             if found.token != seen.token:
@@ -125,6 +130,10 @@ class Latest:
             f"LATEST could not be moved in {TRIES} tries", key=self.url, hint="What it names is unchanged"
         )
 
+    def kept_key(self, seen: Seen) -> str:
+        """Where the bytes of a damaged LATEST are put aside by whoever overwrites it."""
+        return f"{self.key}.damaged-{xxhash.xxh3_64_hexdigest(seen.body)}"
+
     def stamp(self) -> str:
         """Now, as LATEST writes it."""
         return isoformat(self._clock.now())
@@ -132,6 +141,8 @@ class Latest:
     def _write(self, body: bytes, token: Token | None) -> Token:
         if token is None:
             return self._store.create(self.key, body)
+        if self._store.guarantee is Guarantee.LAST_WRITER_WINS and self.read().token != token:
+            raise ConflictError("LATEST was moved by others", key=self.url)
         return self._store.replace(self.key, body, token)
 
     def _read_back(self, problem: Exception) -> Seen:
@@ -146,7 +157,7 @@ class Latest:
 
     def _keep_damaged(self, seen: Seen) -> None:
         """Put the bytes aside, under a name made of their digest, before they are overwritten."""
-        key = f"{self.key}.damaged-{xxhash.xxh3_64_hexdigest(seen.body)}"
+        key = self.kept_key(seen)
         try:
             self._store.create(key, seen.body)
         except ConflictError:

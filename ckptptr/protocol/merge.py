@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from ckptptr.protocol.manifest import FileRecord, Manifest
 
 
 def merge(
-    mine: Manifest, theirs: Manifest, *, written: Collection[str], dropped: Collection[str]
+    mine: Manifest, theirs: Manifest, *, base: Mapping[str, FileRecord], dropped: Collection[str]
 ) -> dict[str, FileRecord] | None:
     """The files of a checkpoint that has both what LATEST names by now and what we saved.
 
-    A sibling that is ahead of us (a higher seq) wins where both wrote the same file, so that a slow
-    rank never takes the checkpoint back. A folder save replaces only what this process wrote.
+    A three-way merge. Where both have changed the same file, a sibling that is ahead of us (a higher
+    seq) has the last word, so that a slow rank never takes the checkpoint back. A folder save drops
+    only what this process wrote.
 
     Args:
         mine: our checkpoint, which LATEST does not name yet.
         theirs: a sibling's, which LATEST names.
-        written: the paths that this process has written.
-        dropped: the paths that it had written before and has replaced by nothing.
+        base: the files of what we had saved or restored before: what is the same there is nobody's change.
+        dropped: the paths that this process had written before and has replaced by nothing.
 
     Returns:
         None where theirs has all of it already.
     """
-    ours = {record.path: record for record in mine.files if record.path in written}
     merged = {record.path: record for record in theirs.files}
-    if theirs.seq > mine.seq:
-        merged = {**ours, **merged}
-    else:
-        merged = {path: record for path, record in merged.items() if path not in dropped} | ours
-    return None if set(merged.values()) == set(theirs.files) else merged
+    is_ahead = theirs.seq > mine.seq
+    settled = {path for path, record in merged.items() if is_ahead and not _same(record, base.get(path))}
+    for path in dropped:
+        if path not in settled:
+            merged.pop(path, None)
+    for record in mine.files:
+        if record.path not in settled and not _same(record, base.get(record.path)):
+            merged[record.path] = record
+    has_all = set(merged.values()) == set(theirs.files) and set(mine.folders) <= set(theirs.folders)
+    return None if has_all else merged
+
+
+def _same(record: FileRecord, other: FileRecord | None) -> bool:
+    return other is not None and (record.xxh3_128, record.mode) == (other.xxh3_128, other.mode)

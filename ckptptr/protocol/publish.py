@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ckptptr.clock import Clock, backoff
 from ckptptr.errors import (
@@ -37,8 +37,9 @@ TRIES = 10
 DOOMED_LIMIT = 1000
 """Where nothing may be deleted (no permission, say), `doomed` must not grow for ever either."""
 
-Rebase = Callable[[Seen, Manifest], Manifest]
-"""Makes a checkpoint fit for a LATEST that others have moved; returns it as it was where it still fits."""
+Rebase = Callable[[Seen, Manifest], Manifest | None]
+"""Makes a checkpoint fit for a LATEST that others have moved; returns it as it was where it still fits, None
+where a sibling's has all of it and ours is not worth naming."""
 
 
 class Standing(enum.Enum):
@@ -113,7 +114,7 @@ class Publisher:
 
         Args:
             seen: LATEST as this process last saw it.
-            rebase: called with LATEST whenever others have moved it.
+            rebase: called with LATEST whenever others have moved it, or it had to be rebuilt.
             condemned: references of orphans to doom by the same swap.
             swept: doomed references whose objects are gone.
 
@@ -125,36 +126,54 @@ class Publisher:
         for tried in range(1, TRIES + 1):
             if seen.is_held:
                 return Published(Standing.HELD, manifest, seen)
-            entry = self._entry(manifest)
-            ground = self.ground(seen, entry)
-            if ground.fence > self.node.attempt:
+            pointer = seen.pointer or self._rebuilt(manifest)
+            if pointer.fence > self.node.attempt:
                 raise SupersededError(
-                    f"attempt {ground.fence} has taken over, this is attempt {self.node.attempt}",
+                    f"attempt {pointer.fence} has taken over, this is attempt {self.node.attempt}",
                     key=self.latest.url,
                     hint="This process must stop; what it had confirmed is in the history of LATEST",
                 )
-            if self._is_passed(ground, manifest):
+            if seen.pointer is None:
+                seen = replace(seen, pointer=pointer)
+                manifest = rebase(seen, manifest) or manifest
+            elif self._is_passed(pointer, manifest):
                 return Published(Standing.PASSED, manifest, seen)
-            moved = self._advance(ground, entry, condemned, swept)
-            swap = self.latest.swap(seen, moved, publishes=entry.checkpoint)
+            entry = self._entry(manifest)
+            swap = self.latest.swap(
+                seen, self._advance(pointer, entry, condemned, swept), publishes=entry.checkpoint
+            )
             seen = swap.seen
-            if swap.won:
-                return Published(_standing(seen, entry), manifest, seen)
-            manifest = rebase(seen, manifest)
+            if swap.won and seen.pointer is not None and seen.pointer.target.checkpoint == entry.checkpoint:
+                return Published(Standing.TARGET, manifest, seen)
+            rebased = rebase(seen, manifest)
+            if swap.won and rebased in (manifest, None):
+                return Published(Standing.HISTORY, manifest, seen)
+            if rebased is None:
+                return Published(Standing.PASSED, manifest, seen)
+            manifest = rebased
             backoff(self.clock, tried)
         raise ConflictError(
             f"LATEST was moved by others each of the {TRIES} times we tried", key=self.latest.url
         )
 
-    def ground(self, seen: Seen, entry: Target | None = None) -> Pointer:
-        """What to decide from: the pointer, or where it is absent or damaged what listings tell.
+    def may_be_swept(self, pointer: Pointer, manifest: Manifest) -> bool:
+        """Whether a sweep may have deleted a checkpoint of ours before LATEST came to name it."""
+        if self._is_passed(pointer, manifest):
+            return True
+        try:
+            self.store.read(manifest_key(self.node.home, manifest.checkpoint_id))
+        except NotFoundError:
+            return True
+        return False
+
+    def _rebuilt(self, manifest: Manifest) -> Pointer:
+        """What listings tell where LATEST is absent or damaged, our new checkpoint aside.
 
         The next few attempts are looked at as well: a zombie must find its fence again.
         """
-        if seen.pointer is not None:
-            return seen.pointer
         stock = take_stock(self.store, self.node.root, (*self.node.later_homes(), *self.node.own_homes()))
-        found = [target for target in stock if entry is None or target.checkpoint != entry.checkpoint]
+        ours = self._entry(manifest).checkpoint
+        found = [target for target in stock if target.checkpoint != ours]
         if found:
             log.warning(
                 "rebuilt the history of %s from %d committed checkpoints", self.latest.url, len(found)
@@ -169,27 +188,30 @@ class Publisher:
         score = self.retention.score(manifest.metadata)
         return describe(self.node.root, self.node.home, manifest, score=score)
 
-    def _is_passed(self, ground: Pointer, manifest: Manifest) -> bool:
-        """Whether a sweep may already have taken us for an orphan: all that is named is ours and newer."""
-        named = ground.retained
+    def _is_passed(self, pointer: Pointer, manifest: Manifest) -> bool:
+        """Whether our checkpoint must not be named any more: it was named and let go since, or all that is
+        named is ours and newer, so that a sweep may have taken us for an orphan."""
+        if self._entry(manifest).checkpoint in pointer.doomed:
+            return True
+        named = pointer.retained
         return bool(named) and all(
-            self.is_in_own_home(target) and target.seq > manifest.seq for target in named
+            self._is_in_own_home(target) and target.seq > manifest.seq for target in named
         )
 
-    def is_in_own_home(self, target: Target) -> bool:
+    def _is_in_own_home(self, target: Target) -> bool:
         return target.checkpoint.startswith(f"{self.node.root.ref(self.node.home)}/")
 
     def _advance(
-        self, ground: Pointer, entry: Target, condemned: Iterable[str], swept: Iterable[str]
+        self, pointer: Pointer, entry: Target, condemned: Iterable[str], swept: Iterable[str]
     ) -> Pointer:
         """LATEST with `entry` published: pure, but for `retention` and `node` which are constants."""
-        named = [entry, *ground.retained]
-        if self.is_in_own_home(ground.target) and ground.target.seq > entry.seq:
-            named[:2] = [ground.target, entry]  # a sibling of this attempt is ahead, and stays the target
+        named = [entry, *pointer.retained]
+        if self._is_in_own_home(pointer.target) and pointer.target.seq > entry.seq:
+            named[:2] = [pointer.target, entry]  # a sibling of this attempt is ahead, and stays the target
         kept, gone = self.retention.split(named)
         names = {target.checkpoint for target in kept}
         let_go = [target.checkpoint for target in gone if self.node.owns(target.checkpoint)]
-        doomed = dict.fromkeys((*ground.doomed, *let_go, *condemned))
+        doomed = dict.fromkeys((*let_go, *pointer.doomed, *condemned))
         for reference in (*names, *swept):
             doomed.pop(reference, None)
         return Pointer(
@@ -198,8 +220,3 @@ class Publisher:
             doomed=tuple(doomed)[:DOOMED_LIMIT],
             fence=self.node.attempt,
         )
-
-
-def _standing(seen: Seen, entry: Target) -> Standing:
-    is_target = seen.pointer is not None and seen.pointer.target.checkpoint == entry.checkpoint
-    return Standing.TARGET if is_target else Standing.HISTORY

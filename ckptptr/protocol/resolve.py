@@ -13,8 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ckptptr.errors import CkptptrError, ConflictError, DamagedError, InvalidArgumentError, NotFoundError
-from ckptptr.protocol.candidates import Candidate, Candidates, Found, OtherWorkError, Verdict
+from ckptptr.errors import (
+    CkptptrError,
+    ConflictError,
+    DamagedError,
+    InvalidArgumentError,
+    NotFoundError,
+    OtherWorkError,
+)
+from ckptptr.protocol.candidates import Candidate, Candidates, Found, Verdict
 from ckptptr.protocol.latest import Latest, Seen
 
 log = logging.getLogger("ckptptr")

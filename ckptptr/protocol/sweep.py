@@ -35,6 +35,17 @@ def sweep(store: Store, node: Node, latest: Latest, doomed_before: Iterable[str]
     return delete(store, node, [reference for reference in doomed_before if reference in still])
 
 
+def drop_held_back(store: Store, node: Node, latest: Latest, references: Iterable[str]) -> None:
+    """Delete checkpoints of ours that no LATEST ever named, while a person holds it; not what the person
+    has come to choose, in whatever words."""
+    pointer = latest.read().pointer
+    if pointer is None or not pointer.held:
+        return  # the next search for orphans will see to it
+    chosen = " ".join([pointer.target.checkpoint, *(target.checkpoint for target in pointer.history)])
+    names = {reference: reference.rpartition("/")[2].removesuffix(".json") for reference in references}
+    delete(store, node, [reference for reference, name in names.items() if name not in chosen])
+
+
 def delete(store: Store, node: Node, references: Iterable[str]) -> tuple[str, ...]:
     """Delete checkpoints of this node that nobody can name any more; those that are gone now."""
     by_home: dict[str, dict[CheckpointId, str]] = {}

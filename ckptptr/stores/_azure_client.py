@@ -8,6 +8,7 @@ request again, and this cannot be set for a single request: it is told not to, a
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import random
 from collections.abc import Awaitable, Callable, Coroutine
@@ -27,22 +28,36 @@ FIRST_PAUSE = 0.4  # seconds; each pause is twice the one before: all four of th
 _T = TypeVar("_T")
 
 
+class _Body(io.BytesIO):
+    """Bytes to send, without a second copy: aiohttp calls `getbuffer`, which makes a BytesIO copy itself."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._view = memoryview(body)
+
+    def getbuffer(self) -> memoryview:
+        return self._view[:]
+
+
+def _send_in_pieces(request: Any) -> None:
+    """The SDK hands plain bytes to aiohttp, which then blocks the event loop with all of them at once."""
+    if request.http_request.data:
+        request.http_request.data = _Body(request.http_request.data)
+
+
 class AzureClient:
     """Safe to use from any thread and, unlike the filesystem it is made from, after a fork."""
 
     def __init__(self, filesystem: Any) -> None:
         self._origin = filesystem
-        self._inherited: list[Any] = []
         self._pid = os.getpid()
 
     @property
     def _filesystem(self) -> Any:
         if self._pid != os.getpid():
             # The event loop's thread stayed in the parent. fsspec caches instances by process, so this
-            # makes one that belongs to the child. The old one is kept: its finalizer would wait for that
-            # thread for ever.
+            # makes one that belongs to the child.
             old = self._origin
-            self._inherited.append(old)
             self._origin = type(old)(*old.storage_args, **old.storage_options)
             self._pid = os.getpid()
         return self._origin
@@ -66,6 +81,8 @@ class AzureClient:
     async def send(self, operation: str, key: str, **parameters: Any) -> Any:
         """As `call`, on the filesystem's event loop."""
         request = getattr(self._blob(key), operation)
+        if "data" in parameters:
+            parameters["raw_request_hook"] = _send_in_pieces
         return await self._patiently(operation, key, lambda limits: request(**parameters, **limits))
 
     def download(self, key: str, **span: int) -> tuple[bytes, Any]:
@@ -114,6 +131,10 @@ class AzureClient:
         container, _, path = key.partition("/")
         if not path:
             raise InvalidArgumentError("the key names a container and no object in it", key=url(key))
+        if "\\" in path:  # and would so meet another object
+            raise InvalidArgumentError(
+                "Azure takes a backslash in a name for a slash", key=url(key), hint="Rename the file."
+            )
         return self._filesystem.service_client.get_blob_client(container, path)
 
     def _wait(self, work: Callable[..., Coroutine[Any, Any, _T]], *arguments: Any, **parameters: Any) -> _T:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ckptptr.clock import SystemClock, backoff
@@ -80,10 +80,11 @@ def _abandoned_on_error(client: AzureClient, key: str, copy_id: str) -> Iterator
         yield
     except _OvertakenError:
         raise
-    except BaseException:
-        for operation, parameters in (("abort_copy", {"copy_id": copy_id}), ("delete_blob", {})):
-            try:
-                client.call(operation, key, **parameters)
-            except CkptptrError as error:  # what made us abandon it is what the caller wants to hear of
-                _log.info("cleaning up after a copy: %s", error)
+    except BaseException:  # an interrupt, too
+        with suppress(CkptptrError):  # one that has ended already cannot be aborted
+            client.call("abort_copy", key, copy_id=copy_id)
+        try:
+            client.call("delete_blob", key)
+        except CkptptrError as error:  # what made us abandon it is what the caller wants to hear of
+            _log.warning("half a copy stays behind: %s", error)
         raise

@@ -16,6 +16,7 @@ from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
     HttpResponseError,
+    IncompleteReadError,
     ServiceRequestError,
     ServiceResponseError,
 )
@@ -147,9 +148,9 @@ def translated(operation: str, url: str) -> Iterator[None]:
 
 def is_transient(error: AzureError) -> bool:
     """Whether the same request may well succeed in a moment."""
-    if isinstance(error, HttpResponseError):
-        return error.status_code in _TRANSIENT
-    return isinstance(error, (ServiceRequestError, ServiceResponseError))
+    if isinstance(error, (ServiceRequestError, ServiceResponseError, IncompleteReadError)):
+        return True
+    return isinstance(error, HttpResponseError) and error.status_code in _TRANSIENT
 
 
 def refusal(code: str, status: int, operation: str, url: str) -> CkptptrError:

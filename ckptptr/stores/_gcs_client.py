@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
 import json
 import os
-import random
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -25,14 +23,20 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import google_crc32c
 from google.auth.transport.requests import Request as TokenRequest
+from multidict import CIMultiDictProxy
 from yarl import URL
 
-from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
-from ckptptr.stores._gcs_errors import Passing, answered, authorized, is_passing, reason_in, refusal
+from ckptptr.clock import SystemClock
+from ckptptr.errors import InvalidArgumentError, NotFoundError, StoreUnavailableError
+from ckptptr.stores._gcs_errors import PassingError, answered, authorized, is_passing, reason_in, refusal
 from ckptptr.version import __version__
 
 _SLICE = 256 * 1024
-_SLOWEST = 64 * 1024  # bytes in a second: below that, a connection counts as dead
+_SLOWEST = 64 * 1024  # bytes in a second: a body that goes out more slowly counts as stuck
+_SLOW = 4  # times as long may a slow answer take
+_CONNECT = 10.0  # seconds
+_LONGEST_NAME = 1024
+_CLOCK = SystemClock()
 
 _T = TypeVar("_T")
 
@@ -53,9 +57,12 @@ class Patience:
     at_most: float = 45.0
 
     def pause(self, tried: int, asked: float) -> float:
-        """How long to wait after try number `tried`; a server's own wish (`Retry-After`) counts, in bounds."""
-        planned = self.wait * 2.0 ** (tried - 1) * (0.5 + random.random() / 2)
+        """How long to wait after try number `tried`; the server's own wish (`Retry-After`) counts, bounded."""
+        planned = self.wait * 2.0 ** (tried - 1) * (0.5 + _CLOCK.jitter() / 2)
         return min(self.longest_wait, max(planned, asked))
+
+
+DEFAULT_PATIENCE = Patience()
 
 
 class Body:
@@ -77,7 +84,7 @@ class Request:
     """One request about `key`. `where` is the path below the endpoint, or a URL that the store gave.
 
     `welcome` are statuses besides 2xx that are no failures. `whole` says that the answer's body is one
-    whole object: it is compared with the checksum beside it.
+    whole object: it is compared with the checksum beside it. `slow`: the store works before it answers.
     """
 
     operation: str
@@ -89,6 +96,7 @@ class Request:
     body: Body | None = None
     welcome: tuple[int, ...] = ()
     whole: bool = False
+    slow: bool = False
 
     @property
     def url(self) -> str:
@@ -98,10 +106,19 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """What came back, read to its end. `url` is that of the request, for messages."""
+
     status: int
-    headers: Mapping[str, str]
+    headers: CIMultiDictProxy[str]
     body: bytes
     url: str
+
+    def field(self, name: str) -> str:
+        """What the object in the body has under that name."""
+        value = self.json().get(name)
+        if not isinstance(value, str):
+            raise StoreUnavailableError(f"the answer has no {name}", key=self.url)
+        return value
 
     def json(self) -> dict[str, Any]:
         try:
@@ -129,6 +146,11 @@ class GCSClient:
         self._renewing = threading.Lock()
         self._buckets: set[str] = set()  # that are known to exist
 
+    @property
+    def endpoint(self) -> str:
+        """The URL that requests go to."""
+        return str(self._origin._location)
+
     def call(self, request: Request) -> Answer:
         """Send, patiently, and wait for the answer. Raises our errors only."""
         return self.run(request.key, lambda: self.send(request))
@@ -153,41 +175,41 @@ class GCSClient:
         return await self.patiently(lambda: self.once(request))
 
     async def patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """`attempt` until it does not raise `Passing`, or patience ends."""
+        """`attempt` until it does not raise `PassingError`, or patience ends."""
         patience, now = self._patience, asyncio.get_running_loop().time
         end = now() + patience.at_most
-        for tried in itertools.count(1):
+        tried = 0
+        while True:
             try:
                 return await attempt()
-            except Passing as passing:
+            except PassingError as passing:
+                tried += 1
                 pause = patience.pause(tried, passing.after)
                 if tried >= patience.tries or now() + pause > end:
                     raise passing.error from passing.__cause__
             await asyncio.sleep(pause)
-        raise AssertionError("not reached")
 
     async def once(self, request: Request) -> Answer:
-        """One request, one time. Raises `Passing` for a failure that may pass, our errors for others."""
+        """One request, one time. Raises `PassingError` for a failure that may pass, our errors for others."""
         with answered(request.operation, request.url):
             answer = await self._exchange(request)
         bucket = request.key.partition("/")[0]
         if 200 <= answer.status < 300 or answer.status in request.welcome:
             if request.whole and not _is_intact(answer):
-                raise Passing(StoreUnavailableError("the bytes changed on the way", key=request.url))
+                raise PassingError(StoreUnavailableError("the bytes changed on the way", key=request.url))
             self._buckets.add(bucket)
             return answer
         reason = reason_in(answer.body)
         error = refusal(request.operation, answer.status, reason, request.url)
         if is_passing(answer.status, reason):
-            raise Passing(error, _seconds(answer.headers.get("Retry-After", "")))
-        if answer.status == 404 and bucket not in self._buckets:
-            await self.prove(bucket)
+            raise PassingError(error, _seconds(answer.headers.get("Retry-After", "")))
+        if isinstance(error, NotFoundError) and bucket not in self._buckets:
+            await self.once(_look(bucket))  # it is not there, so nothing was said about the object
         raise error
 
-    async def prove(self, bucket: str) -> None:
-        """Raise `InvalidArgumentError` unless the bucket exists."""
-        query = {"maxResults": "1", "fields": "kind"}
-        await self.once(Request("list", bucket, "GET", f"/storage/v1/{bucket_path(bucket)}/o", query))
+    def prove(self, key: str) -> None:
+        """Raise `InvalidArgumentError` unless the key's bucket exists."""
+        self.call(_look(key))
 
     @property
     def _filesystem(self) -> Any:
@@ -204,12 +226,13 @@ class GCSClient:
         return self._origin
 
     def _renew(self, filesystem: Any, url: str) -> None:
-        """Have a token that is good for the next minutes. Asking for one blocks: so not on the event loop."""
+        """Have a token that is good for some minutes. Asking for one blocks: so not on the event loop."""
         credentials = filesystem.credentials.credentials
-        if credentials is None:  # anonymous
+        if credentials is None or credentials.valid:  # None is anonymous
             return
         with self._renewing, authorized(url):
-            credentials.before_request(TokenRequest(), "GET", filesystem._location, {})
+            if not credentials.valid:
+                credentials.refresh(TokenRequest())  # type: ignore[no-untyped-call]
 
     async def _exchange(self, request: Request) -> Answer:
         filesystem = self._filesystem
@@ -217,17 +240,15 @@ class GCSClient:
         headers = {"User-Agent": f"ckptptr/{__version__}", **request.headers}
         if filesystem.credentials.credentials is not None:
             filesystem.credentials.credentials.apply(headers)
-        size = 0
+        patience, total = self._patience.answer * (_SLOW if request.slow else 1), None
         if request.body:
-            size = request.body.size
-            headers["Content-Length"] = str(size)
+            headers["Content-Length"] = str(request.body.size)
+            total = patience + request.body.size / _SLOWEST  # `sock_read` does not count while it goes out
+        timeout = aiohttp.ClientTimeout(total=total, sock_connect=_CONNECT, sock_read=patience)
         where = request.where if "://" in request.where else filesystem._location + request.where
         query = filesystem._get_params(dict(request.query))  # adds who pays, where it is the requester
         if query:
             where += f"{'&' if '?' in where else '?'}{urlencode(query)}"
-        timeout = aiohttp.ClientTimeout(
-            total=self._patience.answer + size / _SLOWEST, sock_read=self._patience.answer
-        )
         async with session.request(
             request.method,
             URL(where, encoded=True),
@@ -239,6 +260,13 @@ class GCSClient:
             return Answer(response.status, response.headers, await response.read(), request.url)
 
 
+def _look(key: str) -> Request:
+    """A look into the bucket: whether it exists."""
+    bucket = key.partition("/")[0]
+    query = {"maxResults": "1", "fields": "kind"}
+    return Request("list", bucket, "GET", f"/storage/v1/{bucket_path(bucket)}/o", query)
+
+
 def bucket_path(key: str) -> str:
     """`b/bucket`, for URLs."""
     return f"b/{quote(key.partition('/')[0], safe='')}"
@@ -246,18 +274,26 @@ def bucket_path(key: str) -> str:
 
 def object_path(key: str) -> str:
     """`b/bucket/o/name`, for URLs; a slash in the name becomes `%2F`."""
+    return f"{bucket_path(key)}/o/{quote(object_name(key), safe='')}"
+
+
+def object_name(key: str) -> str:
+    """What follows the bucket. Raises `InvalidArgumentError` where no object can have that name."""
     name = key.partition("/")[2]
-    if not name:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise InvalidArgumentError("the name is not text", key=repr(key)) from None
+    if size == 0:
         raise InvalidArgumentError("a bucket is not an object", key=f"gs://{key}")
-    return f"{bucket_path(key)}/o/{quote(name, safe='')}"
+    if size > _LONGEST_NAME:
+        raise InvalidArgumentError(f"the name has more than {_LONGEST_NAME} bytes", key=f"gs://{key}")
+    return name
 
 
-def crc32c(*pieces: bytes) -> str:
+def crc32c(body: bytes) -> str:
     """The checksum as Google writes it."""
-    value = 0
-    for piece in pieces:
-        value = google_crc32c.extend(value, piece)
-    return as_text(value)
+    return as_text(google_crc32c.value(body))
 
 
 def as_text(crc: int) -> str:
@@ -266,16 +302,12 @@ def as_text(crc: int) -> str:
 
 def _is_intact(answer: Answer) -> bool:
     if answer.headers.get("X-Goog-Stored-Content-Encoding", "identity") != "identity":
-        return True  # the checksum is of what is stored, compressed
-    given = dict(part.strip().partition("=")[::2] for part in _hashes(answer.headers))
-    return given.get("crc32c", expected := crc32c(answer.body)) == expected
-
-
-def _hashes(headers: Mapping[str, str]) -> list[str]:
-    every = headers.getall("X-Goog-Hash", []) if hasattr(headers, "getall") else []
-    return [part for header in every for part in header.split(",")]
+        return True  # the checksum is that of the compressed bytes, as they are stored
+    hashes = ",".join(answer.headers.getall("X-Goog-Hash", []))
+    given = dict(each.strip().partition("=")[::2] for each in hashes.split(","))
+    return given.get("crc32c") in (None, crc32c(answer.body))
 
 
 def _seconds(text: str) -> float:
     """Of a `Retry-After` in seconds; its other form, a date, goes by two clocks and is left out."""
-    return float(text) if text.isdigit() else 0.0
+    return float(text) if text.isascii() and text.isdigit() else 0.0

@@ -72,7 +72,7 @@ _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _PASSING_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
 
 
-class Passing(Exception):
+class PassingError(Exception):
     """A failure that may pass by itself: `error` is what to raise when patience is at its end.
 
     `after` is how many seconds the server asked to wait.
@@ -129,12 +129,12 @@ def _denied(operation: str, url: str) -> CkptptrError:
 
 @contextlib.contextmanager
 def answered(operation: str, url: str) -> Iterator[None]:
-    """Turn what the network does to a request inside into `Passing`."""
+    """Turn what the network does to a request inside into `PassingError`."""
     try:
         yield
     except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
         problem = StoreUnavailableError(f"no answer to {operation} ({type(error).__name__})", key=url)
-        raise Passing(problem) from error
+        raise PassingError(problem) from error
 
 
 @contextlib.contextmanager

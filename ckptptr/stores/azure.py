@@ -2,8 +2,9 @@
 
 Credentials, endpoint and timeouts are whatever that filesystem resolved, which inside Flyte is what
 flytekit itself uses. Every method of the port is one request, except a `copy` that Azure does not
-finish at once, payload larger than one block, listings of more than 5000 objects, and deletions,
-which are one for each object. A request that Azure fails to answer is tried five times, over 3 to 6 s.
+finish at once, payload larger than one block, listings of more than 5000 objects, deletions, which are
+one for each object, and reading an empty one. What Azure fails to answer is tried five times, with
+pauses of 3 to 6 s in all.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ckptptr.errors import InvalidArgumentError
-from ckptptr.flyte.identity import FlyteIdentity, UnidentifiedError, identify
+from ckptptr.errors import InvalidArgumentError, UnidentifiedError
+from ckptptr.flyte.identity import FlyteIdentity, identify
 from ckptptr.flyte.paths import NodePrefix
 
 GENERATED = "axq2rsxnmht57kq9sxpt"

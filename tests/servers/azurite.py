@@ -117,17 +117,12 @@ class Azurite:
         shutil.rmtree(self._folder)
 
 
-_KEPT: list[Any] = []
-
-
 @contextlib.contextmanager
 def open_filesystem(connection_string: str | None = None, **options: Any) -> Iterator[Any]:
     """An adlfs filesystem that closes what it opened."""
     filesystem = adlfs.AzureBlobFileSystem(
         connection_string=connection_string, skip_instance_cache=True, **options
     )
-    # Its finalizer waits for the event loop, and the garbage collector may run it on that very loop.
-    _KEPT.append(filesystem)
     try:
         yield filesystem
     finally:
@@ -139,6 +134,13 @@ def make_container(filesystem: Any) -> str:
     name = f"container-{uuid.uuid4().hex[:12]}"
     sync(filesystem.loop, filesystem.service_client.create_container, name)
     return name
+
+
+def ask(filesystem: Any, key: str, operation: str, *arguments: Any, **parameters: Any) -> Any:
+    """Call the SDK about the object `container/path`, to look behind a store's back."""
+    container, _, path = key.partition("/")
+    blob = filesystem.service_client.get_blob_client(container, path)
+    return sync(filesystem.loop, getattr(blob, operation), *arguments, **parameters)
 
 
 def _node() -> str:

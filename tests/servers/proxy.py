@@ -41,12 +41,14 @@ class Rule:
         skip: let that many matching requests pass first.
         times: how many to apply it to; every one when None.
         status: answer so, with error `code` as S3 and Azure put it, without asking the server.
+        body: the text of that answer, for other servers.
         delay: seconds to wait first.
         drop: cut the connection `before` the server hears of the request, or `after` it has carried it
             out: a committed write whose reply is lost.
         hang: never answer.
         cut: cut the connection after that many bytes of the answer's body.
         corrupt: flip a bit of the first byte of the answer's body.
+        garble: flip a bit of the byte at that offset of the request's body.
         answer: headers to put into the answer, in place of the server's own.
     """
 
@@ -57,11 +59,13 @@ class Rule:
     times: int | None = 1
     status: int = 0
     code: str = "InternalError"
+    body: str = ""
     delay: float = 0.0
     drop: Literal["", "before", "after"] = ""
     hang: bool = False
     cut: int | None = None
     corrupt: bool = False
+    garble: int | None = None
     answer: Mapping[str, str] = field(default_factory=dict)
 
     def matches(self, request: web.Request) -> bool:
@@ -175,7 +179,7 @@ class FaultProxy:
             return await self._refuse(request, seen, rule)
         if rule.drop == "before":
             return _cut_off(request)
-        async with await self._forward(request, seen) as answer:
+        async with await self._forward(request, seen, rule) as answer:
             if rule.drop == "after":
                 await answer.read()
                 return _cut_off(request)
@@ -185,14 +189,17 @@ class FaultProxy:
         async for chunk in request.content.iter_chunked(_CHUNK):  # as real servers do, or clients see a reset
             seen.received += len(chunk)
         seen.status = rule.status
-        body = f"<Error><Code>{rule.code}</Code><Message>injected</Message></Error>"
-        headers = {"x-ms-error-code": rule.code}  # all that Azure's HEAD says
+        body = rule.body or f"<Error><Code>{rule.code}</Code><Message>injected</Message></Error>"
+        headers = {"x-ms-error-code": rule.code, **rule.answer}  # all that Azure's HEAD says
         return web.Response(status=rule.status, text=body, headers=headers, content_type="application/xml")
 
-    async def _forward(self, request: web.Request, seen: Seen) -> aiohttp.ClientResponse:
+    async def _forward(self, request: web.Request, seen: Seen, rule: Rule) -> aiohttp.ClientResponse:
         async def body() -> AsyncIterator[bytes]:
             async for chunk in request.content.iter_chunked(_CHUNK):
+                position = -1 if rule.garble is None else rule.garble - seen.received
                 seen.received += len(chunk)
+                if 0 <= position < len(chunk):
+                    chunk = chunk[:position] + bytes([chunk[position] ^ 1]) + chunk[position + 1 :]  # noqa: PLW2901
                 yield chunk
 
         return await self._client.request(

@@ -1,0 +1,97 @@
+"""The command as a process of its own: what is imported, what a terminal sees, what a pipe sees."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import FlyteNode
+
+CKPTPTR = [sys.executable, "-m", "ckptptr.cli"]
+
+
+def on_terminal(columns: int, *arguments: str) -> str:
+    """What a terminal of that width shows, without colours."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    process = subprocess.Popen(
+        [*CKPTPTR, *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**environ, "TERM": "xterm-256color"},
+    )
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            block = os.read(ours, 65536)
+        except OSError:  # the other end is closed: the end of a pseudo-terminal
+            break
+        if not block:
+            break
+        said += block
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    return re.sub("\x1b\\[[0-9;]*m", "", said.decode()).replace("\r\n", "\n")
+
+
+def test_a_process_prints_and_exits_as_documented(node: FlyteNode, ids: dict[int, str]) -> None:
+    done = subprocess.run([*CKPTPTR, "show", node.url], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("The next attempt resumes from step 3.\n")
+    missing = subprocess.run(
+        [*CKPTPTR, "show", f"{node.root}/nowhere"], capture_output=True, text=True, check=False
+    )
+    assert (missing.returncode, missing.stdout) == (3, "")
+    assert "Traceback" not in missing.stderr
+
+
+def test_the_installed_script_is_the_same_program() -> None:
+    script = Path(sys.executable).with_name("ckptptr")
+    if not script.exists():
+        pytest.skip("ckptptr is not installed here as a script")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ckptptr ")
+
+
+def test_importing_it_and_asking_for_help_loads_nothing_heavy() -> None:
+    code = """
+import sys
+from ckptptr.cli import main
+heavy = {"rich", "msgspec", "fsspec", "s3fs", "flytekit", "ckptptr.protocol.pointer"} & set(sys.modules)
+assert not heavy, heavy
+main(["log", "--help"], standalone_mode=False)
+sdk = {"s3fs", "aiobotocore", "botocore", "gcsfs", "flytekit"} & set(sys.modules)
+assert not sdk, sdk
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_on_a_narrow_terminal_rows_of_the_log_go_on_below(node: FlyteNode, ids: dict[int, str]) -> None:
+    said = on_terminal(80, "log", node.url)
+    row = next(line for line in said.splitlines() if line.lstrip().startswith("1 "))
+    below = said.splitlines()[said.splitlines().index(row) + 1]
+    assert ids[3] not in row
+    assert ids[3] in below
+    table = [line for line in said.splitlines() if str(node.root) not in line]
+    assert max(len(line) for line in table) <= 80
+
+
+def test_on_a_wide_terminal_a_checkpoint_is_one_line(node: FlyteNode, ids: dict[int, str]) -> None:
+    said = on_terminal(160, "log", node.url)
+    assert any(line.lstrip().startswith("1 ") and ids[3] in line for line in said.splitlines())
+
+
+def test_no_terminal_cuts_a_path(node: FlyteNode, ids: dict[int, str]) -> None:
+    assert str(node.manifest(ids[3])) in on_terminal(40, "show", node.url)

@@ -1,0 +1,130 @@
+"""What TARGET may be, and that a typo never looks like "no checkpoints"."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ckptptr
+from tests.cli.conftest import FlyteNode, run, run_json
+
+
+def failure(*arguments: str) -> tuple[int, dict[str, Any]]:
+    said = run("show", *arguments, "--json")
+    assert said.stdout == ""
+    return said.exit_code, json.loads(said.stderr)["error"]
+
+
+@pytest.mark.parametrize("ending", ["", "/", "/LATEST", "/../n0"])
+def test_a_node_prefix_in_these_spellings(node: FlyteNode, ids: dict[int, str], ending: str) -> None:
+    if ".." in ending:
+        assert failure(node.url + ending)[0] == 2
+    else:
+        assert run_json("show", node.url + ending)["node"] == node.url
+
+
+def test_a_relative_path_and_a_file_url(
+    node: FlyteNode, ids: dict[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(node.root)
+    for target in (str(Path(node.url).relative_to(node.root)), f"file://{node.url}"):
+        assert run_json("show", target)["node"] == node.url
+
+
+def test_an_execution_with_one_node_is_that_node(node: FlyteNode, ids: dict[int, str]) -> None:
+    assert run_json("show", str(Path(node.url).parent))["node"] == node.url
+
+
+def test_an_execution_with_several_nodes_lists_them(node: FlyteNode, ids: dict[int, str]) -> None:
+    other = FlyteNode(node.root, "n1")
+    other.save(0, 1)
+    exit_code, error = failure(str(Path(node.url).parent))
+    assert exit_code == 2
+    assert error["nodes"] == [node.url, other.url]
+    said = run("show", str(Path(node.url).parent))
+    assert f"  {node.url}\n  {other.url}\nHint: Give one of them as TARGET" in said.stderr
+
+
+@pytest.mark.parametrize(
+    "below", ["", "/_ckptptr", "/_ckptptr/flytesnacks", "/_ckptptr/flytesnacks/development"]
+)
+def test_above_an_execution_the_nodes_are_listed(node: FlyteNode, ids: dict[int, str], below: str) -> None:
+    exit_code, error = failure(f"{node.root}{below}")
+    assert (exit_code, error["nodes"]) == (2, [node.url])
+
+
+def test_many_nodes_are_not_all_printed(node: FlyteNode) -> None:
+    for number in range(25):
+        path = FlyteNode(node.root, f"n{number}").latest
+        path.parent.mkdir(parents=True)
+        path.write_text("none")
+    _, error = failure(str(node.root))
+    assert error["message"].startswith("25 nodes")
+    assert error["nodes"][-1] == "... and 5 more"
+
+
+def test_a_folder_inside_a_node_prefix_leads_to_it(node: FlyteNode, ids: dict[int, str]) -> None:
+    exit_code, error = failure(f"{node.url}/deeper/still")
+    assert (exit_code, error["hint"]) == (2, f"Give {node.url}")
+
+
+def test_a_wrong_node_says_everything_that_was_looked_at(node: FlyteNode, ids: dict[int, str]) -> None:
+    wrong = FlyteNode(node.root, "n9")
+    exit_code, error = failure(wrong.url)
+    assert (exit_code, error["code"]) == (3, "not-found")
+    assert error["looked_at"][:2] == [str(wrong.latest), f"{wrong.home(0)}/"]
+    assert len(error["looked_at"]) == 11
+    assert error["nodes"] == [node.url]
+
+
+def test_a_wrong_bucket_says_everything_that_was_looked_at() -> None:
+    said = run("log", "memory://no-such-bucket/run")
+    assert said.exit_code == 3
+    assert said.stdout == ""
+    for name in ("LATEST", "attempts/", "claims/", "_ckptptr/"):
+        assert f"  memory://no-such-bucket/run/{name}\n" in said.stderr
+    assert "Check the bucket" in said.stderr
+
+
+def test_a_wrong_execution_says_where_a_node_is(node: FlyteNode, ids: dict[int, str]) -> None:
+    exit_code, error = failure(f"{Path(node.url).parents[1]}/typo")
+    assert exit_code == 3
+    assert "written in full it is found even where its LATEST is gone" in error["hint"]
+
+
+def test_nothing_is_written_where_there_is_nothing(node: FlyteNode, ids: dict[int, str]) -> None:
+    wrong = FlyteNode(node.root, "n9")
+    assert run("use", wrong.url, str(node.manifest(ids[1]))).exit_code == 3
+    assert not wrong.latest.exists()
+
+
+def test_the_home_of_an_attempt_is_recognised(node: FlyteNode, ids: dict[int, str]) -> None:
+    exit_code, error = failure(str(node.home(0)))
+    assert exit_code == 3
+    assert "TARGET is the node: <root>/_ckptptr/" in error["hint"]
+
+
+def test_a_run_that_never_saved_is_there_all_the_same(tmp_path: Path) -> None:
+    with ckptptr.open(str(tmp_path / "run")):
+        pass
+    said = run("show", str(tmp_path / "run"))
+    assert said.exit_code == 3
+    assert "The next attempt starts fresh." in said.stdout
+
+
+def test_the_attempt_can_be_given_where_too_many_in_a_row_left_nothing(node: FlyteNode) -> None:
+    node.save(15, 1)
+    node.latest.unlink()
+    assert failure(node.url)[0] == 3
+    assert run_json("show", node.url, "--attempt", "16")["checkpoint"]["step"] == 1
+
+
+def test_the_second_spelling_of_a_home_that_flyte_may_have_used_is_looked_at(tmp_path: Path) -> None:
+    # Longer than the 47 bytes of a Ray task, not than 50: two homes are possible.
+    node = FlyteNode(tmp_path, "n" * 20)
+    long = node.url.replace("axq2rsxnmht57kq9sxpt", "e" * 26)
+    _, error = failure(long)
+    assert len(error["looked_at"]) == 21

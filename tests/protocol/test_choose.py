@@ -1,0 +1,253 @@
+"""What a person does to LATEST: use, pin, unpin. An edit is equal to use."""
+
+from __future__ import annotations
+
+import pytest
+
+from ckptptr.errors import (
+    ConflictError,
+    DamagedError,
+    InvalidArgumentError,
+    NotFoundError,
+    StoreUnavailableError,
+)
+from ckptptr.protocol.choose import TRIES
+from ckptptr.protocol.retention import Retention
+from ckptptr.testing import Fault, FaultyStore
+from tests.helpers import Interleaved, Paused, Process, World, id_of
+
+
+def saved(world: World, *steps: int, **settings: object) -> Process:
+    process = world.process(0, **settings)
+    for step in steps:
+        process.save({"model": f"step {step}"}, step=step)
+    return process
+
+
+def pins(world: World) -> list[str]:
+    return world.find(r"\.pin$")
+
+
+def test_use_holds_latest_and_keeps_what_it_replaces(world: World) -> None:
+    saved(world, 1, 2, 3)
+    before, after = world.person().use(world.named()[1], note="diverged")
+    assert before.pointer is not None
+    assert before.pointer.target.step == 3
+    assert after.held
+    assert world.steps() == [2, 3, 1]
+    assert (world.latest().held, world.latest().note, world.latest().fence) == (True, "diverged", 0)
+    assert world.process(1).restore() == {"model": "step 2"}
+
+
+@pytest.mark.parametrize("wording", ["none", " None\n"])
+def test_use_of_none_is_a_fresh_start_and_keeps_all_in_the_history(world: World, wording: str) -> None:
+    saved(world, 1, 2)
+    world.person().use(wording)
+    assert world.steps() == [2, 1]
+    assert world.process(1).restore() is None
+
+
+def test_a_changed_mind_is_a_second_use(world: World) -> None:
+    saved(world, 1, 2, 3)
+    two, one = world.named()[1:]
+    world.person().use(two)
+    world.person().use(one)
+    assert world.steps() == [1, 2, 3]
+    assert world.process(1).restore() == {"model": "step 1"}
+
+
+def test_use_repairs_what_a_bare_edit_has_dropped(world: World) -> None:
+    saved(world, 1, 2, 3)
+    three, two, one = world.named()
+    world.write(two)
+    world.person().use(one)
+    assert world.named() == [one, three, two]
+
+
+def test_what_is_absent_or_damaged_cannot_be_used(world: World) -> None:
+    saved(world, 1, 2)
+    damaged, before = world.named()[1], world.store.read(world.latest_key)
+    world.store.upload(world.key_of(damaged), [b"{"])
+    for wording, error in (
+        ("0000000009-a0000-nosuchid", NotFoundError),
+        ("no/such/folder", NotFoundError),
+        (damaged, DamagedError),
+        ("s3://elsewhere/x", InvalidArgumentError),
+        ("", InvalidArgumentError),
+    ):
+        with pytest.raises(error):
+            world.person().use(wording)
+    assert world.store.read(world.latest_key) == before
+
+
+def test_a_publish_in_between_is_kept(world: World) -> None:
+    run = saved(world, 1, 2)
+    node = world.node(0)
+    store = Interleaved(world.store)
+    store.add("before", "replace", "LATEST", 1, lambda: run.save({"model": "step 3"}, step=3))
+    person = Chooser(store, node, Latest(store, world.key, world.clock, "a person"), world.clock)  # type: ignore[arg-type]
+    person.use(world.named()[1])
+    assert world.steps() == [1, 3, 2]
+
+
+def test_what_retention_lets_go_at_that_moment_is_refused(world: World) -> None:
+    run = saved(world, 1, retention=Retention(keep_last=1), background=Paused())
+    store = Interleaved(world.store)
+    store.add("before", "replace", "LATEST", 1, lambda: run.save({"model": "step 2"}, step=2))
+    person = world.person(store)
+    with pytest.raises(InvalidArgumentError, match="may be deleted at any moment"):
+        person.use(world.named()[0])
+    assert world.steps() == [2]
+
+
+def test_a_pin_that_comes_too_late_leaves_no_marker(world: World) -> None:
+    run = saved(world, 1, retention=Retention(keep_last=1), background=Paused())
+    store = Interleaved(world.store)
+    store.add("before", "replace", "LATEST", 1, lambda: run.save({"model": "step 2"}, step=2))
+    person = world.person(store)
+    with pytest.raises(InvalidArgumentError, match="may be deleted at any moment"):
+        person.pin(world.named()[0])
+    assert pins(world) == []
+
+
+def test_a_person_gives_up_after_a_bounded_number_of_conflicts(world: World) -> None:
+    run = saved(world, 1)
+    store = Interleaved(world.store)
+    for turn in range(1, TRIES + 1):
+        store.add("before", "replace", "LATEST", turn, lambda turn=turn: run.save({"model": f"{turn}"}))
+    person = world.person(store)
+    with pytest.raises(ConflictError):
+        person.use("none")
+    assert not world.latest().held
+
+
+# Pins
+
+
+def test_a_pin_is_a_marker_and_a_flag_and_retention_keeps_it(world: World) -> None:
+    run = saved(world, 1, 2, retention=Retention(keep_last=1))
+    world.person().pin(id_of(world.named()[0]), note="the good one")
+    for step in range(3, 9):
+        run.save({"model": str(step)}, step=step)
+    assert world.steps() == [8, 2]
+    assert len(pins(world)) == 1
+    assert world.content(world.named()[1]) == {"model": "step 2"}
+
+
+def test_a_pin_neither_moves_the_target_nor_holds_it(world: World) -> None:
+    saved(world, 1, 2)
+    order = world.named()
+    world.person().pin(order[1])
+    assert world.named() == order
+    assert not world.latest().held
+    assert world.process(1).restore() == {"model": "step 2"}
+
+
+def test_a_pin_leaves_a_hold_as_it_is(world: World) -> None:
+    saved(world, 1, 2)
+    two, one = world.named()
+    world.edit(checkpoint=one)
+    world.person().pin(two)
+    assert world.latest().held
+    assert world.process(1).restore() == {"model": "step 1"}
+
+
+def test_pinning_twice_is_pinning_once(world: World) -> None:
+    saved(world, 1)
+    for _ in range(2):
+        world.person().pin(world.named()[0])
+    assert len(pins(world)) == 1
+
+
+@pytest.mark.parametrize("left", [None, b"{"])
+def test_a_pin_where_latest_is_lost_is_no_fresh_start_and_no_way_back_for_a_zombie(
+    world: World, left: bytes | None
+) -> None:
+    zombie = saved(world, 1, 2)
+    newer = world.process(1)
+    newer.save({"model": "step 3"}, step=3)
+    oldest = world.named()[2]
+    world.delete_latest()
+    if left is not None:
+        world.write(left)
+    world.person().pin(oldest)
+    assert world.steps() == [3, 2, 1]
+    assert world.latest().fence == 1
+    assert zombie.checkpoints.attempt == 0
+    assert world.process(2).restore() == {"model": "step 3"}
+
+
+def test_a_pin_in_an_unpublished_checkpoint_names_it(world: World) -> None:
+    run = saved(world, 1)
+    run.fail(Fault(op="replace", key="LATEST", times=100))
+    with pytest.raises(StoreUnavailableError):
+        run.save({"model": "step 2"}, step=2)
+    world.person().pin(world.committed()[1])
+    assert world.steps() == [1, 2]
+    assert world.latest().retained[1].pinned
+
+
+def test_an_unpinned_checkpoint_goes_as_any_other(world: World) -> None:
+    run = saved(world, 1, 2, retention=Retention(keep_last=1))
+    world.person().pin(world.named()[0])
+    run.save({"model": "step 3"}, step=3)
+    world.person().unpin(world.named()[1])
+    assert pins(world) == []
+    for step in range(4, 8):
+        run.save({"model": str(step)}, step=step)
+    assert world.steps() == [7]
+    assert len(world.committed()) <= 3
+
+
+def test_an_unpin_that_is_half_done_is_still_pinned(world: World) -> None:
+    saved(world, 1, 2)
+    two, one = world.named()
+    world.person().pin(one)
+    store = FaultyStore(world.store, [Fault(op="delete")])
+    person = world.person(store)
+    with pytest.raises(StoreUnavailableError):
+        person.unpin(one)
+    assert len(pins(world)) == 1
+    world.write(two)
+    world.process(1, background=Paused()).restore()
+    assert [target.pinned for target in world.latest().retained if target.checkpoint == one] == [True]
+
+
+def test_a_plain_folder_cannot_be_pinned_but_used(world: World) -> None:
+    saved(world, 1)
+    world.store.upload("bucket/data/seeds/weights", [b"w"])
+    with pytest.raises(InvalidArgumentError, match="Retention never deletes it"):
+        world.person().pin("memory://bucket/data/seeds")
+    world.person().use("memory://bucket/data/seeds")
+    assert world.process(1).restore() == {"weights": "w"}
+
+
+def test_a_run_pins_what_it_has_just_saved_and_goes_on(world: World) -> None:
+    run = saved(world, 1, retention=Retention(keep_last=1))
+    run.checkpoints.pin(world.named()[0], note="milestone")
+    run.save({"model": "step 2"}, step=2)
+    run.save({"model": "step 3"}, step=3)
+    assert world.steps() == [3, 1]
+    run.checkpoints.unpin(world.named()[1])
+    run.save({"model": "step 4"}, step=4)
+    assert world.steps() == [4]
+
+
+def test_history_lists_what_can_be_chosen(world: World) -> None:
+    run = saved(world, 1, 2)
+    world.person().use("none")
+    assert [checkpoint.step for checkpoint in run.checkpoints.history()] == [2, 1]
+    assert world.process(0).checkpoints.history()[0].url.startswith("memory://")
+
+
+def test_who_opened_read_only_can_change_nothing(world: World) -> None:
+    saved(world, 1)
+    reader = Process(world, world.node(1), read_only=True)
+    for act in (
+        lambda: reader.save({"model": "x"}),
+        lambda: reader.checkpoints.pin(world.named()[0]),
+        lambda: reader.checkpoints.unpin(world.named()[0]),
+    ):
+        with pytest.raises(InvalidArgumentError, match="read-only"):
+            act()
+    assert reader.store.log == []

@@ -1,0 +1,87 @@
+"""What a save and a restore cost: two control requests each, whatever the number of attempts."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers import Paused, World
+
+PAYLOAD = ("upload", "download", "copy")
+
+
+def control(requests: list[str]) -> list[str]:
+    """What is not payload, without the ids."""
+    return [
+        request.split("/")[0] if "manifests" in request else request
+        for request in requests
+        if request.split()[0] not in PAYLOAD
+    ]
+
+
+@pytest.mark.parametrize("how", ["folder", "file", "bytes"])
+def test_a_steady_save_costs_the_manifest_and_latest(world: World, how: str) -> None:
+    run = world.process(0, background=Paused())
+    for step in range(10):
+        with run.requests() as requests:
+            if how == "folder":
+                run.save({"model": str(step), "opt": "same"}, step=step)
+            elif how == "file":
+                run.save_file("model", str(step), step=step)
+            else:
+                run.save_bytes(b"%d" % step, step=step)
+        if step:
+            assert control(requests) == ["create manifests", "replace LATEST"]
+            assert sum(request.startswith("upload") for request in requests) == 1
+
+
+def test_the_first_save_of_a_node_also_looks_for_what_is_there(world: World) -> None:
+    run = world.process(0, background=Paused())
+    with run.requests() as requests:
+        run.save({"model": "1"})
+    assert control(requests)[0] == "read LATEST"
+    assert control(requests)[-1] == "create LATEST"
+    assert "create manifests" in control(requests)
+
+
+def test_the_first_save_after_a_restore_lists_its_own_home_besides(world: World) -> None:
+    world.process(0).save({"model": "1"})
+    run = world.process(1, background=Paused())
+    run.restore()
+    with run.requests() as requests:
+        run.save({"model": "2"})
+    assert control(requests) == ["list manifests", "create manifests", "replace LATEST"]
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 100])
+def test_a_restore_through_latest_costs_latest_and_the_manifest_at_any_attempt(
+    world: World, attempt: int
+) -> None:
+    first = world.process(0)
+    for step in range(5):
+        first.save({"model": str(step), "opt": "same"}, step=step)
+    run = world.process(attempt, background=Paused())
+    with run.requests() as requests:
+        run.restore()
+    assert control(requests) == ["read LATEST", "read manifests"]
+    assert sum(request.startswith("download") for request in requests) == 2
+
+
+def test_taking_up_a_choice_made_by_use_costs_one_swap_more(world: World) -> None:
+    first = world.process(0)
+    for step in (1, 2):
+        first.save({"model": str(step)}, step=step)
+    world.person().use(world.named()[1])
+    run = world.process(1, background=Paused())
+    with run.requests() as requests:
+        run.restore()
+    assert control(requests) == ["read LATEST", "read manifests", "replace LATEST"]
+
+
+def test_a_restored_file_that_is_there_already_is_not_fetched_again(world: World) -> None:
+    world.process(0).save({"model": "1", "opt": "2"})
+    run = world.process(1)
+    here = world.folder({"model": "1", "opt": "x", "other": "stays"})
+    with run.requests() as requests:
+        run.checkpoints.restore(here)
+    assert [request.rpartition("/")[2] for request in requests if request.startswith("download")] == ["opt"]
+    assert (here / "other").read_text() == "stays"

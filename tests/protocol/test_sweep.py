@@ -1,0 +1,196 @@
+"""Sweep: what retention let go is deleted, and nothing else, and nothing too early."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ckptptr.errors import StoreUnavailableError
+from ckptptr.protocol.retention import Retention
+from ckptptr.saving import LISTING_EVERY
+from ckptptr.testing import Fault
+from ckptptr.testing.faults import Killed
+from tests.helpers import Paused, Process, World
+
+KEEP_ONE = Retention(keep_last=1)
+
+
+def saving(process: Process, *steps: int) -> Process:
+    for step in steps:
+        process.save({"model": f"step {step}"}, step=step)
+    return process
+
+
+def test_in_a_long_run_storage_stays_bounded_without_a_listing_by_the_caller(world: World) -> None:
+    run = world.process(0)
+    for step in range(20):
+        saving(run, step)
+        assert len(world.committed()) <= 5
+        assert len(world.find("model")) <= 5
+
+
+def test_what_was_swept_leaves_the_list_of_the_doomed(world: World) -> None:
+    run = saving(world.process(0), *range(20))
+    assert len(world.latest().doomed) <= 2
+    assert run.background.failures == []
+
+
+def test_of_a_swept_checkpoint_nothing_is_left(world: World) -> None:
+    run = world.process(0, retention=KEEP_ONE)
+    for step in range(4):
+        run.save({"model": str(step), "deep/er/opt": str(step)})
+    assert len(world.find(r"/data/\d{10}-")) == 2 * len(world.committed())
+
+
+def test_the_manifest_goes_before_the_payload(world: World) -> None:
+    run = saving(world.process(0, retention=KEEP_ONE), 1, 2, 3)
+    deletes = [request.key for request in run.store.log if request.op == "delete" and request.key]
+    assert "/manifests/" in deletes[0]
+    assert "/data/" in deletes[1]
+
+
+@pytest.mark.parametrize("when", ["before", "during", "after"])
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_sweep_that_is_killed_leaves_nothing_named_broken_and_is_done_by_the_next(
+    world: World, when: str, nth: int
+) -> None:
+    run = world.process(0, Fault("kill", when=when, op="delete", nth=nth), retention=KEEP_ONE)  # type: ignore[arg-type]
+    with pytest.raises(Killed):
+        for step in range(10):
+            run.save({"model": str(step), "opt": str(step)}, step=step)
+    assert all(world.is_whole(name) for name in world.named())
+    later = world.process(1, retention=KEEP_ONE)
+    assert later.restore() == {"model": "2", "opt": "2"}
+    saving(later, *range(3, 8))
+    assert not world.find(f"{world.home_of(0)}/")
+
+
+def test_a_sweep_that_failed_is_tried_again(world: World) -> None:
+    run = world.process(0, Fault(op="delete", times=5), retention=KEEP_ONE)
+    saving(run, 1, 2, 3)
+    assert len(run.background.failures) == 1
+    saving(run, 4, 5)
+    assert len(world.committed()) <= 3
+
+
+def test_where_nothing_may_be_deleted_saves_go_on(world: World) -> None:
+    run = world.process(0, Fault(op="delete", times=10_000), retention=KEEP_ONE)
+    saving(run, *range(10))
+    assert world.steps() == [9]
+    assert len(run.background.failures) > 1
+
+
+def test_a_pin_marker_protects_even_what_latest_has_forgotten(world: World) -> None:
+    """A bare edit has dropped the flag; the marker is what counts."""
+    run = world.process(0, retention=KEEP_ONE)
+    pinned = run.save({"model": "1"}, step=1)
+    saving(run, 2)
+    key = world.key_of(pinned.reference).removesuffix(".json") + ".pin"
+    world.store.create(key, b"{}")
+    saving(run, *range(3, 8))
+    assert world.is_whole(pinned.reference)
+    assert pinned.reference not in world.latest().doomed
+
+
+def test_a_damaged_manifest_might_have_named_anything_so_that_its_home_is_left_alone(world: World) -> None:
+    run = world.process(0, retention=KEEP_ONE, background=Paused())
+    saving(run, 1, 2, 3)
+    world.store.upload(world.key_of(world.named()[0]), [b"{"])
+    before = world.find("")
+    run.background.catch_up()
+    assert world.find("") == before
+
+
+def test_a_home_of_another_execution_is_never_touched(tmp_path: Path) -> None:
+    old = World(tmp_path)
+    saving(old.process(0), 1, 2)
+    seeds = [*old.named()]
+    world = World(tmp_path, "bucket/again", beside=old)
+    world.write(f"memory://{old.key_of(seeds[0])}")
+    before = old.find("bucket/run/")
+    run = world.process(0, retention=KEEP_ONE)
+    run.restore()
+    saving(run, *range(3, 9))
+    assert old.find("bucket/run/") == before
+    assert not any(seeds[0] in name for name in world.latest().doomed)
+
+
+def test_plain_files_of_stock_flytekit_are_never_touched(world: World) -> None:
+    world.store.upload(f"{world.home_of(0)}/model", [b"stock"])
+    run = world.process(1, retention=KEEP_ONE)
+    run.restore()
+    saving(run, *range(8))
+    assert world.find(world.home_of(0)) == [f"{world.home_of(0)}/model"]
+
+
+def test_nothing_is_swept_while_a_person_holds_latest(world: World) -> None:
+    run = world.process(0, retention=KEEP_ONE, background=Paused())
+    saving(run, 1, 2, 3)
+    world.edit(checkpoint="in whatever words")
+    with run.requests() as requests:
+        run.background.catch_up("the sweep")
+    assert requests == ["read LATEST"]
+
+
+# Orphans
+
+
+@pytest.mark.parametrize("fault", [Fault("kill", op="create", key="manifests"), Fault("kill", op="create", key="LATEST")])
+def test_what_a_killed_attempt_left_is_found_by_the_next_one(world: World, fault: Fault) -> None:
+    with pytest.raises(Killed):
+        saving(world.process(0, fault), 1)
+    later = world.process(1)
+    later.restore()
+    saving(later, *range(2, 7))
+    assert not world.find(f"{world.home_of(0)}/")
+    assert world.steps() == [6, 5, 4]
+
+
+def test_what_a_killed_process_of_our_own_attempt_left_is_found_once_it_is_older_than_all_that_is_named(
+    world: World,
+) -> None:
+    saving(world.process(0), 1)
+    with pytest.raises(Killed):
+        saving(world.process(0, Fault("kill", op="replace", key="LATEST")), 2)
+    again = world.process(0)
+    again.restore()
+    saving(again, *range(3, 3 + LISTING_EVERY + 3))
+    assert len(world.committed()) <= 5
+
+
+def test_a_sibling_that_is_uploading_is_no_orphan(world: World) -> None:
+    """Its seq is not below all that is named."""
+    sibling = world.process(0)
+    uploading = world.process(0)
+    saving(sibling, 1)
+    uploading.restore()
+    uploading.before("create", "manifests", lambda: saving(sibling, 2))
+    saving(uploading, 3)
+    assert all(world.is_whole(name) for name in world.named())
+
+
+def test_an_orphan_that_a_person_pinned_is_left(world: World) -> None:
+    first = world.process(0, Fault(op="replace", key="LATEST", times=100))
+    saving(first, 1)
+    with pytest.raises(StoreUnavailableError):
+        saving(first, 2)
+    unpublished = world.committed()[1]
+    world.person().pin(unpublished)
+    run = world.process(1, retention=KEEP_ONE)
+    run.restore()
+    saving(run, *range(3, 9))
+    assert world.is_whole(unpublished)
+
+
+def test_a_zombie_that_sweeps_what_it_let_go_deletes_nothing_that_is_named(world: World) -> None:
+    """Its sweep was due before the newer attempt came, and runs after a person brought the old one back."""
+    zombie = world.process(0, retention=KEEP_ONE, background=Paused())
+    saving(zombie, 1, 2)
+    chosen = world.named()[0]
+    saving(zombie, 3, 4)
+    assert chosen in world.latest().doomed
+    world.edit(checkpoint=chosen)
+    assert world.process(1, background=Paused()).restore() == {"model": "step 2"}
+    zombie.background.catch_up()
+    assert all(world.is_whole(name) for name in world.named())

@@ -1,0 +1,61 @@
+"""Fixtures for tests on Google Cloud Storage: one small server for each test process, and a proxy before it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.servers.gcs import MiniGCS, open_filesystem
+from tests.servers.proxy import FaultProxy
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[MiniGCS]:
+    """One server for each test process."""
+    with MiniGCS() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs_filesystem(gcs_server: MiniGCS) -> Iterator[Any]:
+    """A gcsfs filesystem on that server."""
+    with open_filesystem(gcs_server.endpoint) as filesystem:
+        yield filesystem
+
+
+@pytest.fixture(scope="session")
+def gcs_bucket(gcs_server: MiniGCS) -> str:
+    """The name of a bucket there."""
+    bucket = f"bucket-{uuid.uuid4().hex[:12]}"
+    gcs_server.make_bucket(bucket)
+    return bucket
+
+
+@pytest.fixture
+def gcs_folder(gcs_bucket: str) -> str:
+    """A key prefix there that no test used before."""
+    return f"{gcs_bucket}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def _gcs_proxy(gcs_server: MiniGCS) -> Iterator[FaultProxy]:
+    with FaultProxy(gcs_server.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def gcs_proxy(_gcs_proxy: FaultProxy) -> Iterator[FaultProxy]:
+    """A fault-injecting proxy in front of that server, without rules and with an empty log."""
+    _gcs_proxy.reset()
+    yield _gcs_proxy
+    _gcs_proxy.reset()
+
+
+@pytest.fixture
+def gcs_proxied(gcs_proxy: FaultProxy) -> Iterator[Any]:
+    """A gcsfs filesystem of this test's own that goes through the proxy."""
+    with open_filesystem(gcs_proxy.endpoint) as filesystem:
+        yield filesystem
