@@ -244,6 +244,14 @@ class World:
         self._scratch = beside._scratch if beside else scratch
         self._folders = beside._folders if beside else itertools.count(1)
 
+    def fork(self) -> World:
+        """Another world that is just like this one, and goes its own way."""
+        other = World(self._scratch, self.key)
+        other.clock, other._folders = self.clock, self._folders
+        for entry in self.store.list("bucket"):
+            other.store.create(entry.key, self.store.read(entry.key)[0])
+        return other
+
     # Who acts
 
     def node(self, attempt: int, **changes: Any) -> Node:

@@ -11,6 +11,7 @@ from ckptptr.errors import (
     InvalidArgumentError,
     LocalDiskError,
     NotFoundError,
+    OtherWorkError,
     OutcomeUnknownError,
     StoreUnavailableError,
     SupersededError,
@@ -48,6 +49,7 @@ _MEANINGS = {
 
 _BY_ERROR: dict[type[CkptptrError], ExitCode] = {
     InvalidArgumentError: ExitCode.USAGE,
+    OtherWorkError: ExitCode.USAGE,
     NotFoundError: ExitCode.NOTHING_FOUND,
     DamagedError: ExitCode.DAMAGED,
     UnsupportedFormatError: ExitCode.UNSUPPORTED_FORMAT,

@@ -61,7 +61,8 @@ def plain_files(store: Store, folder: str) -> tuple[FileRecord, ...]:
         DamagedError: no disk can have these files, `a` and `a/b` for example.
     """
     sizes = {entry.key[len(folder) + 1 :]: entry.size for entry in store.list(folder)}
-    files = {path: size for path, size in sizes.items() if not path.endswith("/")}  # a console's folders
+    # A web console makes folders visible by empty objects whose names end with a slash.
+    files = {path: size for path, size in sizes.items() if path and not path.endswith("/")}
     if any(_is_ours(path) for path in files):
         return ()
     for path in files:

@@ -57,7 +57,7 @@ class Patience:
     at_most: float = 45.0
 
     def pause(self, tried: int, asked: float) -> float:
-        """How long to wait after try number `tried`; the server's own wish (`Retry-After`) counts, bounded."""
+        """How long to wait after try number `tried`. What the server `asked` for counts, within bounds."""
         planned = self.wait * 2.0 ** (tried - 1) * (0.5 + _CLOCK.jitter() / 2)
         return min(self.longest_wait, max(planned, asked))
 

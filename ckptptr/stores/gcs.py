@@ -30,6 +30,7 @@ from ckptptr.stores._gcs_client import (
     Request,
     bucket_path,
     crc32c,
+    object_name,
     object_path,
 )
 from ckptptr.stores._gcs_resumable import CHUNK, ResumableUpload
@@ -39,6 +40,7 @@ BLOCK_SIZE = 16 * 1024 * 1024
 BLOCKS_IN_FLIGHT = 8
 DELETES_IN_FLIGHT = 32
 MAX_COPY_STEPS = 10_000
+PAGE = 1000
 
 _BINARY = "application/octet-stream"
 _UNCACHED = {"cacheControl": "no-store"}  # publicly readable objects are cached for an hour otherwise
@@ -94,7 +96,7 @@ class GCSStore:
 
     def list(self, folder: str) -> Iterator[Entry]:
         bucket, _, path = folder.partition("/")
-        query = {"maxResults": "1000", "fields": "items(name,size),nextPageToken"}
+        query = {"maxResults": str(PAGE), "fields": "items(name,size),nextPageToken"}
         if path:
             query["prefix"] = f"{path}/"
         while True:
@@ -135,7 +137,7 @@ class GCSStore:
     def download(self, key: str, start: int, length: int) -> bytes:
         if length == 0:
             return b""
-        span = {"Range": f"bytes={start}-{start + length - 1}"}
+        span = {"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"}
         answer = self._client.call(Request("download", key, "GET", _media(key), {"alt": "media"}, span))
         if answer.status != 206:
             raise DamagedError(
@@ -158,7 +160,8 @@ class GCSStore:
         query: dict[str, str] = {}
         for _ in range(MAX_COPY_STEPS):
             try:
-                step = self._client.call(Request("copy", source, "POST", where, query, headers, body))
+                request = Request("copy", source, "POST", where, query, headers, body, slow=True)
+                step = self._client.call(request)
             except NotFoundError:
                 self._client.prove(key)  # or it is the target's bucket that does not exist
                 raise
@@ -168,13 +171,13 @@ class GCSStore:
         raise StoreUnavailableError(f"not copied in {MAX_COPY_STEPS} steps", key=self.url(key))
 
     def _swap(self, operation: str, key: str, body: bytes, generation: str) -> Token:
-        resource = {"name": _name(key), "contentType": _BINARY, "crc32c": crc32c(body), **_UNCACHED}
+        resource = {"name": object_name(key), "contentType": _BINARY, "crc32c": crc32c(body), **_UNCACHED}
         answer = self._insert(operation, key, resource, body, ifGenerationMatch=generation)
         return Token(answer.field("generation"))
 
     def _payload(self, key: str, **more: str) -> dict[str, Any]:
         metadata = {"metadata": self._metadata} if self._metadata else {}
-        return {"name": _name(key), "contentType": _BINARY, **metadata, **more}
+        return {"name": object_name(key), "contentType": _BINARY, **metadata, **more}
 
     def _insert(
         self, operation: str, key: str, resource: Mapping[str, Any], body: bytes, **condition: str
@@ -219,7 +222,3 @@ class GCSStore:
 
 def _media(key: str) -> str:
     return f"/download/storage/v1/{object_path(key)}"
-
-
-def _name(key: str) -> str:
-    return key.partition("/")[2]

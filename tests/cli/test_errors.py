@@ -110,6 +110,8 @@ def test_each_error_of_the_tree_has_its_exit_code() -> None:
     assert codes == {
         "CkptptrError": 1,
         "InvalidArgumentError": 2,
+        "UnidentifiedError": 2,
+        "OtherWorkError": 2,
         "NotFoundError": 3,
         "DamagedError": 4,
         "UnsupportedFormatError": 5,

@@ -82,10 +82,9 @@ def test_what_is_absent_or_damaged_cannot_be_used(world: World) -> None:
 
 def test_a_publish_in_between_is_kept(world: World) -> None:
     run = saved(world, 1, 2)
-    node = world.node(0)
     store = Interleaved(world.store)
     store.add("before", "replace", "LATEST", 1, lambda: run.save({"model": "step 3"}, step=3))
-    person = Chooser(store, node, Latest(store, world.key, world.clock, "a person"), world.clock)  # type: ignore[arg-type]
+    person = world.person(store)
     person.use(world.named()[1])
     assert world.steps() == [1, 3, 2]
 

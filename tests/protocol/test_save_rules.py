@@ -46,11 +46,11 @@ def test_a_folder_replaces_the_content(world: World) -> None:
     assert world.process(1).restore() == {"model": "2", "deep/opt": "3"}
 
 
-@pytest.mark.parametrize("data", [b"state", bytearray(b"state"), memoryview(b"state"), io.BytesIO(b"state")])
-def test_bytes_and_readers_replace_the_content(world: World, data: bytes) -> None:
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, io.BytesIO])
+def test_bytes_and_readers_replace_the_content(world: World, kind: type) -> None:
     run = world.process(0)
     run.save_file("stale", "1")
-    run.save_bytes(data)
+    run.save_bytes(kind(b"state"))
     assert world.process(1).restore() == {BYTES_NAME: "state"}
 
 

@@ -35,6 +35,11 @@ class GCSServerError(RuntimeError):
 class GCSServer(ABC):
     """One server process, up between `with` and its end."""
 
+    port: int
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+
     def __enter__(self) -> GCSServer:
         for start in range(1, _STARTS + 1):
             self._process = subprocess.Popen(
@@ -54,23 +59,22 @@ class GCSServer(ABC):
     ) -> None:
         self._stop()
 
-    port: int
-
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def make_bucket(self, name: str) -> None:
-        body = json.dumps({"name": name}).encode()
-        headers = {"Content-Type": "application/json", **self.headers}
-        with urlopen(Request(f"{self.endpoint}/storage/v1/b", body, headers), timeout=10):
-            pass
+        self._ask("/storage/v1/b", {"name": name})
 
     def get_json(self, path: str) -> Any:
-        with urlopen(Request(f"{self.endpoint}{path}", headers=self.headers), timeout=10) as answer:
-            return json.load(answer)
+        return self._ask(path)
 
-    headers: dict[str, str] = {}
+    def _ask(self, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", **self.headers}
+        request = Request(f"{self.endpoint}{path}", data, headers)  # noqa: S310 - our own server
+        with urlopen(request, timeout=10) as answer:  # noqa: S310
+            return json.load(answer)
 
     @abstractmethod
     def _command(self) -> list[str]: ...

@@ -1,4 +1,4 @@
-"""Fixtures for tests on Google Cloud Storage: one small server for each test process, and a proxy before it."""
+"""Fixtures for tests on Google Cloud Storage: one server for each test process, and a proxy."""
 
 from __future__ import annotations
 
@@ -34,24 +34,18 @@ def gcs_bucket(gcs_server: MiniGCS) -> str:
     return bucket
 
 
-@pytest.fixture
-def gcs_folder(gcs_bucket: str) -> str:
-    """A key prefix there that no test used before."""
-    return f"{gcs_bucket}/{uuid.uuid4().hex}"
-
-
 @pytest.fixture(scope="session")
-def _gcs_proxy(gcs_server: MiniGCS) -> Iterator[FaultProxy]:
+def gcs_proxy_session(gcs_server: MiniGCS) -> Iterator[FaultProxy]:
     with FaultProxy(gcs_server.endpoint) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def gcs_proxy(_gcs_proxy: FaultProxy) -> Iterator[FaultProxy]:
+def gcs_proxy(gcs_proxy_session: FaultProxy) -> Iterator[FaultProxy]:
     """A fault-injecting proxy in front of that server, without rules and with an empty log."""
-    _gcs_proxy.reset()
-    yield _gcs_proxy
-    _gcs_proxy.reset()
+    gcs_proxy_session.reset()
+    yield gcs_proxy_session
+    gcs_proxy_session.reset()
 
 
 @pytest.fixture
