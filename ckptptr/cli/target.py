@@ -10,7 +10,7 @@ import getpass
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -27,6 +27,7 @@ from ckptptr.protocol.names import LATEST
 from ckptptr.protocol.node import Node
 from ckptptr.stores import open_store
 from ckptptr.stores.port import Store
+from ckptptr.stores.probe import settle
 from ckptptr.stores.retry import Retrying
 
 _SHAPE = f"<root>/{FLYTE_PREFIXES}/<project>/<domain>/<execution>/<node>"
@@ -80,6 +81,12 @@ class Here:
     @property
     def chooser(self) -> Chooser:
         return Chooser(self.store, self.node, self.latest, self.clock)
+
+    def for_writing(self) -> Here:
+        """The same, once a custom endpoint has been asked what its conditional writes are worth."""
+        store = settle(self.store, self.node.prefix, self.clock)
+        latest = Latest(store, self.node.prefix, self.clock, _author(self.clock))
+        return replace(self, store=store, latest=latest)
 
 
 def locate(url: str, *, storage_options: Mapping[str, Any], attempt: int | None = None) -> Here:

@@ -51,7 +51,7 @@ def command(
     if chosen.strip().lower() == FRESH and not yes:
         _confirm_fresh()
     try:
-        before, _ = here.chooser.use(chosen, note)
+        before, _ = here.for_writing().chooser.use(chosen, note)
     except (NotFoundError, DamagedError) as error:
         hint = error.hint or f"What can be chosen: ckptptr log {shlex.quote(here.url)}"
         raise type(error)(error.message, key=error.key, hint=hint) from error

@@ -96,13 +96,15 @@ class GCSStore:
 
     def list(self, folder: str) -> Iterator[Entry]:
         bucket, _, path = folder.partition("/")
-        query = {"maxResults": str(PAGE), "fields": "items(name,size),nextPageToken"}
+        query = {"maxResults": str(PAGE), "fields": "kind,items(name,size),nextPageToken"}
         if path:
             query["prefix"] = f"{path}/"
         while True:
             page = self._client.call(
                 Request("list", folder, "GET", f"/storage/v1/{bucket_path(folder)}/o", query)
             ).json()
+            if page.get("kind") != "storage#objects":  # an empty listing is a proof, so it has to be one
+                raise StoreUnavailableError("the answer is no listing", key=self.url(folder))
             for found in page.get("items", ()):
                 yield Entry(f"{bucket}/{found['name']}", int(found["size"]))
             if "nextPageToken" not in page:

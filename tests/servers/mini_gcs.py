@@ -81,12 +81,13 @@ class Stored:
 
 @dataclass
 class Session:
-    """A resumable upload under way."""
+    """A resumable upload, under way or `complete`: of those the outcome can still be asked."""
 
     bucket: str
     resource: Mapping[str, Any]
     query: Mapping[str, str]
     data: bytearray = field(default_factory=bytearray)
+    complete: Stored | None = None
 
 
 class RefusedError(Exception):
@@ -189,6 +190,8 @@ class MiniGCS:
         """A part of a resumable upload (`bytes 0-9/*`, `bytes 0-9/10`), or the question how much is there."""
         body = await request.read()
         session = self._session(request)
+        if session.complete:
+            return web.json_response(session.complete.json())
         match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", request.headers["Content-Range"])
         if not match:
             raise RefusedError(400, "badContentRange")
@@ -200,9 +203,9 @@ class MiniGCS:
                 each.partition("=")[::2] for each in request.headers.get("X-Goog-Hash", "").split(",")
             )
             resource = {**session.resource, **({"crc32c": given["crc32c"]} if "crc32c" in given else {})}
-            stored = self._write(session.bucket, resource, bytes(session.data), session.query)
-            del self._sessions[request.query["upload_id"]]
-            return web.json_response(stored.json())
+            session.complete = self._write(session.bucket, resource, bytes(session.data), session.query)
+            session.data.clear()
+            return web.json_response(session.complete.json())
         there = {"Range": f"bytes=0-{len(session.data) - 1}"} if session.data else {}
         return web.Response(status=308, headers=there)
 
@@ -213,7 +216,8 @@ class MiniGCS:
 
     async def sessions(self, _: web.Request, __: list[str]) -> web.StreamResponse:
         """For tests: the names of the objects that are being uploaded."""
-        return web.json_response([session.resource["name"] for session in self._sessions.values()])
+        under_way = (session for session in self._sessions.values() if not session.complete)
+        return web.json_response([session.resource["name"] for session in under_way])
 
     async def rewrite(self, request: web.Request, names: list[str]) -> web.StreamResponse:
         body = await request.read()

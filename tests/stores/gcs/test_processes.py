@@ -16,8 +16,7 @@ from ckptptr.stores.gcs import GCSStore
 from ckptptr.stores.port import Guarantee
 from tests.servers.gcs import MiniGCS, open_filesystem
 from tests.servers.proxy import FaultProxy
-
-from .conftest import BLOCK
+from tests.stores.gcs.conftest import BLOCK
 
 pytestmark = pytest.mark.servers
 

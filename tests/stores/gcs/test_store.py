@@ -15,8 +15,7 @@ from ckptptr.stores.port import Entry, Guarantee
 from ckptptr.testing import StoreConformance
 from tests.servers.gcs import FakeGCS, MiniGCS, open_filesystem
 from tests.servers.proxy import FaultProxy
-
-from .conftest import BLOCK
+from tests.stores.gcs.conftest import BLOCK
 
 pytestmark = pytest.mark.servers
 

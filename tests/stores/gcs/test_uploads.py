@@ -14,8 +14,7 @@ from ckptptr.errors import InvalidArgumentError
 from ckptptr.stores.gcs import BLOCKS_IN_FLIGHT, GCSStore
 from tests.servers.gcs import MiniGCS, open_filesystem
 from tests.servers.proxy import FaultProxy, Rule
-
-from .conftest import BLOCK
+from tests.stores.gcs.conftest import BLOCK
 
 pytestmark = pytest.mark.servers
 

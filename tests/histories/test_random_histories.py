@@ -1,0 +1,302 @@
+"""Random histories of one node, judged by a witness.
+
+Attempts start and die at any request, zombies go on, ranks save side by side, people edit, choose and
+pin, sweeps and forward copies come late, replies get lost. Whatever happens, the rules of
+`tests.histories.witness` hold at every moment, a restore returns what LATEST said or walked back to
+something no older, the bytes are those that were saved under that id, and in the end nothing lies
+around. The seed is the history: a failure names it.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from ckptptr import saving
+from ckptptr.errors import (
+    CkptptrError,
+    ConflictError,
+    DamagedError,
+    InvalidArgumentError,
+    NotFoundError,
+    OutcomeUnknownError,
+    StoreUnavailableError,
+    SupersededError,
+)
+from ckptptr.protocol.retention import Retention
+from ckptptr.testing import Fault
+from tests.helpers import LAYOUTS, Immediate, Paused, Process, World, id_of
+from tests.histories.turns import Paced, Turn
+from tests.histories.witness import Witness, Witnessed
+
+HISTORIES = 400
+CHUNKS = 8
+
+MAY_END_A_SAVE = (SupersededError, ConflictError, StoreUnavailableError, OutcomeUnknownError, DamagedError)
+MAY_END_A_RESTORE = (SupersededError, ConflictError, StoreUnavailableError, OutcomeUnknownError)
+MAY_END_A_CHOICE = (InvalidArgumentError, NotFoundError, DamagedError, ConflictError)
+
+
+class Pod:
+    """A process of an attempt that does one thing at a time, request by request."""
+
+    def __init__(self, history: History, attempt: int) -> None:
+        self.history = history
+        self.store = Paced(history.bucket)
+        self.process: Process = history.world.process(
+            attempt,
+            *history.some_faults(),
+            store=self.store,
+            retention=history.retention,
+            background=Paused(),
+        )
+        self.attempt = attempt
+        self.turn: Turn | None = None
+        self.verb = ""
+        self.has_restored = False
+
+    @property
+    def is_idle(self) -> bool:
+        return self.turn is None
+
+    def begin(self) -> None:
+        """Start something to do: restore first, as a task does, then mostly save."""
+        chance = self.history.random
+        waiting = self.process.background.waiting  # type: ignore[attr-defined]
+        if not self.has_restored:
+            self._start("restore", self._restore)
+        elif waiting and chance.random() < 0.5:
+            what = waiting[0][0]
+            verb = "forward copy" if "copy" in what else "sweep"
+            self._start(verb, lambda: self.process.background.catch_up(what))  # type: ignore[attr-defined]
+        else:
+            self._start("save", self._save)
+
+    def advance(self) -> None:
+        """One request further."""
+        assert self.turn is not None
+        self.history.witness.acting = self.verb
+        self.store.turn = self.turn
+        self.turn.advance()
+        if self.turn.is_over:
+            self._end()
+
+    def kill(self) -> None:
+        if self.turn is not None:
+            self.store.turn = self.turn
+            self.turn.kill()
+
+    def _start(self, verb: str, work: object) -> None:
+        self.verb = verb
+        self.turn = Turn(work)  # type: ignore[arg-type]
+
+    def _end(self) -> None:
+        error, self.turn = self.turn.error, None  # type: ignore[union-attr]
+        if error is None:
+            return
+        allowed = {"save": MAY_END_A_SAVE, "restore": MAY_END_A_RESTORE}.get(self.verb, ())
+        if not isinstance(error, allowed):
+            raise AssertionError(f"{self.verb} ended with {error!r}") from error
+        if isinstance(error, SupersededError) and self.attempt >= self.history.newest:
+            raise AssertionError("the newest attempt was told that it is superseded") from error
+
+    def _restore(self) -> None:
+        history = self.history
+        first = len(history.witness.states) - 1
+        restored = self.process.restore()
+        self.has_restored = True
+        history.judge_restore(self.process, restored, history.witness.states[first:])
+
+    def _save(self) -> None:
+        history, chance = self.history, self.history.random
+        step = history.next_step()
+        name = chance.choice(["model", "opt", f"rank-{id(self) % 3}"])
+        if chance.random() < 0.5:
+            saved = self.process.save({"model": f"step {step}", "frozen": "same"}, step=step)
+        else:
+            saved = self.process.save_file(name, f"step {step}", step=step)
+        written = history.witness.contents[id_of(saved.reference)]
+        if written is None:
+            raise AssertionError(f"{saved.reference} was confirmed and was broken when it was committed")
+        history.confirmed = True
+
+
+class History:
+    """One history, made of one seed."""
+
+    def __init__(self, seed: int, scratch: Path) -> None:
+        self.random = random.Random(seed)
+        self.world = World(scratch, self.random.choice(LAYOUTS))
+        self.witness = Witness(self.world)
+        self.bucket = Witnessed(self.world.store)
+        self.bucket.witness = self.witness
+        self.retention = Retention(keep_last=self.random.choice([1, 2, 3]))
+        self.pods: list[Pod] = []
+        self.newest = -1
+        self.confirmed = False
+        self._steps = 0
+
+    def next_step(self) -> int:
+        self._steps += 1
+        return self._steps
+
+    def some_faults(self) -> list[Fault]:
+        if self.random.random() < 0.7:
+            return []
+        nth, when = self.random.randint(1, 60), self.random.choice(["before", "after"])
+        return [Fault(when=when, nth=nth, times=self.random.choice([1, 1, 2]))]  # type: ignore[arg-type]
+
+    def run(self) -> None:
+        for _ in range(self.random.randint(50, 250)):
+            self._tick()
+            assert not self.witness.wrong, self.witness.wrong
+        self._settle()
+
+    def judge_restore(self, process: Process, restored: dict[str, str] | None, states: list[object]) -> None:
+        """It is what LATEST said at some moment of the restore, or what the restore made it say."""
+        witness, found = self.witness, process.resolution.found
+        targets = [seen.pointer.target if seen.pointer else None for seen in states]  # type: ignore[attr-defined]
+        if found is None:
+            asked = any(target is not None and target.is_fresh for target in targets)
+            assert asked or not self.confirmed, f"a fresh start: {process.resolution}"
+            return
+        said = {target.checkpoint for target in targets if target is not None}
+        lost = None in targets
+        assert found.reference in said or lost or process.resolution.rejected, (
+            f"{found.reference} was restored, LATEST said {said}"
+        )
+        assert restored == witness.contents[id_of(found.reference)]
+
+    # What may happen
+
+    def _tick(self) -> None:
+        busy = [pod for pod in self.pods if not pod.is_idle]
+        idle = [pod for pod in self.pods if pod.is_idle]
+        happenings = [
+            (40 if busy else 0, lambda: self._advance(self.random.choice(busy))),
+            (10 if idle else 0, lambda: self.random.choice(idle).begin()),
+            (2 if len(self.pods) < 4 else 0, self._start_attempt),
+            (1 if 0 < len(self.pods) < 4 else 0, self._start_rank),
+            (1 if self.pods else 0, self._kill_one),
+            (1, self._person_chooses),
+            (1, self._person_edits),
+            (0.5, self._latest_is_lost),
+        ]
+        weights = [weight for weight, _ in happenings]
+        _, happen = self.random.choices(happenings, weights)[0]
+        happen()
+
+    def _advance(self, pod: Pod) -> None:
+        for _ in range(self.random.choice([1, 1, 2, 5, 20])):
+            if not pod.is_idle:
+                pod.advance()
+
+    def _start_attempt(self) -> None:
+        self.newest += 1
+        self.pods.append(Pod(self, self.newest))
+
+    def _start_rank(self) -> None:
+        self.pods.append(Pod(self, self.newest))
+
+    def _kill_one(self) -> None:
+        pod = self.random.choice(self.pods)
+        self.pods.remove(pod)
+        pod.kill()
+
+    def _person_chooses(self) -> None:
+        committed = self.world.committed()
+        if not committed:
+            return
+        person = self.world.person(self.bucket)
+        reference = self.random.choice(committed)
+        self.witness.acting = act = self.random.choice(["use", "use", "pin", "unpin"])
+        before = self.witness.states[-1]
+        try:
+            if act == "use":
+                person.use(reference if self.random.random() < 0.9 else "none")
+                if self._was_going(before, reference):
+                    self.witness.excused.add(reference)
+            elif act == "pin":
+                person.pin(reference)
+                self.witness.pinned.add(reference)
+            else:
+                self.witness.pinned.discard(reference)
+                person.unpin(reference)
+        except MAY_END_A_CHOICE:
+            pass
+
+    def _was_going(self, before: object, reference: str) -> bool:
+        """Whether a sweep may be deleting that one now, which nothing but a name in LATEST can stop."""
+        pointer = before.pointer  # type: ignore[attr-defined]
+        return pointer is None or pointer.find(reference) is None
+
+    def _person_edits(self) -> None:
+        pointer = self.witness.states[-1].pointer
+        committed = self.world.committed()
+        if pointer is None or not committed:
+            return
+        reference = self.random.choice(committed)
+        words = self.random.choice([reference, id_of(reference), "none", "no/such/checkpoint"])
+        if self._was_going(self.witness.states[-1], reference):
+            self.witness.excused.add(reference)
+        self.witness.acting = "edit"
+        if self._nothing_is_under_way() and self.random.random() < 0.3:
+            self.world.write(words)
+        else:
+            self.world.edit(checkpoint=words)
+        self.witness.saw("upload", self.world.latest_key)
+
+    def _latest_is_lost(self) -> None:
+        """Only while nothing is under way: a LATEST that comes, goes and comes again fools a create."""
+        if not self._nothing_is_under_way():
+            return
+        self.witness.acting = "edit"
+        if self.random.random() < 0.5:
+            self.world.delete_latest()
+        else:
+            self.world.write(self.random.choice(["", "{", "\0"]))
+        self.witness.saw("upload", self.world.latest_key)
+
+    def _nothing_is_under_way(self) -> bool:
+        return all(pod.is_idle for pod in self.pods)
+
+    def _settle(self) -> None:
+        """All is quiet, one more attempt runs for a while: it finds what it must, and nothing lies around."""
+        for pod in self.pods:
+            pod.kill()
+        self.newest += 1
+        background = Immediate()
+        last = self.world.process(
+            self.newest, store=self.bucket, retention=self.retention, background=background
+        )
+        self.witness.acting = "restore"
+        before = self.witness.states[-1:]
+        restored = last.restore()
+        self.judge_restore(last, restored, before)
+        self.witness.acting = "save"
+        for step in range(3 * saving.LISTING_EVERY + 3):
+            last.save({"model": f"in the end {step}", "frozen": "same"}, step=self.next_step())
+        assert not self.witness.wrong, self.witness.wrong
+        assert background.failures == []
+        going = [*self.world.latest().doomed, *self.witness.pinned]
+        strays = [key for key in self.world.strays() if not any(id_of(name) in key for name in going)]
+        assert strays == [], "these lie around in the end"
+        assert len(self.world.latest().doomed) <= 2
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_no_history_breaks_a_rule(tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saving, "LISTING_EVERY", 4)
+    for seed in range(chunk, HISTORIES, CHUNKS):
+        scratch = tmp_path / str(seed)
+        scratch.mkdir()
+        history = History(seed, scratch)
+        try:
+            history.run()
+        except (AssertionError, CkptptrError) as broken:
+            raise AssertionError(f"seed {seed}: {broken}") from broken
+        finally:
+            for pod in history.pods:
+                pod.kill()
