@@ -7,12 +7,17 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/pytest -n auto
 
+# Azurite, for the tests: from npm, by the Node of a wheel; once.
+NPM := tests/servers/npm
+AZURITE := .cache/azurite
+AZURITE_READY := $(AZURITE)/.ready
+
 .PHONY: help setup demo test test-fast lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(READY) ## Everything that development needs, in .venv
+setup: $(READY) $(AZURITE_READY) ## Everything that development needs, in .venv and .cache
 
 $(READY): pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
@@ -20,10 +25,16 @@ $(READY): pyproject.toml Makefile
 	$(BIN)/pip install --quiet --editable '.[all]' --group dev
 	touch $@
 
+$(AZURITE_READY): $(NPM)/package.json $(NPM)/package-lock.json | $(READY)
+	mkdir -p $(AZURITE)
+	cp $^ $(AZURITE)
+	$(BIN)/npm ci --prefix $(AZURITE) --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
 demo: $(READY) ## The story: real kills of an unchanged task, on a local folder
 	$(BIN)/python examples/demo.py
 
-test: $(READY) ## All tests; starts a real S3 server
+test: setup ## All tests; starts real servers for S3, Google Cloud Storage and Azure
 	$(PYTEST)
 
 test-fast: $(READY) ## The tests that need no server
@@ -43,4 +54,4 @@ format: $(READY) ## Mend what can be mended by itself
 	$(BIN)/ruff format .
 
 clean: ## Forget the environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-
-from ckptptr.errors import CkptptrError
 
 log = logging.getLogger("ckptptr")
 
 
 class Background:
-    """A single worker thread, started when first needed and finished at exit."""
+    """One worker thread, started when first needed; what was begun is finished before the process ends."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
@@ -22,6 +22,7 @@ class Background:
         """Do `work` some time soon."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="ckptptr-background")
+            _before_executors_close(self.wait)
         self._pending = [future for future in self._pending if not future.done()]
         self._pending.append(self._pool.submit(_guarded, what, work))
 
@@ -37,8 +38,19 @@ class Background:
             self._pool = None
 
 
+def _before_executors_close(wait: Callable[[], None]) -> None:
+    """Wait at the end of the process, while threads can still be started.
+
+    A task ends without closing its checkpoint. `atexit` comes too late for our work: by then no
+    executor takes any, ours or that of an event loop that looks up a host name. The interpreter's own
+    executors use this hook, and what is registered last is called first.
+    """
+    register: Callable[[Callable[[], None]], object] = getattr(threading, "_register_atexit", atexit.register)
+    register(wait)
+
+
 def _guarded(what: str, work: Callable[[], None]) -> None:
     try:
         work()
-    except CkptptrError as error:
+    except Exception as error:  # noqa: BLE001 - nobody else would ever see it
         log.warning("%s failed and will be done another time: %s", what, error)

@@ -15,6 +15,7 @@ from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.node import HomesOf, Node
 from ckptptr.protocol.references import Root
 from ckptptr.stores.port import Store
+from ckptptr.stores.urls import split
 from ckptptr.transfer.pool import run_all
 
 ALLOW_ROOTS = "CKPTPTR_ALLOW_ROOTS"
@@ -31,16 +32,14 @@ LOOK_AHEAD = 10
 def root_at(store: Store, base: str, environ: Mapping[str, str] = os.environ) -> Root:
     """The root at a key, with the other roots that people may name (`CKPTPTR_ALLOW_ROOTS`, separated
     by commas or blanks)."""
-    scheme, separator, _ = store.url(base).partition("://")
-    if not separator:
-        scheme = "file"
-    listed = environ.get(ALLOW_ROOTS, "").replace(",", " ").split()
-    return Root(scheme, base, tuple(key_of(entry).rstrip("/") for entry in listed))
+    scheme = split(store.url(base)).scheme
+    listed = map(split, environ.get(ALLOW_ROOTS, "").replace(",", " ").split())
+    return Root(scheme, base, tuple(place.key.rstrip("/") for place in listed if place.scheme == scheme))
 
 
 def key_of(url: str) -> str:
     """The key in its store that a URL or a local path names."""
-    return url.partition("://")[2] or url
+    return split(url).key
 
 
 def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> Node:

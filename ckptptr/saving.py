@@ -21,6 +21,7 @@ from ckptptr.protocol.names import DATA, CheckpointId, manifest_key, split_manif
 from ckptptr.protocol.publish import Published, Standing
 from ckptptr.protocol.sweep import drop_held_back, orphans, sweep
 from ckptptr.session import Session
+from ckptptr.stores.port import Token
 from ckptptr.transfer.copy import copy_all
 from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.plan import Local
@@ -50,6 +51,7 @@ class Saver:
         self._written: set[str] = set()
         self._begun: set[str] = set()
         self._unpublished: list[str] = []
+        self._held_at: Token | None = None
         self._published = 0
         self._condemned: tuple[str, ...] = ()
         self._swept: tuple[str, ...] = ()
@@ -210,16 +212,17 @@ class Saver:
         return {path: msgspec.structs.replace(old, object=new) for path, (old, new) in moved.items()}
 
     def _is_safe(self, reference: str, seen: Seen) -> bool:
-        """Whether nobody may delete that checkpoint: LATEST names it, or it is our own, held back."""
+        """Whether nobody may delete that checkpoint: LATEST names it, or it is what we committed last
+        beside this very LATEST, which a person holds."""
         named = seen.pointer is not None and seen.pointer.find(reference) is not None
-        return named or reference in self._unpublished[-1:]
+        return named or (reference in self._unpublished[-1:] and seen.token == self._held_at)
 
     def _reference(self, manifest: Manifest) -> str:
         return self._node.root.ref(manifest_key(self._node.home, manifest.checkpoint_id))
 
     def _rebase(self, seen: Seen, mine: Manifest, dropped: set[str]) -> Manifest | None:
         """Others have moved LATEST while we saved: keep their files, and be sure of what we refer to."""
-        if seen.pointer is None or seen.is_held:
+        if seen.pointer is None:
             return mine
         session, theirs = self._session, self._sibling(seen)
         merged = merge(mine, theirs, base=session.content.files, dropped=dropped) if theirs else None
@@ -288,7 +291,7 @@ class Saver:
         if published.standing is not Standing.PASSED:
             self._begun.discard(session.content.reference)
         if published.standing is Standing.HELD:
-            self._keep_back(manifest)
+            self._keep_back(manifest, published.seen)
             return
         self._has_warned = False
         self._unpublished.clear()
@@ -305,7 +308,7 @@ class Saver:
             session.background.run("the search for orphans", self._find_orphans)
         self._published += 1
 
-    def _keep_back(self, manifest: Manifest) -> None:
+    def _keep_back(self, manifest: Manifest, seen: Seen) -> None:
         """LATEST is held by a person: keep what we commit, and of that no more than retention would."""
         if not self._has_warned:
             log.warning(
@@ -314,6 +317,7 @@ class Saver:
                 self._session.latest.url,
             )
             self._has_warned = True
+        self._held_at = seen.token
         self._unpublished.append(self._reference(manifest))
         excess = self._unpublished[: -self._session.retention.keep_last]
         if excess:

@@ -369,7 +369,6 @@ def test_what_only_looks_like_a_node_of_flyte_is_refused(below: str) -> None:
         ("/tmp/../etc", r"`\.\.` segments"),
         ("file://host/x", "three slashes"),
         ("ftp://b/x", "not a kind of store"),
-        ("gs://b/x", "not supported in this version"),
         ("s3://b/x?versionId=1", "a query or a fragment"),
         ("s3://key:secret@b/x", "no valid bucket name"),
     ],

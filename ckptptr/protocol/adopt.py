@@ -39,14 +39,8 @@ def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> S
     named = history_of(store, node, seen.pointer)
     known = next((entry for entry in named if entry.checkpoint == target.checkpoint), target)
     kept = tuple(e for e in named if e.checkpoint != target.checkpoint and e.checkpoint not in vanished)
-    names = {target.checkpoint, *(entry.checkpoint for entry in kept)}
-    pointer = Pointer(
-        target=known,
-        history=kept,
-        doomed=tuple(d for d in (seen.pointer.doomed if seen.pointer else ()) if d not in names),
-        fence=node.attempt,
-    )
-    return latest.swap(seen, pointer)
+    doomed = seen.pointer.doomed if seen.pointer else ()
+    return latest.swap(seen, Pointer(target=known, history=kept, doomed=doomed, fence=node.attempt))
 
 
 def history_of(store: Store, node: Node, pointer: Pointer | None) -> list[Target]:

@@ -109,7 +109,8 @@ class Candidates:
     def _in_pointer(self, pointer: Pointer, verdict: Verdict | None = None) -> Iterator[Candidate]:
         trust = Trust.CHOSEN if pointer.held or verdict else Trust.NAMED
         if not pointer.target.is_fresh:
-            yield from self._named(verdict or Verdict.POINTER, pointer.target.checkpoint, trust, pointer)
+            text, doomed = pointer.target.checkpoint, frozenset(pointer.doomed)
+            yield from self._named(verdict or Verdict.POINTER, text, trust, pointer, doomed)
         for entry in pointer.history:
             yield from self._named(verdict or Verdict.HISTORY, entry.checkpoint, trust, pointer)
 
@@ -164,7 +165,7 @@ class Candidates:
             yield Candidate(verdict, text, _raising(error))
             return
         if isinstance(meant, AtManifest):
-            yield self._at(verdict, meant.home, meant.id, trust, is_doomed=text in doomed)
+            yield self._at(verdict, meant.home, meant.id, trust, doomed)
         elif meant is not None:
             yield from self._in_home(meant, trust, verdict=verdict)
         else:
@@ -190,14 +191,19 @@ class Candidates:
         return None
 
     def _at(
-        self, verdict: Verdict, home: str, checkpoint: CheckpointId, trust: Trust, *, is_doomed: bool = False
+        self,
+        verdict: Verdict,
+        home: str,
+        checkpoint: CheckpointId,
+        trust: Trust,
+        doomed: frozenset[str] = frozenset(),
     ) -> Candidate:
         reference = self.node.root.ref(manifest_key(home, checkpoint))
 
         def load() -> Found:
             manifest = read_manifest(self.store, home, checkpoint)
             self._check_lineage(reference, manifest, trust)
-            return Found(reference, home, manifest.files, manifest, is_doomed)
+            return Found(reference, home, manifest.files, manifest, reference in doomed)
 
         return Candidate(verdict, reference, load)
 

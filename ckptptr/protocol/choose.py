@@ -16,6 +16,7 @@ from ckptptr.clock import Clock
 from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError
 from ckptptr.protocol.adopt import history_of
 from ckptptr.protocol.candidates import Candidates, Found
+from ckptptr.protocol.inventory import check_complete
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.names import pin_key
 from ckptptr.protocol.node import Node
@@ -54,6 +55,7 @@ class Chooser:
 
         Raises:
             InvalidArgumentError: what is named is doomed: it may be deleted at any moment.
+            NotFoundError, DamagedError: it is not there, or not all of it.
         """
 
         def hold(seen: Seen, named: list[Target]) -> Pointer:
@@ -113,6 +115,8 @@ class Chooser:
             return Target(checkpoint=FRESH)
         found = self.find(checkpoint, seen)
         self._refuse_doomed(found, seen)
+        if found.manifest is not None:
+            check_complete(self.store, found.home, found.manifest)
         known = (entry for entry in named if entry.checkpoint == found.reference)
         return next(known, None) or found.as_target(self.node)
 
@@ -154,9 +158,9 @@ class Chooser:
     def _move(self, decide: Callable[[Seen, list[Target]], Pointer]) -> tuple[Seen, Pointer]:
         seen = self.latest.read()
         for _ in range(TRIES):
-            doomed = seen.pointer.doomed if seen.pointer else ()
-            named = history_of(self.store, self.node, seen.pointer)
-            pointer = msgspec.structs.replace(decide(seen, named), doomed=doomed)
+            pointer = decide(seen, history_of(self.store, self.node, seen.pointer))
+            doomed = tuple(d for d in (seen.pointer.doomed if seen.pointer else ()) if not pointer.find(d))
+            pointer = msgspec.structs.replace(pointer, doomed=doomed)
             swap = self.latest.swap(seen, pointer)
             if swap.won:
                 return seen, pointer

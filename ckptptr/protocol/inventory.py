@@ -6,7 +6,7 @@ half-swept checkpoint and never counts as anything else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ckptptr.errors import DamagedError, NotFoundError
@@ -115,23 +115,48 @@ def newest_attempt(store: Store, homes: Iterable[str]) -> int:
 def take_stock(store: Store, root: Root, homes: Iterable[str]) -> list[Target]:
     """Every checkpoint that is committed in `homes`, newest first by (attempt, seq).
 
-    What a lost or bare LATEST knew is rebuilt from this. A damaged manifest is left out: nothing
-    could be restored from it.
+    What a lost or bare LATEST knew is rebuilt from this. What could not be restored is left out: a
+    damaged manifest, or one whose objects are not all there.
     """
     found: list[tuple[CheckpointId, Target]] = []
     for home in homes:
         stock = committed(store, home)
+        there = _objects(store, home) if stock.ids else set()
         for checkpoint in stock.ids:
-            target = _describe_if_good(store, root, stock, checkpoint)
+            target = _describe_if_good(store, root, stock, checkpoint, there)
             if target:
                 found.append((checkpoint, target))
     found.sort(key=lambda pair: pair[0].age, reverse=True)
     return [target for _, target in found]
 
 
-def _describe_if_good(store: Store, root: Root, stock: Committed, checkpoint: CheckpointId) -> Target | None:
+def _describe_if_good(
+    store: Store, root: Root, stock: Committed, checkpoint: CheckpointId, there: Collection[str]
+) -> Target | None:
     try:
         manifest = read_manifest(store, stock.home, checkpoint)
     except (NotFoundError, DamagedError):
         return None
+    if _missing(stock.home, manifest, there):
+        return None
     return describe(root, stock.home, manifest, pinned=checkpoint in stock.pinned)
+
+
+def check_complete(store: Store, home: str, manifest: Manifest) -> None:
+    """One listing: are all the files of a checkpoint there? Their bytes are for a restore to check.
+
+    Raises:
+        DamagedError: not all of them.
+    """
+    missing = _missing(home, manifest, _objects(store, home))
+    if missing:
+        raise DamagedError(f"{len(missing)} of its files are gone", key=store.url(missing[0]))
+
+
+def _objects(store: Store, home: str) -> set[str]:
+    return {entry.key for entry in store.list(f"{home}/{DATA}")}
+
+
+def _missing(home: str, manifest: Manifest, there: Collection[str]) -> list[str]:
+    keys = (f"{home}/{record.object}" for record in manifest.files)
+    return [key for key in keys if key not in there]

@@ -135,9 +135,12 @@ class Publisher:
                 )
             if seen.pointer is None:
                 seen = replace(seen, pointer=pointer)
-                manifest = rebase(seen, manifest) or manifest
-            elif self._is_passed(pointer, manifest):
+                rebased = rebase(seen, manifest)
+            else:
+                rebased = None if self._is_passed(pointer, manifest) else manifest
+            if rebased is None:
                 return Published(Standing.PASSED, manifest, seen)
+            manifest = rebased
             entry = self._entry(manifest)
             swap = self.latest.swap(
                 seen, self._advance(pointer, entry, condemned, swept), publishes=entry.checkpoint

@@ -13,11 +13,11 @@ from typing import TypeAlias
 
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.protocol.names import DATA, MANIFESTS, CheckpointId
+from ckptptr.stores.urls import split
 
 FRESH = "none"
 """The reference that means: start from nothing."""
 
-_ALIASES = {"s3a": "s3", "local": "file"}
 _FILE = "file"
 
 
@@ -56,7 +56,7 @@ class Root:
     """The raw-output base of an execution: what references are relative to.
 
     Args:
-        scheme: of the store: `s3`, `file`, `memory`.
+        scheme: of the store: `s3`, `gs`, `abfs`, `file`, `memory`.
         base: the key of the root itself, without a trailing slash.
         allowed: keys below which people may name things besides (`CKPTPTR_ALLOW_ROOTS`).
     """
@@ -79,14 +79,13 @@ class Root:
         Raises:
             InvalidArgumentError: it leaves what may be named, or is no path at all.
         """
-        scheme, separator, rest = ref.partition("://")
-        if separator:
-            scheme = scheme.lower()
-            if _ALIASES.get(scheme, scheme) != self.scheme:
+        if "://" in ref:
+            place = split(ref)
+            if place.scheme != self.scheme:
                 raise InvalidArgumentError(
                     f"the reference is in another kind of store than {self.scheme}", key=ref
                 )
-            key = rest
+            key = place.key
         elif ref.startswith("/"):
             if self.scheme != _FILE:
                 raise InvalidArgumentError(

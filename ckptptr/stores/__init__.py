@@ -1,4 +1,4 @@
-"""Where bytes live: one small port, an adapter each, and the one place that knows URL schemes."""
+"""Where bytes live: one small port, an adapter each, and the one function that opens them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,35 @@ import functools
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.stores.port import Entry, Guarantee, Store, Token
+from ckptptr.stores.urls import Place, split
 
 __all__ = ["Entry", "Guarantee", "Store", "Token", "open_store"]
 
-_LATER = ("gs", "gcs", "abfs", "abfss", "az")
-_SUPPORTED = "Supported are local paths, file://, s3:// and memory://."
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_SUPPORTED = "Supported are local paths, file://, s3://, gs://, abfs:// and memory://"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class _Cloud:
+    """A cloud: its adapter, and the fsspec filesystem and the extra of ours that it needs."""
+
+    module: str
+    adapter: str
+    filesystem: str
+    extra: str
+
+
+_CLOUDS = {
+    "s3": _Cloud("ckptptr.stores.s3", "S3Store", "s3fs", "s3"),
+    "gs": _Cloud("ckptptr.stores.gcs", "GCSStore", "gcsfs", "gcs"),
+    "abfs": _Cloud("ckptptr.stores.azure", "AzureStore", "adlfs", "azure"),
+}
 
 
 def open_store(
@@ -29,46 +47,38 @@ def open_store(
     """The store that a URL or path lives in, and its key there.
 
     A path is made absolute; `~` is left to the shell. Trailing slashes are dropped. What the port
-    cannot name is refused and never quietly turned into another key: `..`, and on S3 a doubled slash.
-    Nothing is percent-decoded, as nothing is by fsspec.
+    cannot name is refused and never quietly turned into another key: `..`, and on a cloud a doubled
+    slash. Nothing is percent-decoded, as nothing is by fsspec.
 
     Args:
-        url: a local path, `file://`, `local://`, `s3://`, `s3a://` or `memory://` (one per process).
-        filesystem: for S3, the s3fs filesystem to go through; what flytekit resolved, for example.
-        storage_options: for S3, what to make one from, as fsspec takes it.
-        metadata: for S3, user metadata of every payload object uploaded.
+        url: a local path or `file://`; `s3://`, `s3a://`; `gs://`, `gcs://`; `abfs://`, `abfss://`,
+            `az://`; `memory://` (one per process).
+        filesystem: for a cloud, the fsspec filesystem to go through; what flytekit resolved, say.
+        storage_options: for a cloud, what to make one from, as fsspec takes it.
+        metadata: for a cloud, user metadata of every payload object uploaded.
 
     Raises:
         InvalidArgumentError: not a URL that this version can open; nothing was asked of any store.
     """
-    match = _URL.fullmatch(url)
-    if not match:
-        return _local(url, url)
-    scheme, rest = match[1].lower(), match[2]
-    if scheme in _LATER:
-        raise InvalidArgumentError(
-            f"{scheme}:// is not supported in this version of ckptptr", hint=_SUPPORTED
-        )
-    if scheme not in ("file", "local", "s3", "s3a", "memory"):
-        raise InvalidArgumentError(f"{scheme}:// is not a kind of store ckptptr knows", hint=_SUPPORTED)
-    if "?" in rest or "#" in rest:
+    place = split(url)
+    if place.scheme not in ("file", "memory", *_CLOUDS):
+        raise InvalidArgumentError(f"{place.scheme}:// is not a kind of store ckptptr knows", hint=_SUPPORTED)
+    if "://" in url and ("?" in place.key or "#" in place.key):
         # Not repeated in full: a query can carry a signature.
         raise InvalidArgumentError(
-            "a URL cannot have a query or a fragment here", key=re.split("[?#]", url)[0], hint="Leave it out."
+            "a URL cannot have a query or a fragment here", key=re.split("[?#]", url)[0], hint="Leave it out"
         )
-    if scheme in ("file", "local"):
-        if not rest.startswith("/"):
-            raise InvalidArgumentError(
-                "a file URL has three slashes and no host", key=url, hint="file:///data/x"
-            )
-        return _local(rest, url)
-    key = _object_key(rest, url)
-    if scheme == "memory":
+    if place.scheme == "file":
+        return _local(place.key, url)
+    key = _object_key(place.key, url)
+    if place.scheme == "memory":
         return _process_memory(), key
     if not _BUCKET.fullmatch(key.partition("/")[0]):
         # Not repeated: people write `s3://access-key:secret@bucket`.
-        raise InvalidArgumentError("the URL has no valid bucket name", hint="s3://bucket/folder")
-    return _s3(filesystem, storage_options, metadata), key
+        raise InvalidArgumentError(
+            "the URL has no valid bucket name", hint=f"It looks like {place.scheme}://bucket/folder"
+        )
+    return _on_cloud(place, filesystem, storage_options, metadata), key
 
 
 def _local(path: str, url: str) -> tuple[Store, str]:
@@ -76,6 +86,10 @@ def _local(path: str, url: str) -> tuple[Store, str]:
 
     if not path:
         raise InvalidArgumentError("the path is empty")
+    if "://" in url and not path.startswith("/"):
+        raise InvalidArgumentError(
+            "a file URL has three slashes and no host", key=url, hint="It looks like file:///data/x"
+        )
     if ".." in path.split("/"):
         raise InvalidArgumentError("a path cannot have `..` segments", key=url)
     # POSIX lets exactly two leading slashes mean something else, and abspath keeps them.
@@ -89,7 +103,7 @@ def _object_key(rest: str, url: str) -> str:
     segments = key.split("/")
     if "" in segments:
         raise InvalidArgumentError(
-            "the URL has an empty segment (`//`)", key=url, hint="Write it with single slashes."
+            "the URL has an empty segment (`//`)", key=url, hint="Write it with single slashes"
         )
     if "." in segments or ".." in segments:
         raise InvalidArgumentError("a URL cannot have `.` or `..` segments", key=url)
@@ -103,24 +117,46 @@ def _process_memory() -> Store:
     return MemoryStore()
 
 
-def _s3(
-    filesystem: Any, storage_options: Mapping[str, Any] | None, metadata: Mapping[str, str] | None
+def _on_cloud(
+    place: Place,
+    filesystem: Any,
+    storage_options: Mapping[str, Any] | None,
+    metadata: Mapping[str, str] | None,
 ) -> Store:
+    cloud = _CLOUDS[place.scheme]
     if filesystem is None:
-        filesystem = _s3_filesystem(storage_options or {})
+        filesystem = _filesystem(place, cloud, storage_options or {})
     elif storage_options:
         raise InvalidArgumentError("pass a filesystem or storage options, not both")
-    elif "s3" not in filesystem.protocol:  # a name, or a tuple of names
-        raise InvalidArgumentError(f"this filesystem is for {filesystem.protocol!r}, the URL is s3://")
-    from ckptptr.stores.s3 import S3Store
+    elif place.scheme not in filesystem.protocol:  # a name, or a tuple of names
+        raise InvalidArgumentError(
+            f"this filesystem is for {filesystem.protocol!r}, the URL is {place.scheme}://"
+        )
+    adapter = getattr(import_module(cloud.module), cloud.adapter)
+    store: Store = adapter(filesystem, metadata=metadata)
+    held_by = getattr(store, "account", "")
+    if place.account and held_by not in ("", place.account):
+        raise InvalidArgumentError(
+            f"the URL names account {place.account}, the credentials are for {held_by}"
+        )
+    return store
 
-    return S3Store(filesystem, metadata=metadata)
 
-
-def _s3_filesystem(storage_options: Mapping[str, Any]) -> Any:
+def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any]) -> Any:
     import fsspec
 
+    if place.scheme == "gs":
+        # Else gcsfs asks of every bucket whether it is of the hierarchical kind, for up to a minute.
+        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    account = {"account_name": place.account} if place.account else {}
     try:
-        return fsspec.filesystem("s3", **{"use_listings_cache": False, **storage_options})
+        return fsspec.filesystem(place.scheme, **{"use_listings_cache": False, **account, **storage_options})
     except ImportError as error:
-        raise InvalidArgumentError("s3:// needs s3fs", hint="pip install 'ckptptr[s3]'") from error
+        raise InvalidArgumentError(
+            f"{place.scheme}:// needs {cloud.filesystem}", hint=f"pip install 'ckptptr[{cloud.extra}]'"
+        ) from error
+    except ValueError as error:  # what adlfs says of incomplete settings
+        raise InvalidArgumentError(
+            f"{cloud.filesystem} cannot connect with the settings given ({type(error).__name__})",
+            hint="On Azure set AZURE_STORAGE_ACCOUNT_NAME, or AZURE_STORAGE_CONNECTION_STRING",
+        ) from error

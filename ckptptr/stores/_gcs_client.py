@@ -21,8 +21,9 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
+import fsspec.asyn
 import google_crc32c
-from google.auth.transport.requests import Request as TokenRequest
+from google.auth.transport import requests as google_requests
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -37,6 +38,7 @@ _SLOW = 4  # times as long may a slow answer take
 _CONNECT = 10.0  # seconds
 _LONGEST_NAME = 1024
 _CLOCK = SystemClock()
+_TOKEN_REQUEST: Any = google_requests.Request  # google-auth is typed in parts
 
 _T = TypeVar("_T")
 
@@ -214,14 +216,8 @@ class GCSClient:
     @property
     def _filesystem(self) -> Any:
         if self._pid != os.getpid():
-            # The event loop's thread stayed in the parent: a filesystem of the child's own is needed. It
-            # is lent the credentials, so that they are not resolved a second time.
-            old = self._origin
-            credentials = old.credentials.credentials
-            lent = {"token": credentials or "anon", "project": old.project}
-            options = {**old.storage_options, **({} if old.storage_args else lent)}
+            self._origin = _of_this_process(self._origin)
             self._renewing = threading.Lock()  # another thread of the parent may have held it
-            self._origin = type(old)(*old.storage_args, **options)
             self._pid = os.getpid()
         return self._origin
 
@@ -232,7 +228,7 @@ class GCSClient:
             return
         with self._renewing, authorized(url):
             if not credentials.valid:
-                credentials.refresh(TokenRequest())  # type: ignore[no-untyped-call]
+                credentials.refresh(_TOKEN_REQUEST())
 
     async def _exchange(self, request: Request) -> Answer:
         filesystem = self._filesystem
@@ -258,6 +254,19 @@ class GCSClient:
             allow_redirects=False,  # 308 is the answer to a part of an upload
         ) as response:
             return Answer(response.status, response.headers, await response.read(), request.url)
+
+
+def _of_this_process(old: Any) -> Any:
+    """The parent's filesystem, made again in a forked child: the event loop's thread stayed behind.
+
+    It is lent the credentials, so that they are not resolved a second time.
+    """
+    thread = fsspec.asyn.iothread[0]
+    if thread is not None and not thread.is_alive():
+        fsspec.asyn.reset_lock()  # before 2025.5 fsspec does not see by itself that it was forked
+    lent = {"token": old.credentials.credentials or "anon", "project": old.project}
+    options = old.storage_options if old.storage_args else {**old.storage_options, **lent}
+    return type(old)(*old.storage_args, **options)
 
 
 def _look(key: str) -> Request:

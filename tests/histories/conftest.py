@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -18,3 +19,11 @@ def one_by_one(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
 def _in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (copy, download, upload):
         monkeypatch.setattr(module, "run_all", one_by_one)
+
+
+@pytest.fixture(autouse=True)
+def _in_silence() -> Iterator[None]:
+    """A thousand lives have a lot to say, and most of it is about faults that were ordered."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)

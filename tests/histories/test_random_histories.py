@@ -27,12 +27,12 @@ from ckptptr.errors import (
 )
 from ckptptr.protocol.retention import Retention
 from ckptptr.testing import Fault
-from tests.helpers import LAYOUTS, Immediate, Paused, Process, World, id_of
+from tests.helpers import LAYOUTS, Paused, Process, World, id_of
 from tests.histories.turns import Paced, Turn
 from tests.histories.witness import Witness, Witnessed
 
-HISTORIES = 400
-CHUNKS = 8
+HISTORIES = 240
+CHUNKS = 6
 
 MAY_END_A_SAVE = (SupersededError, ConflictError, StoreUnavailableError, OutcomeUnknownError, DamagedError)
 MAY_END_A_RESTORE = (SupersededError, ConflictError, StoreUnavailableError, OutcomeUnknownError)
@@ -97,10 +97,9 @@ class Pod:
         if error is None:
             return
         allowed = {"save": MAY_END_A_SAVE, "restore": MAY_END_A_RESTORE}.get(self.verb, ())
-        if not isinstance(error, allowed):
-            raise AssertionError(f"{self.verb} ended with {error!r}") from error
-        if isinstance(error, SupersededError) and self.attempt >= self.history.newest:
-            raise AssertionError("the newest attempt was told that it is superseded") from error
+        assert isinstance(error, allowed), f"{self.verb} ended with {error!r}"
+        is_newest = self.attempt >= self.history.newest
+        assert not (is_newest and isinstance(error, SupersededError)), "the newest attempt is superseded"
 
     def _restore(self) -> None:
         history = self.history
@@ -117,9 +116,9 @@ class Pod:
             saved = self.process.save({"model": f"step {step}", "frozen": "same"}, step=step)
         else:
             saved = self.process.save_file(name, f"step {step}", step=step)
-        written = history.witness.contents[id_of(saved.reference)]
-        if written is None:
-            raise AssertionError(f"{saved.reference} was confirmed and was broken when it was committed")
+        witness = history.witness
+        is_passed = saved.reference not in witness.named_ever and not witness.states[-1].is_held
+        assert is_passed or witness.contents[id_of(saved.reference)] is not None, "a broken one was confirmed"
         history.confirmed = True
 
 
@@ -164,7 +163,9 @@ class History:
             return
         said = {target.checkpoint for target in targets if target is not None}
         lost = None in targets
-        assert found.reference in said or lost or process.resolution.rejected, (
+        copied = (found.manifest.copied_from if found.manifest else None) or ""
+        is_said = any(name in found.reference or name in copied for name in said)
+        assert is_said or lost or process.resolution.rejected, (
             f"{found.reference} was restored, LATEST said {said}"
         )
         assert restored == witness.contents[id_of(found.reference)]
@@ -233,9 +234,8 @@ class History:
         return pointer is None or pointer.find(reference) is None
 
     def _person_edits(self) -> None:
-        pointer = self.witness.states[-1].pointer
         committed = self.world.committed()
-        if pointer is None or not committed:
+        if not committed:
             return
         reference = self.random.choice(committed)
         words = self.random.choice([reference, id_of(reference), "none", "no/such/checkpoint"])
@@ -244,7 +244,7 @@ class History:
         self.witness.acting = "edit"
         if self._nothing_is_under_way() and self.random.random() < 0.3:
             self.world.write(words)
-        else:
+        elif self.witness.states[-1].body.startswith(b"{\n"):
             self.world.edit(checkpoint=words)
         self.witness.saw("upload", self.world.latest_key)
 
@@ -267,7 +267,7 @@ class History:
         for pod in self.pods:
             pod.kill()
         self.newest += 1
-        background = Immediate()
+        background = Paused()
         last = self.world.process(
             self.newest, store=self.bucket, retention=self.retention, background=background
         )
@@ -275,9 +275,13 @@ class History:
         before = self.witness.states[-1:]
         restored = last.restore()
         self.judge_restore(last, restored, before)
-        self.witness.acting = "save"
+        self.witness.acting = "forward copy"
+        background.catch_up()
         for step in range(3 * saving.LISTING_EVERY + 3):
+            self.witness.acting = "save"
             last.save({"model": f"in the end {step}", "frozen": "same"}, step=self.next_step())
+            self.witness.acting = "sweep"
+            background.catch_up()
         assert not self.witness.wrong, self.witness.wrong
         assert background.failures == []
         going = [*self.world.latest().doomed, *self.witness.pinned]

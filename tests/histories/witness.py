@@ -21,7 +21,7 @@ from ckptptr.protocol.pointer import Pointer, Target
 from tests.helpers import Interleaved, World, id_of
 
 
-@dataclass(slots=True)
+@dataclass
 class Witness:
     """What was seen so far.
 
@@ -30,7 +30,7 @@ class Witness:
         states: every LATEST there ever was, in order.
         contents: of every checkpoint whose commit was seen, by id; None where it was broken even then.
         excused: references that may be broken although LATEST names them, since a person named them
-            when they were going, or they were only kept back beside a hold.
+            when they were going, or a rebuilt history has what nobody had published.
         pinned: what must be there.
         wrong: the first rule that was broken, in words.
     """
@@ -63,8 +63,6 @@ class Witness:
             self.contents[id_of(reference)] = self.world.content(reference)
         except NotFoundError:
             self.contents[id_of(reference)] = None
-        if self.states[-1].is_held:
-            self.excused.add(reference)
 
     def _saw_latest(self) -> None:
         before, now = self.states[-1], self.world.seen()
@@ -78,7 +76,10 @@ class Witness:
         self._judge_fence(before, now.pointer)
         judge = {"save": self._judge_save, "restore": self._judge_restore, "forward copy": self._judge_copy}
         judge.get(self.acting, lambda *_: None)(before, now.pointer)
-        self.named_ever |= {target.checkpoint for target in now.pointer.retained}
+        named = {target.checkpoint for target in now.pointer.retained}
+        if before.pointer is None or before.pointer.edited:
+            self.excused |= named - self.named_ever  # found in a listing: nobody had published them
+        self.named_ever |= named
         self._look_at_the_named()
         both = {target.checkpoint for target in now.pointer.retained} & set(now.pointer.doomed)
         if both:
@@ -95,7 +96,7 @@ class Witness:
             self.note("a save has left a fence that is not its own, or a hold")
         if before.pointer is None or now.target.checkpoint == before.pointer.target.checkpoint:
             return
-        if now.target.checkpoint in self.named_ever:
+        if now.target.checkpoint in self.named_ever - self.excused:
             self.note(f"a save has moved LATEST back to {now.target.checkpoint}")
         if _age(now.target) < (before.fence, 0):
             self.note(f"a save of an older attempt than {before.fence} became the target")

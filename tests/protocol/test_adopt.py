@@ -39,7 +39,7 @@ def test_a_hold_is_taken_up_once_however_many_processes_restore(world: World) ->
     saved(world, 0, 1, 2, 3)
     world.edit(checkpoint=world.named()[1])
     ranks = [world.process(1, background=Paused()) for _ in range(3)]
-    ranks[0].before("replace", "LATEST", lambda: ranks[1].restore())
+    ranks[0].before("replace", "LATEST", ranks[1].restore)
     assert [rank.restore() for rank in (ranks[0], ranks[2])] == [{"model": "step 2"}] * 2
     writes = [request for rank in ranks for request in rank.store.log if request.op == "replace"]
     assert len(writes) == 2

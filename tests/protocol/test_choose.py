@@ -80,6 +80,15 @@ def test_what_is_absent_or_damaged_cannot_be_used(world: World) -> None:
     assert world.store.read(world.latest_key) == before
 
 
+def test_a_checkpoint_with_a_file_missing_cannot_be_used(world: World) -> None:
+    saved(world, 1, 2)
+    one = world.named()[1]
+    world.store.delete([key for key in world.find("model") if id_of(one) in key])
+    with pytest.raises(DamagedError, match="1 of its files are gone"):
+        world.person().use(one)
+    assert world.steps() == [2, 1]
+
+
 def test_a_publish_in_between_is_kept(world: World) -> None:
     run = saved(world, 1, 2)
     store = Interleaved(world.store)

@@ -273,8 +273,9 @@ def test_a_checkpoint_of_a_high_attempt_does_not_fence_the_attempt_0_that_follow
     saved(old, 3, 1)
     recovered = World(tmp_path, "bucket/again", beside=old)
     recovered.write(f"memory://{old.key_of(old.named()[0])}")
-    run = recovered.process(0)
+    run = recovered.process(0, background=Paused())
     assert run.restore() == {"model": "step 1"}
+    assert recovered.latest().target.attempt == 3
     run.save({"model": "step 2"}, step=2)
     assert recovered.latest().fence == 0
     assert recovered.steps()[0] == 2

@@ -66,7 +66,7 @@ def test_a_plain_yes_costs_one_request() -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("error", [StoreUnavailableError("timeout"), ConflictError("409")])
 def test_a_lost_reply_is_read_back_and_the_swap_is_won(when: str, error: Exception) -> None:
-    """Also a 409 with nothing changed, and a conflict that is our own first write, met by a client's retry."""
+    """Also a 409 with nothing changed, and a conflict with our own first write that a client repeated."""
     scene = Scene(Fault(when=when, op="replace", error=error))  # type: ignore[arg-type]
     swap = scene.swap()
     assert swap.won

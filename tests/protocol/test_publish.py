@@ -272,7 +272,9 @@ def test_a_conflict_that_never_ends_is_an_error_and_what_was_confirmed_stays(wor
     first.save_file("a", "0")
     second.restore()
     for turn in range(10):
-        second.before("replace", "LATEST", lambda turn=turn: first.save_file("a", str(turn + 1)), nth=turn + 1)
+        second.before(
+            "replace", "LATEST", lambda turn=turn: first.save_file("a", str(turn + 1)), nth=turn + 1
+        )
     with pytest.raises(ConflictError, match="each of the 10 times"):
         second.save_file("b", "1")
     assert world.process(1).restore() == {"a": "10"}

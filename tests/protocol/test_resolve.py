@@ -156,8 +156,7 @@ def test_a_doomed_one_that_is_swept_while_it_is_copied_leaves_the_next(world: Wo
     damage(world, world.named()[0])
     later = world.process(1)
     doomed = next(name for name in world.committed() if world.manifest(name).step == 2)
-    keys = [key for key in world.find(id_of(doomed))]
-    later.before("copy", "", lambda: world.store.delete(keys))
+    later.before("copy", "", lambda: world.store.delete(world.find(id_of(doomed))))
     assert later.restore() == {"model": "step 1"}
 
 
@@ -167,6 +166,20 @@ def test_a_process_that_has_saved_can_still_restore_what_is_doomed(world: World)
         run.save({"model": f"step {step}"}, step=step)
     damage(world, world.named()[0])
     assert run.restore() == {"model": "step 1"}
+
+
+def test_latest_is_read_once_more_even_where_the_last_home_has_only_what_is_known_as_damaged(
+    tmp_path: Path,
+) -> None:
+    """In a second round nobody fetches the damaged one again, and LATEST may come just then."""
+    world = World(tmp_path)
+    saved(world, 0, 1)
+    damage(world, world.named()[0])
+    world.delete_latest()
+    zombie, run = world.process(1), world.process(2)
+    run.after("download", "", lambda: world.write("{"), nth=2)
+    run.after("list", "attempts/0/manifests", lambda: zombie.save({"model": "late"}), nth=2)
+    assert run.restore() == {"model": "late"}
 
 
 # A person's word
@@ -222,7 +235,12 @@ def test_a_plain_folder_may_be_named_as_a_seed(world: World) -> None:
 
 @pytest.mark.parametrize(
     "nonsense",
-    ["memory://elsewhere/x/manifests/0000000001-a0000-abcdefgh.json", "../../secret", "s3://bucket/x", "no such"],
+    [
+        "memory://elsewhere/x/manifests/0000000001-a0000-abcdefgh.json",
+        "../../secret",
+        "s3://bucket/x",
+        "no such",
+    ],
 )
 def test_what_cannot_be_named_is_rejected_with_a_reason_and_the_history_is_next(
     world: World, nonsense: str
@@ -239,7 +257,7 @@ def test_what_cannot_be_named_is_rejected_with_a_reason_and_the_history_is_next(
 
 
 def walking_back(world: World) -> None:
-    """Every kind of request of a restore: damaged target, history, homes, plain files, adopt, forward copy."""
+    """All kinds of requests: damaged target, history, homes, plain files, adopt, forward copy."""
     saved(world, 0, 1)
     saved(world, 1, 2)
     damage(world, world.named()[0])

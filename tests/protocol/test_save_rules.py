@@ -103,9 +103,14 @@ def test_a_batch_is_one_checkpoint(world: World) -> None:
 
 def test_of_a_batch_that_raises_nothing_is_saved(world: World) -> None:
     run = world.process(0)
-    with pytest.raises(KeyError), run.checkpoints.batch() as batch:
-        batch.save(world.folder({"model": "1"}))
-        raise KeyError
+
+    def training_step() -> None:
+        with run.checkpoints.batch() as batch:
+            batch.save(world.folder({"model": "1"}))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        training_step()
     assert run.store.log == []
 
 

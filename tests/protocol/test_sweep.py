@@ -56,9 +56,10 @@ def test_a_sweep_that_is_killed_leaves_nothing_named_broken_and_is_done_by_the_n
     world: World, when: str, nth: int
 ) -> None:
     run = world.process(0, Fault("kill", when=when, op="delete", nth=nth), retention=KEEP_ONE)  # type: ignore[arg-type]
+    for step in (0, 1):
+        run.save({"model": str(step), "opt": str(step)}, step=step)
     with pytest.raises(Killed):
-        for step in range(10):
-            run.save({"model": str(step), "opt": str(step)}, step=step)
+        run.save({"model": "2", "opt": "2"}, step=2)
     assert all(world.is_whole(name) for name in world.named())
     later = world.process(1, retention=KEEP_ONE)
     assert later.restore() == {"model": "2", "opt": "2"}
@@ -136,10 +137,10 @@ def test_nothing_is_swept_while_a_person_holds_latest(world: World) -> None:
 # Orphans
 
 
-@pytest.mark.parametrize("fault", [Fault("kill", op="create", key="manifests"), Fault("kill", op="create", key="LATEST")])
-def test_what_a_killed_attempt_left_is_found_by_the_next_one(world: World, fault: Fault) -> None:
+@pytest.mark.parametrize("key", ["manifests", "LATEST"])
+def test_what_a_killed_attempt_left_is_found_by_the_next_one(world: World, key: str) -> None:
     with pytest.raises(Killed):
-        saving(world.process(0, fault), 1)
+        saving(world.process(0, Fault("kill", op="create", key=key)), 1)
     later = world.process(1)
     later.restore()
     saving(later, *range(2, 7))
@@ -159,15 +160,20 @@ def test_what_a_killed_process_of_our_own_attempt_left_is_found_once_it_is_older
     assert len(world.committed()) <= 5
 
 
-def test_a_sibling_that_is_uploading_is_no_orphan(world: World) -> None:
-    """Its seq is not below all that is named."""
-    sibling = world.process(0)
-    uploading = world.process(0)
-    saving(sibling, 1)
-    uploading.restore()
-    uploading.before("create", "manifests", lambda: saving(sibling, 2))
-    saving(uploading, 3)
-    assert all(world.is_whole(name) for name in world.named())
+def test_what_a_sibling_is_about_to_publish_is_no_orphan_while_anything_older_is_named(world: World) -> None:
+    keep_five = Retention(keep_last=5)
+    saving(world.process(0, retention=keep_five), 1)
+    quick, slow = world.process(0, retention=keep_five), world.process(0, retention=keep_five)
+    slow.restore()
+
+    def go_on() -> None:
+        (waiting,) = [name for name in world.committed() if world.manifest(name).step == 2]
+        saving(quick, 3, 4, 5, 6)
+        assert world.is_whole(waiting)
+        assert waiting not in world.latest().doomed
+
+    slow.after("create", "manifests", go_on)
+    saving(slow, 2)
 
 
 def test_an_orphan_that_a_person_pinned_is_left(world: World) -> None:

@@ -12,6 +12,7 @@ from ckptptr.stores import open_store
 from ckptptr.stores.local import LocalStore
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.s3 import S3Store
+from ckptptr.stores.urls import Place, split
 
 
 @pytest.mark.parametrize(
@@ -70,8 +71,8 @@ def test_all_of_a_process_share_one_memory() -> None:
     ("url", "words"),
     [
         ("", "empty"),
-        ("gs://bucket/x", "not supported in this version"),
-        ("abfs://container/x", "not supported in this version"),
+        ("gs://bucket//x", "empty segment"),
+        ("abfs://user:secret@container/x", "no valid bucket name"),
         ("ftp://host/x", "Supported are"),
         ("s3://", "names nothing"),
         ("s3:///x", "empty segment"),
@@ -134,27 +135,48 @@ def run(script: str) -> str:
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
 
 
-WITHOUT_S3FS = """
+WITHOUT = """
 import sys
-sys.modules["s3fs"] = None
+sys.modules["{filesystem}"] = None
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.stores import open_store
 try:
-    open_store("s3://bucket/x")
+    open_store("{scheme}://bucket/x")
 except InvalidArgumentError as error:
     print(error)
 """
 
 
-def test_without_s3fs_the_message_says_what_to_install() -> None:
-    assert "pip install 'ckptptr[s3]'" in run(WITHOUT_S3FS)
+@pytest.mark.parametrize(
+    ("scheme", "filesystem", "extra"),
+    [("s3", "s3fs", "s3"), ("gs", "gcsfs", "gcs"), ("abfs", "adlfs", "azure")],
+)
+def test_without_its_filesystem_the_message_says_what_to_install(
+    scheme: str, filesystem: str, extra: str
+) -> None:
+    assert f"pip install 'ckptptr[{extra}]'" in run(WITHOUT.format(scheme=scheme, filesystem=filesystem))
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("/data/x", Place("file", "/data/x")),
+        ("local:///data/x", Place("file", "/data/x")),
+        ("S3A://bucket/x", Place("s3", "bucket/x")),
+        ("gcs://bucket/x", Place("gs", "bucket/x")),
+        ("az://container/x", Place("abfs", "container/x")),
+        ("abfss://container@account.dfs.core.windows.net/x", Place("abfs", "container/x", "account")),
+    ],
+)
+def test_every_way_to_write_a_url_is_one_scheme_and_one_key(url: str, place: Place) -> None:
+    assert split(url) == place
 
 
 IMPORT_ALL = """
 import sys
 import ckptptr.stores, ckptptr.testing
 ckptptr.stores.open_store("/x")
-heavy = "s3fs fsspec botocore aiohttp flytekit pytest".split()
+heavy = "s3fs gcsfs adlfs azure fsspec botocore aiohttp flytekit pytest".split()
 print([name for name in heavy if name in sys.modules])
 """
 

@@ -9,31 +9,23 @@ import pytest
 
 from ckptptr.stores import _azure_client
 from ckptptr.stores.azure import AzureStore
-from tests.servers.azure_fixtures import (  # noqa: F401 - fixtures
-    azure_container,
-    azure_filesystem,
-    azure_proxied,
-    azure_proxy,
-    azure_proxy_session,
-    azure_server,
-)
 
 BLOCK = 64 * 1024
 
 
 @pytest.fixture
-def folder(azure_container: str) -> str:  # noqa: F811
+def folder(azure_container: str) -> str:
     return f"{azure_container}/{uuid.uuid4().hex}"
 
 
 @pytest.fixture
-def store(azure_filesystem: Any) -> AzureStore:  # noqa: F811
+def store(azure_filesystem: Any) -> AzureStore:
     """Straight to the server."""
     return AzureStore(azure_filesystem, block_size=BLOCK)
 
 
 @pytest.fixture
-def proxied(azure_proxied: Any) -> AzureStore:  # noqa: F811
+def proxied(azure_proxied: Any) -> AzureStore:
     """Through the proxy, with three seconds to answer in."""
     return AzureStore(azure_proxied, block_size=BLOCK, copy_patience=0.5)
 

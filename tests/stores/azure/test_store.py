@@ -15,9 +15,9 @@ from azure.core.credentials import AzureSasCredential
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
 from ckptptr.errors import InvalidArgumentError, NotFoundError
-from ckptptr.stores._azure_urls import split_account
 from ckptptr.stores.azure import MAX_BLOCK_SIZE, AzureStore
 from ckptptr.stores.port import Entry
+from ckptptr.stores.urls import Place, split
 from ckptptr.testing import StoreConformance
 from tests.servers.azurite import Azurite, ask, open_filesystem
 from tests.servers.proxy import FaultProxy
@@ -266,7 +266,7 @@ def test_no_update_of_racing_processes_is_lost(azure_server: Azurite, store: Azu
 def test_the_long_form_of_a_url_names_the_same_key_as_for_adlfs(rest: str, key: str, account: str) -> None:
     from adlfs import AzureBlobFileSystem
 
-    assert split_account(rest) == (key, account)
+    assert split(f"abfss://{rest}") == Place("abfs", key, account)
     if account and ".blob." not in rest:
         assert AzureBlobFileSystem._strip_protocol(f"abfs://{rest}") == key
 

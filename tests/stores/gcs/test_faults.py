@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import re
-import threading
 import time
-import uuid
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from google.auth.exceptions import RefreshError, TransportError
-from google.oauth2.credentials import Credentials
 
 from ckptptr.errors import (
     AccessDeniedError,
-    CkptptrError,
     ConflictError,
     DamagedError,
-    InvalidArgumentError,
-    NotFoundError,
     StoreUnavailableError,
 )
 from ckptptr.stores._gcs_client import Patience
-from ckptptr.stores._gcs_errors import CONTINUE, reason_in, refusal
 from ckptptr.stores.gcs import GCSStore
-from ckptptr.stores.port import Store, Token
-from tests.servers.gcs import MiniGCS, open_filesystem, refused
+from ckptptr.stores.port import Entry
+from tests.servers.gcs import open_filesystem, refused
 from tests.servers.proxy import FaultProxy, Rule
-from tests.stores.gcs.conftest import BLOCK
+from tests.stores.gcs.conftest import BLOCK, OPERATIONS
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("gcs_server")]
 
 
 # Lost replies and failing servers
@@ -62,38 +51,6 @@ def test_a_connection_cut_before_the_server_heard_is_made_good(
     gcs_proxy.add(Rule(drop="before"))
     proxied.create(f"{folder}/x", b"1")
     assert [seen.status for seen in gcs_proxy.log] == [0, 200]
-
-
-OPERATIONS: dict[str, tuple[str, Callable[[Store, str], object]]] = {
-    "read": ("storage.objects.get", lambda store, key: store.read(key)),
-    "download": ("storage.objects.get", lambda store, key: store.download(key, 0, 1)),
-    "create": ("storage.objects.create", lambda store, key: store.create(key, b"1")),
-    "replace": ("storage.objects.delete", lambda store, key: store.replace(key, b"1", Token("1"))),
-    "upload": ("storage.objects.create", lambda store, key: store.upload(key, [b"1"])),
-    "large upload": ("storage.objects.create", lambda store, key: store.upload(key, [bytes(BLOCK)] * 2)),
-    "list": ("storage.objects.list", lambda store, key: list(store.list(key))),
-    "delete": ("storage.objects.delete", lambda store, key: store.delete([key])),
-    "copy": ("storage.objects.get", lambda store, key: store.copy(key, f"{key}-copy")),
-}
-
-
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_refusal_names_the_permission_that_is_missing(
-    proxied: GCSStore, gcs_proxy: FaultProxy, folder: str, operation: str
-) -> None:
-    permission, run = OPERATIONS[operation]
-    gcs_proxy.add(refused(403, "forbidden"))
-    with pytest.raises(AccessDeniedError, match=permission):
-        run(proxied, f"{folder}/x")
-    assert len(gcs_proxy.log) == 1
-
-
-def test_a_refused_read_says_that_the_object_may_just_be_missing(
-    proxied: GCSStore, gcs_proxy: FaultProxy, folder: str
-) -> None:
-    gcs_proxy.add(refused(403, "forbidden"))
-    with pytest.raises(AccessDeniedError, match=r"Without storage\.objects\.list"):
-        proxied.read(f"{folder}/x")
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -228,6 +185,19 @@ def test_the_store_refuses_an_upload_that_changed_on_the_way(
     assert [*impatient.list(folder)] == []
 
 
+def test_the_store_refuses_a_control_object_that_changed_on_the_way(
+    proxied: GCSStore, gcs_proxy: FaultProxy, folder: str
+) -> None:
+    token = proxied.create(f"{folder}/x", b"1")
+    gcs_proxy.add(Rule(method="POST", garble=50_000, times=2))
+    with pytest.raises(StoreUnavailableError, match="400 invalid"):
+        proxied.create(f"{folder}/y", bytes(100_000))
+    with pytest.raises(StoreUnavailableError, match="400 invalid"):
+        proxied.replace(f"{folder}/x", bytes(100_000), token)
+    assert proxied.read(f"{folder}/x") == (b"1", token)
+    assert [*proxied.list(folder)] == [Entry(f"{folder}/x", 1)]
+
+
 @pytest.mark.parametrize("blocks", [[bytes(BLOCK)], [bytes(BLOCK)] * 3])
 def test_what_a_store_took_without_comparing_is_taken_back(
     store: GCSStore, folder: str, blocks: list[bytes], monkeypatch: pytest.MonkeyPatch
@@ -294,118 +264,3 @@ def test_a_session_that_the_store_has_forgotten_is_unavailable_and_not_absent(
     gcs_proxy.add(refused(404, "notFound", method="PUT"))
     with pytest.raises(StoreUnavailableError, match="forgotten the upload"):
         proxied.upload(f"{folder}/x", body_of(BLOCK))
-
-
-# The bucket and the credentials
-
-
-@pytest.mark.parametrize("operation", [name for name in OPERATIONS if name != "replace"])
-def test_a_bucket_that_does_not_exist_is_never_an_absent_object(store: GCSStore, operation: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="bucket does not exist"):
-        OPERATIONS[operation][1](store, "no-such-bucket-here/x")
-
-
-def test_a_copy_to_a_bucket_that_does_not_exist_says_so(store: GCSStore, folder: str) -> None:
-    store.create(f"{folder}/x", b"1")
-    with pytest.raises(InvalidArgumentError, match=r"bucket does not exist: gs://no-such-bucket-here"):
-        store.copy(f"{folder}/x", "no-such-bucket-here/x")
-
-
-def test_without_the_right_to_look_absence_is_not_proven(
-    proxied: GCSStore, gcs_proxy: FaultProxy, gcs_server: MiniGCS, folder: str
-) -> None:
-    gcs_proxy.add(refused(403, "forbidden", path="maxResults"))
-    with pytest.raises(AccessDeniedError, match=r"storage\.objects\.list"):
-        proxied.read(f"{folder}/x")
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "expected"),
-    [
-        (400, "invalid", StoreUnavailableError),
-        (401, "required", AccessDeniedError),
-        (401, "authError", AccessDeniedError),
-        (403, "forbidden", AccessDeniedError),
-        (403, "", AccessDeniedError),
-        (403, "quotaExceeded", StoreUnavailableError),
-        (403, "rateLimitExceeded", StoreUnavailableError),
-        (403, "retentionPolicyNotMet", AccessDeniedError),
-        (403, "objectUnderActiveHold", AccessDeniedError),
-        (404, "notFound", NotFoundError),
-        (404, "", NotFoundError),
-        (409, "conflict", StoreUnavailableError),
-        (412, "conditionNotMet", ConflictError),
-        (413, "uploadTooLarge", InvalidArgumentError),
-        (416, "requestedRangeNotSatisfiable", DamagedError),
-        (302, "", StoreUnavailableError),
-        (500, "internalError", StoreUnavailableError),
-    ],
-)
-def test_error_codes_have_one_meaning(status: int, reason: str, expected: type[CkptptrError]) -> None:
-    assert type(refusal("read", status, reason, "gs://b/x")) is expected
-
-
-@pytest.mark.parametrize(
-    ("operation", "expected"),
-    [("create", InvalidArgumentError), ("list", InvalidArgumentError), (CONTINUE, StoreUnavailableError)],
-)
-def test_a_404_can_only_be_about_what_was_asked_for(operation: str, expected: type[CkptptrError]) -> None:
-    assert type(refusal(operation, 404, "notFound", "gs://b/x")) is expected
-
-
-@pytest.mark.parametrize("body", [b"", b"Not Found", b"[]", b'{"error": "no"}', b'{"error": {"errors": []}}'])
-def test_an_answer_without_a_reason_has_none(body: bytes) -> None:
-    assert reason_in(body) == ""
-
-
-class Renewable(Credentials):
-    """Credentials whose token is missing until it is renewed."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        super().__init__(None)  # type: ignore[no-untyped-call]
-        self.error = error
-        self.renewals: list[str] = []
-
-    def refresh(self, _: object) -> None:
-        self.renewals.append(threading.current_thread().name)
-        time.sleep(0.2)
-        if self.error:
-            raise self.error
-        self.token = uuid.uuid4().hex
-
-
-def test_a_token_is_renewed_once_for_all_threads_and_not_on_the_event_loop(
-    gcs_server: MiniGCS, folder: str
-) -> None:
-    credentials = Renewable()
-    with open_filesystem(gcs_server.endpoint, token=credentials) as filesystem:
-        store = GCSStore(filesystem)
-        with ThreadPoolExecutor(4, thread_name_prefix="mine") as pool:
-            list(pool.map(lambda number: store.create(f"{folder}/{number}", b"1"), range(4)))
-    assert len(credentials.renewals) == 1
-    assert re.match("mine", credentials.renewals[0])
-
-
-def unreachable() -> RefreshError:
-    error = RefreshError("metadata.google.internal: no route")  # type: ignore[no-untyped-call]
-    error.__cause__ = TransportError("no route")  # type: ignore[no-untyped-call]
-    return error
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (RefreshError("invalid_grant: a-secret"), AccessDeniedError),  # type: ignore[no-untyped-call]
-        (RefreshError("busy", retryable=True), StoreUnavailableError),  # type: ignore[no-untyped-call]
-        (TransportError("no route"), StoreUnavailableError),  # type: ignore[no-untyped-call]
-        (unreachable(), StoreUnavailableError),
-    ],
-)
-def test_credentials_that_cannot_be_renewed(
-    gcs_server: MiniGCS, error: Exception, expected: type[CkptptrError]
-) -> None:
-    with open_filesystem(gcs_server.endpoint, token=Renewable(error)) as filesystem:
-        with pytest.raises(StoreUnavailableError) as caught:
-            GCSStore(filesystem).read("b/x")
-        assert type(caught.value) is expected
-        assert "secret" not in str(caught.value)

@@ -16,18 +16,18 @@ from ckptptr.stores.gcs import GCSStore
 from tests.servers.gcs import GCSServer, MiniGCS, open_filesystem
 from tests.servers.proxy import FaultProxy
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("gcs_server")]
 
 
 @pytest.fixture(scope="module")
-def slow_server() -> Iterator[GCSServer]:
+def gcs_slow_server() -> Iterator[GCSServer]:
     with MiniGCS("--one-write-a-second") as server:
         server.make_bucket("b")
         yield server
 
 
-def test_a_second_write_within_a_second_waits_its_turn(slow_server: GCSServer) -> None:
-    with FaultProxy(slow_server.endpoint) as proxy, open_filesystem(proxy.endpoint) as filesystem:
+def test_a_second_write_within_a_second_waits_its_turn(gcs_slow_server: GCSServer) -> None:
+    with FaultProxy(gcs_slow_server.endpoint) as proxy, open_filesystem(proxy.endpoint) as filesystem:
         store = GCSStore(filesystem)
         token = store.create("b/x", b"1")
         begun = time.monotonic()
@@ -37,8 +37,8 @@ def test_a_second_write_within_a_second_waits_its_turn(slow_server: GCSServer) -
         assert store.read("b/x")[0] == b"2"
 
 
-def test_other_names_need_not_wait(slow_server: GCSServer) -> None:
-    with open_filesystem(slow_server.endpoint) as filesystem:
+def test_other_names_need_not_wait(gcs_slow_server: GCSServer) -> None:
+    with open_filesystem(gcs_slow_server.endpoint) as filesystem:
         store = GCSStore(filesystem)
         begun = time.monotonic()
         for number in range(20):
@@ -46,8 +46,10 @@ def test_other_names_need_not_wait(slow_server: GCSServer) -> None:
         assert time.monotonic() - begun < 1
 
 
-def test_of_saves_faster_than_one_a_second_the_last_one_lands(slow_server: GCSServer, tmp_path: Path) -> None:
-    with open_filesystem(slow_server.endpoint) as filesystem:
+def test_of_saves_faster_than_one_a_second_the_last_one_lands(
+    gcs_slow_server: GCSServer, tmp_path: Path
+) -> None:
+    with open_filesystem(gcs_slow_server.endpoint) as filesystem:
         store, prefix = GCSStore(filesystem), f"b/run-{uuid.uuid4().hex}"
         checkpoints = Checkpoints(Session(store, node_at(store, prefix, attempt=0, read_only=False)))
         file = tmp_path / "state"

@@ -18,7 +18,7 @@ from tests.servers.gcs import MiniGCS, open_filesystem
 from tests.servers.proxy import FaultProxy
 from tests.stores.gcs.conftest import BLOCK
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("gcs_server")]
 
 
 # The filesystem that is handed in

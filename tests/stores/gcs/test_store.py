@@ -17,7 +17,7 @@ from tests.servers.gcs import FakeGCS, MiniGCS, open_filesystem
 from tests.servers.proxy import FaultProxy
 from tests.stores.gcs.conftest import BLOCK
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("gcs_server")]
 
 
 class TestGCSStore(StoreConformance):
@@ -33,7 +33,7 @@ class TestGCSStore(StoreConformance):
 
 
 @pytest.fixture(scope="module")
-def fake_gcs_server() -> Iterator[Any]:
+def gcs_fake_server() -> Iterator[Any]:
     """A gcsfs filesystem on a server of others, with one bucket."""
     with FakeGCS() as server, open_filesystem(server.endpoint) as filesystem:
         server.make_bucket("bucket")
@@ -44,8 +44,8 @@ class TestGCSStoreOnFakeGcsServer(StoreConformance):
     guarantee = Guarantee.UNPROVEN
 
     @pytest.fixture
-    def store(self, fake_gcs_server: Any) -> GCSStore:
-        return GCSStore(fake_gcs_server, block_size=BLOCK)
+    def store(self, gcs_fake_server: Any) -> GCSStore:
+        return GCSStore(gcs_fake_server, block_size=BLOCK)
 
     @pytest.fixture
     def folder(self) -> str:

@@ -16,7 +16,7 @@ from tests.servers.gcs import MiniGCS, open_filesystem
 from tests.servers.proxy import FaultProxy, Rule
 from tests.stores.gcs.conftest import BLOCK
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("gcs_server")]
 
 
 def test_an_upload_that_fails_is_abandoned(store: GCSStore, gcs_server: MiniGCS, folder: str) -> None:

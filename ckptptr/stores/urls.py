@@ -1,0 +1,49 @@
+"""URLs, as people, Flyte and Hadoop write them: which kind of store, and which key in it.
+
+The one place that knows schemes. No SDK is needed here, and nothing is asked of any store.
+
+Azure has a long form, `abfss://container@account.dfs.core.windows.net/path`. adlfs takes it as it
+takes the short one, `abfs://container/path`, with the account left out; so do we.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+ALIASES = {"local": "file", "s3a": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}
+"""Other names of a scheme."""
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_AZURE_HOST = re.compile(r"([a-z0-9]{3,24})\.(?:dfs|blob)\.core\.[a-z.]+", re.IGNORECASE)
+
+
+class Place(NamedTuple):
+    """Where a URL points. `scheme` is the canonical one, `file` for a plain path; `account` is empty but
+    for the long form of Azure."""
+
+    scheme: str
+    key: str
+    account: str = ""
+
+
+def split(url: str) -> Place:
+    """A URL or a plain path, taken apart; nothing is checked but the form."""
+    found = _URL.fullmatch(url)
+    if not found:
+        return Place("file", url)
+    scheme = found[1].lower()
+    scheme = ALIASES.get(scheme, scheme)
+    if scheme != "abfs":
+        return Place(scheme, found[2])
+    return Place(scheme, *_split_account(found[2]))
+
+
+def _split_account(rest: str) -> tuple[str, str]:
+    """`container@account.host/path` as a key and the account. What is no Azure host stays where it is."""
+    place, slash, path = rest.partition("/")
+    container, at, host = place.rpartition("@")
+    found = _AZURE_HOST.fullmatch(host)
+    if not found:
+        return rest, ""
+    return (f"{container}{slash}{path}" if at else path), found[1].lower()

@@ -1,0 +1,56 @@
+"""Fixtures for tests on S3: one SeaweedFS for each test process, and a proxy in front of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.servers.proxy import FaultProxy
+from tests.servers.s3 import open_filesystem
+from tests.servers.seaweed import Seaweed
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Seaweed]:
+    """One real S3 server for each test process."""
+    with Seaweed() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_filesystem(s3_server: Seaweed) -> Iterator[Any]:
+    """An s3fs filesystem on that server."""
+    with open_filesystem(s3_server, s3_server.endpoint) as filesystem:
+        yield filesystem
+
+
+@pytest.fixture(scope="session")
+def s3_bucket(s3_filesystem: Any) -> str:
+    """The name of a bucket there."""
+    bucket = f"bucket-{uuid.uuid4().hex[:12]}"
+    s3_filesystem.call_s3("create_bucket", Bucket=bucket)
+    return bucket
+
+
+@pytest.fixture(scope="session")
+def s3_proxy_session(s3_server: Seaweed) -> Iterator[FaultProxy]:
+    with FaultProxy(s3_server.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def s3_proxy(s3_proxy_session: FaultProxy) -> Iterator[FaultProxy]:
+    """A fault-injecting proxy in front of that server, without rules and with an empty log."""
+    s3_proxy_session.reset()
+    yield s3_proxy_session
+    s3_proxy_session.reset()
+
+
+@pytest.fixture
+def s3_proxied(s3_server: Seaweed, s3_proxy: FaultProxy) -> Iterator[Any]:
+    """An s3fs filesystem of this test's own that goes through the proxy."""
+    with open_filesystem(s3_server, s3_proxy.endpoint, config_kwargs={"read_timeout": 3}) as filesystem:
+        yield filesystem
