@@ -31,7 +31,7 @@ from tests.helpers import LAYOUTS, Paused, Process, World, id_of
 from tests.histories.turns import Paced, Turn
 from tests.histories.witness import Witness, Witnessed
 
-HISTORIES = 240
+HISTORIES = 150
 CHUNKS = 6
 
 MAY_END_A_SAVE = (SupersededError, ConflictError, StoreUnavailableError, OutcomeUnknownError, DamagedError)

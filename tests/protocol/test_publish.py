@@ -9,7 +9,7 @@ import pytest
 from ckptptr.errors import ConflictError, DamagedError, StoreUnavailableError, SupersededError
 from ckptptr.protocol.retention import Retention
 from ckptptr.testing import Fault
-from tests.helpers import Paused, World, id_of
+from tests.helpers import Paused, Process, World, id_of
 
 KEEP_ONE = Retention(keep_last=1)
 
@@ -161,6 +161,45 @@ def test_two_ranks_whose_first_saves_cross_lose_no_file_whoever_moves_latest_fir
         history(never)  # the quick one has not come
     for moment in range(1, 6):
         assert history(moment) > moment
+
+
+def test_three_ranks_whose_first_saves_cross_lose_no_file(world: World) -> None:
+    """The one that makes LATEST finds two in a listing, and merges with the newer of them only."""
+    first, second, third = (world.process(0) for _ in range(3))
+    second.before("create", "LATEST", lambda: third.save_file("third", "3"))
+    first.before("create", "LATEST", lambda: second.save_file("second", "2"))
+    first.save_file("first", "1")
+    assert world.process(1).restore() == {"first": "1", "second": "2", "third": "3"}
+
+
+def swept_before_its_commit(world: World, *, held: bool) -> Process:
+    """A save that refers to a file of the checkpoint before, which siblings sweep while it goes on."""
+    run, sibling = (world.process(0, retention=KEEP_ONE) for _ in range(2))
+    world.person().pin(run.save({"old": "x"}).reference)
+    run.checkpoints._forget()
+    run.save({"frozen": "same", "model": "1"}, step=1)
+
+    def go_on() -> None:
+        for turn in range(5):
+            sibling.save({"frozen": f"new {turn}", "model": f"new {turn}"})
+        if held:
+            world.edit(note="hands off")
+
+    run.before("create", "manifests", go_on)
+    run.save({"frozen": "same", "model": "2"}, step=2)
+    return run
+
+
+def test_a_save_that_refers_to_what_siblings_have_swept_is_not_named(world: World) -> None:
+    swept_before_its_commit(world, held=False)
+    assert all(world.is_whole(name) for name in world.named())
+    assert world.process(1).restore() == {"frozen": "new 4", "model": "new 4"}
+
+
+def test_a_save_that_refers_to_what_siblings_have_swept_is_sent_again_beside_a_hold(world: World) -> None:
+    swept_before_its_commit(world, held=True)
+    (newest,) = [n for n in world.committed() if world.is_whole(n) and world.manifest(n).step == 2]
+    assert world.content(newest) == {"frozen": "same", "model": "2"}
 
 
 @pytest.mark.parametrize("keep_last", [1, 3])
