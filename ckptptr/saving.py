@@ -227,8 +227,9 @@ class Saver:
         session, theirs = self._session, self._sibling(seen)
         merged = merge(mine, theirs, base=session.content.files, dropped=dropped) if theirs else None
         files = {record.path: record for record in mine.files} if merged is None else merged
-        lost = self._may_be_lost(files.values(), mine, theirs, seen)
-        if merged is None and not lost:
+        is_at_risk = session.publisher.may_be_swept(seen.pointer, mine)
+        lost = self._may_be_lost(files.values(), seen, theirs, None if is_at_risk else mine)
+        if merged is None and not (lost or is_at_risk):
             return mine
         if merged is None and theirs:
             return None
@@ -254,14 +255,15 @@ class Saver:
         return rebased
 
     def _may_be_lost(
-        self, files: Iterable[FileRecord], mine: Manifest, theirs: Manifest | None, seen: Seen
+        self, files: Iterable[FileRecord], seen: Seen, theirs: Manifest | None, mine: Manifest | None
     ) -> list[FileRecord]:
-        """Those files whose objects belong to nothing that LATEST still names: a sweep may take them."""
-        session = self._session
+        """Those files whose objects a sweep may take: they are neither what LATEST names (`theirs`, or what
+        we built on), nor what `mine` has just brought."""
+        content = self._session.content
         safe = {record.object for record in theirs.files} if theirs else set()
-        if self._is_safe(session.content.reference, seen):
-            safe |= {record.object for record in session.content.files.values()}
-        if seen.pointer is not None and not session.publisher.may_be_swept(seen.pointer, mine):
+        if self._is_safe(content.reference, seen):
+            safe |= {record.object for record in content.files.values()}
+        if mine:
             safe |= {record.object for record in mine.files if record.object.startswith(f"{DATA}/{mine.id}/")}
         return [record for record in files if record.object not in safe]
 

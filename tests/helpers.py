@@ -36,6 +36,7 @@ from ckptptr.protocol.pointer import Pointer
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.protocol.retention import Retention
 from ckptptr.session import Session
+from ckptptr.stores.last_writer import LastWriterWins
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.port import Guarantee, Store
 from ckptptr.testing import Fault, FaultyStore
@@ -238,7 +239,9 @@ class World:
         guarantee: Guarantee = Guarantee.COMPARE_AND_SWAP,
         beside: World | None = None,
     ) -> None:
-        self.store = beside.store if beside else MemoryStore(guarantee)
+        self.store: Store = beside.store if beside else MemoryStore(guarantee)
+        if guarantee is Guarantee.LAST_WRITER_WINS:
+            self.store = LastWriterWins(self.store)
         self.clock = beside.clock if beside else FakeClock()
         self.key = key
         self._scratch = beside._scratch if beside else scratch

@@ -2,8 +2,7 @@
 
 Whoever moves LATEST (publish, adopt, forward copy, a person's `use`) reads it, decides, and swaps
 with the token that it read. This module owns the swap: it reads back whenever the store did not
-plainly say yes, and answers *won* or *lost*. Where the store has no compare-and-swap it also reads
-before it writes, and back after it: that narrows the window, and restores make up for what is left.
+plainly say yes, and answers *won* or *lost*.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import xxhash
 from ckptptr.clock import Clock, backoff, isoformat
 from ckptptr.errors import (
     AccessDeniedError,
-    CkptptrError,
     ConflictError,
     DamagedError,
     NotFoundError,
@@ -26,7 +24,7 @@ from ckptptr.errors import (
 )
 from ckptptr.protocol.names import latest_key
 from ckptptr.protocol.pointer import Pointer
-from ckptptr.stores.port import Guarantee, Store, Token
+from ckptptr.stores.port import Store, Token
 
 log = logging.getLogger("ckptptr")
 
@@ -112,14 +110,12 @@ class Latest:
         for tried in range(1, TRIES + 1):
             try:
                 token = self._write(body, seen.token)
-                if self._store.guarantee is Guarantee.COMPARE_AND_SWAP:
-                    return Swap(True, Seen(body, token, pointer))
-                doubt: CkptptrError = ConflictError("here the last writer wins, whoever that is")
             except AccessDeniedError:
                 raise
             except (ConflictError, StoreUnavailableError) as problem:
-                doubt = problem
-            found = self._read_back(doubt)
+                found = self._read_back(problem)
+            else:
+                return Swap(True, Seen(body, token, pointer))
             if found.body == body or _names(found, publishes):
                 return Swap(True, found)
             if found.token != seen.token:
@@ -141,8 +137,6 @@ class Latest:
     def _write(self, body: bytes, token: Token | None) -> Token:
         if token is None:
             return self._store.create(self.key, body)
-        if self._store.guarantee is Guarantee.LAST_WRITER_WINS and self.read().token != token:
-            raise ConflictError("LATEST was moved by others", key=self.url)
         return self._store.replace(self.key, body, token)
 
     def _read_back(self, problem: Exception) -> Seen:

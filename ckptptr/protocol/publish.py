@@ -136,11 +136,9 @@ class Publisher:
             if seen.pointer is None:
                 seen = replace(seen, pointer=pointer)
                 rebased = rebase(seen, manifest)
-            else:
-                rebased = None if self._is_passed(pointer, manifest) else manifest
-            if rebased is None:
-                return Published(Standing.PASSED, manifest, seen)
-            manifest = rebased
+                if rebased is None:
+                    return Published(Standing.PASSED, manifest, seen)
+                manifest = rebased
             entry = self._entry(manifest)
             swap = self.latest.swap(
                 seen, self._advance(pointer, entry, condemned, swept), publishes=entry.checkpoint
@@ -160,8 +158,14 @@ class Publisher:
         )
 
     def may_be_swept(self, pointer: Pointer, manifest: Manifest) -> bool:
-        """Whether a sweep may have deleted a checkpoint of ours before LATEST came to name it."""
-        if self._is_passed(pointer, manifest):
+        """Whether a sweep may have deleted a checkpoint of ours, which LATEST does not name.
+
+        It was named, and let go since; or all that is named is ours and newer, so that it counted as
+        an orphan; or it is gone already.
+        """
+        named = pointer.retained
+        is_passed = named and all(self._is_in_own_home(t) and t.seq > manifest.seq for t in named)
+        if is_passed or self._entry(manifest).checkpoint in pointer.doomed:
             return True
         try:
             self.store.read(manifest_key(self.node.home, manifest.checkpoint_id))
@@ -190,16 +194,6 @@ class Publisher:
     def _entry(self, manifest: Manifest) -> Target:
         score = self.retention.score(manifest.metadata)
         return describe(self.node.root, self.node.home, manifest, score=score)
-
-    def _is_passed(self, pointer: Pointer, manifest: Manifest) -> bool:
-        """Whether our checkpoint must not be named any more: it was named and let go since, or all that is
-        named is ours and newer, so that a sweep may have taken us for an orphan."""
-        if self._entry(manifest).checkpoint in pointer.doomed:
-            return True
-        named = pointer.retained
-        return bool(named) and all(
-            self._is_in_own_home(target) and target.seq > manifest.seq for target in named
-        )
 
     def _is_in_own_home(self, target: Target) -> bool:
         return target.checkpoint.startswith(f"{self.node.root.ref(self.node.home)}/")

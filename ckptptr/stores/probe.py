@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from ckptptr.clock import Clock
-from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError
+from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError, StoreUnavailableError
 from ckptptr.stores.last_writer import LastWriterWins
 from ckptptr.stores.port import Guarantee, Store, Token
 
@@ -51,16 +51,17 @@ def settle(store: Store, folder: str, clock: Clock, environ: Mapping[str, str] =
 
 def probe(store: Store, key: str) -> Guarantee:
     """What conditional writes are worth there: four requests, and a fifth to tidy up."""
+    first = _wrote(store, key, b"1", lambda: store.create(key, b"1"))
+    honest = (
+        first is not None
+        and _refuses(lambda: store.create(key, b"2"))
+        and _wrote(store, key, b"3", lambda: store.replace(key, b"3", first)) is not None
+        and _refuses(lambda: store.replace(key, b"4", first))
+    )
     try:
-        first = _wrote(store, key, b"1", lambda: store.create(key, b"1"))
-        honest = (
-            first is not None
-            and _refuses(lambda: store.create(key, b"2"))
-            and _wrote(store, key, b"3", lambda: store.replace(key, b"3", first)) is not None
-            and _refuses(lambda: store.replace(key, b"4", first))
-        )
-    finally:
         store.delete([key])
+    except StoreUnavailableError as error:
+        log.warning("%s is of no use any more, and could not be deleted: %s", store.url(key), error)
     return Guarantee.COMPARE_AND_SWAP if honest else Guarantee.LAST_WRITER_WINS
 
 

@@ -2,7 +2,8 @@
 
 Credentials, endpoint and region are whatever that filesystem resolved, which inside Flyte is what
 flytekit itself uses. Every method of the port is one request, except a `copy` (two), payload larger
-than one block, and listings and deletions of more than a thousand objects.
+than one block, listings and deletions of more than a thousand objects, and deletions on a server that
+takes them one by one only.
 """
 
 from __future__ import annotations
@@ -10,11 +11,20 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
-from ckptptr.errors import ConflictError, DamagedError, NotFoundError, StoreUnavailableError
+from botocore.exceptions import ClientError
+
+from ckptptr.errors import (
+    CkptptrError,
+    ConflictError,
+    DamagedError,
+    NotFoundError,
+    StoreUnavailableError,
+)
 from ckptptr.stores._s3_client import S3Client
 from ckptptr.stores._s3_errors import refusal
 from ckptptr.stores._s3_multipart import Multipart, crc32, proven
@@ -24,6 +34,9 @@ BLOCK_SIZE = 16 * 1024 * 1024
 COPY_PART_SIZE = 256 * 1024 * 1024
 PARTS_IN_FLIGHT = 8
 DELETE_BATCH = 1000
+
+_NO_MULTI_DELETE = ("MissingContentMD5", "InvalidRequest")
+"""How a server says that it wants `Content-MD5` with a deletion of many; the SDKs send CRC32 since 2025."""
 
 
 class S3Store:
@@ -51,6 +64,7 @@ class S3Store:
         self._metadata = dict(metadata or {})
         self._client = S3Client(filesystem)
         self._window = threading.BoundedSemaphore(PARTS_IN_FLIGHT)
+        self._deletes_singly = False  # until the server turns out to want it
 
     @cached_property
     def guarantee(self) -> Guarantee:
@@ -154,9 +168,31 @@ class S3Store:
             position["ContinuationToken"] = page["NextContinuationToken"]
 
     def _delete_batch(self, bucket: str, paths: Sequence[str]) -> None:
+        if not self._deletes_singly:
+            try:
+                self._delete_at_once(bucket, paths)
+            except CkptptrError as error:
+                if _code(error) not in _NO_MULTI_DELETE:
+                    raise
+                self._deletes_singly = True
+        if self._deletes_singly:
+            for path in paths:
+                self._delete_one(f"{bucket}/{path}")
+
+    def _delete_at_once(self, bucket: str, paths: Sequence[str]) -> None:
         objects = [{"Key": path} for path in paths]
         answer = self._client.call("delete_objects", bucket, Delete={"Objects": objects, "Quiet": True})
         for failed in answer.get("Errors", ()):
             error = refusal(failed["Code"], 0, "delete_objects", self.url(f"{bucket}/{failed['Key']}"))
             if not isinstance(error, NotFoundError):
                 raise error
+
+    def _delete_one(self, key: str) -> None:
+        with suppress(NotFoundError):  # some answer so, where S3 says that it is gone
+            self._client.call("delete_object", key)
+
+
+def _code(error: CkptptrError) -> str:
+    """The server's own error code, where the error is an answer of the server."""
+    cause = error.__cause__
+    return str(cause.response["Error"].get("Code", "")) if isinstance(cause, ClientError) else ""

@@ -14,6 +14,7 @@ from ckptptr.errors import (
 from ckptptr.protocol.latest import TRIES, Latest, Seen, Swap
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.sealed import seal
+from ckptptr.stores.last_writer import LastWriterWins
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.port import Guarantee, Store, Token
 from ckptptr.testing import Fault, FaultyStore
@@ -36,7 +37,9 @@ class Scene:
         self.others.swap(Seen(), OLD)
         self.watched = Interleaved(self.bucket)
         self.store = FaultyStore(self.watched, faults)  # type: ignore[arg-type]
-        self.ours = Latest(self.store, "b/run", self.clock, "we")
+        trusted = guarantee is Guarantee.COMPARE_AND_SWAP
+        ours = self.store if trusted else LastWriterWins(self.store)
+        self.ours = Latest(ours, "b/run", self.clock, "we")
         self.seen = self.ours.read()
 
     def swap(self, publishes: str = OURS) -> Swap:
@@ -195,7 +198,7 @@ def test_what_a_newer_version_has_written_meanwhile_is_not_overwritten() -> None
 def test_without_compare_and_swap_it_is_read_before_and_after() -> None:
     scene = Scene(guarantee=Guarantee.LAST_WRITER_WINS)
     assert scene.swap().won
-    assert [request.op for request in scene.store.log] == ["read", "read", "replace", "read"]
+    assert [request.op for request in scene.store.log] == ["read", "read", "upload", "read"]
 
 
 def test_without_compare_and_swap_what_others_wrote_before_is_a_conflict() -> None:
@@ -207,6 +210,6 @@ def test_without_compare_and_swap_what_others_wrote_before_is_a_conflict() -> No
 
 def test_without_compare_and_swap_what_others_wrote_over_us_is_a_conflict() -> None:
     scene = Scene(guarantee=Guarantee.LAST_WRITER_WINS)
-    scene.watched.add("after", "replace", "", 1, lambda: scene.others_write(THEIRS))
+    scene.watched.add("after", "upload", "", 1, lambda: scene.others_write(THEIRS))
     assert not scene.swap().won
     assert scene.target() == THEIRS.target.checkpoint

@@ -9,6 +9,7 @@ import pytest
 from ckptptr.errors import ConflictError, DamagedError, StoreUnavailableError, SupersededError
 from ckptptr.protocol.retention import Retention
 from ckptptr.testing import Fault
+from ckptptr.testing.faults import Killed
 from tests.helpers import Paused, Process, World, id_of
 
 KEEP_ONE = Retention(keep_last=1)
@@ -138,6 +139,17 @@ def test_a_history_that_is_rebuilt_has_the_pins(world: World) -> None:
     assert world.is_whole(pinned.reference)
 
 
+def test_a_history_that_is_rebuilt_has_only_what_is_whole(world: World) -> None:
+    run = world.process(0)
+    for step in (1, 2, 3):
+        run.save({"model": str(step)}, step=step)
+    world.store.delete([key for key in world.find("model") if id_of(world.named()[1]) in key])
+    world.store.upload(world.key_of(world.named()[2]), [b"{"])
+    world.delete_latest()
+    run.save({"model": "4"}, step=4)
+    assert world.steps() == [4, 3]
+
+
 # Siblings: several processes of one attempt
 
 
@@ -161,6 +173,34 @@ def test_two_ranks_whose_first_saves_cross_lose_no_file_whoever_moves_latest_fir
         history(never)  # the quick one has not come
     for moment in range(1, 6):
         assert history(moment) > moment
+
+
+def test_a_rank_that_a_restore_has_named_in_a_rebuilt_history_still_merges(world: World) -> None:
+    """Its own swap finds it named, which is no proof that anybody has taken its file."""
+    first, second = (
+        world.process(0),
+        world.process(0, Fault("kill", when="after", op="create", key="manifests")),
+    )
+
+    def another_dies_and_a_third_restores() -> None:
+        with pytest.raises(Killed):
+            second.save_file("second", "2")
+        assert world.process(0, background=Paused()).restore() == {"second": "2"}
+
+    first.before("create", "LATEST", another_dies_and_a_third_restores)
+    first.save_file("first", "1")
+    assert world.process(1).restore() == {"first": "1", "second": "2"}
+
+
+def test_ranks_lose_no_file_where_latest_is_lost_between_their_saves(world: World) -> None:
+    first, second = world.process(0), world.process(0)
+    first.save_file("first", "1")
+    second.save_file("second", "1")
+    first.save_file("first", "2")
+    second.save_file("second", "2")
+    world.delete_latest()
+    first.save_file("first", "3")
+    assert world.process(1).restore() == {"first": "3", "second": "2"}
 
 
 def test_three_ranks_whose_first_saves_cross_lose_no_file(world: World) -> None:
@@ -304,6 +344,24 @@ def test_a_save_that_was_published_let_go_and_swept_before_its_reply_came_is_not
     run.save_file("a", "2")
     assert all(world.is_whole(name) for name in world.named())
     assert world.process(1).restore() == {"a": "2", "b": "3"}
+
+
+def test_nor_is_one_that_has_no_file_of_its_own(world: World) -> None:
+    """All of it is unchanged and refers to a pinned checkpoint: its files are safe, its manifest was not."""
+    run, sibling = (world.process(0, retention=Retention(keep_last=2)) for _ in range(2))
+    run.save({"a": "1"})
+    world.person().pin(world.named()[0])
+    run.checkpoints._forget()
+    run.fail(Fault(when="after", op="replace", key="LATEST"))
+
+    def go_on() -> None:
+        for step in range(6):
+            sibling.save_file("b", str(step))
+
+    run.after("replace", "LATEST", go_on)
+    run.save({"a": "1"})
+    assert all(world.is_whole(name) for name in world.named())
+    assert world.process(1).restore() == {"a": "1", "b": "5"}
 
 
 def test_a_conflict_that_never_ends_is_an_error_and_what_was_confirmed_stays(world: World) -> None:

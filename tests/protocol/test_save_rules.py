@@ -291,6 +291,21 @@ def test_a_run_publishes_again_when_a_sibling_has_taken_up_the_hold(world: World
     assert world.steps()[:2] == [4, 1]
 
 
+def test_what_was_committed_beside_an_earlier_hold_is_not_relied_on(world: World) -> None:
+    """A sibling took up that hold, went on and swept it; then a person holds LATEST again."""
+    run, sibling = (world.process(0, retention=Retention(keep_last=1)) for _ in range(2))
+    run.save({"model": "1"}, step=1)
+    hold(world)
+    run.save({"model": "2"}, step=2)
+    sibling.restore()
+    for step in (3, 4, 5, 6):
+        sibling.save({"model": str(step)}, step=step)
+    hold(world)
+    with pytest.raises(DamagedError, match="Save the whole folder"):
+        run.save_file("opt", "7", step=7)
+    assert all(world.is_whole(name) for name in world.committed())
+
+
 def test_under_a_hold_a_file_is_added_to_what_the_run_has_and_not_to_what_the_person_chose(
     world: World,
 ) -> None:

@@ -176,6 +176,8 @@ class MiniGCS:
         return web.Response(status=204)
 
     async def insert(self, request: web.Request, names: list[str]) -> web.StreamResponse:
+        if "upload_id" in request.query:
+            return await self.go_on(request, names)  # Google takes POST as well, and gcsfs sends it
         body = await request.read()
         self._bucket(names[0])
         if request.query["uploadType"] == "multipart":

@@ -112,7 +112,8 @@ import os, sys
 import gcsfs
 from google.oauth2.credentials import Credentials
 from ckptptr.stores.gcs import GCSStore
-filesystem = gcsfs.GCSFileSystem(endpoint_url=sys.argv[1], token=Credentials("t"))
+filesystem = gcsfs.GCSFileSystem(endpoint_url=sys.argv[1], token="anon")
+filesystem.credentials.credentials = Credentials("t")  # as if resolved at some cost
 store = GCSStore(filesystem)
 key = sys.argv[2]
 store.create(key + "/parent", b"1")
