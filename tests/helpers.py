@@ -168,8 +168,11 @@ class Process:
         self._interleaved = Interleaved(store or world.store)
         self.store = FaultyStore(self._interleaved, faults)  # type: ignore[arg-type]
         self._own_store = Interleaved(self.store)
+        own: Store = self._own_store  # type: ignore[assignment]
+        if own.guarantee is Guarantee.LAST_WRITER_WINS:
+            own = LastWriterWins(own)
         session = Session(
-            self._own_store, node, retention=retention, clock=world.clock, background=self.background
+            own, node, retention=retention, clock=world.clock, background=self.background
         )
         self.checkpoints = Checkpoints(session, read_only=read_only)
 
@@ -239,9 +242,7 @@ class World:
         guarantee: Guarantee = Guarantee.COMPARE_AND_SWAP,
         beside: World | None = None,
     ) -> None:
-        self.store: Store = beside.store if beside else MemoryStore(guarantee)
-        if guarantee is Guarantee.LAST_WRITER_WINS:
-            self.store = LastWriterWins(self.store)
+        self.store = beside.store if beside else MemoryStore(guarantee)
         self.clock = beside.clock if beside else FakeClock()
         self.key = key
         self._scratch = beside._scratch if beside else scratch

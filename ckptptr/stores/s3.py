@@ -78,14 +78,14 @@ class S3Store:
 
     def read(self, key: str) -> tuple[bytes, Token]:
         answer = self._client.call("get_object", key)
-        return answer["Body"], Token(answer["ETag"])
+        return answer["Body"], self._token(answer, key)
 
     def create(self, key: str, body: bytes) -> Token:
-        return Token(self._put(key, body, IfNoneMatch="*")["ETag"])
+        return self._token(self._put(key, body, IfNoneMatch="*"), key)
 
     def replace(self, key: str, body: bytes, token: Token) -> Token:
         try:
-            return Token(self._put(key, body, IfMatch=token)["ETag"])
+            return self._token(self._put(key, body, IfMatch=token), key)
         except NotFoundError as error:
             raise ConflictError("the object is gone", key=self.url(key)) from error
 
@@ -146,6 +146,11 @@ class S3Store:
         with Multipart(self._client, key, self._metadata, self._window) as parts:
             for start in range(0, size, self._copy_part_size):
                 parts.copy(origin, head["ETag"], start, min(self._copy_part_size, size - start))
+
+    def _token(self, answer: Mapping[str, Any], key: str) -> Token:
+        if "ETag" not in answer:  # a JuiceFS gateway, while the object is being overwritten
+            raise StoreUnavailableError("the store answered without an ETag", key=self.url(key))
+        return Token(answer["ETag"])
 
     def _put(self, key: str, body: bytes, **parameters: Any) -> dict[str, Any]:
         checksum = {"ChecksumAlgorithm": "CRC32", "ChecksumCRC32": crc32(body)}

@@ -87,14 +87,16 @@ def test_a_bare_path_gets_its_history_back_with_what_stood_there_before(world: W
 
 
 def test_an_edit_that_lists_what_is_gone_does_not_bring_it_back(world: World) -> None:
-    """Somebody pastes the LATEST of yesterday."""
+    """Somebody pastes the LATEST of yesterday, whose target is pinned and whose history is gone."""
     run = saved(world, 0, 1, 2, 3, retention=Retention(keep_last=2))
     yesterday = world.store.read(world.latest_key)[0]
+    world.person().pin(world.named()[0])
+    run.checkpoints._forget()
     for step in range(4, 10):
         run.save({"model": f"step {step}"}, step=step)
-    world.write(yesterday.replace(b'"held": false', b'"held":  "yes"'))
-    assert world.process(1, background=Paused()).restore() == {"model": "step 9"}
-    assert world.steps()[0] == 9
+    world.write(yesterday.replace(b'"note": ""', b'"note": "as it was yesterday"'))
+    assert world.process(1, background=Paused()).restore() == {"model": "step 3"}
+    assert world.steps() == [3, 9, 8, 7]
     assert all(world.is_whole(name) for name in world.named())
 
 

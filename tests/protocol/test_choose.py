@@ -160,6 +160,19 @@ def test_a_pin_leaves_a_hold_as_it_is(world: World) -> None:
     assert world.process(1).restore() == {"model": "step 1"}
 
 
+def test_a_doomed_one_that_a_text_editor_named_is_not_doomed_any_more_once_a_machine_names_it(
+    world: World,
+) -> None:
+    run = saved(world, 1, 2, 3, retention=Retention(keep_last=1), background=Paused())
+    kept, doomed = world.named()[0], world.latest().doomed[0]
+    world.edit(checkpoint=doomed)
+    world.person().pin(kept)
+    assert world.named() == [doomed, kept]
+    assert doomed not in world.latest().doomed
+    run.background.catch_up()
+    assert world.is_whole(doomed)
+
+
 def test_pinning_twice_is_pinning_once(world: World) -> None:
     saved(world, 1)
     for _ in range(2):

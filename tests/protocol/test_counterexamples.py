@@ -425,7 +425,7 @@ def test_without_compare_and_swap_a_restore_looks_at_the_homes_too(tmp_path: Pat
     zombie = saved(world, 0, 1)
     newer = world.process(1)
     newer.restore()
-    zombie.before("replace", "LATEST", lambda: newer.save({"model": "newer"}, step=3))
+    zombie.before("upload", "LATEST", lambda: newer.save({"model": "newer"}, step=3))
     zombie.save({"model": "older"}, step=2)
     assert world.steps()[0] == 2, "the zombie has overwritten LATEST, or this test proves nothing"
     assert world.process(2).restore() == {"model": "newer"}

@@ -18,6 +18,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -54,11 +55,11 @@ class Stored:
     data: bytes
     resource: Mapping[str, Any]
 
-    @property
+    @cached_property
     def crc32c(self) -> str:
         return _base64(google_crc32c.value(self.data).to_bytes(4, "big"))
 
-    @property
+    @cached_property
     def md5(self) -> str:
         return _base64(hashlib.md5(self.data, usedforsecurity=False).digest())
 

@@ -17,6 +17,7 @@ from ckptptr.protocol.names import latest_key
 from ckptptr.stores.last_writer import LastWriterWins
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.probe import SETTING, settle
+from ckptptr.stores.retry import Retrying
 from ckptptr.stores.s3 import S3Store
 from ckptptr.testing import StoreConformance
 from tests.servers.juicefs import JuiceFSGateway
@@ -79,7 +80,7 @@ class TestLastWriterWinsOnALiar(StoreConformance):
 
     @pytest.fixture
     def store(self, store: S3Store) -> LastWriterWins:
-        return LastWriterWins(store)
+        return LastWriterWins(Retrying(store, SystemClock()))
 
     @pytest.fixture
     def folder(self, folder: str) -> str:
