@@ -171,9 +171,7 @@ class Process:
         own: Store = self._own_store  # type: ignore[assignment]
         if own.guarantee is Guarantee.LAST_WRITER_WINS:
             own = LastWriterWins(own)
-        session = Session(
-            own, node, retention=retention, clock=world.clock, background=self.background
-        )
+        session = Session(own, node, retention=retention, clock=world.clock, background=self.background)
         self.checkpoints = Checkpoints(session, read_only=read_only)
 
     def save(self, content: Content, *, step: int | None = None, **metadata: Any) -> Checkpoint:

