@@ -145,6 +145,7 @@ class Checkpoints:
             LocalDiskError: this machine's disk is full, read-only, or not ours.
             UnsupportedFormatError: a newer ckptptr wrote it; upgrade.
             SupersededError: a newer attempt has taken over; stop.
+            ConflictError, OutcomeUnknownError: others kept moving LATEST, or nobody knows whether it moved.
             NotFoundError, DamagedError: only with `checkpoint`: it is not to be had.
         """
         destination = Path(path) if path is not None else self._temporary_folder()

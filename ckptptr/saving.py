@@ -17,11 +17,10 @@ from ckptptr.protocol.inventory import committed, read_manifest
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.merge import merge
-from ckptptr.protocol.names import DATA, CheckpointId, manifest_key, split_manifest_key
+from ckptptr.protocol.names import DATA, CheckpointId, manifest_key
 from ckptptr.protocol.publish import Published, Standing
-from ckptptr.protocol.sweep import drop_held_back, orphans, sweep
 from ckptptr.session import Session
-from ckptptr.stores.port import Token
+from ckptptr.sweeping import Sweeping
 from ckptptr.transfer.copy import copy_all
 from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.plan import Local
@@ -29,9 +28,6 @@ from ckptptr.transfer.upload import upload_all
 from ckptptr.wording import moved
 
 log = logging.getLogger("ckptptr")
-
-LISTING_EVERY = 50
-"""After how many publishes we look for orphans again; the first one looks too."""
 
 SENDINGS = 3
 """How often a save is sent where siblings that are much faster sweep it before it is published."""
@@ -49,14 +45,7 @@ class Saver:
         self._node = session.node
         self._highest_seq: int | None = None
         self._written: set[str] = set()
-        self._begun: set[str] = set()
-        self._unpublished: list[str] = []
-        self._held_at: Token | None = None
-        self._published = 0
-        self._condemned: tuple[str, ...] = ()
-        self._swept: tuple[str, ...] = ()
-        self._sweeping: set[str] = set()
-        self._has_warned = False
+        self._sweeping = Sweeping(session)
 
     def save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Published:
         """Make the content as `change` says into a checkpoint, and confirm it.
@@ -111,8 +100,8 @@ class Saver:
                 seen,
                 manifest,
                 lambda now, mine: self._rebase(now, mine, dropped),
-                condemned=self._condemned,
-                swept=self._swept,
+                condemned=self._sweeping.condemned,
+                swept=self._sweeping.swept,
             )
             self._written = written
             self._settle(seen, published)
@@ -143,7 +132,7 @@ class Saver:
     def _new_id(self, seen: Seen) -> CheckpointId:
         """A new id, and what becomes of it if nothing does: a later publish condemns it."""
         checkpoint = CheckpointId.new(self._next_seq(seen), self._node.attempt, self._session.clock)
-        self._begun.add(self._node.root.ref(manifest_key(self._node.home, checkpoint)))
+        self._sweeping.begin(self._node.root.ref(manifest_key(self._node.home, checkpoint)))
         return checkpoint
 
     def _next_seq(self, seen: Seen) -> int:
@@ -215,7 +204,7 @@ class Saver:
         """Whether nobody may delete that checkpoint: LATEST names it, or it is what we committed last
         beside this very LATEST, which a person holds."""
         named = seen.pointer is not None and seen.pointer.find(reference) is not None
-        return named or (reference in self._unpublished[-1:] and seen.token == self._held_at)
+        return named or self._sweeping.is_kept_back(reference, seen)
 
     def _reference(self, manifest: Manifest) -> str:
         return self._node.root.ref(manifest_key(self._node.home, manifest.checkpoint_id))
@@ -271,11 +260,11 @@ class Saver:
         """What LATEST names, if another process of this attempt saved it, and we did not start from it."""
         session = self._session
         reference = seen.pointer.target.checkpoint if seen.pointer and not seen.is_held else ""
-        found = split_manifest_key(f"{self._node.root.base}/{reference}")
-        if found is None or found[0] != self._node.home or reference == session.content.reference:
+        found = self._node.root.manifest_at(reference)
+        if found is None or found.home != self._node.home or reference == session.content.reference:
             return None
         try:
-            manifest = read_manifest(session.store, *found)
+            manifest = read_manifest(session.store, found.home, found.id)
         except (NotFoundError, DamagedError):
             return None
         is_our_start = manifest.copied_from is not None and manifest.copied_from == session.content.reference
@@ -287,67 +276,10 @@ class Saver:
 
     def _settle(self, before: Seen, published: Published) -> None:
         """Remember where we are now, and let go of what retention no longer wants."""
-        session, manifest = self._session, published.manifest
+        session = self._session
         session.seen = published.seen
-        session.content = self._content_of(manifest)
-        if published.standing is not Standing.PASSED:
-            self._begun.discard(session.content.reference)
-        if published.standing is Standing.HELD:
-            self._keep_back(manifest, published.seen)
-            return
-        self._has_warned = False
-        self._unpublished.clear()
-        if published.standing is Standing.PASSED:
-            return
-        self._condemned, self._swept = tuple(sorted(self._begun)), ()
-        self._begun.clear()
-        doomed_before = _doomed(before) - self._sweeping
-        self._sweeping &= _doomed(published.seen)  # what is no longer listed will not come again
-        if doomed_before:
-            self._sweeping |= doomed_before
-            session.background.run("the sweep", lambda: self._sweep(doomed_before))
-        if self._published % LISTING_EVERY == 0:
-            session.background.run("the search for orphans", self._find_orphans)
-        self._published += 1
-
-    def _keep_back(self, manifest: Manifest, seen: Seen) -> None:
-        """LATEST is held by a person: keep what we commit, and of that no more than retention would."""
-        if not self._has_warned:
-            log.warning(
-                "%s is held by a person and stays as it is until a restore takes it up; "
-                "this run keeps committing checkpoints beside it",
-                self._session.latest.url,
-            )
-            self._has_warned = True
-        self._held_at = seen.token
-        self._unpublished.append(self._reference(manifest))
-        excess = self._unpublished[: -self._session.retention.keep_last]
-        if excess:
-            del self._unpublished[: len(excess)]
-            session = self._session
-
-            def drop() -> None:
-                drop_held_back(session.store, self._node, session.latest, excess)
-
-            session.background.run("the sweep", drop)
-
-    def _sweep(self, doomed_before: set[str]) -> None:
-        gone: tuple[str, ...] = ()
-        try:
-            gone = sweep(self._session.store, self._node, self._session.latest, sorted(doomed_before))
-        finally:
-            with self._session.lock:
-                self._swept += gone
-                self._sweeping -= doomed_before - set(gone)
-
-    def _find_orphans(self) -> None:
-        found = orphans(self._session.store, self._node, self._session.latest.read())
-        with self._session.lock:
-            self._condemned += found
-
-
-def _doomed(seen: Seen) -> set[str]:
-    return set(seen.pointer.doomed) if seen.pointer else set()
+        session.content = self._content_of(published.manifest)
+        self._sweeping.settle(session.content.reference, before, published)
 
 
 def _is_unchanged(file: Local, before: FileRecord) -> bool:

@@ -85,7 +85,7 @@ def node_of(identity: FlyteIdentity, store: Store) -> Node:
         home=key_of(identity.home),
         homes_of=homes_of,
         previous=key_of(identity.previous) if identity.previous else None,
-        origin=_origin(identity),
+        origin=_origin(identity, store),
         lineage=Lineage(
             project=identity.project,
             domain=identity.domain,
@@ -96,14 +96,15 @@ def node_of(identity: FlyteIdentity, store: Store) -> Node:
     )
 
 
-def _origin(identity: FlyteIdentity) -> Origin | None:
+def _origin(identity: FlyteIdentity, store: Store) -> Origin | None:
     origin = identity.origin
     if origin is None:
         return None
     before = range((origin.attempt or 0) - 1, -1, -1)
     homes = (origin.home, *(home for attempt in before for home in origin.homes_of(attempt)))
     prefix = key_of(origin.prefix) if origin.prefix else None
-    return Origin(tuple(dict.fromkeys(key_of(home) for home in homes)), prefix)
+    root = root_at(store, key_of(origin.node.root)) if origin.node else None
+    return Origin(tuple(dict.fromkeys(key_of(home) for home in homes)), prefix, root)
 
 
 def _metadata(files: Any) -> dict[str, str]:

@@ -27,7 +27,7 @@ def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> S
         OutcomeUnknownError, StoreUnavailableError: as `Latest.swap`.
     """
     seen = resolution.seen
-    fence = seen.fence if seen.pointer is not None else newest_attempt(store, node.later_homes())
+    fence = seen.fence if seen.fence >= 0 else newest_attempt(store, node.later_homes())
     if fence > node.attempt:
         raise SupersededError(
             f"attempt {fence} has taken over, this is attempt {node.attempt}",

@@ -15,7 +15,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ckptptr.clock import Clock
 from ckptptr.errors import CkptptrError, InvalidArgumentError, NotFoundError, OtherWorkError
@@ -25,7 +25,7 @@ from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.names import CheckpointId, manifest_key
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
-from ckptptr.protocol.references import AtManifest, ById, Fresh, Reference
+from ckptptr.protocol.references import AtManifest, ById, Fresh, Reference, Root
 from ckptptr.stores.port import Guarantee, Store
 
 log = logging.getLogger("ckptptr")
@@ -85,6 +85,8 @@ class Candidates:
     store: Store
     node: Node
     clock: Clock
+    relative_to: Root | None = None
+    """What references are relative to, where that is not the node's own root."""
 
     def after(self, seen: Seen) -> Iterator[Candidate]:
         """All of them, given what LATEST says (its target must not be a fresh start)."""
@@ -120,8 +122,11 @@ class Candidates:
             return
         if origin.prefix is not None:
             pointer = Latest(self.store, origin.prefix, self.clock, author="").read().pointer
+            if pointer is not None and pointer.target.is_fresh:
+                return  # somebody wanted that execution to forget
             if pointer is not None:
-                yield from self._in_pointer(pointer, Verdict.WALKBACK)
+                there = replace(self, relative_to=origin.root)
+                yield from there._in_pointer(pointer, Verdict.WALKBACK)
         for home in origin.homes:
             yield from self._in_home(home, Trust.CHOSEN)
 
@@ -160,7 +165,7 @@ class Candidates:
         doomed: frozenset[str] = frozenset(),
     ) -> Iterator[Candidate]:
         try:
-            meant = self._expand(self.node.root.parse(text), pointer)
+            meant = self._expand(self._parse(text), pointer)
         except InvalidArgumentError as error:
             yield Candidate(verdict, text, _raising(error))
             return
@@ -172,6 +177,9 @@ class Candidates:
             nowhere = NotFoundError("no checkpoint of this node has that id", key=text)
             yield Candidate(verdict, text, _raising(nowhere))
 
+    def _parse(self, text: str) -> Reference:
+        return (self.relative_to or self.node.root).parse(text)
+
     def _expand(self, reference: Reference, pointer: Pointer | None) -> AtManifest | str | None:
         """The manifest or the folder that is meant; None for an id that is nowhere."""
         if isinstance(reference, AtManifest):
@@ -182,7 +190,7 @@ class Candidates:
             return reference.folder
         for entry in pointer.retained if pointer else ():
             if reference.id.is_named_by(entry.checkpoint):
-                return self._expand(self.node.root.parse(entry.checkpoint), None)
+                return self._expand(self._parse(entry.checkpoint), None)
         origin = self.node.origin.homes if self.node.origin else ()
         homes = (*self.node.homes_of(reference.id.attempt), *self.node.own_homes(), *origin)
         for home in dict.fromkeys(homes):

@@ -123,7 +123,9 @@ class Latest:
             log.info("LATEST did not move yet (try %d of %d): %s", tried, TRIES, self.url)
             backoff(self._clock, tried)
         raise StoreUnavailableError(
-            f"LATEST could not be moved in {TRIES} tries", key=self.url, hint="What it names is unchanged"
+            f"LATEST could not be moved in {TRIES} tries",
+            key=self.url,
+            hint="When it was last read it was unchanged",
         )
 
     def kept_key(self, seen: Seen) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ckptptr.protocol.manifest import Lineage
-from ckptptr.protocol.names import latest_key, split_manifest_key
+from ckptptr.protocol.names import latest_key
 from ckptptr.protocol.references import Root
 
 LOOK_AHEAD = 3
@@ -24,10 +24,12 @@ class Origin:
     Args:
         homes: the home that Flyte named and those of the attempts before it, nearest first.
         prefix: its node prefix, where it is known.
+        root: what the references in its LATEST are relative to; our own root where it is not given.
     """
 
     homes: tuple[str, ...]
     prefix: str | None = None
+    root: Root | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +81,5 @@ class Node:
 
     def owns(self, reference: str) -> bool:
         """Whether retention may ever delete what `reference` names: a checkpoint in a home of this node."""
-        found = split_manifest_key(f"{self.root.base}/{reference}")
-        return found is not None and found[0] in self.own_homes()
+        found = self.root.manifest_at(reference)
+        return found is not None and found.home in self.own_homes()

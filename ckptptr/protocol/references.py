@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ckptptr.errors import InvalidArgumentError
-from ckptptr.protocol.names import DATA, MANIFESTS, CheckpointId
+from ckptptr.protocol.names import DATA, MANIFESTS, CheckpointId, split_manifest_key
 from ckptptr.stores.urls import split
 
 FRESH = "none"
@@ -106,6 +106,11 @@ class Root:
                 hint="List the other place in CKPTPTR_ALLOW_ROOTS to permit it",
             )
         return key
+
+    def manifest_at(self, reference: str) -> AtManifest | None:
+        """The manifest that a reference as the machine writes it names, inside the root; else None."""
+        found = split_manifest_key(f"{self.base}/{reference}")
+        return AtManifest(*found) if found else None
 
     def bucket_of(self, key: str) -> str:
         """The bucket a key is in; on a disk there is one, the root itself or what is outside it."""

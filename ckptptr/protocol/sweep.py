@@ -15,7 +15,7 @@ from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.protocol.inventory import Committed, committed, payload, read_manifest
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.manifest import Manifest
-from ckptptr.protocol.names import CheckpointId, manifest_key, split_manifest_key
+from ckptptr.protocol.names import CheckpointId, manifest_key
 from ckptptr.protocol.node import Node
 from ckptptr.stores.port import Store
 
@@ -50,9 +50,9 @@ def delete(store: Store, node: Node, references: Iterable[str]) -> tuple[str, ..
     """Delete checkpoints of this node that nobody can name any more; those that are gone now."""
     by_home: dict[str, dict[CheckpointId, str]] = {}
     for reference in references:
-        found = split_manifest_key(f"{node.root.base}/{reference}")
+        found = node.root.manifest_at(reference)
         if found and node.owns(reference):
-            by_home.setdefault(found[0], {})[found[1]] = reference
+            by_home.setdefault(found.home, {})[found.id] = reference
     return tuple(gone for home, ids in by_home.items() for gone in _delete_in_home(store, home, ids))
 
 

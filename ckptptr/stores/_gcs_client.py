@@ -144,7 +144,6 @@ class GCSClient:
     def __init__(self, filesystem: Any, patience: Patience) -> None:
         self._origin = filesystem
         self._patience = patience
-        self._pid = os.getpid()
         self._renewing = threading.Lock()
         self._buckets: set[str] = set()  # that are known to exist
 
@@ -215,10 +214,9 @@ class GCSClient:
 
     @property
     def _filesystem(self) -> Any:
-        if self._pid != os.getpid():
-            self._origin = _of_this_process(self._origin)
+        if self._origin._pid != os.getpid():
             self._renewing = threading.Lock()  # another thread of the parent may have held it
-            self._pid = os.getpid()
+            self._origin = _of_this_process(self._origin)
         return self._origin
 
     def _renew(self, filesystem: Any, url: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ckptptr import saving
+from ckptptr import sweeping
 from ckptptr.errors import (
     CkptptrError,
     ConflictError,
@@ -277,7 +277,7 @@ class History:
         self.judge_restore(last, restored, before)
         self.witness.acting = "forward copy"
         background.catch_up()
-        for step in range(3 * saving.LISTING_EVERY + 3):
+        for step in range(3 * sweeping.LISTING_EVERY + 3):
             self.witness.acting = "save"
             last.save({"model": f"in the end {step}", "frozen": "same"}, step=self.next_step())
             self.witness.acting = "sweep"
@@ -292,7 +292,7 @@ class History:
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_no_history_breaks_a_rule(tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saving, "LISTING_EVERY", 4)
+    monkeypatch.setattr(sweeping, "LISTING_EVERY", 4)
     for seed in range(chunk, HISTORIES, CHUNKS):
         scratch = tmp_path / str(seed)
         scratch.mkdir()

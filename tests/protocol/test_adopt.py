@@ -136,6 +136,16 @@ def test_a_damaged_latest_is_put_aside_and_replaced(world: World) -> None:
     assert world.store.read(kept)[0] == b"{ not json"
 
 
+def test_a_superseded_attempt_cannot_take_up_what_a_person_edited_in(world: World) -> None:
+    """An edited LATEST says no fence; the homes of the next attempts do."""
+    saved(world, 0, 1, 2)
+    saved(world, 2, 3)
+    world.edit(checkpoint=world.named()[2])
+    with pytest.raises(SupersededError, match="attempt 2 has taken over, this is attempt 1"):
+        world.process(1).restore()
+    assert world.process(3).restore() == {"model": "step 1"}
+
+
 def test_an_attempt_that_was_superseded_cannot_adopt(world: World) -> None:
     saved(world, 0, 1, 2)
     saved(world, 2, 3)

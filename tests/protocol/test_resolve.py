@@ -417,6 +417,22 @@ def test_a_hold_there_counts_whatever_its_words(tmp_path: Path, old: World, in_w
     assert run.restore() == {"model": "step 2"}
 
 
+def test_what_the_latest_there_says_is_relative_to_the_root_there(tmp_path: Path) -> None:
+    old = World(tmp_path, FLYTE.replace("data/", "other/prefix/").replace("execution", "earlier"))
+    saved(old, 0, 1, 2)
+    old.edit(checkpoint=old.named()[1])
+    world = World(tmp_path, FLYTE, beside=old)
+    origin = Origin((old.home_of(0),), old.key, old.node(0).root)
+    run = Process(world, world.node(0, origin=origin))
+    assert run.restore() == {"model": "step 1"}
+    assert world.process(1).restore() == {"model": "step 1"}
+
+
+def test_a_fresh_start_wanted_there_means_that_nothing_of_it_is_taken(tmp_path: Path, old: World) -> None:
+    old.write("none")
+    assert recovering(tmp_path, old).restore() is None
+
+
 def test_without_a_latest_there_its_homes_are_walked_back(tmp_path: Path, old: World) -> None:
     old.delete_latest()
     run = recovering(tmp_path, old)

@@ -8,7 +8,7 @@ import pytest
 
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.protocol.retention import Retention
-from ckptptr.saving import LISTING_EVERY
+from ckptptr.sweeping import LISTING_EVERY
 from ckptptr.testing import Fault
 from ckptptr.testing.faults import Killed
 from tests.helpers import Paused, Process, World

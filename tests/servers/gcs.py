@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -26,6 +26,8 @@ from tests.servers.proxy import Rule
 
 _READY_WITHIN = 30.0
 _STARTS = 3
+
+_Server = TypeVar("_Server", bound="GCSServer")
 
 
 class GCSServerError(RuntimeError):
@@ -40,7 +42,7 @@ class GCSServer(ABC):
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
 
-    def __enter__(self) -> GCSServer:
+    def __enter__(self: _Server) -> _Server:
         for start in range(1, _STARTS + 1):
             self._process = subprocess.Popen(
                 self._command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

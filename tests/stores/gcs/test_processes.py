@@ -122,6 +122,7 @@ if child := os.fork():
     store.create(key + "/parent-again", b"1")
     sys.exit(os.waitstatus_to_exitcode(status))
 store.create(key + "/child", b"1")
+GCSStore(filesystem).create(key + "/made-in-child", b"1")
 assert store._client._filesystem.credentials.credentials is filesystem.credentials.credentials
 """
 
@@ -130,7 +131,7 @@ def test_a_store_works_on_in_a_forked_child(gcs_server: MiniGCS, store: GCSStore
     command = [sys.executable, "-W", "ignore", "-c", AFTER_FORK, gcs_server.endpoint, folder]
     subprocess.run(command, check=True, timeout=60)
     names = [entry.key.rpartition("/")[2] for entry in store.list(folder)]
-    assert names == ["child", "parent", "parent-again"]
+    assert names == ["child", "made-in-child", "parent", "parent-again"]
 
 
 COUNT = """
