@@ -145,9 +145,6 @@ def _on_cloud(
 def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any]) -> Any:
     import fsspec
 
-    if place.scheme == "gs":
-        # Else gcsfs asks of every bucket whether it is of the hierarchical kind, for up to a minute.
-        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     account = {"account_name": place.account} if place.account else {}
     try:
         return fsspec.filesystem(place.scheme, **{"use_listings_cache": False, **account, **storage_options})
