@@ -37,7 +37,7 @@ demo: $(READY) ## The story: real kills of an unchanged task, on a local folder
 test: setup ## All tests; starts real servers for S3, Google Cloud Storage and Azure
 	$(PYTEST)
 
-test-fast: $(READY) ## The tests that need no server
+test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute
 	$(PYTEST) -m 'not servers'
 
 lint: $(READY)

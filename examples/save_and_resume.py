@@ -17,7 +17,7 @@ def train(url: str, steps: int) -> None:
         state = Path(folder, "state.json")
         if checkpoints.restore(folder):
             step = json.loads(state.read_text())["step"]
-            print(f"attempt {checkpoints.attempt} resumes at step {step}, from {checkpoints.resolution}")
+            print(f"attempt {checkpoints.attempt} resumes at step {step} ({checkpoints.resolution})")
         else:
             step = 0
             print(f"attempt {checkpoints.attempt} starts from scratch: there is no checkpoint at {url}")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -25,6 +27,7 @@ def test_save_and_resume_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert "saved step 10" in again
 
 
+@pytest.mark.servers  # it runs pyflyte-execute a dozen times
 def test_the_demo_tells_the_story_and_nothing_is_lost(tmp_path: Path) -> None:
     told = run(str(EXAMPLES / "demo.py"), "--keep", str(tmp_path))
     assert "NON_RECOVERABLE" in told

@@ -13,6 +13,8 @@ import pytest
 from ckptptr.stores import Store, open_store
 from ckptptr.testing.attempts import Attempt, Fault, SimulatedNode
 
+pytestmark = pytest.mark.servers  # all of it runs pyflyte-execute
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 IN_THE_MIDDLE_OF_SAVE_4 = Fault("kill", op="upload", nth=4, when="after")
 BEFORE_ITS_FIRST_SAVE = Fault("kill", op="upload", nth=1, when="before")
@@ -97,16 +99,16 @@ def on_azure(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return _place(f"abfs://{container}/{tmp_path.name}/data", {"connection_string": connection}, environ)
 
 
-ON_SERVERS = [pytest.param(kind, marks=pytest.mark.servers) for kind in ("s3", "gcs", "azure")]
+CLOUDS = ("s3", "gcs", "azure")
 
 
-@pytest.fixture(params=["disk", *ON_SERVERS])
+@pytest.fixture(params=["disk", *CLOUDS])
 def place(request: pytest.FixtureRequest) -> Place:
     chosen: Place = request.getfixturevalue(f"on_{request.param}")
     return chosen
 
 
-@pytest.fixture(params=ON_SERVERS)
+@pytest.fixture(params=CLOUDS)
 def cloud(request: pytest.FixtureRequest) -> Place:
     chosen: Place = request.getfixturevalue(f"on_{request.param}")
     return chosen
@@ -225,7 +227,6 @@ def test_a_store_that_cannot_be_reached_is_no_empty_store_and_flyte_is_asked_to_
     assert on_disk.node.run(2).outputs == COUNTED_ON
 
 
-@pytest.mark.servers
 def test_an_s3_endpoint_that_does_not_answer_asks_for_a_retry_too(on_s3: Place, s3_proxy: Any) -> None:
     from tests.servers.proxy import Rule
 
@@ -238,7 +239,6 @@ def test_an_s3_endpoint_that_does_not_answer_asks_for_a_retry_too(on_s3: Place, 
     assert on_s3.node.run(2).outputs == COUNTED_ON
 
 
-@pytest.mark.servers
 def test_a_403_names_the_object_and_the_permission_and_asks_for_a_retry(on_s3: Place, s3_proxy: Any) -> None:
     from tests.servers.proxy import Rule
 
