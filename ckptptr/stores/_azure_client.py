@@ -8,8 +8,6 @@ request again, and this cannot be set for a single request: it is told not to, a
 from __future__ import annotations
 
 import asyncio
-import io
-import os
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
@@ -21,6 +19,7 @@ from azure.core.exceptions import AzureError
 
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.stores._azure_errors import is_transient, translated
+from ckptptr.stores._sdk import Body, Client
 
 TRIES = 5
 FIRST_PAUSE = 0.4  # seconds; each pause is twice the one before: all four of them are 3 to 6 s
@@ -28,39 +27,14 @@ FIRST_PAUSE = 0.4  # seconds; each pause is twice the one before: all four of th
 _T = TypeVar("_T")
 
 
-class _Body(io.BytesIO):
-    """Bytes to send, without a second copy: aiohttp calls `getbuffer`, which makes a BytesIO copy itself."""
-
-    def __init__(self, body: bytes) -> None:
-        super().__init__(body)
-        self._view = memoryview(body)
-
-    def getbuffer(self) -> memoryview:
-        return self._view[:]
-
-
 def _send_in_pieces(request: Any) -> None:
     """The SDK hands plain bytes to aiohttp, which then blocks the event loop with all of them at once."""
     if request.http_request.data:
-        request.http_request.data = _Body(request.http_request.data)
+        request.http_request.data = Body(request.http_request.data)
 
 
-class AzureClient:
-    """Safe to use from any thread and, unlike the filesystem it is made from, after a fork."""
-
-    def __init__(self, filesystem: Any) -> None:
-        self._origin = filesystem
-        self._pid = os.getpid()
-
-    @property
-    def _filesystem(self) -> Any:
-        if self._pid != os.getpid():
-            # The event loop's thread stayed in the parent. fsspec caches instances by process, so this
-            # makes one that belongs to the child.
-            old = self._origin
-            self._origin = type(old)(*old.storage_args, **old.storage_options)
-            self._pid = os.getpid()
-        return self._origin
+class AzureClient(Client):
+    """Requests to Azure."""
 
     @property
     def account(self) -> str:

@@ -8,8 +8,6 @@ retries by itself (five tries, as botocore does) and refuses what it does not kn
 from __future__ import annotations
 
 import asyncio
-import io
-import os
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -17,37 +15,13 @@ from typing import Any, TypeVar
 import fsspec.asyn
 
 from ckptptr.stores._s3_errors import translated
+from ckptptr.stores._sdk import Body, Client
 
 _T = TypeVar("_T")
 
 
-class _Body(io.BytesIO):
-    """Bytes to send, without a second copy: aiohttp calls `getbuffer`, which makes a BytesIO copy itself."""
-
-    def __init__(self, body: bytes) -> None:
-        super().__init__(body)
-        self._view = memoryview(body)
-
-    def getbuffer(self) -> memoryview:
-        return self._view[:]
-
-
-class S3Client:
-    """Safe to use from any thread and, unlike the filesystem it is made from, after a fork."""
-
-    def __init__(self, filesystem: Any) -> None:
-        self._origin = filesystem
-        self._pid = os.getpid()
-
-    @property
-    def _filesystem(self) -> Any:
-        if self._pid != os.getpid():
-            # The event loop's thread stayed in the parent. fsspec caches instances by process, so this
-            # makes one that belongs to the child.
-            old = self._origin
-            self._origin = type(old)(*old.storage_args, **old.storage_options)
-            self._pid = os.getpid()
-        return self._origin
+class S3Client(Client):
+    """Requests to S3."""
 
     def endpoint(self) -> str:
         """The URL that requests go to. Sends none."""
@@ -91,7 +65,7 @@ class S3Client:
             if "Key" in known:
                 parameters["Key"] = path
             if "Body" in parameters:
-                parameters["Body"] = _Body(parameters["Body"])
+                parameters["Body"] = Body(parameters["Body"])
             answer: dict[str, Any] = await getattr(client, operation)(
                 **{**applicable, **parameters, "Bucket": bucket}
             )

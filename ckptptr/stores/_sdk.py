@@ -1,0 +1,36 @@
+"""What the clients below s3fs and adlfs have in common: they outlive a fork, and send bytes uncopied."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any
+
+
+class Body(io.BytesIO):
+    """Bytes to send, without a second copy: aiohttp calls `getbuffer`, which makes a BytesIO copy itself."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._view = memoryview(body)
+
+    def getbuffer(self) -> memoryview:
+        return self._view[:]
+
+
+class Client:
+    """Safe to use from any thread and, unlike the filesystem it is made from, after a fork."""
+
+    def __init__(self, filesystem: Any) -> None:
+        self._origin = filesystem
+        self._pid = os.getpid()
+
+    @property
+    def _filesystem(self) -> Any:
+        if self._pid != os.getpid():
+            # The event loop's thread stayed in the parent. fsspec caches instances by process, so this
+            # makes one that belongs to the child.
+            old = self._origin
+            self._origin = type(old)(*old.storage_args, **old.storage_options)
+            self._pid = os.getpid()
+        return self._origin
