@@ -12,7 +12,7 @@ import msgspec
 
 from ckptptr.clock import isoformat
 from ckptptr.content import Change, Content
-from ckptptr.errors import CkptptrError, ConflictError, DamagedError, NotFoundError, SupersededError
+from ckptptr.errors import CkptptrError, ConflictError, DamagedError, NotFoundError
 from ckptptr.protocol.inventory import committed, read_manifest
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.manifest import FileRecord, Manifest
@@ -121,12 +121,8 @@ class Saver:
         session = self._session
         if session.seen is None or session.seen.is_held or session.seen.damage:
             session.seen = session.latest.read()
-        if session.seen.fence > self._node.attempt:
-            raise SupersededError(
-                f"attempt {session.seen.fence} has taken over, this is attempt {self._node.attempt}",
-                key=session.latest.url,
-                hint="This process must stop; nothing was uploaded",
-            )
+        hint = "This process must stop; nothing was uploaded"
+        session.latest.check_fence(session.seen.fence, self._node.attempt, hint=hint)
         return session.seen
 
     def _new_id(self, seen: Seen) -> CheckpointId:

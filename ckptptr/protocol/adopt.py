@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import msgspec
 
-from ckptptr.errors import SupersededError
 from ckptptr.protocol.inventory import newest_attempt, take_stock
 from ckptptr.protocol.latest import Latest, Swap
 from ckptptr.protocol.node import Node
@@ -28,12 +27,7 @@ def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> S
     """
     seen = resolution.seen
     fence = seen.fence if seen.fence >= 0 else newest_attempt(store, node.later_homes())
-    if fence > node.attempt:
-        raise SupersededError(
-            f"attempt {fence} has taken over, this is attempt {node.attempt}",
-            key=latest.url,
-            hint="This process must stop",
-        )
+    latest.check_fence(fence, node.attempt, hint="This process must stop")
     target = resolution.found.as_target(node) if resolution.found else Target(checkpoint=FRESH)
     vanished = {rejected.reference for rejected in resolution.rejected if rejected.is_absent}
     named = history_of(store, node, seen.pointer)

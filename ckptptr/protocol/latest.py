@@ -21,6 +21,7 @@ from ckptptr.errors import (
     NotFoundError,
     OutcomeUnknownError,
     StoreUnavailableError,
+    SupersededError,
 )
 from ckptptr.protocol.names import latest_key
 from ckptptr.protocol.pointer import Pointer
@@ -127,6 +128,17 @@ class Latest:
             key=self.url,
             hint="When it was last read it was unchanged",
         )
+
+    def check_fence(self, fence: int, attempt: int, *, hint: str) -> None:
+        """Refuse what an attempt below the fence wants to do here.
+
+        Raises:
+            SupersededError: a newer attempt owns LATEST.
+        """
+        if fence > attempt:
+            raise SupersededError(
+                f"attempt {fence} has taken over, this is attempt {attempt}", key=self.url, hint=hint
+            )
 
     def kept_key(self, seen: Seen) -> str:
         """Where the bytes of a damaged LATEST are put aside by whoever overwrites it."""

@@ -19,7 +19,6 @@ from ckptptr.errors import (
     DamagedError,
     NotFoundError,
     StoreUnavailableError,
-    SupersededError,
 )
 from ckptptr.protocol.inventory import describe, take_stock
 from ckptptr.protocol.latest import Latest, Seen
@@ -127,12 +126,8 @@ class Publisher:
             if seen.is_held:
                 return Published(Standing.HELD, manifest, seen)
             pointer = seen.pointer or self._rebuilt(manifest)
-            if pointer.fence > self.node.attempt:
-                raise SupersededError(
-                    f"attempt {pointer.fence} has taken over, this is attempt {self.node.attempt}",
-                    key=self.latest.url,
-                    hint="This process must stop; what it had confirmed is in the history of LATEST",
-                )
+            hint = "This process must stop; what it had confirmed is in the history of LATEST"
+            self.latest.check_fence(pointer.fence, self.node.attempt, hint=hint)
             if seen.pointer is None:
                 seen = replace(seen, pointer=pointer)
                 rebased = rebase(seen, manifest)
