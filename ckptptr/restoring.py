@@ -102,7 +102,8 @@ class Restorer:
             resolution = resolver.resolve(accept)
             found = resolution.found
             files = fetched[found.reference] if found else []
-            if self._read_only or resolution.follows_latest:
+            is_taken_over = session.latest.fence.is_of_another_incarnation(resolution.seen.pointer)
+            if self._read_only or (resolution.follows_latest and not is_taken_over):
                 return resolution, files, None
             if found is not None and found.is_doomed:
                 # Nothing doomed is ever named again: what LATEST gets to name is a copy.

@@ -122,7 +122,7 @@ class Saver:
         if session.seen is None or session.seen.is_held or session.seen.damage:
             session.seen = session.latest.read()
         hint = "This process must stop; nothing was uploaded"
-        session.latest.check_fence(session.seen.fence, self._node.attempt, hint=hint)
+        session.latest.check_fence(session.seen.fence, session.seen.pointer, hint=hint)
         return session.seen
 
     def _new_id(self, seen: Seen) -> CheckpointId:
@@ -214,7 +214,7 @@ class Saver:
         files = {record.path: record for record in mine.files} if merged is None else merged
         is_at_risk = session.publisher.may_be_swept(seen.pointer, mine)
         lost = self._may_be_lost(files.values(), seen, theirs, None if is_at_risk else mine)
-        if merged is None and not (lost or is_at_risk):
+        if merged is None and not (lost or is_at_risk or self._is_behind(seen, mine)):
             return mine
         if merged is None and theirs:
             return None
@@ -239,6 +239,16 @@ class Saver:
         session.publisher.commit(rebased)
         return rebased
 
+    def _is_behind(self, seen: Seen, mine: Manifest) -> bool:
+        """Whether our predecessor has gone on meanwhile: what takes its place needs a higher seq."""
+        pointer = seen.pointer
+        fence = self._session.latest.fence
+        return (
+            pointer is not None
+            and fence.is_of_another_incarnation(pointer)
+            and pointer.highest_seq >= mine.seq
+        )
+
     def _may_be_lost(
         self, files: Iterable[FileRecord], seen: Seen, theirs: Manifest | None, mine: Manifest | None
     ) -> list[FileRecord]:
@@ -258,6 +268,8 @@ class Saver:
         reference = seen.pointer.target.checkpoint if seen.pointer and not seen.is_held else ""
         found = self._node.root.manifest_at(reference)
         if found is None or found.home != self._node.home or reference == session.content.reference:
+            return None
+        if session.latest.fence.is_of_another_incarnation(seen.pointer):
             return None
         try:
             manifest = read_manifest(session.store, found.home, found.id)

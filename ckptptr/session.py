@@ -10,6 +10,7 @@ from ckptptr.background import Background
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.content import Content
 from ckptptr.protocol.candidates import Candidates
+from ckptptr.protocol.fence import Fence
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.publish import Publisher
@@ -22,7 +23,10 @@ class Session:
     """Shared by saving and restoring; `lock` guards all that is not constant.
 
     Args:
-        author: who we are, for people; made of host name, process id and a random incarnation.
+        incarnation: what all processes of this incarnation of the attempt share: see `Fence`.
+
+    Attributes:
+        author: who we are, for people; made of host name, process id and a random number.
     """
 
     def __init__(
@@ -33,13 +37,15 @@ class Session:
         retention: Retention | None = None,
         clock: Clock | None = None,
         background: Background | None = None,
+        incarnation: str = "",
     ) -> None:
         self.clock = clock or SystemClock()
         self.store: Store = Retrying(store, self.clock)
         self.node = node
         self.retention = retention or Retention()
         self.author = f"{socket.gethostname()}/{os.getpid()}/{self.clock.token(6)}"
-        self.latest = Latest(self.store, node.prefix, self.clock, self.author)
+        fence = Fence(node.attempt, incarnation)
+        self.latest = Latest(self.store, node.prefix, self.clock, self.author, fence)
         self.publisher = Publisher(self.store, node, self.latest, self.clock, self.retention)
         self.candidates = Candidates(self.store, node, self.clock)
         self.background = background or Background()

@@ -161,6 +161,7 @@ class Process:
         background: Immediate | None = None,
         read_only: bool = False,
         store: Store | None = None,
+        incarnation: str = "",
     ) -> None:
         self.world = world
         self.node = node
@@ -171,7 +172,14 @@ class Process:
         own: Store = self._own_store  # type: ignore[assignment]
         if own.guarantee is Guarantee.LAST_WRITER_WINS:
             own = LastWriterWins(own)
-        session = Session(own, node, retention=retention, clock=world.clock, background=self.background)
+        session = Session(
+            own,
+            node,
+            retention=retention,
+            clock=world.clock,
+            background=self.background,
+            incarnation=incarnation,
+        )
         self.checkpoints = Checkpoints(session, read_only=read_only)
 
     def save(self, content: Content, *, step: int | None = None, **metadata: Any) -> Checkpoint:

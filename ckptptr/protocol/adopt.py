@@ -27,14 +27,16 @@ def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> S
     """
     seen = resolution.seen
     fence = seen.fence if seen.fence >= 0 else newest_attempt(store, node.later_homes())
-    latest.check_fence(fence, node.attempt, hint="This process must stop")
+    latest.check_fence(fence, seen.pointer, hint="This process must stop")
     target = resolution.found.as_target(node) if resolution.found else Target(checkpoint=FRESH)
     vanished = {rejected.reference for rejected in resolution.rejected if rejected.is_absent}
     named = history_of(store, node, seen.pointer)
     known = next((entry for entry in named if entry.checkpoint == target.checkpoint), target)
     kept = tuple(e for e in named if e.checkpoint != target.checkpoint and e.checkpoint not in vanished)
     doomed = seen.pointer.doomed if seen.pointer else ()
-    return latest.swap(seen, Pointer(target=known, history=kept, doomed=doomed, fence=node.attempt))
+    incarnation = latest.fence.marked_on(seen.pointer)
+    pointer = Pointer(target=known, history=kept, doomed=doomed, fence=node.attempt, incarnation=incarnation)
+    return latest.swap(seen, pointer)
 
 
 def history_of(store: Store, node: Node, pointer: Pointer | None) -> list[Target]:

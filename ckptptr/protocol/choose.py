@@ -160,7 +160,8 @@ class Chooser:
         for _ in range(TRIES):
             pointer = decide(seen, history_of(self.store, self.node, seen.pointer))
             doomed = tuple(d for d in (seen.pointer.doomed if seen.pointer else ()) if not pointer.find(d))
-            pointer = msgspec.structs.replace(pointer, doomed=doomed)
+            incarnation = seen.pointer.incarnation if seen.pointer else ""
+            pointer = msgspec.structs.replace(pointer, doomed=doomed, incarnation=incarnation)
             swap = self.latest.swap(seen, pointer)
             if swap.won:
                 return seen, pointer

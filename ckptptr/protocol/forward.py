@@ -14,6 +14,7 @@ import msgspec
 
 from ckptptr.clock import isoformat
 from ckptptr.protocol.candidates import Found
+from ckptptr.protocol.fence import Fence
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.names import DATA, CheckpointId, manifest_key
@@ -77,7 +78,7 @@ def move_latest(publisher: Publisher, source: Found, copied: Found) -> Seen:
     seen = publisher.latest.read()
     for _ in range(TRIES):
         pointer = seen.pointer
-        if pointer is None or not _still_names(pointer, source, publisher.node.attempt):
+        if pointer is None or not _still_names(pointer, source, publisher.latest.fence):
             return seen
         target = msgspec.structs.replace(
             copied.as_target(publisher.node),
@@ -93,5 +94,6 @@ def move_latest(publisher: Publisher, source: Found, copied: Found) -> Seen:
     return seen
 
 
-def _still_names(pointer: Pointer, source: Found, attempt: int) -> bool:
-    return not pointer.held and pointer.fence <= attempt and pointer.target.checkpoint == source.reference
+def _still_names(pointer: Pointer, source: Found, fence: Fence) -> bool:
+    is_ours = pointer.fence <= fence.attempt and not fence.is_of_another_incarnation(pointer)
+    return is_ours and not pointer.held and pointer.target.checkpoint == source.reference

@@ -21,8 +21,8 @@ from ckptptr.errors import (
     NotFoundError,
     OutcomeUnknownError,
     StoreUnavailableError,
-    SupersededError,
 )
+from ckptptr.protocol.fence import Fence
 from ckptptr.protocol.names import latest_key
 from ckptptr.protocol.pointer import Pointer
 from ckptptr.stores.port import Store, Token
@@ -64,12 +64,16 @@ class Latest:
 
     Args:
         author: who writes, for people: `pod-name/pid/incarnation`.
+        fence: where this process stands; a bystander where it is not given.
     """
 
-    def __init__(self, store: Store, prefix: str, clock: Clock, author: str) -> None:
+    def __init__(
+        self, store: Store, prefix: str, clock: Clock, author: str, fence: Fence | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
         self._author = author
+        self.fence = fence or Fence()
         self.key = latest_key(prefix)
         self.url = store.url(self.key)
 
@@ -85,9 +89,11 @@ class Latest:
         except NotFoundError:
             return Seen()
         try:
-            return Seen(body, token, Pointer.decode(body, self.url))
+            pointer = Pointer.decode(body, self.url)
         except DamagedError as error:
             return Seen(body, token, None, str(error))
+        self.fence.notice(pointer)
+        return Seen(body, token, pointer)
 
     def swap(self, seen: Seen, pointer: Pointer, *, publishes: str = "") -> Swap:
         """Move LATEST from exactly what was `seen` to `pointer`.
@@ -116,6 +122,7 @@ class Latest:
             except (ConflictError, StoreUnavailableError) as problem:
                 found = self._read_back(problem)
             else:
+                self.fence.notice(pointer)
                 return Swap(True, Seen(body, token, pointer))
             if found.body == body or _names(found, publishes):
                 return Swap(True, found)
@@ -129,16 +136,9 @@ class Latest:
             hint="When it was last read it was unchanged",
         )
 
-    def check_fence(self, fence: int, attempt: int, *, hint: str) -> None:
-        """Refuse what an attempt below the fence wants to do here.
-
-        Raises:
-            SupersededError: a newer attempt owns LATEST.
-        """
-        if fence > attempt:
-            raise SupersededError(
-                f"attempt {fence} has taken over, this is attempt {attempt}", key=self.url, hint=hint
-            )
+    def check_fence(self, attempt: int, pointer: Pointer | None, *, hint: str) -> None:
+        """Refuse what a process below the fence wants to do here: see `Fence.check`."""
+        self.fence.check(attempt, pointer, url=self.url, hint=hint)
 
     def kept_key(self, seen: Seen) -> str:
         """Where the bytes of a damaged LATEST are put aside by whoever overwrites it."""

@@ -49,13 +49,15 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     """What LATEST says.
 
-    `fence` is the highest attempt that ever published or adopted here. `held`: a person chose the
-    target and no run has taken it up. `history`: what else is retained, newest publish first.
-    `doomed`: what retention let go and a sweep may delete. `edited`: by hand, see the module.
+    `fence` is the highest attempt that ever published or adopted here, `incarnation` says which
+    incarnation of that attempt (see `Fence`). `held`: a person chose the target and no run has
+    taken it up. `history`: what else is retained, newest publish first. `doomed`: what retention let go
+    and a sweep may delete. `edited`: by hand, see the module.
     """
 
     target: Target
     fence: int = 0
+    incarnation: str = ""
     held: bool = False
     note: str = ""
     published_by: str = ""
@@ -90,6 +92,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
                 "pinned": target["pinned"],
                 "score": target["score"],
                 "fence": self.fence,
+                "incarnation": self.incarnation,
                 "held": self.held,
                 "note": self.note,
                 "published_at": target["published_at"],

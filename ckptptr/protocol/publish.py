@@ -127,7 +127,7 @@ class Publisher:
                 return Published(Standing.HELD, manifest, seen)
             pointer = seen.pointer or self._rebuilt(manifest)
             hint = "This process must stop; what it had confirmed is in the history of LATEST"
-            self.latest.check_fence(pointer.fence, self.node.attempt, hint=hint)
+            self.latest.check_fence(pointer.fence, pointer, hint=hint)
             if seen.pointer is None:
                 seen = replace(seen, pointer=pointer)
                 rebased = rebase(seen, manifest)
@@ -198,7 +198,8 @@ class Publisher:
     ) -> Pointer:
         """LATEST with `entry` published: pure, but for `retention` and `node` which are constants."""
         named = [entry, *pointer.retained]
-        if self._is_in_own_home(pointer.target) and pointer.target.seq > entry.seq:
+        is_ahead = self._is_in_own_home(pointer.target) and pointer.target.seq > entry.seq
+        if is_ahead and not self.latest.fence.is_of_another_incarnation(pointer):
             named[:2] = [pointer.target, entry]  # a sibling of this attempt is ahead, and stays the target
         kept, gone = self.retention.split(named)
         names = {target.checkpoint for target in kept}
@@ -211,4 +212,5 @@ class Publisher:
             history=tuple(kept[1:]),
             doomed=tuple(doomed)[:DOOMED_LIMIT],
             fence=self.node.attempt,
+            incarnation=self.latest.fence.marked_on(pointer),
         )

@@ -46,6 +46,7 @@ pointers = st.builds(
     Pointer,
     target=targets,
     fence=st.integers(-1, 1000),
+    incarnation=st.text(max_size=8),
     held=st.booleans(),
     note=texts,
     published_by=texts,

@@ -24,6 +24,7 @@ POINTER = Pointer(
         bytes=456,
     ),
     fence=3,
+    incarnation="k3x9",
     published_by="pod-name/7/abc123",
     write_id="01k4x",
     history=(
@@ -52,6 +53,7 @@ TEXT = """\
   "pinned": false,
   "score": null,
   "fence": 3,
+  "incarnation": "k3x9",
   "held": false,
   "note": "",
   "published_at": "2026-11-23T15:20:05Z",
@@ -65,7 +67,7 @@ TEXT = """\
     "ab/axq2-n0-2/_flytecheckpoints/manifests/0000000009-a0002-zzzzzzzz.json"
   ],
   "format": "ckptptr/1",
-  "checksum": "8ae6a0d7608e7dcdc3ffca2676a8dd0f"
+  "checksum": "095c8733dcbce7c61938d21a363354b0"
 }
 """
 

@@ -42,7 +42,7 @@ MAY_END_A_CHOICE = (InvalidArgumentError, NotFoundError, DamagedError, ConflictE
 class Pod:
     """A process of an attempt that does one thing at a time, request by request."""
 
-    def __init__(self, history: History, attempt: int) -> None:
+    def __init__(self, history: History, attempt: int, incarnation: str) -> None:
         self.history = history
         self.store = Paced(history.bucket)
         self.process: Process = history.world.process(
@@ -51,6 +51,7 @@ class Pod:
             store=self.store,
             retention=history.retention,
             background=Paused(),
+            incarnation=incarnation,
         )
         self.attempt = attempt
         self.turn: Turn | None = None
@@ -98,7 +99,7 @@ class Pod:
             return
         allowed = {"save": MAY_END_A_SAVE, "restore": MAY_END_A_RESTORE}.get(self.verb, ())
         assert isinstance(error, allowed), f"{self.verb} ended with {error!r}"
-        is_newest = self.attempt >= self.history.newest
+        is_newest = self.attempt >= self.history.newest and self.history.restarts == 0
         assert not (is_newest and isinstance(error, SupersededError)), "the newest attempt is superseded"
 
     def _restore(self) -> None:
@@ -119,7 +120,7 @@ class Pod:
         witness = history.witness
         is_passed = saved.reference not in witness.named_ever and not witness.states[-1].is_held
         assert is_passed or witness.contents[id_of(saved.reference)] is not None, "a broken one was confirmed"
-        history.confirmed = True
+        history.confirmed.add(self.attempt)
 
 
 class History:
@@ -132,9 +133,11 @@ class History:
         self.bucket = Witnessed(self.world.store)
         self.bucket.witness = self.witness
         self.retention = Retention(keep_last=self.random.choice([1, 2, 3]))
+        self.knows_incarnations = self.random.random() < 0.5
         self.pods: list[Pod] = []
         self.newest = -1
-        self.confirmed = False
+        self.restarts = 0
+        self.confirmed: set[int] = set()
         self._steps = 0
 
     def next_step(self) -> int:
@@ -159,7 +162,8 @@ class History:
         targets = [seen.pointer.target if seen.pointer else None for seen in states]  # type: ignore[attr-defined]
         if found is None:
             asked = any(target is not None and target.is_fresh for target in targets)
-            assert asked or not self.confirmed, f"a fresh start: {process.resolution}"
+            could_find = any(attempt <= process.node.attempt for attempt in self.confirmed)
+            assert asked or not could_find, f"a fresh start: {process.resolution}"
             return
         said = {target.checkpoint for target in targets if target is not None}
         lost = None in targets
@@ -180,6 +184,7 @@ class History:
             (10 if idle else 0, lambda: self.random.choice(idle).begin()),
             (2 if len(self.pods) < 4 else 0, self._start_attempt),
             (1 if 0 < len(self.pods) < 4 else 0, self._start_rank),
+            (0.5 if 0 < len(self.pods) < 4 else 0, self._restart_in_place),
             (1 if self.pods else 0, self._kill_one),
             (1, self._person_chooses),
             (1, self._person_edits),
@@ -196,13 +201,26 @@ class History:
 
     def _start_attempt(self) -> None:
         self.newest += 1
-        self.pods.append(Pod(self, self.newest))
+        self.restarts = 0
+        self._start_rank()
 
     def _start_rank(self) -> None:
-        self.pods.append(Pod(self, self.newest))
+        self.pods.append(Pod(self, self.newest, self._incarnation()))
+
+    def _restart_in_place(self) -> None:
+        """The container starts again inside its attempt; predecessors that are at work may live on."""
+        for pod in [pod for pod in self.pods if pod.attempt == self.newest and not pod.has_restored]:
+            self._kill(pod)
+        self.restarts += 1
+        self._start_rank()
+
+    def _incarnation(self) -> str:
+        return f"{self.newest}-{self.restarts}" if self.knows_incarnations else ""
 
     def _kill_one(self) -> None:
-        pod = self.random.choice(self.pods)
+        self._kill(self.random.choice(self.pods))
+
+    def _kill(self, pod: Pod) -> None:
         self.pods.remove(pod)
         pod.kill()
 

@@ -6,7 +6,7 @@ can be said:
 - what LATEST names by a machine's hand is whole (unless a person brought it there);
 - a save moves LATEST to something new, a forward copy to a copy of the target, a restore only where
   LATEST was held, lost or broken; none but a restore and a person moves a held LATEST;
-- the fence never goes down while machines write;
+- the fence never goes down while machines write, and an incarnation that lost the node never has it again;
 - what is pinned is there.
 """
 
@@ -42,6 +42,7 @@ class Witness:
     excused: set[str] = field(default_factory=set)
     pinned: set[str] = field(default_factory=set)
     named_ever: set[str] = field(default_factory=set)
+    owners: set[tuple[int, str]] = field(default_factory=set)
     wrong: str = ""
 
     def note(self, problem: str) -> None:
@@ -88,6 +89,11 @@ class Witness:
     def _judge_fence(self, before: Seen, now: Pointer) -> None:
         if now.fence < before.fence:
             self.note(f"the fence went from {before.fence} down to {now.fence}")
+        if before.pointer is None or before.pointer.edited:
+            self.owners.clear()  # whose it was is forgotten with it
+        elif now.incarnation != before.pointer.incarnation and (now.fence, now.incarnation) in self.owners:
+            self.note(f"the incarnation {now.incarnation} of attempt {now.fence} has taken the node back")
+        self.owners.add((now.fence, now.incarnation))
 
     def _judge_save(self, before: Seen, now: Pointer) -> None:
         if before.is_held:
@@ -107,10 +113,14 @@ class Witness:
         old = before.pointer
         if old is None:
             return
-        if not old.held and (old.target.is_fresh or self.world.is_whole(old.target.checkpoint)):
+        is_taken_over = (now.fence, now.target) == (old.fence, old.target)
+        if not (old.held or is_taken_over) and self._may_be_followed(old):
             self.note("a restore has moved a LATEST that could be followed")
         if old.held and now.target.checkpoint != self._meant(old) and self._is_good(old):
             self.note(f"a person chose {old.target.checkpoint}, a restore took {now.target.checkpoint}")
+
+    def _may_be_followed(self, pointer: Pointer) -> bool:
+        return pointer.target.is_fresh or self.world.is_whole(pointer.target.checkpoint)
 
     def _judge_copy(self, before: Seen, now: Pointer) -> None:
         old = before.pointer

@@ -1,0 +1,71 @@
+"""Fencing: which process may still move LATEST.
+
+LATEST names the highest attempt that ever moved it, and which *incarnation* of that attempt: where a
+platform restarts a container inside one attempt, the predecessor may live on. Whoever is below the
+fence must stop. An incarnation takes the node over with its first own move of LATEST, or by an adopt
+when it restores what its predecessor left; from then on the predecessor is the one to stop. Nothing
+here goes by clock.
+"""
+
+from __future__ import annotations
+
+from ckptptr.errors import SupersededError
+from ckptptr.protocol.pointer import Pointer
+
+
+class Fence:
+    """Where one process stands.
+
+    Args:
+        attempt: its own; -1 for a bystander (a person, an evaluation), whom nothing concerns.
+        incarnation: a token that all processes of one incarnation of the attempt share. Empty where
+            incarnations cannot be told apart: then all processes of the attempt are siblings.
+    """
+
+    def __init__(self, attempt: int = -1, incarnation: str = "") -> None:
+        self.attempt = attempt
+        self.incarnation = incarnation
+        self._has_taken_over = False
+
+    def notice(self, pointer: Pointer | None) -> None:
+        """LATEST as it was read, or written by us: is it ours already?"""
+        if pointer is not None and self._is_of_our_attempt(pointer):
+            self._has_taken_over |= pointer.incarnation == self.incarnation
+
+    def is_of_another_incarnation(self, pointer: Pointer | None) -> bool:
+        """Whether another incarnation of our own attempt has moved LATEST last."""
+        return (
+            pointer is not None
+            and self._is_of_our_attempt(pointer)
+            and pointer.incarnation not in ("", self.incarnation)
+        )
+
+    def check(self, attempt: int, pointer: Pointer | None, *, url: str, hint: str) -> None:
+        """Refuse to go on where we are below the fence.
+
+        Args:
+            attempt: the fence in force.
+            pointer: LATEST, where there is one.
+
+        Raises:
+            SupersededError: a newer attempt, or another incarnation of ours, owns LATEST.
+        """
+        if attempt > self.attempt:
+            raise SupersededError(
+                f"attempt {attempt} has taken over, this is attempt {self.attempt}", key=url, hint=hint
+            )
+        if self._has_taken_over and self.is_of_another_incarnation(pointer):
+            raise SupersededError(
+                f"attempt {self.attempt} was started again and has taken over, this is its predecessor",
+                key=url,
+                hint=hint,
+            )
+
+    def marked_on(self, pointer: Pointer | None) -> str:
+        """The incarnation to write beside our attempt, given LATEST as it is."""
+        if self.incarnation or pointer is None or pointer.edited or pointer.fence != self.attempt:
+            return self.incarnation
+        return pointer.incarnation  # a sibling of unknown incarnation takes nobody's place
+
+    def _is_of_our_attempt(self, pointer: Pointer) -> bool:
+        return bool(self.incarnation) and not pointer.edited and pointer.fence == self.attempt
