@@ -239,7 +239,8 @@ class History:
                     self.witness.excused.add(reference)
             elif act == "pin":
                 person.pin(reference)
-                self.witness.pinned.add(reference)
+                if not (before.is_held and self._was_going(before, reference)):
+                    self.witness.pinned.add(reference)
             else:
                 self.witness.pinned.discard(reference)
                 person.unpin(reference)
