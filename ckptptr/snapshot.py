@@ -34,8 +34,21 @@ class Snapshot:
     folders: list[StagingFolder] = field(default_factory=list)
 
     def then(self, later: Snapshot) -> Snapshot:
-        """Both, one after the other."""
+        """Both, one after the other; what the later one replaces is let go of."""
+        if later.change.replaces:
+            self.release()
         return Snapshot(self.change.then(later.change), [*self.folders, *later.folders])
+
+    def give_back(self) -> list[Path]:
+        """Put what was given away where it came from, and release the rest.
+
+        Returns:
+            Folders that still hold something, since other files have taken its place.
+        """
+        kept = [folder for folder in self.folders if not folder.give_back()]
+        self.folders = [folder for folder in self.folders if folder not in kept]
+        self.release()
+        return [folder.keep() for folder in kept]
 
     def release(self) -> None:
         while self.folders:
@@ -95,11 +108,21 @@ class StagingFolder:
             _copy(file, source, staged)
         return staged
 
-    def give_back(self) -> None:
-        """Put what was renamed where it came from."""
-        while self._taken:
-            source, staged = self._taken.pop()
-            staged.rename(source)
+    def give_back(self) -> bool:
+        """Put what was renamed where it came from; whether there was room for all of it."""
+        for source, staged in [*self._taken]:
+            with suppress(OSError):
+                if not source.exists():
+                    staged.rename(source)
+                    self._taken.remove((source, staged))
+        return not self._taken
+
+    def keep(self) -> Path:
+        """Under a name that nobody takes for abandoned; that name."""
+        kept = self.path.rename(self.path.with_name(self.path.name.replace(_NAME, "ckptptr-kept-")))
+        (kept / _LOCK).unlink()
+        self._lock.release()
+        return kept
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)

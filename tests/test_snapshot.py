@@ -151,3 +151,26 @@ def test_two_after_each_other_are_one(model: Path) -> None:
     assert contents(both) == {"a": b"a", "b": b"b"}
     both.release()
     assert hidden(model.parent) == []
+
+
+def test_what_was_given_away_comes_back(model: Path) -> None:
+    taken = snapshot(change(model), consume=True)
+    assert taken.give_back() == []
+    assert contents(Snapshot(change(model))) == {"a": b"a", "deep/b": b"b"}
+    assert hidden(model.parent) == []
+
+
+def test_unless_another_file_has_taken_its_place_then_it_is_kept_where_it_is_told(model: Path) -> None:
+    taken = snapshot(change(model), consume=True)
+    (model / "a").write_text("newer")
+    (kept,) = taken.give_back()
+    assert [path.read_text() for path in kept.iterdir()] == ["a"]
+    assert (model / "a").read_text() == "newer"
+    snapshot(change(model), consume=False).release()
+    assert kept.exists()
+
+
+def test_what_a_later_one_replaces_is_let_go_of(model: Path) -> None:
+    both = snapshot(change(model), consume=False).then(snapshot(change(b"state"), consume=False))
+    assert [*contents(both).values()] == [b"state"]
+    assert hidden(model.parent) == []

@@ -1,0 +1,110 @@
+"""Saves that nobody waits for: one at a time, in the background.
+
+Where saves come faster than they can be sent, those that wait become one: the newest content wins,
+and files that were added one by one are all in it. A save that failed is never remembered as done:
+the next call raises its error, and so does `wait`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from ckptptr.content import Change
+from ckptptr.snapshot import Snapshot
+
+log = logging.getLogger("ckptptr")
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[_T]):
+    """A save that has not begun, made of all that were asked for since the last one began."""
+
+    snapshot: Snapshot
+    step: int | None
+    metadata: dict[str, Any]
+    done: list[Future[_T]] = field(default_factory=list)
+
+
+class Asynchronous(Generic[_T]):
+    """The background saves of one process.
+
+    Args:
+        save: makes one save; called in a daemon thread, which keeps no interpreter from exiting.
+    """
+
+    def __init__(self, save: Callable[[Change, int | None, dict[str, Any]], _T]) -> None:
+        self._save = save
+        self._changed = threading.Condition()
+        self._waiting: _Waiting[_T] | None = None
+        self._is_busy = False
+        self._failure: BaseException | None = None
+
+    def submit(self, snapshot: Snapshot, step: int | None, metadata: Mapping[str, Any]) -> Future[_T]:
+        """Save some time soon; the result is that of the save that has this content in it.
+
+        Raises: what an earlier one failed with; this one was not taken then.
+        """
+        self.raise_failure()
+        done: Future[_T] = Future()
+        done.set_running_or_notify_cancel()
+        with self._changed:
+            before = self._waiting
+            if before is not None:
+                log.info("a save that was waiting becomes one with the next, which came first")
+                snapshot = before.snapshot.then(snapshot)
+            earlier = before.done if before else []
+            self._waiting = _Waiting(snapshot, step, dict(metadata), [*earlier, done])
+            if not self._is_busy:
+                self._is_busy = True
+                threading.Thread(target=self._run, name="ckptptr-save", daemon=True).start()
+        return done
+
+    def raise_failure(self) -> None:
+        """Raise what a save failed with that nobody has been told of."""
+        with self._changed:
+            failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def wait(self, until: float | None = None) -> bool:
+        """Until nothing is under way or waits, or until `until` by `time.monotonic()`; whether that is so."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not self._is_busy, None if until is None else max(0.0, until - time.monotonic())
+            )
+
+    def _run(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                result = self._save(job.snapshot.change, job.step, job.metadata)
+            except BaseException as error:  # noqa: BLE001 - told to whoever asks next
+                self._failed(job, error)
+            else:
+                job.snapshot.release()
+                for done in job.done:
+                    done.set_result(result)
+
+    def _next(self) -> _Waiting[_T] | None:
+        with self._changed:
+            job, self._waiting = self._waiting, None
+            if job is None:
+                self._is_busy = False
+                self._changed.notify_all()
+            return job
+
+    def _failed(self, job: _Waiting[_T], error: BaseException) -> None:
+        log.warning("a save in the background failed: %s", error)
+        for folder in job.snapshot.give_back():
+            log.warning("files that it was given cannot be put back and are kept in %s", folder)
+        with self._changed:
+            self._failure = error
+        for done in job.done:
+            done.set_exception(error)
