@@ -10,13 +10,14 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from ckptptr.clock import SystemClock
 from ckptptr.content import Change, Saveable, change
-from ckptptr.errors import InvalidArgumentError
+from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.opening import node_at
 from ckptptr.protocol.choose import Chooser
 from ckptptr.protocol.inventory import describe
@@ -24,6 +25,7 @@ from ckptptr.protocol.manifest import plain_metadata
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.protocol.retention import Retention
+from ckptptr.reading import Member
 from ckptptr.restoring import Restorer
 from ckptptr.saving import Saver
 from ckptptr.session import Session
@@ -156,6 +158,34 @@ class Checkpoints:
         else:
             self._resolution = self._restorer.restore_named(destination, checkpoint)
         return destination if self._resolution.found is not None else None
+
+    def open(self, name: str | None = None) -> BufferedReader:
+        """Read one file of the current checkpoint as it is needed, without a restore.
+
+            with checkpoints.open("model.pt") as file:
+                state = torch.load(file)
+
+        The current checkpoint is what was last saved or restored here, else the newest good one, which
+        is taken up as by a restore. The digest is checked where the file is read from beginning to end;
+        `file.raw.is_verified` tells, and the log where it was not.
+
+        Args:
+            name: its path in the checkpoint; its only file where it is not given.
+
+        Raises:
+            NotFoundError: there is no checkpoint, or it has no such file.
+            DamagedError: while reading: it is not what was saved.
+            StoreUnavailableError and others: as `restore`.
+        """
+        with self._session.lock:
+            if not self._session.content.reference:
+                self._resolution = self._restorer.attach()
+            content = self._session.content
+        record = content.only_file() if name is None else content.files.get(name)
+        if record is None:
+            there = ", ".join([*content.files][:5]) or "no checkpoint at all"
+            raise NotFoundError("the checkpoint has no such file", key=name or "", hint=f"There is {there}")
+        return BufferedReader(Member(self._session.store, f"{content.home}/{record.object}", record))
 
     def look(self) -> Resolution:
         """What a restore would return now, by the manifests alone: nothing is fetched, nothing moved."""

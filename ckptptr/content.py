@@ -42,6 +42,10 @@ class Content:
         folders = found.manifest.folders if found.manifest else ()
         return cls(found.reference, found.home, {record.path: record for record in records}, folders)
 
+    def only_file(self) -> FileRecord | None:
+        """The one file that there is; None where there are several or none."""
+        return next(iter(self.files.values())) if len(self.files) == 1 else None
+
     def beside(self, added: Collection[str], *, without: Collection[str] = ()) -> Content:
         """What stays when other files are added: a path is a file or a folder, not both."""
         stays = {path: self.files[path] for path in _beside(added, self.files) if path not in without}

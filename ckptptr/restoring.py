@@ -13,6 +13,7 @@ from ckptptr.errors import CkptptrError, ConflictError, NotFoundError
 from ckptptr.protocol.adopt import adopt
 from ckptptr.protocol.candidates import Found, Verdict
 from ckptptr.protocol.forward import copy_home, move_latest
+from ckptptr.protocol.inventory import check_complete
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.resolve import ROUNDS, Resolution, Resolver
@@ -48,7 +49,7 @@ class Restorer:
         session = self._session
         began = time.monotonic()
         with session.lock, Download(session.store, destination) as download:
-            resolution, files, adopted = self._resolve(download)
+            resolution, files, adopted = self._resolve(lambda found: download.fetch(found.home, found.files))
             session.seen = adopted or resolution.seen
             found = resolution.found
             if found is None:
@@ -61,6 +62,31 @@ class Restorer:
                 log.info("attempt %d moved LATEST accordingly: %s", session.node.attempt, session.latest.url)
             if adopted and found is not None and found.home != session.node.home:
                 self._forward(found, files)
+        return resolution
+
+    def attach(self) -> Resolution:
+        """Take up the newest good checkpoint as a restore does, and fetch nothing of it.
+
+        It is judged by its manifest, and all its objects are there.
+
+        Raises: see `Checkpoints.restore`.
+        """
+        session = self._session
+
+        def check(found: Found) -> list[FileRecord]:
+            if found.manifest is not None:
+                check_complete(session.store, found.home, found.manifest)
+            return list(found.files)
+
+        with session.lock:
+            resolution, files, adopted = self._resolve(check)
+            session.seen = adopted or resolution.seen
+            log.info("%s", resolution)
+            found = resolution.found
+            if found is not None:
+                self._build_on(found, files)
+                if adopted and found.manifest is not None and found.home != session.node.home:
+                    self._forward(found, files)
         return resolution
 
     def restore_named(self, destination: Path, checkpoint: str) -> Resolution:
@@ -81,10 +107,15 @@ class Restorer:
 
     def _put_in_place(self, download: Download, found: Found, files: list[FileRecord]) -> None:
         download.install(files, found.manifest.folders if found.manifest else ())
+        self._build_on(found, files)
+
+    def _build_on(self, found: Found, files: list[FileRecord]) -> None:
         self._session.content = Content.of(found, files)
         self._session.parent = found.reference
 
-    def _resolve(self, download: Download) -> tuple[Resolution, list[FileRecord], Seen | None]:
+    def _resolve(
+        self, fetch: Callable[[Found], list[FileRecord]]
+    ) -> tuple[Resolution, list[FileRecord], Seen | None]:
         """Resolve, all of it fetched and verified, and then adopt where LATEST does not say it already.
 
         Returns:
@@ -95,7 +126,7 @@ class Restorer:
 
         def accept(found: Found) -> None:
             if found.reference not in fetched:
-                fetched[found.reference] = download.fetch(found.home, found.files)
+                fetched[found.reference] = fetch(found)
 
         resolver = Resolver(session.candidates, session.latest)
         for _ in range(ROUNDS):
