@@ -5,7 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PYTEST := $(BIN)/pytest -n auto
+# What the tests write goes to memory where there is such a place: three times as fast. The local store's own
+# tests stay on a disk.
+PYTEST := $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )$(BIN)/pytest -n auto
 
 # Azurite, for the tests: from npm, by the Node of a wheel; once.
 NPM := tests/servers/npm

@@ -4,7 +4,8 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import filelock
@@ -23,6 +24,13 @@ from ckptptr.stores.port import Entry
 from ckptptr.testing import StoreConformance
 
 STORE = LocalStore()
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """On a disk, wherever the other tests write."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
 
 
 class SmallBlocks(LocalStore):
