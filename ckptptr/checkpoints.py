@@ -6,8 +6,10 @@ import operator
 import os
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
@@ -15,13 +17,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ckptptr import daemon
 from ckptptr.clock import SystemClock
 from ckptptr.content import Change, Saveable, change
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.opening import node_at
 from ckptptr.protocol.choose import Chooser
 from ckptptr.protocol.inventory import describe
-from ckptptr.protocol.manifest import plain_metadata
+from ckptptr.protocol.manifest import check_path, plain_metadata
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.protocol.retention import Retention
@@ -32,6 +35,8 @@ from ckptptr.session import Session
 from ckptptr.stores import open_store
 from ckptptr.stores.probe import settle
 from ckptptr.stores.retry import Retrying
+from ckptptr.streaming import Stream
+from ckptptr.transfer.plan import UNKNOWN, Local
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ class Checkpoints:
         self._saver = Saver(session)
         self._cleanups: list[Callable[[], object]] = []
         self._resolution: Resolution | None = None
+        self._writing: int | None = None
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -129,6 +135,42 @@ class Checkpoints:
         yield batch
         self._save(batch._change, step, metadata)
 
+    @contextmanager
+    def writer(
+        self, name: str, *, step: int | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> Iterator[Stream]:
+        """Write one file straight into the store; it is added to the content, as by `save` of a file.
+
+            with checkpoints.writer("model.pt", step=100) as file:
+                torch.save(state, file)
+
+        It is uploaded while it is written, without a local copy. The checkpoint is confirmed when the
+        block ends; nothing is saved where it raises.
+
+        Args:
+            name: its path in the checkpoint.
+
+        Raises: as `save`; what the upload fails with is raised by the next write.
+        """
+        self._refuse_read_only()
+        self._refuse_inside_a_writer()
+        stream = Stream(check_path(name), self._session.store.block_size)
+        change = Change({name: Local(name, stream, UNKNOWN)})
+        whole, plain = _whole(step), plain_metadata(metadata or {})
+        upload = daemon.start(lambda: self._saver.save(change, whole, plain))
+        upload.add_done_callback(stream.settle)
+        self._writing = threading.get_ident()
+        try:
+            yield stream
+            stream.finish()
+        except BaseException:
+            stream.abandon()
+            futures.wait([upload])
+            raise
+        finally:
+            self._writing = None
+        upload.result()
+
     def restore(
         self, path: str | os.PathLike[str] | None = None, *, checkpoint: str | None = None
     ) -> Path | None:
@@ -151,6 +193,7 @@ class Checkpoints:
             NotFoundError, DamagedError: only with `checkpoint`: it is not to be had.
         """
         destination = Path(path) if path is not None else self._temporary_folder()
+        self._refuse_inside_a_writer()
         if destination.exists() and not destination.is_dir():
             raise InvalidArgumentError("a checkpoint is restored to a folder", key=str(destination))
         if checkpoint is None:
@@ -177,6 +220,7 @@ class Checkpoints:
             DamagedError: while reading: it is not what was saved.
             StoreUnavailableError and others: as `restore`.
         """
+        self._refuse_inside_a_writer()
         with self._session.lock:
             if not self._session.content.reference:
                 self._resolution = self._restorer.attach()
@@ -220,6 +264,7 @@ class Checkpoints:
 
     def _save(self, change: Change, step: int | None, metadata: Mapping[str, Any] | None) -> Checkpoint:
         self._refuse_read_only()
+        self._refuse_inside_a_writer()
         published = self._saver.save(change, _whole(step), plain_metadata(metadata or {}))
         node = self._session.node
         return self._describe(describe(node.root, node.home, published.manifest))
@@ -245,6 +290,13 @@ class Checkpoints:
         """LATEST was moved past the session: let the next save read it."""
         with self._session.lock:
             self._session.seen = None
+
+    def _refuse_inside_a_writer(self) -> None:
+        if self._writing == threading.get_ident():
+            raise InvalidArgumentError(
+                "a writer of this thread is open, and its checkpoint comes first",
+                hint="Leave its block before",
+            )
 
     def _refuse_read_only(self) -> None:
         if self._read_only:

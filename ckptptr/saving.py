@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -169,12 +170,12 @@ class Saver:
             else:
                 send.append(file)
         keys = [f"{DATA}/{checkpoint}/{file.path}" for file in send]
-        digests = upload_all(
+        sent = upload_all(
             self._session.store,
             [(file, f"{self._node.home}/{key}") for file, key in zip(send, keys, strict=True)],
         )
-        for file, key, digest in zip(send, keys, digests, strict=True):
-            records[file.path] = FileRecord(file.path, key, file.size, digest, file.mode)
+        for file, key, (size, digest) in zip(send, keys, sent, strict=True):
+            records[file.path] = FileRecord(file.path, key, size, digest, file.mode)
         records |= beside.files if may_refer else self._copy(checkpoint, beside.home, beside.files.values())
         return dict(sorted(records.items()))
 
@@ -292,4 +293,6 @@ class Saver:
 
 def _is_unchanged(file: Local, before: FileRecord) -> bool:
     """Same size, and then same digest: only a file that may be unchanged is digested ahead."""
-    return file.size == before.size and digest_of(file.source) == before.xxh3_128
+    if file.size != before.size or not isinstance(file.source, Path | bytes):
+        return False
+    return digest_of(file.source) == before.xxh3_128

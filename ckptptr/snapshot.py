@@ -71,7 +71,7 @@ def snapshot(change: Change, *, consume: bool) -> Snapshot:
     try:
         # Links first: what one points to may be taken away.
         for path, file in sorted(change.files.items(), key=lambda item: not _is_link(item[1])):
-            if isinstance(file.source, bytes):
+            if not isinstance(file.source, Path):
                 files[path] = file
                 continue
             with _disk(file.source):

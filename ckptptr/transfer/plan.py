@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
 from ckptptr.protocol.manifest import check_path
@@ -17,15 +18,26 @@ HIDDEN = ".ckptptr-"
 _USUAL_MODE = 0o644
 
 
+class Blocks(Protocol):
+    """A file that is being made while it is sent."""
+
+    def blocks(self) -> Iterator[bytes]:
+        """Its bytes, in blocks of the store's size; can be asked for once."""
+
+
+UNKNOWN = -1
+"""The size of what is being made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A file to upload, on disk or in memory.
+    """A file to upload: on disk, in memory, or being made.
 
     `path` is its name in the checkpoint; `mode` its permission bits where they are not 0o644.
     """
 
     path: str
-    source: Path | bytes
+    source: Path | bytes | Blocks
     size: int
     mode: int | None = None
 

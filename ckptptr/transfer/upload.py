@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
 from ckptptr.stores.port import Store
@@ -13,8 +14,15 @@ from ckptptr.transfer.plan import Local, ranges
 from ckptptr.transfer.pool import run_all
 
 
-def upload_all(store: Store, files: Sequence[tuple[Local, str]]) -> list[str]:
-    """Upload `(file, key)` pairs; the digests, in order.
+class Sent(NamedTuple):
+    """What was sent of a file: how many bytes, and their digest."""
+
+    size: int
+    digest: str
+
+
+def upload_all(store: Store, files: Sequence[tuple[Local, str]]) -> list[Sent]:
+    """Upload `(file, key)` pairs; what was sent, in order.
 
     Small files go side by side; a large one has the line to itself, since the store sends its
     blocks side by side: so memory stays bounded by a few blocks.
@@ -24,25 +32,30 @@ def upload_all(store: Store, files: Sequence[tuple[Local, str]]) -> list[str]:
         LocalDiskError: a file could not be read.
         StoreUnavailableError: the store did not take it.
     """
-    small = [pair for pair in files if pair[0].size <= store.block_size]
-    large = [pair for pair in files if pair[0].size > store.block_size]
-    digests = dict(zip(small, run_all(lambda pair: _upload(store, *pair), small), strict=True))
-    digests.update((pair, _upload(store, *pair)) for pair in large)
-    return [digests[pair] for pair in files]
+    small = [pair for pair in files if 0 <= pair[0].size <= store.block_size]
+    sent = dict(zip(map(_key, small), run_all(lambda pair: _upload(store, *pair), small), strict=True))
+    sent.update((key, _upload(store, file, key)) for file, key in files if key not in sent)
+    return [sent[key] for _, key in files]
 
 
-def _upload(store: Store, file: Local, key: str) -> str:
+def _key(pair: tuple[Local, str]) -> str:
+    return pair[1]
+
+
+def _upload(store: Store, file: Local, key: str) -> Sent:
     digest = Digest()
     store.upload(key, digest.over(_blocks(file, store.block_size)))
-    return digest.hex()
+    return Sent(digest.size, digest.hex())
 
 
 def _blocks(file: Local, block: int) -> Iterator[bytes]:
     if isinstance(file.source, bytes):
         view = file.source
         yield from (view[part.start : part.start + part.length] for part in ranges(len(view), block))
-    else:
+    elif isinstance(file.source, Path):
         yield from _read(file, file.source, block)
+    else:
+        yield from file.source.blocks()
 
 
 def _read(file: Local, path: Path, block: int) -> Iterable[bytes]:

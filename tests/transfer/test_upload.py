@@ -14,7 +14,7 @@ from ckptptr.testing import Fault, FaultyStore
 from ckptptr.transfer import upload
 from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.plan import Local, one_file
-from ckptptr.transfer.upload import upload_all
+from ckptptr.transfer.upload import Sent, upload_all
 
 BLOCK = 16
 
@@ -44,14 +44,14 @@ def test_what_arrives_is_the_file_and_the_digest_is_of_what_was_sent(
     store: MemoryStore, tmp_path: Path, size: int
 ) -> None:
     file = written(tmp_path, size)
-    assert upload_all(store, [(file, "home/model.pt")]) == [digest_of(source(file))]
+    assert upload_all(store, [(file, "home/model.pt")]) == [Sent(size, digest_of(source(file)))]
     assert store.read("home/model.pt")[0] == source(file).read_bytes()
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_bytes_are_sent_as_a_file_would_be(store: MemoryStore, size: int) -> None:
     whole = bytes(number % 251 for number in range(size))
-    assert upload_all(store, [(Local("x", whole, size), "home/x")]) == [digest_of(whole)]
+    assert upload_all(store, [(Local("x", whole, size), "home/x")]) == [Sent(size, digest_of(whole))]
     assert store.read("home/x")[0] == whole
 
 
@@ -60,7 +60,7 @@ def test_digests_come_in_the_order_of_the_files_whatever_their_size(
 ) -> None:
     files = [written(tmp_path, size, f"{place}") for place, size in enumerate([*SIZES, *SIZES[::-1]])]
     digests = upload_all(store, [(file, f"home/{file.path}") for file in files])
-    assert digests == [digest_of(source(file)) for file in files]
+    assert digests == [Sent(file.size, digest_of(source(file))) for file in files]
 
 
 def test_nothing_to_upload_asks_nothing() -> None:
@@ -155,7 +155,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_sent_as_it_was(tmp_path: Pa
         (tmp_path / "new").replace(source(file))
 
     store = touched_after_first_block(replace)
-    assert upload_all(store, [(file, "home/model.pt")]) == [digest_of(before)]
+    assert upload_all(store, [(file, "home/model.pt")]) == [Sent(len(before), digest_of(before))]
     assert store.read("home/model.pt")[0] == before
 
 

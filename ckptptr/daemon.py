@@ -1,0 +1,28 @@
+"""Work in a thread of its own that keeps no interpreter from exiting."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+def start(work: Callable[[], _T]) -> Future[_T]:
+    """Do `work` in a daemon thread, with the context variables of this one; what becomes of it."""
+    done: Future[_T] = Future()
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            result = context.run(work)
+        except BaseException as error:  # noqa: BLE001 - whoever waits gets to see it
+            done.set_exception(error)
+        else:
+            done.set_result(result)
+
+    threading.Thread(target=run, name="ckptptr-save", daemon=True).start()
+    return done
