@@ -85,7 +85,7 @@ def node_of(identity: FlyteIdentity, store: Store) -> Node:
         home=key_of(identity.home),
         homes_of=homes_of,
         previous=key_of(identity.previous) if identity.previous else None,
-        origin=_origin(identity, store),
+        origins=(),
         lineage=Lineage(
             project=identity.project,
             domain=identity.domain,

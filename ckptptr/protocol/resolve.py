@@ -34,11 +34,12 @@ Accept: TypeAlias = Callable[[Found], None]
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A candidate that was not taken. `is_absent`: proven not to be there."""
+    """A candidate that was not taken. `is_absent`: proven not to be there; `is_other_work`: another's."""
 
     reference: str
     reason: str
     is_absent: bool = False
+    is_other_work: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,12 @@ class Resolution:
             chosen = self.seen.pointer is not None and self.seen.pointer.target.is_fresh
             return "a fresh start: " + ("LATEST asks for it" if chosen else "there is no checkpoint")
         manifest = self.found.manifest
+        origin = self.found.origin
         if manifest is None:
-            return f"resuming from {self.found.reference}, {self.verdict.value}"
+            return f"resuming from {self.found.reference}, {self.verdict.value}{origin and f', in {origin}'}"
         step = "" if manifest.step is None else f"step {manifest.step}, "
         held = ", where a person chose it" if self.seen.is_held and self.verdict is Verdict.POINTER else ""
-        return f"resuming from {step}checkpoint {manifest.id}, found in {self.verdict.value}{held}"
+        return f"resuming from {step}checkpoint {manifest.id}, found in {origin or self.verdict.value}{held}"
 
 
 @dataclass(slots=True)
@@ -144,4 +146,5 @@ class Resolver:
 def _rejected(candidate: Candidate, error: CkptptrError) -> Rejected:
     if not isinstance(error, NotFoundError):
         log.warning("not restoring %s: %s", candidate.reference, error)
-    return Rejected(candidate.reference, error.message, isinstance(error, NotFoundError))
+    is_absent, is_other_work = isinstance(error, NotFoundError), isinstance(error, OtherWorkError)
+    return Rejected(candidate.reference, error.message, is_absent, is_other_work)
