@@ -12,23 +12,27 @@ What is known comes from (Flyte v1.16.8, flytekit 1.16.31):
   unhashed. None in the workers of kfpytorch's Elastic with start method spawn.
 - the environment, for the execution; its short names are those of flytekit's `setup_execution`.
 - the checkpoint path itself: where its uid is not hashed, it can be read.
+
+What a pod of Flyte 2 knows is read by `ckptptr.flyte.actions`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
 from ckptptr.errors import UnidentifiedError
+from ckptptr.flyte.actions import Action
 from ckptptr.flyte.paths import HOME, UID_LIMITS, NodePrefix, array_node, node_uid, shard
 
 _EXECUTION = ("FLYTE_INTERNAL_EXECUTION_ID", "_F_NM")
 _PROJECT = ("FLYTE_INTERNAL_EXECUTION_PROJECT", "_F_PRJ")
 _DOMAIN = ("FLYTE_INTERNAL_EXECUTION_DOMAIN", "_F_DM")
 _TASK = ("FLYTE_INTERNAL_TASK_NAME", "_F_TK_NM")
+_VERSION = ("FLYTE_INTERNAL_TASK_VERSION", "_F_TK_V")
 _ATTEMPT = ("FLYTE_ATTEMPT_NUMBER",)
 _ARRAY_INDEX = ("FLYTE_K8S_ARRAY_INDEX",)
 
@@ -75,8 +79,9 @@ class FlyteIdentity(NodePrefix):
     Attributes:
         lineage: the unhashed path of the node (`n2/1/n0/0/n3`), to notice collisions of Flyte's 32-bit
             hash; "" where it was deduced from the checkpoint path alone.
-        task: name of the task, or "".
-        attempt: from 0, Flyte's own counter; of a legacy map task the retry of this index.
+        is_index: whether it is one index of a map task, of whichever kind.
+        task, version: of the task, or "".
+        attempt: Flyte's own counter, from 0, in Flyte 2 from 1; of a legacy map task the retry of this index.
         home: URL of this attempt's home, as given, without a trailing slash.
         previous: URL that Flyte gave as the previous checkpoint, likewise, or None.
         why_not: the sentence that says why nothing is verified; "" where it is.
@@ -84,7 +89,9 @@ class FlyteIdentity(NodePrefix):
     """
 
     lineage: str
+    is_index: bool
     task: str
+    version: str
     attempt: int
     home: str
     previous: str | None
@@ -116,7 +123,8 @@ def identify(
         UnidentifiedError: the node cannot be told, so there is no prefix that is surely its own.
     """
     home, previous, outputs = map(_given, (checkpoint_path, prev_checkpoint, output_prefix))
-    execution = _variable(environ, _EXECUTION)
+    action = Action.read(home, environ)
+    execution = action.run if action else _variable(environ, _EXECUTION)
     if not execution or (execution == "local" and outputs is None):
         return None
     project, domain = _variable(environ, _PROJECT), _variable(environ, _DOMAIN)
@@ -129,6 +137,10 @@ def identify(
     unplaced = NodePrefix(
         root=_root_unproven(home), project=project, domain=domain, execution=execution, node="", uid_limits=()
     )
+    if action:
+        node, why_not = action.place(unplaced, previous)
+        claim = _Claim(node.node, action.attempt, action.name)
+        return _identity(node, claim, home, previous, environ, why_not=why_not)
     given = _Home.parse(home)
     steps = _steps(outputs or "", f"{project}-{domain}-{execution}")
     claims = list(_readings(steps)) if steps else _read_uid(given, execution)
@@ -150,22 +162,19 @@ def identify(
 
     node, claim = proven or (replace(unplaced, node=claims[0].node), claims[0])
     why_not = "" if proven else _why_not(node, claim, home, _variable(environ, _ATTEMPT))
-    return FlyteIdentity(
-        root=node.root,
-        project=project,
-        domain=domain,
-        execution=execution,
-        node=node.node,
-        infix=node.infix,
-        uid_limits=node.uid_limits,
-        lineage=claim.lineage,
-        task=_variable(environ, _TASK),
-        attempt=claim.attempt,
-        home=home,
-        previous=previous,
-        why_not=why_not,
-        origin=_origin(node, claim.attempt, previous) if proven and previous else None,
-    )
+    origin = _origin(node, claim.attempt, previous) if proven and previous else None
+    return _identity(node, claim, home, previous, environ, why_not=why_not, origin=origin)
+
+
+def place_home(url: str, unplaced: NodePrefix, attempt: int) -> NodePrefix | None:
+    """`unplaced`, put where a home stands, if that home is proven to be of this attempt of it.
+
+    Args:
+        url: the home of an attempt of whatever node.
+        unplaced: a node whose `root`, `infix` and `uid_limits` do not matter.
+    """
+    home = _Home.parse(url)
+    return home.place(unplaced, attempt) if home else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +184,31 @@ class _Claim:
     node: str
     attempt: int
     lineage: str
+    is_index: bool = False
+
+
+def _identity(
+    node: NodePrefix,
+    claim: _Claim,
+    home: str,
+    previous: str | None,
+    environ: Mapping[str, str],
+    *,
+    why_not: str,
+    origin: Origin | None = None,
+) -> FlyteIdentity:
+    return FlyteIdentity(
+        **asdict(node),
+        lineage=claim.lineage,
+        is_index=claim.is_index,
+        task=_variable(environ, _TASK),
+        version=_variable(environ, _VERSION),
+        attempt=claim.attempt,
+        home=home,
+        previous=previous,
+        why_not=why_not,
+        origin=origin,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +277,8 @@ def _readings(steps: list[_Step]) -> Iterator[_Claim]:
         lineage = top.node
         for parent, child in zip(steps, children, strict=False):
             lineage += f"/{parent.attempt}/{child}"
-        yield _Claim(node_uid(lineage), int(steps[-1].attempt), lineage)
+        is_index = bool(below) and children[-1] != below[-1].node
+        yield _Claim(node_uid(lineage), int(steps[-1].attempt), lineage, is_index)
 
 
 def _read_uid(home: _Home | None, execution: str) -> list[_Claim]:
@@ -259,7 +294,7 @@ def _prove(claim: _Claim, home: _Home | None, unplaced: NodePrefix) -> tuple[Nod
     if home.array:
         index, retry = home.array
         lineage = claim.lineage and f"{claim.lineage}/{claim.attempt}/i{index}"
-        claim = _Claim(array_node(claim.node, claim.attempt, index), retry, lineage)
+        claim = _Claim(array_node(claim.node, claim.attempt, index), retry, lineage, is_index=True)
     node = home.place(replace(unplaced, node=claim.node), claim.attempt)
     return (node, claim) if node else None
 

@@ -166,7 +166,7 @@ class Candidates:
 
     def _manifests(self, origin: Origin) -> Iterator[Manifest]:
         """The newest readable manifest of each of its homes."""
-        for home in origin.homes(-1):
+        for home in origin.homes(self.store, -1):
             for checkpoint in committed(self.store, home).ids:
                 try:
                     yield read_manifest(self.store, home, checkpoint)
@@ -181,7 +181,7 @@ class Candidates:
         if pointer is not None:
             yield from self._in_pointer(pointer)
         fence = pointer.fence if pointer is not None and not pointer.edited else -1
-        for home in origin.homes(fence):
+        for home in origin.homes(self.store, fence):
             yield from self._in_home(home, trust)
         if origin.lineage is None:
             # All of it is damaged: what it had itself begun from may not be.
@@ -254,7 +254,7 @@ class Candidates:
             if reference.id.is_named_by(entry.checkpoint):
                 return self._expand(self._parse(entry.checkpoint), None)
         origins = (origin for origin in self.node.origins if not origin.is_required)
-        elsewhere = (home for origin in origins for home in origin.homes(-1))
+        elsewhere = (home for origin in origins for home in origin.homes(self.store, -1))
         homes = (*self.node.homes_of(reference.id.attempt), *self.node.own_homes(), *elsewhere)
         for home in dict.fromkeys(homes):
             if reference.id in committed(self.store, home).ids:

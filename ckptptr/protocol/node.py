@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ckptptr.protocol.manifest import Lineage, Manifest
 from ckptptr.protocol.names import latest_key
 from ckptptr.protocol.references import AtManifest, Root
+from ckptptr.stores.port import Store
 
 LOOK_AHEAD = 3
 """How many attempts after our own are looked at where LATEST is gone and a fence must be found anew."""
@@ -17,8 +18,8 @@ HomesOf = Callable[[int], tuple[str, ...]]
 where the layout is not known."""
 
 
-HomesThere = Callable[[int], Iterable[str]]
-"""The homes of another node, nearest first, given the fence of its LATEST (-1 where that tells none)."""
+HomesThere = Callable[[Store, int], Iterable[str]]
+"""Finds the homes of another node, nearest first, given the fence of its LATEST (-1 where it tells none)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class Origin:
     """
 
     what: str
-    homes: HomesThere = lambda _: ()
+    homes: HomesThere = lambda _, __: ()
     prefix: str | None = None
     root: Root | None = None
     checkpoint: AtManifest | None = None

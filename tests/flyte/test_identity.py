@@ -259,7 +259,7 @@ class TestWithoutAnOutputPrefix:
         pod = Pod(levels=(("n0", 0), (3, 2)), execution="my-run-7")
         worker, launcher = seen(pod, outputs=None), seen(pod)
         assert (worker.verified, worker.lineage) == (True, "")
-        assert replace(worker, lineage=launcher.lineage) == launcher
+        assert replace(worker, lineage=launcher.lineage, is_index=True) == launcher
 
     def test_so_it_is_from_a_prefix_that_does_not_name_the_execution(self) -> None:
         assert seen(Pod(), outputs="s3://meta/elsewhere/n0/data/0").verified

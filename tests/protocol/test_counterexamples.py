@@ -381,7 +381,7 @@ def test_a_bare_path_loses_neither_history_nor_pins(world: World) -> None:
 
 def recovering(world: World, old: World, **settings: object) -> Process:
     """Attempt 0 of an execution that Flyte recovers from another one."""
-    origin = Origin(what="another execution", homes=lambda _: (old.home_of(0),), prefix=old.key)
+    origin = Origin(what="another execution", homes=lambda *_: (old.home_of(0),), prefix=old.key)
     return Process(world, world.node(0, origins=(origin,)), **settings)  # type: ignore[arg-type]
 
 

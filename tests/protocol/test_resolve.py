@@ -393,7 +393,7 @@ def test_what_a_person_names_is_taken_from_whatever_node(world: World) -> None:
 
 def recovered(old: World, *attempts: int, root: Root | None = None) -> Origin:
     homes = tuple(old.home_of(attempt) for attempt in attempts)
-    return Origin(what="execution 'earlier'", homes=lambda _: homes, prefix=old.key, root=root)
+    return Origin(what="execution 'earlier'", homes=lambda *_: homes, prefix=old.key, root=root)
 
 
 def recovering(tmp_path: Path, old: World) -> Process:
