@@ -62,7 +62,8 @@ class Lineage(msgspec.Struct, frozen=True):
         our own version is not known."""
         if not self.version or (other.task, other.version) == (self.task, self.version):
             return ""
-        return f"it is of task {other.task!r}, version {other.version or 'unknown'}"
+        theirs = f"{other.task or 'unknown'}, version {other.version or 'unknown'}"
+        return f"it belongs to task {theirs}; this is {self.task}, version {self.version}"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
