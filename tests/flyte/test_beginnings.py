@@ -44,10 +44,8 @@ class UnderAnotherParent(SimulatedNode):
 
 
 def node_at(tmp_path: Path, **changes: Any) -> SimulatedNode:
-    root = f"{tmp_path}/data"
-    return SimulatedNode(
-        "counter_task", "count_to", root=root, folder=str(EXAMPLES), inputs={"n": 8}, **changes
-    )
+    root, inputs = f"{tmp_path}/data", changes.pop("inputs", {"n": 8})
+    return SimulatedNode("counter_task", "count_to", root, str(EXAMPLES), inputs, **changes)
 
 
 def as_kind(kind: type[SimulatedNode], node: SimulatedNode, **changes: Any) -> SimulatedNode:
