@@ -34,12 +34,17 @@ Accept: TypeAlias = Callable[[Found], None]
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A candidate that was not taken. `is_absent`: proven not to be there; `is_other_work`: another's."""
+    """A candidate that was not taken.
+
+    `is_absent`: proven not to be there. `is_other_work`: another node's. `is_invalid`: LATEST may not name
+    it, but whoever named an origin may have meant just that.
+    """
 
     reference: str
     reason: str
     is_absent: bool = False
     is_other_work: bool = False
+    is_invalid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,7 @@ class Resolver:
         if seen.pointer is not None and seen.pointer.target.is_fresh:
             return Resolution(Verdict.FRESH, None, (), seen)
         for candidate in self.candidates.after(seen):
-            if candidate.reference in rejected:
+            if candidate.reference in rejected and not rejected[candidate.reference].is_invalid:
                 continue
             if candidate.reference in self._damaged:
                 rejected[candidate.reference] = self._damaged[candidate.reference]
@@ -146,5 +151,10 @@ class Resolver:
 def _rejected(candidate: Candidate, error: CkptptrError) -> Rejected:
     if not isinstance(error, NotFoundError):
         log.warning("not restoring %s: %s", candidate.reference, error)
-    is_absent, is_other_work = isinstance(error, NotFoundError), isinstance(error, OtherWorkError)
-    return Rejected(candidate.reference, error.message, is_absent, is_other_work)
+    return Rejected(
+        candidate.reference,
+        error.message,
+        is_absent=isinstance(error, NotFoundError),
+        is_other_work=isinstance(error, OtherWorkError),
+        is_invalid=isinstance(error, InvalidArgumentError),
+    )
