@@ -94,6 +94,7 @@ def test_a_copy_from_another_bucket_that_fails_leaves_the_seed_to_the_next_attem
 ) -> None:
     assert seeded(world, url(old, old.key), faults=(Fault(op="copy", times=99),)).restore() is not None
     assert seeded(world, url(old, old.key), 1).restore() == {"model": "step 3"}
+    assert world.process(2).restore() == {"model": "step 3"}
 
 
 @pytest.mark.parametrize("text", ["", "  ", "none", "None"])

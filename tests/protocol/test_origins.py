@@ -13,7 +13,7 @@ from ckptptr.errors import NotFoundError, StoreUnavailableError
 from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.node import Origin
 from ckptptr.testing import Fault
-from tests.helpers import FLYTE, Process, World
+from tests.helpers import FLYTE, Paused, Process, World
 
 MINE = Lineage(execution="e", node="n0/1/dn0", task="t")
 BEFORE = Lineage(execution="e", node="n0/0/dn0", task="t", version="v1")
@@ -151,6 +151,16 @@ class TestLineage:
         run = beginning(world, origin(there, lineage=BEFORE))
         assert run.restore() is None
         assert reason in str(run.resolution)
+
+    def test_an_attempt_that_dies_before_it_has_copied_leaves_it_to_the_next(
+        self, world: World, other: Make
+    ) -> None:
+        there = origin(other("one", 1, lineage=BEFORE), lineage=BEFORE)
+        assert beginning(world, there, background=Paused()).restore() == {"model": "one 1"}
+        again = beginning(world, there, attempt=1)
+        assert again.restore() == {"model": "one 1"}
+        assert "was not taken" not in str(again.resolution)
+        assert beginning(world, attempt=2).restore() == {"model": "one 1"}
 
     def test_a_plain_folder_says_neither_task_nor_version(self, world: World, other: Make) -> None:
         there = other("one")
