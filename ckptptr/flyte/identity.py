@@ -26,7 +26,8 @@ from typing import NamedTuple
 
 from ckptptr.errors import UnidentifiedError
 from ckptptr.flyte.actions import Action
-from ckptptr.flyte.paths import HOME, UID_LIMITS, NodePrefix, array_node, node_uid, shard
+from ckptptr.flyte.homes import Home
+from ckptptr.flyte.paths import UID_LIMITS, NodePrefix, array_node, node_uid
 
 _EXECUTION = ("FLYTE_INTERNAL_EXECUTION_ID", "_F_NM")
 _PROJECT = ("FLYTE_INTERNAL_EXECUTION_PROJECT", "_F_PRJ")
@@ -37,11 +38,6 @@ _ATTEMPT = ("FLYTE_ATTEMPT_NUMBER",)
 _ARRAY_INDEX = ("FLYTE_K8S_ARRAY_INDEX",)
 
 _NUMBER = re.compile(r"[0-9]+")
-_HASHED = re.compile(r"f[a-z1-6]{7}")
-# A uid is never all digits; the two numbers are the index and the retry of a legacy map task.
-_TAIL = re.compile(
-    rf"(?P<above>.+)/(?P<uid>[^/]*[^/0-9][^/]*)(?:/(?P<index>[0-9]+)/(?P<retry>[0-9]+))?/{HOME}"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +137,7 @@ def identify(
         node, why_not = action.place(unplaced, previous)
         claim = _Claim(node.node, action.attempt, action.name)
         return _identity(node, claim, home, previous, environ, why_not=why_not)
-    given = _Home.parse(home)
+    given = Home.parse(home)
     steps = _steps(outputs or "", f"{project}-{domain}-{execution}")
     claims = list(_readings(steps)) if steps else _read_uid(given, execution)
     proven = next(filter(None, (_prove(claim, given, unplaced) for claim in claims)), None)
@@ -164,17 +160,6 @@ def identify(
     why_not = "" if proven else _why_not(node, claim, home, _variable(environ, _ATTEMPT))
     origin = _origin(node, claim.attempt, previous) if proven and previous else None
     return _identity(node, claim, home, previous, environ, why_not=why_not, origin=origin)
-
-
-def place_home(url: str, unplaced: NodePrefix, attempt: int) -> NodePrefix | None:
-    """`unplaced`, put where a home stands, if that home is proven to be of this attempt of it.
-
-    Args:
-        url: the home of an attempt of whatever node.
-        unplaced: a node whose `root`, `infix` and `uid_limits` do not matter.
-    """
-    home = _Home.parse(url)
-    return home.place(unplaced, attempt) if home else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,46 +196,6 @@ def _identity(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Home:
-    """A home taken apart: `<root>/<shard>/[infix/]<uid>[/<index>/<retry>]/_flytecheckpoints`."""
-
-    url: str
-    root: str
-    infix: tuple[str, ...]
-    uid: str
-    array: tuple[int, int] | None
-
-    @staticmethod
-    def parse(url: str) -> _Home | None:
-        """None where nothing to the left of the uid is its shard: not a layout of Flyte's."""
-        tail = _TAIL.fullmatch(url)
-        if tail is None:
-            return None
-        above = tail["above"].split("/")
-        wanted = shard(tail["uid"])
-        first = 3 if "://" in url else 1  # a bucket is no shard
-        for at in range(len(above) - 1, first - 1, -1):
-            if above[at] == wanted:
-                array = (int(tail["index"]), int(tail["retry"])) if tail["index"] else None
-                return _Home(url, "/".join(above[:at]), tuple(above[at + 1 :]), tail["uid"], array)
-        return None
-
-    def place(self, node: NodePrefix, attempt: int) -> NodePrefix | None:
-        """`node`, put where this home stands, if the home of its `attempt` then comes out as this one.
-
-        Only the lengths of uid for which it does are kept. For a short name both do, and yet may
-        differ for another attempt.
-        """
-        placed = replace(node, root=self.root, infix=self.infix)
-        limits = tuple(
-            limit
-            for limit in UID_LIMITS
-            if replace(placed, uid_limits=(limit,)).homes_of(attempt) == (self.url,)
-        )
-        return replace(placed, uid_limits=limits) if limits else None
-
-
 class _Step(NamedTuple):
     """One level of an output prefix: a node, by its plain id, and the attempt of it."""
 
@@ -281,13 +226,13 @@ def _readings(steps: list[_Step]) -> Iterator[_Claim]:
         yield _Claim(node_uid(lineage), int(steps[-1].attempt), lineage, is_index)
 
 
-def _read_uid(home: _Home | None, execution: str) -> list[_Claim]:
+def _read_uid(home: Home | None, execution: str) -> list[_Claim]:
     """What the checkpoint path alone says, where its uid is not hashed."""
     found = home and re.fullmatch(rf"{re.escape(execution)}-(.+)-([0-9]+)", home.uid)
     return [_Claim(found[1], int(found[2]), lineage="")] if found else []
 
 
-def _prove(claim: _Claim, home: _Home | None, unplaced: NodePrefix) -> tuple[NodePrefix, _Claim] | None:
+def _prove(claim: _Claim, home: Home | None, unplaced: NodePrefix) -> tuple[NodePrefix, _Claim] | None:
     """The claim and the place of its node, if the home recomputed from them is the one given."""
     if home is None:
         return None
@@ -312,10 +257,10 @@ def _why_not(node: NodePrefix, claim: _Claim, home: str, environ_attempt: str) -
 
 def _origin(node: NodePrefix, attempt: int, previous: str) -> Origin | None:
     """The other execution that `previous` is proven to belong to. Recover mode keeps project and domain."""
-    home = _Home.parse(previous)
+    home = Home.parse(previous)
     if home is None or previous in node.homes_of(attempt - 1):
         return None
-    if _HASHED.fullmatch(home.uid):  # the shard fits the uid: all the proof that a hash can give
+    if home.is_hashed:  # the shard fits the uid: all the proof that a hash can give
         return Origin(home=previous)
     found = re.fullmatch(rf"(.+)-{re.escape(node.node)}-([0-9]+)", home.uid)
     if found is None or found[1] == node.execution:

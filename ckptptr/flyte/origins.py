@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ckptptr.flyte.identity import FlyteIdentity, place_home
+from ckptptr.flyte.homes import Home
+from ckptptr.flyte.identity import FlyteIdentity
 from ckptptr.flyte.paths import NodePrefix, lineage_node, node_uid
 from ckptptr.opening import key_of, root_at
 from ckptptr.protocol.manifest import Lineage, Manifest
@@ -58,6 +59,8 @@ def _recovered(identity: FlyteIdentity, store: Store) -> Iterator[Origin]:
         yield _of_execution(store, origin.node, origin.home, origin.attempt or 0)
         return
 
+    parsed = Home.parse(origin.home)
+
     def learn(manifest: Manifest) -> Origin | None:
         """Flyte hashed the path of the home: who saved there stands in the manifest, and proves itself."""
         there = manifest.lineage
@@ -68,7 +71,7 @@ def _recovered(identity: FlyteIdentity, store: Store) -> Iterator[Origin]:
             execution=there.execution,
             node=node_uid(there.node) if there.node else "",
         )
-        node = place_home(origin.home, unplaced, manifest.attempt)
+        node = parsed.place(unplaced, manifest.attempt) if parsed else None
         return _of_execution(store, node, origin.home, manifest.attempt) if node else None
 
     home = key_of(origin.home)
