@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ from ckptptr.protocol.retention import Retention
 from ckptptr.reading import Member
 from ckptptr.restoring import Restorer
 from ckptptr.saving import Saver
+from ckptptr.seeding import seed_of
 from ckptptr.session import Session
 from ckptptr.stores import open_store
 from ckptptr.stores.probe import settle
@@ -190,7 +191,8 @@ class Checkpoints:
             UnsupportedFormatError: a newer ckptptr wrote it; upgrade.
             SupersededError: a newer attempt has taken over; stop.
             ConflictError, OutcomeUnknownError: others kept moving LATEST, or nobody knows whether it moved.
-            NotFoundError, DamagedError: only with `checkpoint`: it is not to be had.
+            NotFoundError, InvalidArgumentError: a seed is needed, and it is not to be had.
+            NotFoundError, DamagedError: with `checkpoint`: it is not to be had.
         """
         destination = Path(path) if path is not None else self._temporary_folder()
         self._refuse_inside_a_writer()
@@ -323,6 +325,7 @@ def open(
     attempt: int | None = None,
     retention: Retention | None = None,
     read_only: bool = False,
+    seed: str = "",
     storage_options: Mapping[str, Any] | None = None,
     filesystem: Any = None,
 ) -> Checkpoints:
@@ -335,6 +338,8 @@ def open(
             claimed on the store, create-only.
         retention: which checkpoints to keep; the last three by default.
         read_only: never writes: for evaluation.
+        seed: what to restore while nothing has been saved here: the node prefix of another run, a
+            checkpoint, or a folder, anywhere in the same kind of store. It must be there then.
         storage_options: for fsspec, as its filesystem for the URL's scheme takes them.
         filesystem: an fsspec filesystem to use as it is, with its credentials.
 
@@ -347,4 +352,5 @@ def open(
         store = settle(store, key, SystemClock())
     patient = Retrying(store, SystemClock())
     node = node_at(patient, key, attempt=attempt, read_only=read_only)
+    node = replace(node, origins=seed_of(patient, node.root, seed))
     return Checkpoints(Session(store, node, retention=retention), read_only=read_only)

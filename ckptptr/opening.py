@@ -21,7 +21,7 @@ from ckptptr.transfer.pool import run_all
 ALLOW_ROOTS = "CKPTPTR_ALLOW_ROOTS"
 
 FLYTE_PREFIXES = "_ckptptr"
-_CLAIMS = "claims"
+CLAIMS = "claims"
 _ATTEMPTS = "attempts"
 _TRIES = 20
 
@@ -74,6 +74,9 @@ def _flyte_node(store: Store, key: str, *, attempt: int | None, read_only: bool)
         )
     if attempt is None:
         attempt = _next_attempt(store, key, lambda: highest_attempt(store, found.homes_of))
+        attempt = max(attempt, found.first_attempt)
+    if attempt < found.first_attempt:
+        raise InvalidArgumentError(f"attempt is {attempt}; in Flyte 2 they count from 1", key=store.url(key))
     home, *_ = found.homes_of(attempt)
     lineage = Lineage(project=found.project, domain=found.domain, execution=found.execution)
     return Node(root_at(store, found.root), key, attempt, home, found.homes_of, lineage=lineage)
@@ -108,30 +111,34 @@ def _next_attempt(store: Store, key: str, search: Callable[[], int]) -> int:
 
 
 def _next_plain_attempt(store: Store, key: str) -> int:
-    return _next_attempt(store, key, lambda: _highest_home(store, key))
+    return _next_attempt(store, key, lambda: highest_plain_attempt(store, key))
 
 
-def _highest_home(store: Store, key: str) -> int:
+def highest_plain_attempt(store: Store, key: str) -> int:
+    """The highest attempt outside Flyte that left anything in its home; -1 where none did."""
     homes = (entry.key[len(key) + 1 :].split("/")[1] for entry in store.list(f"{key}/{_ATTEMPTS}"))
     return max((int(name) for name in homes if name.isdecimal()), default=-1)
 
 
 def _plain_node(store: Store, key: str, attempt: int) -> Node:
-    def homes_of(number: int) -> tuple[str, ...]:
-        return (f"{key}/{_ATTEMPTS}/{number}",)
-
+    homes_of = plain_homes(key)
     return Node(root_at(store, key), key, attempt, homes_of(attempt)[0], homes_of)
+
+
+def plain_homes(key: str) -> HomesOf:
+    """The home of each attempt outside Flyte."""
+    return lambda attempt: (f"{key}/{_ATTEMPTS}/{attempt}",)
 
 
 def _claim(store: Store, key: str) -> int:
     """The next free attempt number, made ours by an object that only one of us can create."""
-    claimed = [entry.key.rpartition("/")[2] for entry in store.list(f"{key}/{_CLAIMS}")]
+    claimed = [entry.key.rpartition("/")[2] for entry in store.list(f"{key}/{CLAIMS}")]
     first = max([_next_plain_attempt(store, key), *(int(name) + 1 for name in claimed if name.isdecimal())])
     clock = SystemClock()
     claim = {"claim": clock.token(12), "pid": os.getpid(), "claimed_at": isoformat(clock.now())}
     body = msgspec.json.encode(claim)
     for candidate in range(first, first + _TRIES):
-        if _is_claimed_by_us(store, f"{key}/{_CLAIMS}/{candidate:04d}", body):
+        if _is_claimed_by_us(store, f"{key}/{CLAIMS}/{candidate:04d}", body):
             return candidate
     raise ConflictError(f"{_TRIES} attempt numbers in a row were taken", key=store.url(key))
 

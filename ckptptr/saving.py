@@ -276,6 +276,8 @@ class Saver:
             manifest = read_manifest(session.store, found.home, found.id)
         except (NotFoundError, DamagedError):
             return None
+        if self._node.lineage.differs_from(manifest.lineage):
+            return None  # another node: Flyte's hashes collide
         is_our_start = manifest.copied_from is not None and manifest.copied_from == session.content.reference
         return None if is_our_start or manifest.created_by == session.author else manifest
 

@@ -10,7 +10,7 @@ import logging
 
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.publish import Published, Standing
-from ckptptr.protocol.sweep import drop_held_back, orphans, sweep
+from ckptptr.protocol.sweep import drop_held_back, search, sweep
 from ckptptr.session import Session
 from ckptptr.stores.port import Token
 
@@ -23,7 +23,8 @@ LISTING_EVERY = 50
 class Sweeping:
     """The sweeps of one session. References are as in LATEST.
 
-    `condemned` is for the next publish to doom, `swept` for it to take out of `doomed`.
+    `condemned` is for the next publish to doom, `swept` for it not to name any more: what was doomed and is
+    gone now, and what is another node's.
     """
 
     def __init__(self, session: Session) -> None:
@@ -104,9 +105,10 @@ class Sweeping:
 
     def _find_orphans(self) -> None:
         session = self._session
-        found = orphans(session.store, session.node, session.latest.read())
+        found = search(session.store, session.node, session.latest.read())
         with session.lock:
-            self.condemned += found
+            self.condemned += found.orphans
+            self.swept += found.others
 
 
 def _doomed(seen: Seen) -> set[str]:

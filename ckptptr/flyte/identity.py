@@ -12,32 +12,32 @@ What is known comes from (Flyte v1.16.8, flytekit 1.16.31):
   unhashed. None in the workers of kfpytorch's Elastic with start method spawn.
 - the environment, for the execution; its short names are those of flytekit's `setup_execution`.
 - the checkpoint path itself: where its uid is not hashed, it can be read.
+
+What a pod of Flyte 2 knows is read by `ckptptr.flyte.actions`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
 from ckptptr.errors import UnidentifiedError
-from ckptptr.flyte.paths import HOME, UID_LIMITS, NodePrefix, array_node, node_uid, shard
+from ckptptr.flyte.actions import Action
+from ckptptr.flyte.homes import Home
+from ckptptr.flyte.paths import UID_LIMITS, NodePrefix, array_node, node_uid
 
 _EXECUTION = ("FLYTE_INTERNAL_EXECUTION_ID", "_F_NM")
 _PROJECT = ("FLYTE_INTERNAL_EXECUTION_PROJECT", "_F_PRJ")
 _DOMAIN = ("FLYTE_INTERNAL_EXECUTION_DOMAIN", "_F_DM")
 _TASK = ("FLYTE_INTERNAL_TASK_NAME", "_F_TK_NM")
+_VERSION = ("FLYTE_INTERNAL_TASK_VERSION", "_F_TK_V")
 _ATTEMPT = ("FLYTE_ATTEMPT_NUMBER",)
 _ARRAY_INDEX = ("FLYTE_K8S_ARRAY_INDEX",)
 
 _NUMBER = re.compile(r"[0-9]+")
-_HASHED = re.compile(r"f[a-z1-6]{7}")
-# A uid is never all digits; the two numbers are the index and the retry of a legacy map task.
-_TAIL = re.compile(
-    rf"(?P<above>.+)/(?P<uid>[^/]*[^/0-9][^/]*)(?:/(?P<index>[0-9]+)/(?P<retry>[0-9]+))?/{HOME}"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +75,9 @@ class FlyteIdentity(NodePrefix):
     Attributes:
         lineage: the unhashed path of the node (`n2/1/n0/0/n3`), to notice collisions of Flyte's 32-bit
             hash; "" where it was deduced from the checkpoint path alone.
-        task: name of the task, or "".
-        attempt: from 0, Flyte's own counter; of a legacy map task the retry of this index.
+        is_index: whether it is one index of a map task, of whichever kind.
+        task, version: of the task, or "".
+        attempt: Flyte's own counter, from 0, in Flyte 2 from 1; of a legacy map task the retry of this index.
         home: URL of this attempt's home, as given, without a trailing slash.
         previous: URL that Flyte gave as the previous checkpoint, likewise, or None.
         why_not: the sentence that says why nothing is verified; "" where it is.
@@ -84,7 +85,9 @@ class FlyteIdentity(NodePrefix):
     """
 
     lineage: str
+    is_index: bool
     task: str
+    version: str
     attempt: int
     home: str
     previous: str | None
@@ -116,7 +119,8 @@ def identify(
         UnidentifiedError: the node cannot be told, so there is no prefix that is surely its own.
     """
     home, previous, outputs = map(_given, (checkpoint_path, prev_checkpoint, output_prefix))
-    execution = _variable(environ, _EXECUTION)
+    action = Action.read(home, environ)
+    execution = action.run if action else _variable(environ, _EXECUTION)
     if not execution or (execution == "local" and outputs is None):
         return None
     project, domain = _variable(environ, _PROJECT), _variable(environ, _DOMAIN)
@@ -129,7 +133,11 @@ def identify(
     unplaced = NodePrefix(
         root=_root_unproven(home), project=project, domain=domain, execution=execution, node="", uid_limits=()
     )
-    given = _Home.parse(home)
+    if action:
+        node, why_not = action.place(unplaced, previous)
+        claim = _Claim(node.node, action.attempt, action.name)
+        return _identity(node, claim, home, previous, environ, why_not=why_not)
+    given = Home.parse(home)
     steps = _steps(outputs or "", f"{project}-{domain}-{execution}")
     claims = list(_readings(steps)) if steps else _read_uid(given, execution)
     proven = next(filter(None, (_prove(claim, given, unplaced) for claim in claims)), None)
@@ -150,22 +158,8 @@ def identify(
 
     node, claim = proven or (replace(unplaced, node=claims[0].node), claims[0])
     why_not = "" if proven else _why_not(node, claim, home, _variable(environ, _ATTEMPT))
-    return FlyteIdentity(
-        root=node.root,
-        project=project,
-        domain=domain,
-        execution=execution,
-        node=node.node,
-        infix=node.infix,
-        uid_limits=node.uid_limits,
-        lineage=claim.lineage,
-        task=_variable(environ, _TASK),
-        attempt=claim.attempt,
-        home=home,
-        previous=previous,
-        why_not=why_not,
-        origin=_origin(node, claim.attempt, previous) if proven and previous else None,
-    )
+    origin = _origin(node, claim.attempt, previous) if proven and previous else None
+    return _identity(node, claim, home, previous, environ, why_not=why_not, origin=origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,46 +169,31 @@ class _Claim:
     node: str
     attempt: int
     lineage: str
+    is_index: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Home:
-    """A home taken apart: `<root>/<shard>/[infix/]<uid>[/<index>/<retry>]/_flytecheckpoints`."""
-
-    url: str
-    root: str
-    infix: tuple[str, ...]
-    uid: str
-    array: tuple[int, int] | None
-
-    @staticmethod
-    def parse(url: str) -> _Home | None:
-        """None where nothing to the left of the uid is its shard: not a layout of Flyte's."""
-        tail = _TAIL.fullmatch(url)
-        if tail is None:
-            return None
-        above = tail["above"].split("/")
-        wanted = shard(tail["uid"])
-        first = 3 if "://" in url else 1  # a bucket is no shard
-        for at in range(len(above) - 1, first - 1, -1):
-            if above[at] == wanted:
-                array = (int(tail["index"]), int(tail["retry"])) if tail["index"] else None
-                return _Home(url, "/".join(above[:at]), tuple(above[at + 1 :]), tail["uid"], array)
-        return None
-
-    def place(self, node: NodePrefix, attempt: int) -> NodePrefix | None:
-        """`node`, put where this home stands, if the home of its `attempt` then comes out as this one.
-
-        Only the lengths of uid for which it does are kept. For a short name both do, and yet may
-        differ for another attempt.
-        """
-        placed = replace(node, root=self.root, infix=self.infix)
-        limits = tuple(
-            limit
-            for limit in UID_LIMITS
-            if replace(placed, uid_limits=(limit,)).homes_of(attempt) == (self.url,)
-        )
-        return replace(placed, uid_limits=limits) if limits else None
+def _identity(
+    node: NodePrefix,
+    claim: _Claim,
+    home: str,
+    previous: str | None,
+    environ: Mapping[str, str],
+    *,
+    why_not: str,
+    origin: Origin | None = None,
+) -> FlyteIdentity:
+    return FlyteIdentity(
+        **asdict(node),
+        lineage=claim.lineage,
+        is_index=claim.is_index,
+        task=_variable(environ, _TASK),
+        version=_variable(environ, _VERSION),
+        attempt=claim.attempt,
+        home=home,
+        previous=previous,
+        why_not=why_not,
+        origin=origin,
+    )
 
 
 class _Step(NamedTuple):
@@ -243,23 +222,24 @@ def _readings(steps: list[_Step]) -> Iterator[_Claim]:
         lineage = top.node
         for parent, child in zip(steps, children, strict=False):
             lineage += f"/{parent.attempt}/{child}"
-        yield _Claim(node_uid(lineage), int(steps[-1].attempt), lineage)
+        is_index = bool(below) and children[-1] != below[-1].node
+        yield _Claim(node_uid(lineage), int(steps[-1].attempt), lineage, is_index)
 
 
-def _read_uid(home: _Home | None, execution: str) -> list[_Claim]:
+def _read_uid(home: Home | None, execution: str) -> list[_Claim]:
     """What the checkpoint path alone says, where its uid is not hashed."""
     found = home and re.fullmatch(rf"{re.escape(execution)}-(.+)-([0-9]+)", home.uid)
     return [_Claim(found[1], int(found[2]), lineage="")] if found else []
 
 
-def _prove(claim: _Claim, home: _Home | None, unplaced: NodePrefix) -> tuple[NodePrefix, _Claim] | None:
+def _prove(claim: _Claim, home: Home | None, unplaced: NodePrefix) -> tuple[NodePrefix, _Claim] | None:
     """The claim and the place of its node, if the home recomputed from them is the one given."""
     if home is None:
         return None
     if home.array:
         index, retry = home.array
         lineage = claim.lineage and f"{claim.lineage}/{claim.attempt}/i{index}"
-        claim = _Claim(array_node(claim.node, claim.attempt, index), retry, lineage)
+        claim = _Claim(array_node(claim.node, claim.attempt, index), retry, lineage, is_index=True)
     node = home.place(replace(unplaced, node=claim.node), claim.attempt)
     return (node, claim) if node else None
 
@@ -277,10 +257,10 @@ def _why_not(node: NodePrefix, claim: _Claim, home: str, environ_attempt: str) -
 
 def _origin(node: NodePrefix, attempt: int, previous: str) -> Origin | None:
     """The other execution that `previous` is proven to belong to. Recover mode keeps project and domain."""
-    home = _Home.parse(previous)
+    home = Home.parse(previous)
     if home is None or previous in node.homes_of(attempt - 1):
         return None
-    if _HASHED.fullmatch(home.uid):  # the shard fits the uid: all the proof that a hash can give
+    if home.is_hashed:  # the shard fits the uid: all the proof that a hash can give
         return Origin(home=previous)
     found = re.fullmatch(rf"(.+)-{re.escape(node.node)}-([0-9]+)", home.uid)
     if found is None or found[1] == node.execution:

@@ -7,6 +7,12 @@ Flyte tells an attempt one earlier path, the one just before its own. This modul
 them, byte for byte as Flyte v1.16.8 does in Go (`FixedLengthUniqueIDForParts`, `GenerateUniqueID`,
 `ComputeRawOutputPrefix`, `NewShardedRawOutputPath`). It only computes: whether a layout really is
 Flyte's own is for `ckptptr.flyte.identity` to prove.
+
+Flyte 2 (`ComputeActionOutputPath`) hashes what no pod knows into a shard that is the same for all
+attempts, so that all before the action can be the root:
+
+    <scheme>://<bucket>/<shard>/<rest>    the root
+    <root>/<action>/<attempt>/_flytecheckpoints    the home, attempts from 1
 """
 
 from __future__ import annotations
@@ -31,6 +37,7 @@ _SHARD_DIGITS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _BASE32 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"abcdefghijklmnopqrstuvwxyz123456")
 
 _ARRAY_NODE = re.compile(r"(?P<parent>.+)_(?P<attempt>[0-9]+)_i(?P<index>[0-9]+)")
+_ACTION_NODE = re.compile(r"(?P<action>.+)_v2")
 _NODE_PREFIX = re.compile(rf"(.*)/{_PREFIXES}/([^/]+)/([^/]+)/([^/]+)/([^/]+)/?")
 
 
@@ -91,6 +98,19 @@ def array_node(parent: str, parent_attempt: int, index: int) -> str:
     return f"{parent}_{parent_attempt}_i{index}"
 
 
+def action_node(action: str) -> str:
+    """Our name for an action of Flyte 2; by the underscore its prefix alone tells how its homes are made."""
+    return f"{action}_v2"
+
+
+def lineage_node(lineage: str, *, is_array: bool) -> str:
+    """The node at the end of a lineage, whose last part is `i<index>` for a legacy map task."""
+    if not is_array:
+        return node_uid(lineage)
+    parent, attempt, index = lineage.rsplit("/", 2)
+    return array_node(node_uid(parent), int(attempt), int(index.removeprefix("i")))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePrefix:
     """One node of one execution, and from that the homes of all its attempts.
@@ -98,7 +118,7 @@ class NodePrefix:
     Attributes:
         root: URL of the raw-output base, without a trailing slash.
         project, domain, execution: as Flyte names them.
-        node: Flyte's unique node id, or an `array_node`.
+        node: Flyte's unique node id, an `array_node` or an `action_node`.
         infix: path segments between shard and uid; only Union's builds of Flyte have some.
         uid_limits: the lengths of uid to compute homes for. None at all: the layout is not known.
     """
@@ -124,12 +144,25 @@ class NodePrefix:
         return NodePrefix(root=root, project=project, domain=domain, execution=execution, node=node)
 
     @property
+    def first_attempt(self) -> int:
+        return 1 if _ACTION_NODE.fullmatch(self.node) else 0
+
+    @property
+    def is_array(self) -> bool:
+        """Whether it is one index of a legacy map task."""
+        return _ARRAY_NODE.fullmatch(self.node) is not None
+
+    @property
     def prefix(self) -> str:
         """URL of the folder of LATEST, without a trailing slash."""
         return "/".join((self.root, _PREFIXES, self.project, self.domain, self.execution, self.node))
 
     def homes_of(self, attempt: int) -> tuple[str, ...]:
         """URLs of the places where this attempt's home may be: one for each uid that is possible."""
+        action = _ACTION_NODE.fullmatch(self.node)
+        if action:
+            is_one = self.uid_limits and attempt >= self.first_attempt
+            return (f"{self.root}/{action['action']}/{attempt}/{HOME}",) if is_one else ()
         array = _ARRAY_NODE.fullmatch(self.node)
         if array:
             node, task_attempt, below = (

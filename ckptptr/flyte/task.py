@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from flytekit.core.checkpointer import SyncCheckpoint
 from flytekit.core.context_manager import ExecutionParameters, FlyteContextManager
 
@@ -14,10 +15,11 @@ from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.flyte.identity import FlyteIdentity, identify
+from ckptptr.flyte.origins import origins_of
 from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
 from ckptptr.opening import key_of, node_at, root_at
 from ckptptr.protocol.manifest import Lineage
-from ckptptr.protocol.node import Node, Origin
+from ckptptr.protocol.node import Node
 from ckptptr.protocol.retention import Retention
 from ckptptr.session import Session
 from ckptptr.stores import open_store
@@ -72,39 +74,31 @@ def locally(stock: SyncCheckpoint) -> PointerCheckpoint:
     return PointerCheckpoint(where, stock._checkpoint_src, opening)
 
 
-def node_of(identity: FlyteIdentity, store: Store) -> Node:
+def node_of(identity: FlyteIdentity, store: Store, environ: Mapping[str, str] = os.environ) -> Node:
     """The identity, in keys of the store."""
 
     def homes_of(attempt: int) -> tuple[str, ...]:
         return tuple(key_of(home) for home in identity.homes_of(attempt))
 
+    lineage = Lineage(
+        project=identity.project,
+        domain=identity.domain,
+        execution=identity.execution,
+        node=identity.lineage,
+        task=identity.task,
+        version=identity.version or msgspec.UNSET,
+    )
+    previous = identity.previous if identity.origin is None else None
     return Node(
         root=root_at(store, key_of(identity.root)),
         prefix=key_of(identity.prefix),
         attempt=identity.attempt,
         home=key_of(identity.home),
         homes_of=homes_of,
-        previous=key_of(identity.previous) if identity.previous else None,
-        origin=_origin(identity, store),
-        lineage=Lineage(
-            project=identity.project,
-            domain=identity.domain,
-            execution=identity.execution,
-            node=identity.lineage,
-            task=identity.task,
-        ),
+        previous=key_of(previous) if previous else None,
+        origins=origins_of(identity, lineage, store, environ),
+        lineage=lineage,
     )
-
-
-def _origin(identity: FlyteIdentity, store: Store) -> Origin | None:
-    origin = identity.origin
-    if origin is None:
-        return None
-    before = range((origin.attempt or 0) - 1, -1, -1)
-    homes = (origin.home, *(home for attempt in before for home in origin.homes_of(attempt)))
-    prefix = key_of(origin.prefix) if origin.prefix else None
-    root = root_at(store, key_of(origin.node.root)) if origin.node else None
-    return Origin(tuple(dict.fromkeys(key_of(home) for home in homes)), prefix, root)
 
 
 def _metadata(files: Any) -> dict[str, str]:

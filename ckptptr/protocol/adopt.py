@@ -26,14 +26,15 @@ def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> S
         OutcomeUnknownError, StoreUnavailableError: as `Latest.swap`.
     """
     seen = resolution.seen
-    fence = seen.fence if seen.fence >= 0 else newest_attempt(store, node.later_homes())
+    fence = seen.fence if seen.fence >= 0 else newest_attempt(store, node.later_homes(), node.lineage)
     latest.check_fence(fence, seen.pointer, hint="This process must stop")
     target = resolution.found.as_target(node) if resolution.found else Target(checkpoint=FRESH)
-    vanished = {rejected.reference for rejected in resolution.rejected if rejected.is_absent}
+    not_ours = (rejected for rejected in resolution.rejected if rejected.is_absent or rejected.is_other_work)
+    vanished = {rejected.reference for rejected in not_ours}
     named = history_of(store, node, seen.pointer)
     known = next((entry for entry in named if entry.checkpoint == target.checkpoint), target)
     kept = tuple(e for e in named if e.checkpoint != target.checkpoint and e.checkpoint not in vanished)
-    doomed = seen.pointer.doomed if seen.pointer else ()
+    doomed = tuple(d for d in (seen.pointer.doomed if seen.pointer else ()) if d not in vanished)
     incarnation = latest.fence.marked_on(seen.pointer)
     pointer = Pointer(target=known, history=kept, doomed=doomed, fence=node.attempt, incarnation=incarnation)
     return latest.swap(seen, pointer)
@@ -50,7 +51,8 @@ def history_of(store: Store, node: Node, pointer: Pointer | None) -> list[Target
         return list(pointer.retained)
     known = pointer.history if pointer else ()
     doomed = set(pointer.doomed if pointer else ())
-    named = {entry.checkpoint: entry for entry in take_stock(store, node.root, node.own_homes())}
+    stock = take_stock(store, node.root, node.own_homes(), node.lineage)
+    named = {entry.checkpoint: entry for entry in stock}
     for entry in known:
         there = named.get(entry.checkpoint)
         if there is not None or not node.owns(entry.checkpoint):

@@ -2,9 +2,10 @@
 
 1. LATEST, then its history.
 2. Our own home: a container that restarts in place, or an elastic restart, reuses it.
-3. In recover mode the other execution's LATEST and history, then its homes.
-4. The home that the platform named, then those of attempts N-1 ... 0.
-5. What retention had already let go, for want of anything else.
+3. The home that the platform named, then those of attempts N-1 ... 0.
+4. What retention had already let go, for want of anything else.
+5. Where nothing is this node's own, its origins in turn (the execution it was recovered from, earlier
+   attempts of its parent, a seed): of each the LATEST and its history, then the homes.
 
 In each home the newest manifest comes first; a home that has none, nor any payload of ours, but
 files, is a plain folder. The order is lazy: nothing is listed while LATEST does its work.
@@ -18,14 +19,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from ckptptr.clock import Clock
-from ckptptr.errors import CkptptrError, InvalidArgumentError, NotFoundError, OtherWorkError
+from ckptptr.errors import (
+    CkptptrError,
+    DamagedError,
+    InvalidArgumentError,
+    NotFoundError,
+    OtherWorkError,
+)
 from ckptptr.protocol.inventory import committed, describe, plain_files, read_manifest
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.names import CheckpointId, manifest_key
-from ckptptr.protocol.node import Node
+from ckptptr.protocol.node import Node, Origin
 from ckptptr.protocol.pointer import Pointer, Target
-from ckptptr.protocol.references import AtManifest, ById, Fresh, Reference, Root
+from ckptptr.protocol.references import AtManifest, ById, Fresh, Reference
 from ckptptr.stores.port import Guarantee, Store
 
 log = logging.getLogger("ckptptr")
@@ -54,7 +61,8 @@ class Found:
     """A checkpoint that can be restored.
 
     `reference` is how LATEST would name it. `manifest` is None for a plain folder, whose `files`
-    have no digests yet. `home` is the key that the objects of `files` are relative to.
+    have no digests yet. `home` is the key that the objects of `files` are relative to. `origin` says in
+    words where it is from, if it is not from this node.
     """
 
     reference: str
@@ -62,6 +70,7 @@ class Found:
     files: tuple[FileRecord, ...]
     manifest: Manifest | None = None
     is_doomed: bool = False
+    origin: str = ""
 
     def as_target(self, node: Node) -> Target:
         if self.manifest is None:
@@ -80,13 +89,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The candidates of one node."""
+    """The candidates of one node.
+
+    `origin` is set while those of an origin are looked at: its references are relative to its own root,
+    and its lineage counts.
+    """
 
     store: Store
     node: Node
     clock: Clock
-    relative_to: Root | None = None
-    """What references are relative to, where that is not the node's own root."""
+    origin: Origin | None = None
 
     def after(self, seen: Seen) -> Iterator[Candidate]:
         """All of them, given what LATEST says (its target must not be a fresh start)."""
@@ -97,38 +109,87 @@ class Candidates:
         if seen.pointer is not None:
             yield from self._in_pointer(seen.pointer)
         yield from self._in_home(self.node.home, Trust.FOUND, doomed)
-        yield from self._in_origin()
         computed = self.node.own_homes()
         for home in self.node.earlier_homes():
             yield from self._in_home(home, Trust.FOUND if home in computed else Trust.CHOSEN, doomed)
         for reference in pointer.doomed:
             yield from self._named(Verdict.WALKBACK, reference, Trust.FOUND, doomed=doomed)
+        yield from self._elsewhere(seen)
 
     def named(self, text: str, pointer: Pointer | None) -> Iterator[Candidate]:
         """What a person means by `text`."""
         return self._named(Verdict.POINTER, text, Trust.CHOSEN, pointer)
 
-    def _in_pointer(self, pointer: Pointer, verdict: Verdict | None = None) -> Iterator[Candidate]:
-        trust = Trust.CHOSEN if pointer.held or verdict else Trust.NAMED
+    def _in_pointer(self, pointer: Pointer) -> Iterator[Candidate]:
+        first, then = Verdict.POINTER, Verdict.HISTORY
+        trust = Trust.CHOSEN if pointer.held else Trust.NAMED
+        if self.origin is not None:
+            first = then = Verdict.WALKBACK
+            trust = trust if self.origin.lineage else Trust.CHOSEN
         if not pointer.target.is_fresh:
             text, doomed = pointer.target.checkpoint, frozenset(pointer.doomed)
-            yield from self._named(verdict or Verdict.POINTER, text, trust, pointer, doomed)
+            yield from self._named(first, text, trust, pointer, doomed)
         for entry in pointer.history:
-            yield from self._named(verdict or Verdict.HISTORY, entry.checkpoint, trust, pointer)
+            yield from self._named(then, entry.checkpoint, trust, pointer)
 
-    def _in_origin(self) -> Iterator[Candidate]:
-        origin = self.node.origin
-        if origin is None:
-            return
-        if origin.prefix is not None:
-            pointer = Latest(self.store, origin.prefix, self.clock, author="").read().pointer
+    def _elsewhere(self, seen: Seen) -> Iterator[Candidate]:
+        """What the origins have.
+
+        Raises:
+            NotFoundError: nothing, in one that is required.
+        """
+        for unread in self.node.origins:
+            looked_at = list[str]()
+            origin = self._learnt(unread)
+            pointer = self._latest(origin.prefix).pointer if origin.prefix is not None else None
             if pointer is not None and pointer.target.is_fresh:
-                return  # somebody wanted that execution to forget
-            if pointer is not None:
-                there = replace(self, relative_to=origin.root)
-                yield from there._in_pointer(pointer, Verdict.WALKBACK)
-        for home in origin.homes:
-            yield from self._in_home(home, Trust.CHOSEN)
+                log.info("LATEST of %s asks for a fresh start", origin.what)
+                return
+            for candidate in replace(self, origin=origin)._in_origin(origin, pointer):
+                looked_at.append(candidate.reference)
+                yield candidate
+            if origin.is_required and self._latest(self.node.prefix).token == seen.token:
+                raise NotFoundError(
+                    f"there is no checkpoint that can be restored in {origin.what}",
+                    key=", ".join(dict.fromkeys(looked_at)),
+                    hint="Correct it, or take it away to start from nothing",
+                )
+
+    def _learnt(self, origin: Origin) -> Origin:
+        """The origin, with what its newest manifest tells where the path of its home tells nothing."""
+        if origin.prefix is None:
+            for manifest in self._manifests(origin):
+                learnt = origin.learn(manifest)
+                if learnt is not None:
+                    return learnt
+        return origin
+
+    def _manifests(self, origin: Origin) -> Iterator[Manifest]:
+        """The newest readable manifest of each of its homes."""
+        for home in origin.homes(self.store, -1):
+            for checkpoint in committed(self.store, home).ids:
+                try:
+                    yield read_manifest(self.store, home, checkpoint)
+                except (NotFoundError, DamagedError):
+                    continue
+                break
+
+    def _in_origin(self, origin: Origin, pointer: Pointer | None) -> Iterator[Candidate]:
+        trust = Trust.FOUND if origin.lineage else Trust.CHOSEN
+        if origin.checkpoint is not None:
+            yield self._at(Verdict.WALKBACK, origin.checkpoint.home, origin.checkpoint.id, trust)
+        if pointer is not None:
+            yield from self._in_pointer(pointer)
+        fence = pointer.fence if pointer is not None and not pointer.edited else -1
+        for home in origin.homes(self.store, fence):
+            yield from self._in_home(home, trust)
+        if origin.lineage is None:
+            # All of it is damaged: what it had itself begun from may not be.
+            for parent in dict.fromkeys(m.parent for m in self._manifests(origin) if m.parent):
+                yield from self._named(Verdict.WALKBACK, parent, trust)
+
+    def _latest(self, prefix: str) -> Seen:
+        return Latest(self.store, prefix, self.clock, author="").read()
 
     def _overtaking(self, pointer: Pointer) -> Iterator[Candidate]:
         """Without compare-and-swap an older LATEST may have been written over a newer one."""
@@ -178,7 +239,8 @@ class Candidates:
             yield Candidate(verdict, text, _raising(nowhere))
 
     def _parse(self, text: str) -> Reference:
-        return (self.relative_to or self.node.root).parse(text)
+        root = self.origin.root if self.origin else None
+        return (root or self.node.root).parse(text)
 
     def _expand(self, reference: Reference, pointer: Pointer | None) -> AtManifest | str | None:
         """The manifest or the folder that is meant; None for an id that is nowhere."""
@@ -191,8 +253,9 @@ class Candidates:
         for entry in pointer.retained if pointer else ():
             if reference.id.is_named_by(entry.checkpoint):
                 return self._expand(self._parse(entry.checkpoint), None)
-        origin = self.node.origin.homes if self.node.origin else ()
-        homes = (*self.node.homes_of(reference.id.attempt), *self.node.own_homes(), *origin)
+        origins = (origin for origin in self.node.origins if not origin.is_required)
+        elsewhere = (home for origin in origins for home in origin.homes(self.store, -1))
+        homes = (*self.node.homes_of(reference.id.attempt), *self.node.own_homes(), *elsewhere)
         for home in dict.fromkeys(homes):
             if reference.id in committed(self.store, home).ids:
                 return AtManifest(home, reference.id)
@@ -211,19 +274,28 @@ class Candidates:
         def load() -> Found:
             manifest = read_manifest(self.store, home, checkpoint)
             self._check_lineage(reference, manifest, trust)
-            return Found(reference, home, manifest.files, manifest, reference in doomed)
+            return Found(reference, home, manifest.files, manifest, reference in doomed, self._what)
 
         return Candidate(verdict, reference, load)
+
+    @property
+    def _what(self) -> str:
+        return self.origin.what if self.origin else ""
 
     def _plain(self, folder: str) -> Found:
         files = plain_files(self.store, folder)
         if not files:
             raise NotFoundError("no checkpoint here", key=self.store.url(folder))
-        return Found(self.node.root.ref(folder), folder, files)
+        if self.origin and self.origin.lineage and self.origin.lineage.version:
+            raise OtherWorkError("a plain folder does not say whose work it is", key=self.store.url(folder))
+        return Found(self.node.root.ref(folder), folder, files, origin=self._what)
 
     def _check_lineage(self, reference: str, manifest: Manifest, trust: Trust) -> None:
-        theirs, ours = manifest.lineage, self.node.lineage
+        ours = (self.origin and self.origin.lineage) or self.node.lineage
+        theirs = manifest.lineage
         difference = ours.differs_from(theirs)
+        if self.origin and self.origin.lineage and not difference:
+            difference = ours.is_not_proven_by(theirs)
         if not difference:
             return
         if trust is Trust.CHOSEN:

@@ -2,6 +2,9 @@
 
 A checkpoint is committed when its manifest is there. Payload without a manifest is an unfinished or
 half-swept checkpoint and never counts as anything else.
+
+Flyte's 32-bit hashes collide: what stands in a home of a node may be another node's. Its manifest tells,
+and whoever is going to name or to delete something reads that.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ckptptr.errors import DamagedError, NotFoundError
-from ckptptr.protocol.manifest import FileRecord, Manifest, folders_above, is_plain_path
+from ckptptr.protocol.manifest import FileRecord, Lineage, Manifest, folders_above, is_plain_path
 from ckptptr.protocol.names import DATA, MANIFESTS, CheckpointId, manifest_key
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import Root
@@ -106,14 +109,25 @@ def describe(
     )
 
 
-def newest_attempt(store: Store, homes: Iterable[str]) -> int:
-    """The highest attempt that has committed anything in `homes`; -1 where none has."""
-    ids = (checkpoint for home in homes for checkpoint in committed(store, home).ids)
-    return max((checkpoint.attempt for checkpoint in ids), default=-1)
+def newest_attempt(store: Store, homes: Iterable[str], lineage: Lineage) -> int:
+    """The highest attempt of the node of `lineage` that has committed something in `homes`, or -1."""
+    found = ((home, checkpoint) for home in homes for checkpoint in committed(store, home).ids)
+    for home, checkpoint in sorted(found, key=lambda pair: pair[1].age, reverse=True):
+        if not is_of_another(store, home, checkpoint, lineage):
+            return checkpoint.attempt
+    return -1
 
 
-def take_stock(store: Store, root: Root, homes: Iterable[str]) -> list[Target]:
-    """Every checkpoint that is committed in `homes`, newest first by (attempt, seq).
+def is_of_another(store: Store, home: str, checkpoint: CheckpointId, lineage: Lineage) -> bool:
+    """Whether a checkpoint says that it belongs to another node than that of `lineage`."""
+    try:
+        return bool(lineage.differs_from(read_manifest(store, home, checkpoint).lineage))
+    except (NotFoundError, DamagedError):
+        return False
+
+
+def take_stock(store: Store, root: Root, homes: Iterable[str], lineage: Lineage) -> list[Target]:
+    """Every checkpoint of the node of `lineage` that is committed in `homes`, newest first by (attempt, seq).
 
     What a lost or bare LATEST knew is rebuilt from this. What could not be restored is left out: a
     damaged manifest, or one whose objects are not all there.
@@ -123,23 +137,22 @@ def take_stock(store: Store, root: Root, homes: Iterable[str]) -> list[Target]:
         stock = committed(store, home)
         there = _objects(store, home) if stock.ids else set()
         for checkpoint in stock.ids:
-            target = _describe_if_good(store, root, stock, checkpoint, there)
-            if target:
+            manifest = _read_if_good(store, home, checkpoint, there)
+            if manifest and not lineage.differs_from(manifest.lineage):
+                target = describe(root, home, manifest, pinned=checkpoint in stock.pinned)
                 found.append((checkpoint, target))
     found.sort(key=lambda pair: pair[0].age, reverse=True)
     return [target for _, target in found]
 
 
-def _describe_if_good(
-    store: Store, root: Root, stock: Committed, checkpoint: CheckpointId, there: Collection[str]
-) -> Target | None:
+def _read_if_good(
+    store: Store, home: str, checkpoint: CheckpointId, there: Collection[str]
+) -> Manifest | None:
     try:
-        manifest = read_manifest(store, stock.home, checkpoint)
+        manifest = read_manifest(store, home, checkpoint)
     except (NotFoundError, DamagedError):
         return None
-    if _missing(stock.home, manifest, there):
-        return None
-    return describe(root, stock.home, manifest, pinned=checkpoint in stock.pinned)
+    return None if _missing(home, manifest, there) else manifest
 
 
 def check_complete(store: Store, home: str, manifest: Manifest) -> None:

@@ -36,21 +36,34 @@ class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Lineage(msgspec.Struct, frozen=True):
-    """Whose work this is, unhashed: Flyte's 32-bit node hash does collide."""
+    """Whose work this is, unhashed: Flyte's 32-bit node hash does collide.
+
+    The `version` of the task is left out where it is not known. Another version is not other work: only
+    `is_not_proven_by` looks at it.
+    """
 
     project: str = ""
     domain: str = ""
     execution: str = ""
     node: str = ""
     task: str = ""
+    version: str | msgspec.UnsetType = msgspec.UNSET
 
     def differs_from(self, other: Lineage) -> str:
         """Why `other` is not the same work, in words; empty where nothing speaks against it."""
-        for field in self.__struct_fields__:
+        for field in ("project", "domain", "execution", "node", "task"):
             mine, theirs = getattr(self, field), getattr(other, field)
             if mine and theirs and mine != theirs:
                 return f"it belongs to {field} {theirs!r}, this is {mine!r}"
         return ""
+
+    def is_not_proven_by(self, other: Lineage) -> str:
+        """Why `other` is not surely of the same task and version, in words; empty where it is, or where
+        our own version is not known."""
+        if not self.version or (other.task, other.version) == (self.task, self.version):
+            return ""
+        theirs = f"{other.task or 'unknown'}, version {other.version or 'unknown'}"
+        return f"it belongs to task {theirs}; this is {self.task}, version {self.version}"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ckptptr.protocol.manifest import Lineage
+from ckptptr.protocol.manifest import Lineage, Manifest
 from ckptptr.protocol.names import latest_key
-from ckptptr.protocol.references import Root
+from ckptptr.protocol.references import AtManifest, Root
+from ckptptr.stores.port import Store
 
 LOOK_AHEAD = 3
 """How many attempts after our own are looked at where LATEST is gone and a fence must be found anew."""
@@ -17,19 +18,36 @@ HomesOf = Callable[[int], tuple[str, ...]]
 where the layout is not known."""
 
 
-@dataclass(frozen=True, slots=True)
+HomesThere = Callable[[Store, int], Iterable[str]]
+"""Finds the homes of another node, nearest first, given the fence of its LATEST (-1 where it tells none)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Another execution that this one was recovered from. Read, never written, never swept.
+    """Where a node that has nothing of its own begins: an execution that it was recovered from, the
+    previous attempt of its parent, a seed. Read, never written, never swept.
 
     Args:
-        homes: the home that Flyte named and those of the attempts before it, nearest first.
-        prefix: its node prefix, where it is known.
+        what: in words, for the log: "execution 'a1b2'".
+        homes: the homes there.
+        prefix: the node prefix there, where it is known.
         root: what the references in its LATEST are relative to; our own root where it is not given.
+        checkpoint: set where just that one is meant.
+        lineage: whose work it must be; with a version in it, a checkpoint must say itself that it is of
+            that task and version. None: somebody named it, and it is taken whatever it is.
+        learn: the same origin with what a manifest in its homes tells of it, or None; for homes whose
+            path tells nothing.
+        is_required: where nothing there can be restored, that is an error and no fresh start.
     """
 
-    homes: tuple[str, ...]
+    what: str
+    homes: HomesThere = lambda _, __: ()
     prefix: str | None = None
     root: Root | None = None
+    checkpoint: AtManifest | None = None
+    lineage: Lineage | None = None
+    learn: Callable[[Manifest], Origin | None] = lambda _: None
+    is_required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +60,9 @@ class Node:
         attempt: our own, the fence.
         home: our own.
         homes_of: the homes of any attempt of this node.
-        previous: the home that the platform named as the one before, whatever it is.
-        origin: set when `previous` belongs to another execution.
+        previous: the home that the platform named as the one before, whatever it is; not where it is an
+            origin.
+        origins: where to begin if there is nothing of this node's own, the first choice first.
         lineage: whose work this is.
     """
 
@@ -53,7 +72,7 @@ class Node:
     home: str
     homes_of: HomesOf = field(default=lambda _: ())
     previous: str | None = None
-    origin: Origin | None = None
+    origins: tuple[Origin, ...] = ()
     lineage: Lineage = Lineage()
 
     @property
@@ -63,7 +82,7 @@ class Node:
     def earlier_homes(self) -> Iterator[str]:
         """The homes to walk back through, nearest first; not our own, none twice."""
         seen = {self.home}
-        named = (self.previous,) if self.previous and self.origin is None else ()
+        named = (self.previous,) if self.previous else ()
         computed = (home for attempt in range(self.attempt - 1, -1, -1) for home in self.homes_of(attempt))
         for home in (*named, *computed):
             if home not in seen:

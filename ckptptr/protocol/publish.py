@@ -115,7 +115,8 @@ class Publisher:
             seen: LATEST as this process last saw it.
             rebase: called with LATEST whenever others have moved it, or it had to be rebuilt.
             condemned: references of orphans to doom by the same swap.
-            swept: doomed references whose objects are gone.
+            swept: references that are not to be named again: what was doomed and is gone now, and what
+                turned out to be another node's.
 
         Raises:
             SupersededError: a newer attempt owns LATEST.
@@ -173,7 +174,8 @@ class Publisher:
 
         The next few attempts are looked at as well: a zombie must find its fence again.
         """
-        stock = take_stock(self.store, self.node.root, (*self.node.later_homes(), *self.node.own_homes()))
+        homes = (*self.node.later_homes(), *self.node.own_homes())
+        stock = take_stock(self.store, self.node.root, homes, self.node.lineage)
         ours = self._entry(manifest).checkpoint
         found = [target for target in stock if target.checkpoint != ours]
         if found:
@@ -193,13 +195,20 @@ class Publisher:
     def _is_in_own_home(self, target: Target) -> bool:
         return target.checkpoint.startswith(f"{self.node.root.ref(self.node.home)}/")
 
+    def _is_ahead(self, pointer: Pointer, entry: Target) -> bool:
+        """Whether the target of LATEST is a newer checkpoint of our own incarnation."""
+        is_siblings = self._is_in_own_home(pointer.target)
+        is_siblings = is_siblings and not self.latest.fence.is_of_another_incarnation(pointer)
+        return is_siblings and pointer.target.seq > entry.seq
+
     def _advance(
         self, pointer: Pointer, entry: Target, condemned: Iterable[str], swept: Iterable[str]
     ) -> Pointer:
         """LATEST with `entry` published: pure, but for `retention` and `node` which are constants."""
-        named = [entry, *pointer.retained]
-        is_ahead = self._is_in_own_home(pointer.target) and pointer.target.seq > entry.seq
-        if is_ahead and not self.latest.fence.is_of_another_incarnation(pointer):
+        swept = frozenset(swept)
+        before = [target for target in pointer.retained if target.checkpoint not in swept]
+        named = [entry, *before]
+        if pointer.target in before[:1] and self._is_ahead(pointer, entry):
             named[:2] = [pointer.target, entry]  # a sibling of this attempt is ahead, and stays the target
         kept, gone = self.retention.split(named)
         names = {target.checkpoint for target in kept}

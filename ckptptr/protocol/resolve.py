@@ -34,11 +34,22 @@ Accept: TypeAlias = Callable[[Found], None]
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A candidate that was not taken. `is_absent`: proven not to be there."""
+    """A candidate that was not taken.
+
+    `is_absent`: proven not to be there. `is_other_work`: another node's. `is_invalid`: it may not be named.
+    """
 
     reference: str
     reason: str
     is_absent: bool = False
+    is_other_work: bool = False
+    is_invalid: bool = False
+
+    @property
+    def may_be_meant_by_another(self) -> bool:
+        """Whether it was only LATEST that should not name it: it may be just what an origin means, taken
+        up by an attempt that died before it had its own copy."""
+        return self.is_other_work or self.is_invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +66,13 @@ class Resolution:
 
     @property
     def follows_latest(self) -> bool:
-        """Whether this is simply what an unheld LATEST says, so that nothing needs adopting."""
+        """Whether this is simply what an unheld LATEST says, so that nothing needs adopting. It may name
+        what is an origin's, which is then still to be copied."""
         pointer = self.seen.pointer
         if self.found is None:
             return pointer is None or (not pointer.held and pointer.target.is_fresh)
+        if self.found.origin:
+            return False
         return pointer is not None and not pointer.held and pointer.target.checkpoint == self.found.reference
 
     def __str__(self) -> str:
@@ -72,11 +86,12 @@ class Resolution:
             chosen = self.seen.pointer is not None and self.seen.pointer.target.is_fresh
             return "a fresh start: " + ("LATEST asks for it" if chosen else "there is no checkpoint")
         manifest = self.found.manifest
+        origin = self.found.origin
         if manifest is None:
-            return f"resuming from {self.found.reference}, {self.verdict.value}"
+            return f"resuming from {self.found.reference}, {self.verdict.value}{origin and f', in {origin}'}"
         step = "" if manifest.step is None else f"step {manifest.step}, "
         held = ", where a person chose it" if self.seen.is_held and self.verdict is Verdict.POINTER else ""
-        return f"resuming from {step}checkpoint {manifest.id}, found in {self.verdict.value}{held}"
+        return f"resuming from {step}checkpoint {manifest.id}, found in {origin or self.verdict.value}{held}"
 
 
 @dataclass(slots=True)
@@ -110,13 +125,15 @@ class Resolver:
         if seen.pointer is not None and seen.pointer.target.is_fresh:
             return Resolution(Verdict.FRESH, None, (), seen)
         for candidate in self.candidates.after(seen):
-            if candidate.reference in rejected:
+            before = rejected.get(candidate.reference)
+            if before and not before.may_be_meant_by_another:
                 continue
             if candidate.reference in self._damaged:
                 rejected[candidate.reference] = self._damaged[candidate.reference]
                 continue
             attempt = self._try(candidate, accept)
             if isinstance(attempt, Found):
+                rejected.pop(candidate.reference, None)
                 verdict = Verdict.PLAIN if attempt.manifest is None else candidate.verdict
                 return Resolution(verdict, attempt, tuple(rejected.values()), seen)
             rejected[candidate.reference] = attempt
@@ -144,4 +161,10 @@ class Resolver:
 def _rejected(candidate: Candidate, error: CkptptrError) -> Rejected:
     if not isinstance(error, NotFoundError):
         log.warning("not restoring %s: %s", candidate.reference, error)
-    return Rejected(candidate.reference, error.message, isinstance(error, NotFoundError))
+    return Rejected(
+        candidate.reference,
+        error.message,
+        is_absent=isinstance(error, NotFoundError),
+        is_other_work=isinstance(error, OtherWorkError),
+        is_invalid=isinstance(error, InvalidArgumentError),
+    )

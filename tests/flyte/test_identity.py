@@ -113,14 +113,16 @@ attempts = st.integers(0, 12)
 executions = st.one_of(
     st.text(string.ascii_lowercase + string.digits, min_size=20, max_size=20),
     st.from_regex(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True),
+    st.from_regex(r"[a-z][a-z0-9-]{38,61}[a-z0-9]", fullmatch=True),
 )
 node_ids = st.from_regex(r"(n|dn)[0-9]{1,2}|[a-z][a-z0-9-]{0,40}[a-z0-9]", fullmatch=True)
 levels = st.tuples(
     st.tuples(node_ids, attempts),
     st.lists(st.tuples(st.one_of(node_ids, st.integers(0, 5000)), attempts), max_size=3),
 ).map(lambda drawn: (drawn[0], *drawn[1]))
+infixes = st.sampled_from(["", "org/", "org/flyte-snacks/dev-east/"])
 bases = st.sampled_from(["s3://bucket", "gs://bucket/data", "/mnt/data", "file:///mnt/data", "s3://vr/vr/6s"])
-pods = st.builds(Pod, levels, executions, bases, limit=st.sampled_from([50, 47]))
+pods = st.builds(Pod, levels, executions, bases, infix=infixes, limit=st.sampled_from([50, 47]))
 
 
 @given(pods)
@@ -141,6 +143,7 @@ def test_the_prefix_is_the_same_for_every_attempt(pod: Pod, other: int) -> None:
 
 @given(pods)
 def test_the_prefix_alone_gives_the_homes_back(pod: Pod) -> None:
+    assume(not pod.infix)
     parsed = NodePrefix.parse(seen(pod).prefix)
     assert parsed is not None
     assert all(pod.at(attempt).home in parsed.homes_of(attempt) for attempt in range(12))
@@ -183,7 +186,23 @@ def test_a_retry_of_the_parent_makes_other_nodes_of_its_children() -> None:
 
 def test_a_child_really_named_by_a_number_is_told_from_a_map_index() -> None:
     me = seen(Pod(levels=(("n0", 0), ("3", 0))))
-    assert (me.node, me.lineage, me.verified) == ("n0-0-3", "n0/0/3", True)
+    assert (me.node, me.lineage, me.verified, me.is_index) == ("n0-0-3", "n0/0/3", True, False)
+
+
+@pytest.mark.parametrize(
+    ("levels", "is_index"),
+    [
+        ((("n0", 0),), False),
+        ((("n0", 0), ("n3", 0)), False),
+        ((("n0", 0), (3, 0)), True),
+        ((("n0", 0), ("dn0", 0), (3, 0)), True),
+        ((("n0", 0), (3, 0), ("n1", 0)), False),
+    ],
+)
+def test_a_map_index_is_told_from_a_child_of_a_sub_workflow_of_the_same_id(
+    levels: tuple[tuple[str | int, int], ...], is_index: bool
+) -> None:
+    assert seen(Pod(levels=levels)).is_index is is_index
 
 
 def test_a_long_execution_name_is_followed_from_the_hashed_attempt_back_to_the_plain_one() -> None:
@@ -259,7 +278,7 @@ class TestWithoutAnOutputPrefix:
         pod = Pod(levels=(("n0", 0), (3, 2)), execution="my-run-7")
         worker, launcher = seen(pod, outputs=None), seen(pod)
         assert (worker.verified, worker.lineage) == (True, "")
-        assert replace(worker, lineage=launcher.lineage) == launcher
+        assert replace(worker, lineage=launcher.lineage, is_index=True) == launcher
 
     def test_so_it_is_from_a_prefix_that_does_not_name_the_execution(self) -> None:
         assert seen(Pod(), outputs="s3://meta/elsewhere/n0/data/0").verified
@@ -289,6 +308,17 @@ class TestLegacyMapTasks:
         assert (me.attempt, me.verified, me.origin) == (2, True, None)
         assert me.homes_of(0) == (self.home(3, 0),)
         assert me.lineage == ("" if outputs is None else "n0/1/i3")
+
+    @given(pods, st.integers(0, 5000), attempts)
+    def test_any_index_is_recognised_with_all_its_earlier_homes(
+        self, pod: Pod, index: int, retry: int
+    ) -> None:
+        def home(retry: int) -> str:
+            return f"{pod.raw}/{index}/{retry}/_flytecheckpoints"
+
+        me = seen(pod, home=home(retry), previous=home(retry - 1) if retry else None)
+        assert (me.verified, me.attempt, me.is_index, me.origin) == (True, retry, True, None)
+        assert all(home(earlier) in me.homes_of(earlier) for earlier in range(retry + 1))
 
     def test_each_index_has_a_prefix_that_no_array_node_has(self) -> None:
         legacy = {seen(self.pod, home=self.home(index, 0)).prefix for index in range(3)}
@@ -377,7 +407,7 @@ class TestUnknownLayouts:
         assert self.custom in reason
         assert "FLYTE_ATTEMPT_NUMBER is 4" in reason
 
-    def test_flyte_2_is_not_taken_for_flyte_1(self) -> None:
+    def test_flyte_2_is_not_taken_for_flyte_1_where_the_environment_does_not_say_so(self) -> None:
         me = seen(Pod(), home=f"s3://bucket/vr/org/{GENERATED}/a0/1/_flytecheckpoints")
         assert not me.verified
 

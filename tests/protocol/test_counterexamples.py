@@ -381,8 +381,8 @@ def test_a_bare_path_loses_neither_history_nor_pins(world: World) -> None:
 
 def recovering(world: World, old: World, **settings: object) -> Process:
     """Attempt 0 of an execution that Flyte recovers from another one."""
-    origin = Origin(homes=(old.home_of(0),), prefix=old.key)
-    return Process(world, world.node(0, origin=origin), **settings)  # type: ignore[arg-type]
+    origin = Origin(what="another execution", homes=lambda *_: (old.home_of(0),), prefix=old.key)
+    return Process(world, world.node(0, origins=(origin,)), **settings)  # type: ignore[arg-type]
 
 
 def test_a_recovered_run_that_is_killed_while_it_copies_leaves_the_link_in_latest(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ckptptr.errors import (
 from ckptptr.protocol.candidates import Verdict
 from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.node import Origin
+from ckptptr.protocol.references import Root
 from ckptptr.protocol.retention import Retention
 from ckptptr.protocol.sealed import seal
 from ckptptr.testing import Fault
@@ -390,10 +391,15 @@ def test_what_a_person_names_is_taken_from_whatever_node(world: World) -> None:
 # Recover mode
 
 
+def recovered(old: World, *attempts: int, root: Root | None = None) -> Origin:
+    homes = tuple(old.home_of(attempt) for attempt in attempts)
+    return Origin(what="execution 'earlier'", homes=lambda *_: homes, prefix=old.key, root=root)
+
+
 def recovering(tmp_path: Path, old: World) -> Process:
     """Attempt 0 of an execution that Flyte recovers from another one."""
     world = World(tmp_path, FLYTE, beside=old)
-    return Process(world, world.node(0, origin=Origin((old.home_of(1), old.home_of(0)), old.key)))
+    return Process(world, world.node(0, origins=(recovered(old, 1, 0),)))
 
 
 @pytest.fixture
@@ -422,8 +428,8 @@ def test_what_the_latest_there_says_is_relative_to_the_root_there(tmp_path: Path
     saved(old, 0, 1, 2)
     old.edit(checkpoint=old.named()[1])
     world = World(tmp_path, FLYTE, beside=old)
-    origin = Origin((old.home_of(0),), old.key, old.node(0).root)
-    run = Process(world, world.node(0, origin=origin))
+    origin = recovered(old, 0, root=old.node(0).root)
+    run = Process(world, world.node(0, origins=(origin,)))
     assert run.restore() == {"model": "step 1"}
     assert world.process(1).restore() == {"model": "step 1"}
 

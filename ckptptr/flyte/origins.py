@@ -1,0 +1,152 @@
+"""Where a task begins that has nothing of its own, in this order:
+
+1. the execution that it was recovered from (recover mode hands its last home to attempt 0);
+2. earlier attempts of its parent: Flyte gives every child another id when its parent is retried;
+3. the seed that `CKPTPTR_SEED` names.
+
+**Parents.** An index of a map task continues from the same index under the previous attempt of the map
+task: the list of inputs is the same. For other children nothing says that `dn0` is `dn0` again, so they
+need `CKPTPTR_ACROSS_PARENT_RETRIES=1`, and a checkpoint that was recorded for the same task and version.
+So does an index whose map task is itself the child of something that was retried. Every level is
+walked, the innermost first: what was nearest went on last. Which attempts the levels below a retried one
+had got to is not known: the first few are tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import islice, product
+from typing import NamedTuple
+
+import msgspec
+
+from ckptptr.flyte.homes import Home
+from ckptptr.flyte.identity import FlyteIdentity
+from ckptptr.flyte.paths import NodePrefix, lineage_node, node_uid
+from ckptptr.opening import key_of, root_at
+from ckptptr.protocol.manifest import Lineage, Manifest
+from ckptptr.protocol.node import HomesOf, Origin
+from ckptptr.seeding import homes_before, seed_of
+from ckptptr.stores.port import Store
+
+SEED = "CKPTPTR_SEED"
+ACROSS_PARENT_RETRIES = "CKPTPTR_ACROSS_PARENT_RETRIES"
+
+_BELOW = 3
+"""How many attempts are tried of each level between a retried parent and the node."""
+_MOST = 30
+"""How many earlier nodes are looked at, however many levels and retries there were."""
+
+
+def origins_of(
+    identity: FlyteIdentity, lineage: Lineage, store: Store, environ: Mapping[str, str]
+) -> tuple[Origin, ...]:
+    """All of them, the first choice first. Nothing is asked of the store yet."""
+    root = root_at(store, key_of(identity.root))
+    return (
+        *_recovered(identity, store),
+        *_before_parent_retries(identity, lineage, store, environ),
+        *seed_of(store, root, environ.get(SEED, "")),
+    )
+
+
+def _recovered(identity: FlyteIdentity, store: Store) -> Iterator[Origin]:
+    origin = identity.origin
+    if origin is None:
+        return
+    if origin.node is not None:
+        yield _of_execution(store, origin.node, origin.home, origin.attempt or 0)
+        return
+
+    parsed = Home.parse(origin.home)
+
+    def learn(manifest: Manifest) -> Origin | None:
+        """Flyte hashed the path of the home: who saved there stands in the manifest, and proves itself."""
+        there = manifest.lineage
+        unplaced = replace(
+            _place_of(identity),
+            project=there.project,
+            domain=there.domain,
+            execution=there.execution,
+            node=node_uid(there.node) if there.node else "",
+        )
+        node = parsed.place(unplaced, manifest.attempt) if parsed else None
+        return _of_execution(store, node, origin.home, manifest.attempt) if node else None
+
+    home = key_of(origin.home)
+    yield Origin(what="another execution", homes=lambda *_: (home,), learn=learn)
+
+
+def _of_execution(store: Store, node: NodePrefix, home: str, attempt: int) -> Origin:
+    before = (earlier for number in range(attempt - 1, -1, -1) for earlier in node.homes_of(number))
+    homes = tuple(dict.fromkeys(map(key_of, (home, *before))))
+    return Origin(
+        what=f"execution {node.execution}",
+        homes=lambda *_: homes,
+        prefix=key_of(node.prefix),
+        root=root_at(store, key_of(node.root)),
+    )
+
+
+def _before_parent_retries(
+    identity: FlyteIdentity, lineage: Lineage, store: Store, environ: Mapping[str, str]
+) -> Iterator[Origin]:
+    if not (identity.verified and identity.lineage):
+        return
+    is_opted_in = environ.get(ACROSS_PARENT_RETRIES, "").lower() not in {"", "0", "false", "no"}
+    for earlier in islice(earlier_lineages(identity.lineage), _MOST):
+        is_same_input = identity.is_index and earlier.levels_up == 1
+        if not (is_same_input or (is_opted_in and lineage.task and lineage.version)):
+            continue
+        uid = lineage_node(earlier.lineage, is_array=identity.is_array)
+        node = replace(_place_of(identity), node=uid)
+        yield Origin(
+            what=f"the previous attempt of the parent ({earlier.lineage})",
+            homes=homes_before(_in_keys(node.homes_of)),
+            prefix=key_of(node.prefix),
+            lineage=msgspec.structs.replace(
+                lineage,
+                node=earlier.lineage,
+                version=msgspec.UNSET if is_same_input else lineage.version,
+            ),
+        )
+
+
+class Earlier(NamedTuple):
+    """What a node was called under an earlier attempt of the parent that many levels up."""
+
+    lineage: str
+    levels_up: int
+
+
+def earlier_lineages(lineage: str) -> Iterator[Earlier]:
+    """The names of a node before its parents were retried, the nearest first.
+
+    `n2/1/n0/1/n3`: `n2/1/n0/0/n3`, then `n2/0/n0/2/n3`, `n2/0/n0/1/n3`, `n2/0/n0/0/n3`.
+    """
+    parts = lineage.split("/")
+    levels = range(len(parts) - 2, 0, -2)
+    for up, place in enumerate(levels, start=1):
+        for attempt in range(int(parts[place]) - 1, -1, -1):
+            for below in product(range(_BELOW - 1, -1, -1), repeat=up - 1):
+                attempts = dict(zip(range(place + 2, len(parts), 2), below, strict=True))
+                changed = {place: attempt, **attempts}
+                yield Earlier("/".join(str(changed.get(at, part)) for at, part in enumerate(parts)), up)
+
+
+def _place_of(identity: FlyteIdentity) -> NodePrefix:
+    """Only where the node is, without what the attempt knows."""
+    return NodePrefix(
+        root=identity.root,
+        project=identity.project,
+        domain=identity.domain,
+        execution=identity.execution,
+        node=identity.node,
+        infix=identity.infix,
+        uid_limits=identity.uid_limits,
+    )
+
+
+def _in_keys(homes_of: HomesOf) -> HomesOf:
+    return lambda attempt: tuple(map(key_of, homes_of(attempt)))
