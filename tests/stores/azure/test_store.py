@@ -14,9 +14,11 @@ import pytest
 from azure.core.credentials import AzureSasCredential
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
+from ckptptr.clock import SystemClock
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.stores.azure import MAX_BLOCK_SIZE, AzureStore
-from ckptptr.stores.port import Entry
+from ckptptr.stores.port import Entry, Guarantee
+from ckptptr.stores.probe import settle
 from ckptptr.stores.urls import Place, split
 from ckptptr.testing import StoreConformance
 from tests.servers.azurite import Azurite, ask, open_filesystem
@@ -27,6 +29,7 @@ pytestmark = pytest.mark.servers
 
 
 class TestAzureStore(StoreConformance):
+    guarantee = Guarantee.UNPROVEN  # an endpoint that is not Azure's own
     odd_names = tuple(name for name in StoreConformance.odd_names if "\\" not in name)  # refused, see below
 
     @pytest.fixture
@@ -193,6 +196,29 @@ def test_a_filesystem_made_as_flytekit_makes_it_works(
         assert store.account == azure_server.account
         store.create(f"{folder}/x", b"1")
         assert [*store.list(folder)] == [Entry(f"{folder}/x", 1)]
+
+
+# What conditional writes are worth
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("a.blob.core.windows.net", Guarantee.COMPARE_AND_SWAP),
+        ("a.blob.core.usgovcloudapi.net", Guarantee.COMPARE_AND_SWAP),
+        ("a.z42.blob.storage.azure.net", Guarantee.COMPARE_AND_SWAP),
+        ("a.blob.core.windows.net.example.org", Guarantee.UNPROVEN),
+        ("127.0.0.1:10000", Guarantee.UNPROVEN),
+    ],
+)
+def test_only_azure_itself_is_known_to_swap(host: str, expected: Guarantee) -> None:
+    with open_filesystem(f"BlobEndpoint=https://{host}/a;SharedAccessSignature=sig=x") as filesystem:
+        assert AzureStore(filesystem).guarantee is expected
+
+
+def test_a_custom_endpoint_is_asked(store: AzureStore, folder: str) -> None:
+    assert settle(store, folder, SystemClock(), {}) is store  # Azurite keeps its promises
+    assert [*store.list(folder)] == []
 
 
 # Forks
