@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
@@ -24,19 +25,22 @@ def on_s3(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         "FLYTE_AWS_ACCESS_KEY_ID": server.access_key,
         "FLYTE_AWS_SECRET_ACCESS_KEY": server.secret_key,
     }
-    return place_at(f"s3://{bucket}/{tmp_path.name}/data", options, environ)
+    secrets = (server.secret_key, server.access_key)
+    return place_at(f"s3://{bucket}/{tmp_path.name}/data", options, environ, secrets)
 
 
 @pytest.fixture
 def on_gcs(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     bucket, proxy = request.getfixturevalue("gcs_bucket"), request.getfixturevalue("gcs_proxy")
     options = {"endpoint_url": proxy.endpoint, "token": "anon"}
+    token = uuid.uuid4().hex
     environ = {
         "STORAGE_EMULATOR_HOST": proxy.endpoint,
-        "FSSPEC_GS_TOKEN": "anon",
+        "FSSPEC_GS_TOKEN": token,
+        "FETCH_RAW_TOKEN_EXPIRY": "false",  # that would ask Google
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
     }
-    return place_at(f"gs://{bucket}/{tmp_path.name}/data", options, environ)
+    return place_at(f"gs://{bucket}/{tmp_path.name}/data", options, environ, (token,))
 
 
 @pytest.fixture
@@ -44,7 +48,8 @@ def on_azure(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     server, container = request.getfixturevalue("azure_server"), request.getfixturevalue("azure_container")
     connection = server.connection_string(request.getfixturevalue("azure_proxy").endpoint)
     environ = {"AZURE_STORAGE_CONNECTION_STRING": connection}
-    return place_at(f"abfs://{container}/{tmp_path.name}/data", {"connection_string": connection}, environ)
+    options = {"connection_string": connection}
+    return place_at(f"abfs://{container}/{tmp_path.name}/data", options, environ, (server.key,))
 
 
 @pytest.fixture(params=["disk", *CLOUDS])

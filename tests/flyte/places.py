@@ -24,6 +24,7 @@ class Place:
     node: SimulatedNode
     store: Store
     root: str
+    secrets: tuple[str, ...] = ()  # that the pod got, and nobody may see
 
     @property
     def latest(self) -> str:
@@ -43,7 +44,9 @@ class Place:
         return self.node.home(attempt).partition("://")[2] or self.node.home(attempt)
 
 
-def place_at(url: str, options: Mapping[str, Any], environ: Mapping[str, str]) -> Place:
+def place_at(
+    url: str, options: Mapping[str, Any], environ: Mapping[str, str], secrets: tuple[str, ...] = ()
+) -> Place:
     store, root = open_store(url, storage_options=options)
     node = SimulatedNode(
         "counter_task",
@@ -54,7 +57,7 @@ def place_at(url: str, options: Mapping[str, Any], environ: Mapping[str, str]) -
         environ=environ,
         storage_options=options,
     )
-    return Place(node, store, root)
+    return Place(node, store, root, secrets)
 
 
 CLOUDS = ("s3", "gcs", "azure")
