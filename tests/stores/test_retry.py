@@ -33,6 +33,8 @@ class StillClock:
 
 
 class TestRetryingStore(StoreConformance):
+    holds_few_blocks = False
+
     @pytest.fixture
     def store(self) -> Store:
         return Retrying(MemoryStore(block_size=64), StillClock())
