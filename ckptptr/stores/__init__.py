@@ -162,4 +162,5 @@ def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any])
         raise StoreUnavailableError(
             f"{cloud.filesystem} could not connect ({type(error).__name__})",
             key=f"{place.scheme}://{place.key}",
+            hint="It looks up its credentials first: check them and the network",
         ) from shown(error)

@@ -5,9 +5,11 @@ repeated: read, list, delete, download, copy. A failed `create`, `replace` or `u
 landed; what to make of that is decided by the protocol, so they pass straight through.
 
 The budget has two layers. A cloud's adapter, or the SDK below it, tries each single request five times,
-with pauses of up to 15 s in all on S3, 8 s on Google Cloud Storage and 6 s on Azure. Around that a call is
-tried up to five times here. So a storm of 503s or 429s is over in at most 80, 45 and 35 s, and a server that
-takes requests and never answers in two minutes and one call more (whose timeout is the filesystem's).
+with pauses of at most 15 s in all on S3 (as botocore is set by default), 8 s on Google Cloud Storage (20 s
+where it asks for longer ones) and 6 s on Azure. Around that a call is tried up to five times here, and no
+try begins later than two minutes after the first. So a storm of 503s or 429s is over in at most 80, 45 (105)
+and 35 s. A server that takes requests and never answers costs two minutes and one call more, whose
+timeout is the filesystem's.
 """
 
 from __future__ import annotations
