@@ -29,6 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if unknown := skipped - {"s3", "gcs", "azure"}:
         raise pytest.UsageError(f"{SKIP} names {', '.join(sorted(unknown))}; it knows s3, gcs and azure")
     for item in items:
-        servers = {name.partition("_")[0] for name in getattr(item, "fixturenames", ())}
+        names = [*getattr(item, "fixturenames", ()), *_parameters(item)]
+        servers = {name.partition("_")[0] for name in names}
         if servers & skipped:
             item.add_marker(pytest.mark.skip(reason=f"{SKIP} says so"))
+
+
+def _parameters(item: pytest.Item) -> list[str]:
+    """The words that a test is parametrised with: such as `azure`, of a fixture that asks for that one."""
+    chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return [value for value in chosen if isinstance(value, str)]

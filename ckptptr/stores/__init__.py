@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from ckptptr.errors import InvalidArgumentError
+from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
+from ckptptr.stores._sdk import shown
 from ckptptr.stores.port import Entry, Guarantee, Store, Token
 from ckptptr.stores.urls import Place, split
 
@@ -156,4 +157,10 @@ def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any])
         raise InvalidArgumentError(
             f"{cloud.filesystem} cannot connect with the settings given ({type(error).__name__})",
             hint="On Azure set AZURE_STORAGE_ACCOUNT_NAME, or AZURE_STORAGE_CONNECTION_STRING",
-        ) from error
+        ) from None
+    except OSError as error:  # gcsfs asks Google about a token, in a URL that it then shows
+        raise StoreUnavailableError(
+            f"{cloud.filesystem} could not connect ({type(error).__name__})",
+            key=f"{place.scheme}://{place.key}",
+            hint="It looks up its credentials first: check them and the network",
+        ) from shown(error)

@@ -12,6 +12,7 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import fsspec.asyn
 from azure.core.credentials import AzureSasCredential
@@ -40,6 +41,11 @@ class AzureClient(Client):
     def account(self) -> str:
         """The name of the storage account; empty where the endpoint is not Azure's own."""
         return str(self._filesystem.service_client.account_name or "")
+
+    @property
+    def host(self) -> str:
+        """The host that requests go to."""
+        return urlsplit(str(self._filesystem.service_client.url)).hostname or ""
 
     def call(self, operation: str, key: str, **parameters: Any) -> Any:
         """Send one request about `container/path` and wait for the answer. Raises our errors only.

@@ -30,6 +30,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores._sdk import shown, unsendable
 
 _FAILURES = (AzureError, HttpError, OSError, asyncio.TimeoutError)
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
@@ -143,7 +144,9 @@ def translated(operation: str, url: str) -> Iterator[None]:
     try:
         yield
     except _FAILURES as error:
-        raise _translate(error, operation, url) from error
+        raise _translate(error, operation, url) from shown(error)
+    except ValueError as error:
+        raise unsendable(error, url) from None
 
 
 def is_transient(error: AzureError) -> bool:

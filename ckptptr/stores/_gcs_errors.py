@@ -23,6 +23,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores._sdk import shown, unsendable
 
 CONTINUE = "continue the upload"
 
@@ -134,7 +135,9 @@ def answered(operation: str, url: str) -> Iterator[None]:
         yield
     except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
         problem = StoreUnavailableError(f"no answer to {operation} ({type(error).__name__})", key=url)
-        raise PassingError(problem) from error
+        raise PassingError(problem) from shown(error)
+    except ValueError as error:
+        raise unsendable(error, url) from None
 
 
 @contextlib.contextmanager

@@ -27,10 +27,11 @@ class S3Client(Client):
         """The URL that requests go to. Sends none."""
 
         async def resolved() -> str:
-            filesystem = self._filesystem
-            await filesystem.set_session()
-            url: str = filesystem.s3.meta.endpoint_url
-            return url
+            with translated("connect", ""):
+                filesystem = self._filesystem
+                await filesystem.set_session()
+                url: str = filesystem.s3.meta.endpoint_url
+                return url
 
         found: str = fsspec.asyn.sync(self._filesystem.loop, resolved)
         return found

@@ -30,6 +30,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores._sdk import shown, unsendable
 
 _FAILURES = (ClientError, BotoCoreError, ResponseParserError, HttpError, OSError, asyncio.TimeoutError)
 
@@ -91,8 +92,12 @@ def translated(operation: str, url: str) -> Iterator[None]:
     """Turn whatever the SDK raises inside into one of ours. `operation` is named as in the SDK."""
     try:
         yield
-    except _FAILURES as error:
+    except ClientError as error:
         raise _translate(error, operation, url) from error
+    except _FAILURES as error:
+        raise _translate(error, operation, url) from shown(error)
+    except ValueError as error:
+        raise unsendable(error, url) from None
 
 
 def refusal(code: str, status: int, operation: str, url: str) -> CkptptrError:

@@ -1,10 +1,12 @@
-"""What the clients below s3fs and adlfs have in common: they outlive a fork, and send bytes uncopied."""
+"""What the clients of the clouds have in common: forks, bytes sent uncopied, and no secret in an error."""
 
 from __future__ import annotations
 
 import io
 import os
 from typing import Any
+
+from ckptptr.errors import InvalidArgumentError
 
 
 class Body(io.BytesIO):
@@ -16,6 +18,20 @@ class Body(io.BytesIO):
 
     def getbuffer(self) -> memoryview:
         return self._view[:]
+
+
+def unsendable(error: ValueError, url: str) -> InvalidArgumentError:
+    """In place of what SDKs say of an endpoint that makes no sense: their text repeats parts of it."""
+    return InvalidArgumentError(
+        f"the request cannot be sent ({type(error).__name__})",
+        key=url,
+        hint="Check the endpoint: a URL with scheme and host, and without user name or password.",
+    )
+
+
+def shown(error: Exception) -> Exception | None:
+    """The cause that tracebacks show below ours: none where its text may repeat secrets of a URL."""
+    return None if any(mark in str(error) for mark in ("@", "sig=", "access_token=")) else error
 
 
 class Client:

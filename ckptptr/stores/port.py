@@ -5,7 +5,8 @@ store's own tools write it without the scheme: `bucket/data/x` on S3, `/data/x` 
 have no empty, `.` or `..` segments and no trailing slash. Folders do not exist: a folder is a
 prefix that ends before a slash.
 
-Every adapter keeps these promises, and `ckptptr.testing.StoreConformance` checks each of them:
+Every adapter keeps these promises. `ckptptr.testing.StoreConformance` checks each of them, but for what
+only a failing network, a kill or a race of processes shows: that is up to the adapter's own tests.
 
 - A read or a listing MUST see every write that returned before it started.
 - `NotFoundError` MUST mean that the store answered "there is no such object". A timeout, a 5xx, a

@@ -13,16 +13,20 @@ assertions: `pytest.register_assert_rewrite("ckptptr.testing.conformance")` in a
 
 from __future__ import annotations
 
+import gc
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
+from contextlib import contextmanager, suppress
+from typing import ClassVar, TypeVar
 
 import pytest
 
 from ckptptr.errors import ConflictError, DamagedError, NotFoundError
 from ckptptr.stores.port import Entry, Guarantee, Store, Token
+
+_T = TypeVar("_T")
 
 
 class StoreConformance:
@@ -37,8 +41,14 @@ class StoreConformance:
     equal_bodies_have_equal_tokens: ClassVar[bool] = False
     """The token is made from the content, so that writing the same again does not change it."""
 
+    tokens_are_of_the_body: ClassVar[bool] = True
+    """`read` gives body and token of one version also while the object is being overwritten."""
+
     an_object_can_have_objects_below: ClassVar[bool] = True
     """`a` and `a/b` can both exist, as on object stores and not on disks."""
+
+    holds_few_blocks: ClassVar[bool] = True
+    """`upload` keeps no more than a dozen blocks in memory, however many there are."""
 
     racers: ClassVar[int] = 8  # threads that race for one object
 
@@ -173,25 +183,71 @@ class StoreConformance:
             list(pool.map(count, range(4)))
         assert store.read(f"{folder}/x")[0] == b"20"
 
-    def test_a_reader_sees_whole_versions_only(self, store: Store, folder: str) -> None:
-        bodies = {bytes([letter]) * 50_000 for letter in b"abcd"}
-        token = store.create(f"{folder}/x", b"a" * 50_000)
-        stop = threading.Event()
+    def test_a_reader_sees_whole_versions_only_each_with_its_own_token(
+        self, store: Store, folder: str
+    ) -> None:
+        versions: dict[Token, bytes] = {}
+        with _watching(lambda: store.read(f"{folder}/x")) as seen:
+            token = store.create(f"{folder}/x", b"0" * 50_000)
+            versions[token] = b"0" * 50_000
+            for number in range(1, 20):
+                body = b"%d" % (number % 10) + b"%d" % number * 25_000
+                token = store.replace(f"{folder}/x", body, token)
+                versions[token] = body
+        assert seen
+        assert {body for body, _ in seen} <= {*versions.values()}
+        if self.tokens_are_of_the_body:
+            assert all(versions[token] == body for body, token in seen)
 
-        def look() -> bool:
-            good = True
-            while not stop.is_set():
-                good &= store.read(f"{folder}/x")[0] in bodies
-            return good
+    # What a reader sees of other writes
 
-        with ThreadPoolExecutor(2) as pool:
-            looks = [pool.submit(look) for _ in range(2)]
-            try:
-                for body in sorted(bodies) * 5:
-                    token = store.replace(f"{folder}/x", body, token)
-            finally:
-                stop.set()
-            assert all(found.result() for found in looks)
+    def test_a_read_sees_every_write_that_returned(self, store: Store, folder: str) -> None:
+        x, y = f"{folder}/x", f"{folder}/y"
+        token = store.create(x, b"1")
+        assert store.download(x, 0, 1) == b"1"
+        store.replace(x, b"2", token)
+        assert store.read(x)[0] == store.download(x, 0, 1) == b"2"
+        store.upload(x, [b"3"])
+        assert store.read(x)[0] == store.download(x, 0, 1) == b"3"
+        store.copy(x, y)
+        assert store.read(y)[0] == store.download(y, 0, 1) == b"3"
+        store.delete([x])
+        for gone in (lambda: store.read(x), lambda: store.download(x, 0, 1), lambda: store.copy(x, y)):
+            with pytest.raises(NotFoundError):
+                gone()
+        assert store.read(y)[0] == b"3"
+
+    def test_uploads_and_copies_are_seen_whole_or_not_at_all(self, store: Store, folder: str) -> None:
+        size = 2 * store.block_size
+        bodies = [bytes([letter]) * size for letter in b"ab"]
+        with (
+            _watching(lambda: store.read(f"{folder}/x")[0] in bodies) as uploaded,
+            _watching(lambda: store.read(f"{folder}/y")[0] in bodies) as copied,
+            _watching(lambda: {entry.size for entry in store.list(folder)} <= {size}) as listed,
+        ):
+            for body in bodies * 2:
+                store.upload(f"{folder}/x", _cut(body, store.block_size))
+                store.copy(f"{folder}/x", f"{folder}/y")
+        for looks in (uploaded, copied, listed):
+            assert looks
+            assert all(looks)
+
+    def test_threads_in_folders_of_their_own_do_not_meet(self, store: Store, folder: str) -> None:
+        def live(number: int) -> None:
+            mine, body = f"{folder}/{number}", bytes([number]) * (store.block_size + 1)
+            for _ in range(3):
+                token = store.create(f"{mine}/LATEST", b"%d" % number)
+                store.upload(f"{mine}/x", _cut(body, store.block_size))
+                store.copy(f"{mine}/x", f"{mine}/y")
+                assert store.download(f"{mine}/y", store.block_size, 1) == body[:1]
+                store.replace(f"{mine}/LATEST", b"%d again" % number, token)
+                assert store.read(f"{mine}/LATEST")[0] == b"%d again" % number
+                assert self._names(store, mine) == ["LATEST", "x", "y"]
+                store.delete(f"{mine}/{name}" for name in ("LATEST", "x", "y"))
+                assert self._names(store, mine) == []
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(live, range(4)))
 
     # list
 
@@ -334,6 +390,26 @@ class StoreConformance:
         assert seen == []
         assert [*store.list(folder)] == [Entry(f"{folder}/x", 2 * store.block_size)]
 
+    def test_an_upload_holds_few_blocks_in_memory_as_declared(self, store: Store, folder: str) -> None:
+        held, most = 0, 0
+
+        class Block(bytes):
+            def __del__(self) -> None:
+                nonlocal held
+                held -= 1
+
+        def blocks() -> Iterator[bytes]:
+            nonlocal held, most
+            for _ in range(16):
+                held += 1
+                most = max(most, held)
+                yield Block(store.block_size)
+
+        store.upload(f"{folder}/x", blocks())
+        gc.collect()
+        assert held == 0
+        assert (most <= 12) is self.holds_few_blocks
+
     def test_uploads_from_several_threads_do_not_mix(self, store: Store, folder: str) -> None:
         bodies = {f"{folder}/{n}": bytes([n]) * (store.block_size + n) for n in range(4)}
         with ThreadPoolExecutor(4) as pool:
@@ -392,6 +468,29 @@ class StoreConformance:
         with ThreadPoolExecutor(self.racers) as pool:
             results = pool.map(run, [uuid.uuid4().bytes for _ in range(self.racers)])
             return [body for body in results if body is not None]
+
+
+@contextmanager
+def _watching(look: Callable[[], _T]) -> Iterator[list[_T]]:
+    """Look again and again, from another thread, while the block runs, and once after it."""
+    seen: list[_T] = []
+    stop = threading.Event()
+
+    def watch() -> None:
+        while True:
+            last = stop.is_set()
+            with suppress(NotFoundError):
+                seen.append(look())
+            if last:
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        watcher = pool.submit(watch)
+        try:
+            yield seen
+        finally:
+            stop.set()
+        watcher.result()
 
 
 def _payload(size: int) -> bytes:

@@ -3,115 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ckptptr.stores import Store, open_store
 from ckptptr.testing.attempts import Attempt, Fault, SimulatedNode
+from tests.flyte.places import BEFORE_ITS_FIRST_SAVE, COUNTED_ON, IN_THE_MIDDLE_OF_SAVE_4, Place
 
 pytestmark = pytest.mark.servers  # all of it runs pyflyte-execute
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-IN_THE_MIDDLE_OF_SAVE_4 = Fault("kill", op="upload", nth=4, when="after")
-BEFORE_ITS_FIRST_SAVE = Fault("kill", op="upload", nth=1, when="before")
-COUNTED_ON = {"o0": "counted from 3 to 8"}
-
-
-@dataclass(frozen=True)
-class Place:
-    """A node to run attempts of, and a person's view of the bucket."""
-
-    node: SimulatedNode
-    store: Store
-    root: str
-
-    @property
-    def latest(self) -> str:
-        return f"{self.root}/_ckptptr/flytesnacks/development/{self.node.execution}/n0/LATEST"
-
-    def pointer(self) -> dict[str, Any]:
-        return json.loads(self.store.read(self.latest)[0])
-
-    def put_latest(self, text: str) -> None:
-        """As `aws s3 cp` would: no condition, no question."""
-        self.store.upload(self.latest, [text.encode()])
-
-    def keys(self, folder: str) -> list[str]:
-        return [entry.key for entry in self.store.list(folder)]
-
-    def home(self, attempt: int) -> str:
-        return self.node.home(attempt).partition("://")[2] or self.node.home(attempt)
-
-
-def _place(url: str, options: Mapping[str, Any], environ: Mapping[str, str]) -> Place:
-    store, root = open_store(url, storage_options=options)
-    node = SimulatedNode(
-        "counter_task",
-        "count_to",
-        root=url,
-        folder=str(EXAMPLES),
-        inputs={"n": 8},
-        environ=environ,
-        storage_options=options,
-    )
-    return Place(node, store, root)
-
-
-@pytest.fixture
-def on_disk(tmp_path: Path) -> Place:
-    return _place(f"{tmp_path}/data", {}, {})
-
-
-@pytest.fixture
-def on_s3(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    server, bucket = request.getfixturevalue("s3_server"), request.getfixturevalue("s3_bucket")
-    proxy = request.getfixturevalue("s3_proxy")
-    options = {"key": server.access_key, "secret": server.secret_key, "endpoint_url": proxy.endpoint}
-    environ = {
-        "FLYTE_AWS_ENDPOINT": proxy.endpoint,
-        "FLYTE_AWS_ACCESS_KEY_ID": server.access_key,
-        "FLYTE_AWS_SECRET_ACCESS_KEY": server.secret_key,
-    }
-    return _place(f"s3://{bucket}/{tmp_path.name}/data", options, environ)
-
-
-@pytest.fixture
-def on_gcs(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    server, bucket = request.getfixturevalue("gcs_server"), request.getfixturevalue("gcs_bucket")
-    options = {"endpoint_url": server.endpoint, "token": "anon"}
-    environ = {
-        "STORAGE_EMULATOR_HOST": server.endpoint,
-        "FSSPEC_GS_TOKEN": "anon",
-        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
-    }
-    return _place(f"gs://{bucket}/{tmp_path.name}/data", options, environ)
-
-
-@pytest.fixture
-def on_azure(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    server, container = request.getfixturevalue("azure_server"), request.getfixturevalue("azure_container")
-    connection = server.connection_string()
-    environ = {"AZURE_STORAGE_CONNECTION_STRING": connection}
-    return _place(f"abfs://{container}/{tmp_path.name}/data", {"connection_string": connection}, environ)
-
-
-CLOUDS = ("s3", "gcs", "azure")
-
-
-@pytest.fixture(params=["disk", *CLOUDS])
-def place(request: pytest.FixtureRequest) -> Place:
-    chosen: Place = request.getfixturevalue(f"on_{request.param}")
-    return chosen
-
-
-@pytest.fixture(params=CLOUDS)
-def cloud(request: pytest.FixtureRequest) -> Place:
-    chosen: Place = request.getfixturevalue(f"on_{request.param}")
-    return chosen
 
 
 def three_deaths(place: Place) -> None:

@@ -16,6 +16,8 @@ from ckptptr.testing import Fault, FaultyStore, Killed, Request, StoreConformanc
 
 
 class TestFaultyStoreWithoutFaults(StoreConformance):
+    holds_few_blocks = False
+
     @pytest.fixture
     def store(self) -> FaultyStore:
         return FaultyStore(MemoryStore(block_size=64))

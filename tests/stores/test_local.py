@@ -299,55 +299,7 @@ def test_a_folder_where_the_file_should_be_is_an_invalid_argument_to_write(tmp_p
     assert (tmp_path / "LATEST/sub").is_dir()
 
 
-# Several processes
-
-RACE = """
-import sys
-from ckptptr.errors import ConflictError
-from ckptptr.stores.local import LocalStore
-store, key, name = LocalStore(), sys.argv[1], sys.argv[2].encode()
-print("ready", flush=True)
-sys.stdin.readline()
-try:
-    store.create(key + "-created", name)
-    print("won")
-except ConflictError:
-    print("lost")
-for _ in range(25):
-    while True:
-        body, token = store.read(key)
-        try:
-            store.replace(key, b"%d" % (int(body) + 1), token)
-            break
-        except ConflictError:
-            pass
-"""
-
-
-def test_of_racing_processes_exactly_one_wins_and_no_update_is_lost(tmp_path: Path) -> None:
-    key = str(tmp_path / "x")
-    STORE.create(key, b"0")
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACE, key, str(number)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(4)
-    ]
-    for racer in racers:
-        assert racer.stdout
-        assert racer.stdout.readline() == "ready\n"
-    for racer in racers:
-        assert racer.stdin
-        racer.stdin.write("\n")
-        racer.stdin.flush()
-    results = [racer.communicate(timeout=60)[0].strip() for racer in racers]
-    assert sorted(results) == ["lost", "lost", "lost", "won"]
-    assert STORE.read(key)[0] == b"100"
-    assert STORE.read(f"{key}-created")[0] == b"%d" % results.index("won")
-
+# Kills
 
 KILLED = """
 import os, signal, sys

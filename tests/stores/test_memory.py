@@ -8,6 +8,8 @@ from ckptptr.testing import StoreConformance
 
 
 class TestMemoryStore(StoreConformance):
+    holds_few_blocks = False
+
     @pytest.fixture
     def store(self) -> MemoryStore:
         return MemoryStore(block_size=64)

@@ -117,6 +117,7 @@ class TestLastWriterWins(StoreConformance):
     """But for races it keeps every other promise, on a server that ignores all conditions."""
 
     guarantee = Guarantee.LAST_WRITER_WINS
+    holds_few_blocks = False
 
     @pytest.fixture
     def store(self) -> Store:

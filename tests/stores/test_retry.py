@@ -33,6 +33,8 @@ class StillClock:
 
 
 class TestRetryingStore(StoreConformance):
+    holds_few_blocks = False
+
     @pytest.fixture
     def store(self) -> Store:
         return Retrying(MemoryStore(block_size=64), StillClock())
@@ -91,6 +93,15 @@ def test_what_may_have_landed_is_sent_once(operation: str) -> None:
         SENT_ONCE[operation](Retrying(inner, clock))
     assert len(inner.log) == 1
     assert clock.slept == []
+
+
+def test_a_store_that_is_slow_to_fail_is_given_up_when_the_time_is_up() -> None:
+    inner = faulty(Fault(op="read", times=9))
+    timer = iter([0.0, 60.0, 120.0, 121.0])
+    store = Retrying(inner, StillClock(), at_most=120.0, timer=lambda: next(timer))
+    with pytest.raises(StoreUnavailableError):
+        store.read("a/x")
+    assert len(inner.log) == 3
 
 
 @pytest.mark.parametrize("operation", REPEATED)

@@ -123,10 +123,13 @@ def test_a_storm_of_503s_is_over_in_a_minute(proxied: S3Store, s3_proxy: FaultPr
     assert time.monotonic() - started < 60
 
 
-def test_two_503s_are_made_good_by_the_sdk(proxied: S3Store, s3_proxy: FaultProxy, folder: str) -> None:
-    s3_proxy.add(Rule(status=503, code="SlowDown", times=2))
+@pytest.mark.parametrize(("status", "code"), [(503, "SlowDown"), (429, "TooManyRequests")])
+def test_being_asked_twice_to_slow_down_is_made_good_by_the_sdk(
+    proxied: S3Store, s3_proxy: FaultProxy, folder: str, status: int, code: str
+) -> None:
+    s3_proxy.add(Rule(status=status, code=code, times=2, answer={"Retry-After": "1"}))
     proxied.create(f"{folder}/x", b"1")
-    assert [seen.status for seen in s3_proxy.log] == [503, 503, 200]
+    assert [seen.status for seen in s3_proxy.log] == [status, status, 200]
 
 
 def test_a_server_that_is_not_there_is_unavailable(s3_server: Seaweed) -> None:

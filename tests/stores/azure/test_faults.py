@@ -135,14 +135,15 @@ def test_a_storm_of_503s_is_over_in_ten_seconds(
     assert len(azure_proxy.log) == 5
 
 
-def test_two_503s_are_made_good_in_two_seconds(
-    proxied: AzureStore, azure_proxy: FaultProxy, folder: str
+@pytest.mark.parametrize("status", [503, 429])
+def test_being_asked_twice_to_slow_down_is_made_good_in_two_seconds(
+    proxied: AzureStore, azure_proxy: FaultProxy, folder: str, status: int
 ) -> None:
-    azure_proxy.add(Rule(status=503, code="ServerBusy", times=2))
+    azure_proxy.add(Rule(status=status, code="ServerBusy", times=2))
     started = time.monotonic()
     proxied.create(f"{folder}/x", b"1")
     assert time.monotonic() - started < 2
-    assert [seen.status for seen in azure_proxy.log] == [503, 503, 201]
+    assert [seen.status for seen in azure_proxy.log] == [status, status, 201]
 
 
 def test_a_server_that_is_not_there_is_unavailable(

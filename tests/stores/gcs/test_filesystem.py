@@ -1,4 +1,4 @@
-"""GCSStore and where it runs: filesystems of several makers, their credentials, forks, other processes."""
+"""GCSStore and where it runs: filesystems of several makers, their credentials, forks."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_flytekit_s_filesystem_works_and_never_asks_for_the_kind_of_bucket(
     assert float(seconds) < 5
 
 
-# Processes
+# Forks
 
 AFTER_FORK = """
 import os, sys
@@ -132,39 +132,3 @@ def test_a_store_works_on_in_a_forked_child(gcs_server: MiniGCS, store: GCSStore
     subprocess.run(command, check=True, timeout=60)
     names = [entry.key.rpartition("/")[2] for entry in store.list(folder)]
     assert names == ["child", "made-in-child", "parent", "parent-again"]
-
-
-COUNT = """
-import sys
-import gcsfs
-from ckptptr.errors import ConflictError
-from ckptptr.stores.gcs import GCSStore
-store, key = GCSStore(gcsfs.GCSFileSystem(endpoint_url=sys.argv[1], token="anon")), sys.argv[2]
-sys.stdin.readline()
-for _ in range(25):
-    while True:
-        body, token = store.read(key)
-        try:
-            store.replace(key, b"%d" % (int(body) + 1), token)
-            break
-        except ConflictError:
-            pass
-"""
-
-
-def test_no_update_of_racing_processes_is_lost(gcs_server: MiniGCS, store: GCSStore, folder: str) -> None:
-    key = f"{folder}/x"
-    store.create(key, b"0")
-    command = [sys.executable, "-W", "ignore", "-c", COUNT, gcs_server.endpoint, key]
-    racers = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(4)]
-    try:
-        for racer in racers:
-            assert racer.stdin
-            racer.stdin.write(b"go\n")
-            racer.stdin.close()
-        assert [racer.wait(60) for racer in racers] == [0] * 4
-    finally:
-        for racer in racers:
-            racer.kill()
-            racer.wait()
-    assert store.read(key)[0] == b"100"
