@@ -136,8 +136,8 @@ class Restorer:
             is_taken_over = session.latest.fence.is_of_another_incarnation(resolution.seen.pointer)
             if self._read_only or (resolution.follows_latest and not is_taken_over):
                 return resolution, files, None
-            if found is not None and found.is_doomed:
-                # Nothing doomed is ever named again: what LATEST gets to name is a copy.
+            if found is not None and found.may_not_be_named:
+                # What is doomed, or another node's, is never named: what LATEST gets to name is a copy.
                 try:
                     found = self._copy_home(found, files)
                 except NotFoundError:

@@ -62,14 +62,15 @@ class Found:
 
     `reference` is how LATEST would name it. `manifest` is None for a plain folder, whose `files`
     have no digests yet. `home` is the key that the objects of `files` are relative to. `origin` says in
-    words where it is from, if it is not from this node.
+    words where it is from, if it is not from this node. `may_not_be_named`: by a machine's hand, in LATEST,
+    since it is doomed, or another node's of the same execution; a copy of it may.
     """
 
     reference: str
     home: str
     files: tuple[FileRecord, ...]
     manifest: Manifest | None = None
-    is_doomed: bool = False
+    may_not_be_named: bool = False
     origin: str = ""
 
     def as_target(self, node: Node) -> Target:
@@ -126,11 +127,11 @@ class Candidates:
         if self.origin is not None:
             first = then = Verdict.WALKBACK
             trust = trust if self.origin.lineage else Trust.CHOSEN
+        doomed = frozenset(pointer.doomed)
         if not pointer.target.is_fresh:
-            text, doomed = pointer.target.checkpoint, frozenset(pointer.doomed)
-            yield from self._named(first, text, trust, pointer, doomed)
+            yield from self._named(first, pointer.target.checkpoint, trust, pointer, doomed)
         for entry in pointer.history:
-            yield from self._named(then, entry.checkpoint, trust, pointer)
+            yield from self._named(then, entry.checkpoint, trust, pointer, doomed)
 
     def _elsewhere(self, seen: Seen) -> Iterator[Candidate]:
         """What the origins have.
@@ -274,7 +275,8 @@ class Candidates:
         def load() -> Found:
             manifest = read_manifest(self.store, home, checkpoint)
             self._check_lineage(reference, manifest, trust)
-            return Found(reference, home, manifest.files, manifest, reference in doomed, self._what)
+            refused = reference in doomed or self.node.lineage.collides_with(manifest.lineage)
+            return Found(reference, home, manifest.files, manifest, refused, self._what)
 
         return Candidate(verdict, reference, load)
 

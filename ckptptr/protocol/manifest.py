@@ -57,6 +57,10 @@ class Lineage(msgspec.Struct, frozen=True):
                 return f"it belongs to {field} {theirs!r}, this is {mine!r}"
         return ""
 
+    def collides_with(self, other: Lineage) -> bool:
+        """Whether `other` is another node or task of the same execution: what a collision of hashes finds."""
+        return self.execution == other.execution and self.differs_from(other) != ""
+
     def is_not_proven_by(self, other: Lineage) -> str:
         """Why `other` is not surely of the same task and version, in words; empty where it is, or where
         our own version is not known."""
