@@ -21,10 +21,11 @@ import msgspec
 from ckptptr.cli.command import _JSON, _STORAGE_OPTION, NodeCommand
 from ckptptr.cli.output import Cell, Output
 from ckptptr.cli.verbosity import verbose_option
-from ckptptr.errors import InvalidArgumentError
+from ckptptr.errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
     from ckptptr.testing.attempts import SimulatedNode
+    from ckptptr.testing.deaths import Death
     from ckptptr.testing.life import Life
     from ckptptr.testing.outcome import Attempt
 
@@ -56,6 +57,17 @@ def _pairs(read: bool) -> Any:
     return parsed
 
 
+def _deaths(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> list[Death | None]:
+    if not texts:
+        return []
+    from ckptptr.testing.deaths import FORMS, parse
+
+    try:
+        return [parse(text) for text in texts]
+    except InvalidArgumentError as error:
+        raise click.BadParameter(f"{error.message}.\n\nThese are:\n\n{FORMS}") from None
+
+
 class SimulateCommand(NodeCommand):
     """Its help ends with the ways to die, which are looked up when somebody asks for help."""
 
@@ -74,13 +86,14 @@ class SimulateCommand(NodeCommand):
     metavar="NAME=VALUE",
     multiple=True,
     callback=_pairs(read=True),
-    help="Of the task, repeatable: n=8, name=x, xs=[1,2].",
+    help="Of the task, repeatable: n=8, xs=[1,2]; a text that looks like JSON in quotes.",
 )
 @click.option(
     "--die",
     "deaths",
     metavar="HOW",
     multiple=True,
+    callback=_deaths,
     help="How attempt 0, 1, 2, ... dies, one each: 'after save 3'. Those after them live.",
 )
 @click.option(
@@ -125,7 +138,7 @@ def command(
     *,
     task: str,
     inputs: dict[str, Any],
-    deaths: tuple[str, ...],
+    deaths: list[Death | None],
     folder: str,
     root: str | None,
     keep: bool,
@@ -153,14 +166,12 @@ def command(
     Exits with 10 where the task did not finish.
     """
     from ckptptr.testing.attempts import SimulatedNode
-    from ckptptr.testing.deaths import parse
     from ckptptr.testing.life import Life, attempts_of
 
-    ordered = [parse(text) for text in deaths]
     module, _, name = task.partition(":")
     folder = str(Path(folder).resolve())
     said = _look(module, name, folder)
-    with _place(root, keep) as (place, is_kept):
+    with _place(root, keep, storage_options) as (place, is_kept):
         node = SimulatedNode(
             module,
             name,
@@ -175,7 +186,7 @@ def command(
         )
         attempts: list[Attempt] = []
         for attempt in attempts_of(
-            node, ordered, retries=said["retries"] if retries is None else retries, timeout=timeout
+            node, deaths, retries=said["retries"] if retries is None else retries, timeout=timeout
         ):
             attempts.append(attempt)
             if not as_json:
@@ -219,10 +230,20 @@ def _look(module: str, name: str, folder: str) -> Mapping[str, Any]:
 
 
 @contextlib.contextmanager
-def _place(root: str | None, keep: bool) -> Iterator[tuple[str, bool]]:
-    """The raw-output base, and whether it is there afterwards."""
+def _place(root: str | None, keep: bool, storage_options: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """The raw-output base, and whether it is there afterwards.
+
+    Raises:
+        CkptptrError: it cannot be opened, or does not answer.
+    """
     if root is not None:
-        yield (root.rstrip("/") if "://" in root else os.path.abspath(root)), True
+        from ckptptr.opening import FLYTE_PREFIXES
+        from ckptptr.stores import open_store
+
+        store, key = open_store(root, storage_options=storage_options)
+        with contextlib.suppress(NotFoundError):
+            store.read(f"{key}/{FLYTE_PREFIXES}")  # no attempt is worth its time where nobody answers
+        yield (root.rstrip("/") if "://" in root else key), True
     elif keep:
         yield tempfile.mkdtemp(prefix="ckptptr-simulate-"), True
     else:
@@ -233,8 +254,8 @@ def _place(root: str | None, keep: bool) -> Iterator[tuple[str, bool]]:
 def _tell_progress(attempt: Attempt) -> None:
     from ckptptr.testing.life import ended_in_words
 
-    dies = f", was to die {attempt.death}" if attempt.death else ""
-    Output().line(f"attempt {attempt.number}{dies}: {ended_in_words(attempt)}")
+    death = f" ({attempt.death})" if attempt.death else ""
+    Output().line(f"attempt {attempt.number}{death}: {ended_in_words(attempt)}")
 
 
 def _print(node: SimulatedNode, life: Life, is_kept: bool) -> None:

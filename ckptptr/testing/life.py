@@ -72,7 +72,7 @@ class Life:
 
     def timeline(self) -> str:
         """A table for people, one line for each attempt, and a sentence."""
-        headings = ("attempt", "s", "was to die", "restored", "saved", "end")
+        headings = ("attempt", "s", "death", "restored", "saved", "end")
         rows = [headings, *(_row(attempt) for attempt in self.attempts)]
         widths = [max(len(row[place]) for row in rows) for place in range(len(headings))]
         lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
@@ -137,7 +137,7 @@ def assert_resumes(life: Life, *, repeating_at_most: int = 0) -> None:
     """
     missed = [attempt for attempt in life.attempts if attempt.death and not attempt.struck]
     problems = [
-        *(f"attempt {attempt.number} did not die {attempt.death}: that never came" for attempt in missed),
+        *(f"attempt {attempt.number}: '{attempt.death}' never came" for attempt in missed),
         *([] if life.finished else [f"the task did not finish: {ended_in_words(life.attempts[-1])}"]),
         *([] if life.resumed else [life.how_resumed]),
     ]
@@ -201,7 +201,7 @@ def ended_in_words(attempt: Attempt) -> str:
     if attempt.ending is Ending.DIED:
         how = f"exit code {attempt.exit_code}" if attempt.exit_code else "neither outputs nor an error"
         how = f"killed by {signal.Signals(attempt.signal).name}" if attempt.signal else how
-    missed = ", as that never came" if attempt.death and not attempt.struck else ""
+    missed = " (its death never came)" if attempt.death and not attempt.struck else ""
     return f"{how}{missed}" + (f": {attempt.reason}" if attempt.reason else "")
 
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from ckptptr.errors import InvalidArgumentError
+
 Scalar: TypeAlias = str | int | float | bool
 
 
 def encode_inputs(values: Mapping[str, Scalar | list[Scalar]]) -> bytes:
-    """`inputs.pb`."""
+    """`inputs.pb`.
+
+    Raises:
+        InvalidArgumentError: a value is of a kind that is not known here.
+    """
     from flyteidl.core import literals_pb2 as idl
 
     def literal(value: Scalar | list[Scalar]) -> idl.Literal:
@@ -22,8 +28,12 @@ def encode_inputs(values: Mapping[str, Scalar | list[Scalar]]) -> bytes:
                 primitive = idl.Primitive(integer=value)
             case float():
                 primitive = idl.Primitive(float_value=value)
-            case _:
+            case str():
                 primitive = idl.Primitive(string_value=value)
+            case _:
+                raise InvalidArgumentError(
+                    f"the input {value!r} is not a text, number, true, false or a list of those"
+                )
         return idl.Literal(scalar=idl.Scalar(primitive=primitive))
 
     named = {name: literal(value) for name, value in values.items()}

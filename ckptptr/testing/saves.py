@@ -3,7 +3,7 @@
 A save shows in the objects that it writes (PROTOCOL.md, section 5): payload below `data/<id>/`, the
 manifest of that id, then LATEST that names it. Saves are numbered from 1 in the order of their first
 request. A forward copy has an id too, and is no save: its payload is copied, never uploaded, and its
-manifest says so.
+manifest says so. Where ranks of one attempt save at once, a merge counts as one more save.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import msgspec
 
-from ckptptr.protocol.names import DATA, LATEST, CheckpointId, split_manifest_key
+from ckptptr.protocol.names import DATA, LATEST, split_manifest_key
 from ckptptr.protocol.pointer import Target
 
-_PAYLOAD = re.compile(rf"/{DATA}/([^/]+)/")
+_PAYLOAD = re.compile(rf"/{DATA}/([0-9]+-a[0-9]+-[a-z0-9]+)/")
 _Shape = TypeVar("_Shape")
 
 
@@ -38,7 +38,7 @@ class Saves:
         """The number of the save that this request is a part of; None where it is part of none."""
         if op == "upload":
             found = _PAYLOAD.search(key)
-            return self._count(found[1]) if found and CheckpointId.match(found[1]) else None
+            return self._count(found[1]) if found else None
         if op == "create" and (split := split_manifest_key(key)):
             manifest = _parsed(body, _Manifest)
             return self._count(str(split[1])) if manifest and manifest.copied_from is None else None
