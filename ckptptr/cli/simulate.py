@@ -34,8 +34,11 @@ NOT_FINISHED = 10
 
 _LOOK = """
 import importlib, json, sys
-task = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
-json.dump({"retries": task.metadata.retries}, sys.stdout)
+try:
+    task = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
+    print(json.dumps({"retries": task.metadata.retries}))
+except BaseException as error:
+    sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
 """
 
 
@@ -222,10 +225,10 @@ def _look(module: str, name: str, folder: str) -> Mapping[str, Any]:
     if done.returncode:
         why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise InvalidArgumentError(
-            f"{module}:{name} is no task that can be imported in {folder} ({why})",
+            f"{module}:{name} is no task that can be imported in {folder}: {why}",
             hint="--folder says where MODULE is; flytekit must be installed",
         )
-    said: Mapping[str, Any] = json.loads(done.stdout[done.stdout.rindex("{") :])
+    said: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return said
 
 

@@ -63,5 +63,7 @@ def patient() -> str:
 
 
 @task
-def broken() -> str:
-    raise ValueError("no such layer\nand more")
+def broken(layer: str = "") -> str:
+    if not layer:
+        raise ValueError("no such layer\nand more")
+    return layer
