@@ -33,6 +33,7 @@ from ckptptr.testing.pod import Remains, run_pod
 _RESOLVER = "flytekit.core.python_auto_container.default_task_resolver"
 _MAP_RESOLVER = "flytekit.core.array_node_map_task.ArrayNodeMapTaskResolver"
 _INJECT = Path(__file__).with_name("inject")
+_EVENTS = "events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class SimulatedNode:
     Args:
         module, task: where the task is.
         root: raw-output base, a local folder or a URL; the metadata is kept below it too.
-        folder: the working directory of the pod, where `module` can be imported.
+        folder: where `module` can be imported. The working directory of a pod is a new one that shows
+            what is in it (in the fast form, a copy): what an attempt leaves there, no other finds.
         inputs: of the task, by name; of a map task lists, one element for each index.
         node: the path of node ids and, between them, parent attempts: `n0`, `n0/0/dn0`.
         index: of a map task; its pods run `pyflyte-map-execute`.
@@ -121,12 +123,11 @@ class SimulatedNode:
             faults.append(death.fault)
         with tempfile.TemporaryDirectory() as name:
             scratch = Path(name).resolve()
-            record = scratch / "events"
             remains = run_pod(
                 self._command(attempt, scratch),
                 folder=str(self._working_directory(scratch)),
-                environ=self._environ(attempt, faults, record) | environ,
-                record=record,
+                environ=self._environ(attempt, faults, scratch) | environ,
+                record=scratch / _EVENTS,
                 death=death,
                 timeout=timeout,
             )
@@ -137,20 +138,24 @@ class SimulatedNode:
         return self.run(attempt, before_python())
 
     def _working_directory(self, scratch: Path) -> Path:
-        if not self.fast:
-            return Path(self.folder)
-        unpacked = scratch / "root"
-        unpacked.mkdir(exist_ok=True)
-        return unpacked
+        working = scratch / "root"
+        if not working.exists():
+            working.mkdir()
+            for entry in () if self.fast else Path(self.folder).iterdir():
+                (working / entry.name).symlink_to(entry.resolve())
+        return working
 
-    def _environ(self, attempt: int, faults: Sequence[Fault], record: Path) -> dict[str, str]:
-        own_code = [] if self.fast else [self.folder]
+    def _environ(self, attempt: int, faults: Sequence[Fault], scratch: Path) -> dict[str, str]:
+        own_code = [] if self.fast else [os.path.abspath(self.folder)]
+        temporary = scratch / "tmp"
+        temporary.mkdir()
         path = os.pathsep.join([str(_INJECT), *own_code, os.environ.get("PYTHONPATH", "")])
         return {
             **os.environ,
             "PYTHONPATH": path,
             FAULTS: json.dumps([_arguments(fault) for fault in faults]),
-            LOG: str(record),
+            LOG: str(scratch / _EVENTS),
+            "TMPDIR": str(temporary),
             "FLYTE_INTERNAL_EXECUTION_ID": self.execution,
             "FLYTE_INTERNAL_EXECUTION_PROJECT": self.project,
             "FLYTE_INTERNAL_EXECUTION_DOMAIN": self.domain,

@@ -85,7 +85,8 @@ def _kill(pod: int) -> None:
 
 
 def _be_deaf_to_sigterm() -> None:
-    """Until somebody installs a handler. A child is no PID 1: programs forget it by themselves."""
+    """Until somebody installs a handler. The process was started with SIGTERM ignored, which all of its
+    children would inherit; a handler is forgotten by programs, and here by forks: they are no PID 1."""
 
     def deaf(*_: object) -> None:
         pass

@@ -15,6 +15,9 @@ from ckptptr.testing import events
 from ckptptr.testing.deaths import Death
 from ckptptr.testing.events import Event
 
+_AS_PID_1 = ("/bin/sh", "-c", 'trap "" TERM; exec "$@"', "sh")
+"""A SIGTERM does nothing to the first process of a pod before it has a handler for it."""
+
 _TICK = 0.05
 """Seconds between two looks at whether SIGTERM is due, or was sent."""
 
@@ -55,7 +58,7 @@ def run_pod(
     began = time.monotonic()
     with printed.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command line
-            command,
+            [*_AS_PID_1, *command],
             cwd=folder,
             env=dict(environ),
             stdin=subprocess.DEVNULL,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import tempfile
 import threading
 from pathlib import Path
 from types import FrameType
@@ -55,11 +58,38 @@ def polite(n: int) -> str:
 
 
 @task
+def messy(n: int) -> str:
+    """Resumes from its own disk, which no pod keeps; data that came with the code is there."""
+    places = [Path("left-over"), Path(tempfile.gettempdir(), "left-over")]
+    found = sum(place.exists() for place in places)
+    for place in places:
+        place.write_text("of an earlier attempt")
+    for done in range(n):
+        current_context().checkpoint.write(b"%d" % done)
+    return f"{found} left over, {Path('simulated_tasks.py').exists()}"
+
+
+@task
 def patient() -> str:
     """Saves once, and waits for what never comes."""
     current_context().checkpoint.write(b"1")
     threading.Event().wait()
     return "never"
+
+
+@task
+def parent() -> str:
+    """Terminates a fork and a program that it has started."""
+    ready, tell = os.pipe()
+    fork = os.fork()
+    if fork == 0:
+        os.write(tell, b"!")
+        signal.pause()
+    os.read(ready, 1)
+    os.kill(fork, signal.SIGTERM)
+    program = subprocess.Popen(["sleep", "60"])
+    program.terminate()
+    return str([os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1]), program.wait()])
 
 
 @task
