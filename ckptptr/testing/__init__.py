@@ -1,7 +1,8 @@
 """For tests of programs that use ckptptr, and of stores that others write.
 
+`simulate` runs a Flyte task through attempts that die; `assert_resumes` says whether it took it well.
 `FaultyStore` puts faults around any store; `StoreConformance` is the port's contract as a pytest
-suite. Names are loaded when asked for: only the suite needs pytest.
+suite. Names are loaded when asked for: only the suite needs pytest, only attempts need flytekit.
 """
 
 from __future__ import annotations
@@ -10,14 +11,36 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ckptptr.testing.attempts import SimulatedNode
     from ckptptr.testing.conformance import StoreConformance
     from ckptptr.testing.faults import Fault, FaultyStore, Killed, Request
+    from ckptptr.testing.life import Life, assert_resumes, simulate
+    from ckptptr.testing.outcome import Attempt
 
-__all__ = ["Fault", "FaultyStore", "Killed", "Request", "StoreConformance"]
+__all__ = [
+    "Attempt",
+    "Life",
+    "SimulatedNode",
+    "assert_resumes",
+    "simulate",
+    "Fault",
+    "FaultyStore",
+    "Killed",
+    "Request",
+    "StoreConformance",
+]
+
+_MODULES = {
+    "Attempt": "outcome",
+    "Life": "life",
+    "SimulatedNode": "attempts",
+    "StoreConformance": "conformance",
+    "assert_resumes": "life",
+    "simulate": "life",
+}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "conformance" if name == "StoreConformance" else "faults"
-    return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'faults')}"), name)

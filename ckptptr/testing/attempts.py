@@ -1,57 +1,39 @@
 """Attempts of a Flyte node, run as Flyte runs them: the real `pyflyte-execute`, the paths of Flyte.
 
     node = SimulatedNode("counter_task", "count_to", root="/tmp/bucket", folder="examples", inputs={"n": 10})
-    node.run(0, Fault("kill", op="upload", nth=4, when="after"))   # SIGKILL in the middle of the 4th save
-    node.die_before_python(1)
+    node.run(0, in_save(4))        # SIGKILL in the middle of the 4th save
+    node.run(1, before_python())
     assert node.run(2).outputs == {"o0": "counted from 3 to 10"}
 
 No cluster: what Flyte's propeller decides (paths, arguments, environment) is computed here as it
-computes it. What happens in the pod is real.
+computes it. What happens in the pod is real. `ckptptr.testing.life` runs attempt after attempt.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import fsspec
 
 from ckptptr.flyte.paths import HOME, NodePrefix, fixed_length_id, node_uid, shard
+from ckptptr.testing.deaths import Death, before_python
 from ckptptr.testing.faults import Fault
 from ckptptr.testing.injected import FAULTS, LOG
-
-Scalar: TypeAlias = str | int | float | bool
+from ckptptr.testing.literals import Scalar, decode_error, decode_outputs, encode_inputs
+from ckptptr.testing.outcome import Attempt
+from ckptptr.testing.pod import Remains, run_pod
 
 _RESOLVER = "flytekit.core.python_auto_container.default_task_resolver"
 _MAP_RESOLVER = "flytekit.core.array_node_map_task.ArrayNodeMapTaskResolver"
 _INJECT = Path(__file__).with_name("inject")
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What became of one attempt.
-
-    `signal` is the number of the signal that killed it; 0 where none did. `outputs` are those of
-    the task, None where it did not finish; `error` the message of its error document and `kind`
-    that document's kind (`RECOVERABLE`, `NON_RECOVERABLE`), empty where there is none. `requests`
-    are the `(operation, key)` that ckptptr sent to the store, `log` what it printed.
-    """
-
-    number: int
-    signal: int
-    outputs: dict[str, Scalar] | None
-    error: str
-    kind: str
-    requests: list[tuple[str, str]]
-    log: str
+_EVENTS = "events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +43,17 @@ class SimulatedNode:
     Args:
         module, task: where the task is.
         root: raw-output base, a local folder or a URL; the metadata is kept below it too.
-        folder: the working directory of the pod, where `module` can be imported.
+        folder: where `module` can be imported. The working directory of a pod is a new one that shows
+            what is in it (in the fast form, a copy): what an attempt leaves there, no other finds.
         inputs: of the task, by name; of a map task lists, one element for each index.
         node: the path of node ids and, between them, parent attempts: `n0`, `n0/0/dn0`.
         index: of a map task; its pods run `pyflyte-map-execute`.
+        parent_attempt: which attempt of the map task that index belongs to.
+        fast: as `pyflyte run` registers it: the pod gets the code of `folder` as an archive in `root`,
+            and `pyflyte-fast-execute` unpacks it and starts the task as its child.
+        previous: what recover mode passes to attempt 0, the last home in the execution recovered.
+        uid_limit: 47 for a Ray task.
+        infix: path segments that Union's builds of Flyte put between shard and uid.
         environ: what the pod's environment has besides ours (credentials, settings).
         storage_options: with which this process reads outputs and errors from `root`.
     """
@@ -77,6 +66,11 @@ class SimulatedNode:
     execution: str = "axq2rsxnmht57kq9sxpt"
     node: str = "n0"
     index: int | None = None
+    parent_attempt: int = 0
+    fast: bool = False
+    previous: str = ""
+    uid_limit: int = 50
+    infix: tuple[str, ...] = ()
     project: str = "flytesnacks"
     domain: str = "development"
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -96,117 +90,154 @@ class SimulatedNode:
     @property
     def uid(self) -> str:
         """Flyte's unique id of the node; a map index is a child of its map task."""
-        return node_uid(self.node if self.index is None else f"{self.node}/0/n{self.index}")
+        below = "" if self.index is None else f"/{self.parent_attempt}/n{self.index}"
+        return node_uid(f"{self.node}{below}")
 
     def home(self, attempt: int) -> str:
         """What Flyte passes as `--checkpoint-path`."""
-        uid = fixed_length_id(50, [self.execution, self.uid, str(attempt)])
-        return f"{self.root}/{shard(uid)}/{uid}/{HOME}"
+        uid = fixed_length_id(self.uid_limit, [self.execution, self.uid, str(attempt)])
+        return "/".join((self.root, shard(uid), *self.infix, uid, HOME))
 
     def outputs_at(self, attempt: int) -> str:
         """What Flyte passes as `--output-prefix`."""
         execution = f"{self.project}-{self.domain}-{self.execution}"
         top, *below = self.node.split("/")
-        below = below if self.index is None else [*below, "0", str(self.index)]
-        path = "/".join([top, "data", *below, str(attempt)])
+        index = [] if self.index is None else [str(self.parent_attempt), str(self.index)]
+        path = "/".join([top, "data", *below, *index, str(attempt)])
         return f"{self.root}/metadata/propeller/{execution}/{path}"
 
-    def run(self, attempt: int, *faults: Fault, timeout: float = 120, **environ: str) -> Attempt:
+    def run(
+        self, attempt: int, *troubles: Fault | Death | None, timeout: float = 120, **environ: str
+    ) -> Attempt:
         """Run an attempt to its end, whatever that is.
 
         Args:
-            faults: what goes wrong with ckptptr's requests to the store; a `kill` is a real SIGKILL.
+            troubles: how it dies, if it shall; what goes wrong with ckptptr's requests to the store. A
+                kill is a real SIGKILL of the whole pod.
             timeout: in seconds; then it is killed.
             environ: more of the environment, for this attempt only.
         """
-        with tempfile.TemporaryDirectory() as scratch:
-            log = Path(scratch, "requests")
-            process = self._start(attempt, Path(scratch), faults, {LOG: str(log), **environ})
-            try:
-                said, _ = process.communicate(timeout=timeout)
-            finally:
-                process.kill()
-                process.wait()
-            requests = log.read_text().splitlines() if log.exists() else []
-            return self._attempt(attempt, process.returncode, said, requests)
+        death = next((trouble for trouble in troubles if isinstance(trouble, Death)), None)
+        faults = [trouble for trouble in troubles if isinstance(trouble, Fault)]
+        if death and death.fault:
+            faults.append(death.fault)
+        with tempfile.TemporaryDirectory() as name:
+            scratch = Path(name).resolve()
+            remains = run_pod(
+                self._command(attempt, scratch),
+                folder=str(self._working_directory(scratch)),
+                environ=self._environ(attempt, faults, scratch) | environ,
+                record=scratch / _EVENTS,
+                death=death,
+                timeout=timeout,
+            )
+        return self._attempt(attempt, remains, death)
 
     def die_before_python(self, attempt: int) -> Attempt:
         """Start an attempt and kill it before its interpreter has come up, as an eviction does."""
-        with tempfile.TemporaryDirectory() as scratch:
-            process = self._start(attempt, Path(scratch), (), {})
-            process.send_signal(signal.SIGKILL)
-            said, _ = process.communicate()
-            return self._attempt(attempt, process.returncode, said, [])
+        return self.run(attempt, before_python())
 
-    def _start(
-        self, attempt: int, scratch: Path, faults: tuple[Fault, ...], environ: Mapping[str, str]
-    ) -> subprocess.Popen[str]:
+    def _working_directory(self, scratch: Path) -> Path:
+        working = scratch / "root"
+        if not working.exists():
+            working.mkdir()
+            for entry in () if self.fast else Path(self.folder).iterdir():
+                (working / entry.name).symlink_to(entry.resolve())
+        return working
+
+    def _environ(self, attempt: int, faults: Sequence[Fault], scratch: Path) -> dict[str, str]:
+        own_code = [] if self.fast else [os.path.abspath(self.folder)]
+        temporary = scratch / "tmp"
+        temporary.mkdir()
+        path = os.pathsep.join([str(_INJECT), *own_code, os.environ.get("PYTHONPATH", "")])
+        return {
+            **os.environ,
+            "PYTHONPATH": path,
+            FAULTS: json.dumps([_arguments(fault) for fault in faults]),
+            LOG: str(scratch / _EVENTS),
+            "TMPDIR": str(temporary),
+            "FLYTE_INTERNAL_EXECUTION_ID": self.execution,
+            "FLYTE_INTERNAL_EXECUTION_PROJECT": self.project,
+            "FLYTE_INTERNAL_EXECUTION_DOMAIN": self.domain,
+            "FLYTE_INTERNAL_TASK_PROJECT": self.project,
+            "FLYTE_INTERNAL_TASK_DOMAIN": self.domain,
+            "FLYTE_INTERNAL_TASK_NAME": f"{self.module}.{self.task}",
+            "FLYTE_INTERNAL_TASK_VERSION": "v1",
+            "FLYTE_ATTEMPT_NUMBER": str(attempt),
+            **({} if self.index is None else _array_index(self.index)),
+            **self.environ,
+        }
+
+    def _command(self, attempt: int, scratch: Path) -> list[str]:
         inputs = scratch / "inputs.pb"
-        inputs.write_bytes(_literals(self.inputs))
-        path = os.pathsep.join([str(_INJECT), self.folder, os.environ.get("PYTHONPATH", "")])
-        return subprocess.Popen(  # noqa: S603 - our own command line
-            self._command(attempt, inputs),
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={
-                **os.environ,
-                "PYTHONPATH": path,
-                FAULTS: json.dumps([_arguments(fault) for fault in faults]),
-                "FLYTE_INTERNAL_EXECUTION_ID": self.execution,
-                "FLYTE_INTERNAL_EXECUTION_PROJECT": self.project,
-                "FLYTE_INTERNAL_EXECUTION_DOMAIN": self.domain,
-                "FLYTE_INTERNAL_TASK_PROJECT": self.project,
-                "FLYTE_INTERNAL_TASK_DOMAIN": self.domain,
-                "FLYTE_INTERNAL_TASK_NAME": f"{self.module}.{self.task}",
-                "FLYTE_INTERNAL_TASK_VERSION": "v1",
-                "FLYTE_ATTEMPT_NUMBER": str(attempt),
-                **({} if self.index is None else _array_index(self.index)),
-                **self.environ,
-                **environ,
-            },
-        )
-
-    def _command(self, attempt: int, inputs: Path) -> list[str]:
-        uid_folder = self.home(attempt).rpartition("/")[0]
+        inputs.write_bytes(encode_inputs(self.inputs))
+        previous = self.home(attempt - 1) if attempt else self.previous
         program, resolver = "pyflyte-execute", [_RESOLVER, "--"]
         if self.index is not None:
             program, resolver = (
                 "pyflyte-map-execute",
                 [_MAP_RESOLVER, "--", "vars", "", "resolver", _RESOLVER],
             )
-        return [
-            str(Path(sys.executable).with_name(program)),
+        command = [
+            _script(program),
             *("--inputs", str(inputs)),
             *("--output-prefix", self.outputs_at(attempt)),
-            *("--raw-output-data-prefix", uid_folder),
+            *("--raw-output-data-prefix", self.home(attempt).rpartition("/")[0]),
             *("--checkpoint-path", self.home(attempt)),
-            *("--prev-checkpoint", self.home(attempt - 1) if attempt else '""'),
+            *("--prev-checkpoint", previous or '""'),
             *("--resolver", *resolver, "task-module", self.module, "task-name", self.task),
         ]
+        return [*self._fast_form(scratch), *command] if self.fast else command
 
-    def _attempt(self, number: int, returncode: int, said: str, requests: list[str]) -> Attempt:
+    def _fast_form(self, scratch: Path) -> list[str]:
+        """What stands before the command of a task that was registered fast; the archive is put in place."""
+        from flytekit.tools.fast_registration import fast_package
+
+        archive = Path(fast_package(self.folder, scratch))
+        url = f"{self.root}/fast/{archive.name}"
+        filesystem, path = self._open(url)
+        if not filesystem.exists(path):
+            filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+            filesystem.put_file(str(archive), path)
+        destination = str(self._working_directory(scratch))
+        return [
+            _script("pyflyte-fast-execute"),
+            *("--additional-distribution", url),
+            *("--dest-dir", destination, "--"),
+        ]
+
+    def _attempt(self, number: int, remains: Remains, death: Death | None) -> Attempt:
         outputs, error = self._read(number, "outputs.pb"), self._read(number, "error.pb")
-        kind, message = _error(error) if error is not None else ("", "")
+        kind, message = decode_error(error) if error is not None else ("", "")
         return Attempt(
             number=number,
-            signal=max(-returncode, 0),
-            outputs=None if outputs is None else _scalars(outputs),
+            signal=max(-remains.returncode, 0),
+            exit_code=max(remains.returncode, 0),
+            outputs=None if outputs is None else decode_outputs(outputs),
             error=message,
             kind=kind,
-            requests=[tuple(json.loads(line)) for line in requests],
-            log=said,
+            log=remains.log,
+            events=remains.events,
+            seconds=remains.seconds,
+            death=death,
+            timed_out=remains.timed_out,
         )
 
     def _read(self, attempt: int, name: str) -> bytes | None:
-        url = f"{self.outputs_at(attempt)}/{name}"
-        filesystem, path = fsspec.url_to_fs(url, **{"use_listings_cache": False, **self.storage_options})
+        filesystem, path = self._open(f"{self.outputs_at(attempt)}/{name}")
         try:
             body: bytes = filesystem.cat_file(path)
         except FileNotFoundError:
             return None
         return body
+
+    def _open(self, url: str) -> tuple[Any, str]:
+        filesystem, path = fsspec.url_to_fs(url, **{"use_listings_cache": False, **self.storage_options})
+        return filesystem, path
+
+
+def _script(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
 
 
 def _arguments(fault: Fault) -> dict[str, Any]:
@@ -217,41 +248,3 @@ def _arguments(fault: Fault) -> dict[str, Any]:
 
 def _array_index(index: int) -> dict[str, str]:
     return {"BATCH_JOB_ARRAY_INDEX_VAR_NAME": "FLYTE_K8S_ARRAY_INDEX", "FLYTE_K8S_ARRAY_INDEX": str(index)}
-
-
-def _literals(values: Mapping[str, Scalar | list[Scalar]]) -> bytes:
-    from flyteidl.core import literals_pb2 as idl
-
-    def literal(value: Scalar | list[Scalar]) -> idl.Literal:
-        match value:
-            case list():
-                return idl.Literal(collection=idl.LiteralCollection(literals=map(literal, value)))
-            case bool():
-                primitive = idl.Primitive(boolean=value)
-            case int():
-                primitive = idl.Primitive(integer=value)
-            case float():
-                primitive = idl.Primitive(float_value=value)
-            case _:
-                primitive = idl.Primitive(string_value=value)
-        return idl.Literal(scalar=idl.Scalar(primitive=primitive))
-
-    named = {name: literal(value) for name, value in values.items()}
-    body: bytes = idl.LiteralMap(literals=named).SerializeToString()
-    return body
-
-
-def _scalars(body: bytes) -> dict[str, Scalar]:
-    from flyteidl.core import literals_pb2 as idl
-
-    primitives = {
-        name: literal.scalar.primitive for name, literal in idl.LiteralMap.FromString(body).literals.items()
-    }
-    return {name: getattr(value, value.WhichOneof("value")) for name, value in primitives.items()}
-
-
-def _error(body: bytes) -> tuple[str, str]:
-    from flyteidl.core import errors_pb2
-
-    error = errors_pb2.ErrorDocument.FromString(body).error
-    return errors_pb2.ContainerError.Kind.Name(error.kind), error.message

@@ -9,13 +9,16 @@ The fault matrix of the protocol is made of these: run once to see how many requ
 from __future__ import annotations
 
 import re
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeVar
 
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.stores.port import Entry, Guarantee, Store, Token
+from ckptptr.testing.saves import Saves
 
 Op = Literal["read", "create", "replace", "list", "delete", "upload", "download", "copy"]
 _T = TypeVar("_T")
@@ -27,11 +30,15 @@ class Killed(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call of the port. `n` counts from 1 in order of start; a delete's `key` is all of its keys."""
+    """One call of the port. `n` counts from 1 in order of start; a delete's `key` is all of its keys.
+
+    `save`: the number of the save that it is a part of, see `ckptptr.testing.saves`.
+    """
 
     n: int
     op: Op
     key: str
+    save: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +46,32 @@ class Fault:
     """What goes wrong, and where.
 
     Args:
-        action: `fail` raises `error`; `kill` ends the process (see `FaultyStore`); `corrupt` flips
-            one bit of what a read or download returns.
+        action: `fail` raises `error`; `kill` ends the process (see `FaultyStore`); `term` sends it a
+            SIGTERM, and the request goes on; `corrupt` flips one bit of what a read or download
+            returns; `cut` is a network that is lost: from there on every request fails, also those
+            that do not match.
         when: `before` the store hears of the request; `after` it was carried out and only the reply
-            is lost; `during` an upload, its first block sent, or a delete, its first key gone. A
-            fault `during` matches no other operation.
+            is lost (a `cut` begins with the next request); `during` an upload, its first block or
+            `byte` bytes sent, or a delete, its first key gone. A fault `during` matches no other
+            operation.
         op: the operation it is for; any when left out.
         key: a regular expression to be found in the key.
+        save: the number of the save that it is for; any request when left out.
+        byte: how much of the payload, over all matching uploads, is sent before it strikes `during`
+            one of them.
         nth: the first matching request that it hits, counted from 1.
-        times: how many matching requests in a row it hits.
-        error: what `fail` raises; `StoreUnavailableError` when left out.
+        times: how many matching requests in a row it hits; of a `cut`, how many are lost. None: no end.
+        error: what `fail` and `cut` raise; `StoreUnavailableError` when left out.
     """
 
-    action: Literal["fail", "kill", "corrupt"] = "fail"
+    action: Literal["fail", "kill", "term", "corrupt", "cut"] = "fail"
     when: Literal["before", "during", "after"] = "before"
     op: Op | None = None
     key: str = ""
+    save: int | None = None
+    byte: int | None = None
     nth: int = 1
-    times: int = 1
+    times: int | None = 1
     error: Exception | None = None
 
     def matches(self, request: Request) -> bool:
@@ -64,7 +79,50 @@ class Fault:
             return False
         if self.when == "during" and request.op not in ("upload", "delete"):
             return False
+        if self.save not in (None, request.save):
+            return False
         return self.op in (None, request.op) and re.search(self.key, request.key) is not None
+
+
+class Armed:
+    """A fault, and what it has met so far."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self._seen = 0
+        self._sent = 0
+        self._lost = 0
+        self._has_struck = False
+
+    @property
+    def when(self) -> str:
+        return "before" if self._lost else self.fault.when
+
+    def hits(self, request: Request) -> bool:
+        fault = self.fault
+        if fault.action == "cut" and self._has_struck:
+            self._lost += 1
+            return fault.times is None or self._lost <= fault.times
+        if not fault.matches(request):
+            return False
+        self._seen += 1
+        later = self._seen - fault.nth
+        return later >= 0 and (fault.times is None or fault.action == "cut" or later < fault.times)
+
+    def place_in(self, block: bytes) -> int | None:
+        """How much of the next block of an upload is sent before it strikes; None where it does not."""
+        if self.fault.byte is None:
+            return len(block)
+        if self._has_struck:
+            return 0 if self.fault.action == "cut" else None
+        place = self.fault.byte - self._sent
+        self._sent += len(block)
+        return place if 0 <= place <= len(block) else None
+
+    def struck(self) -> None:
+        if self.fault.action == "cut" and self.fault.when != "after" and not self._has_struck:
+            self._lost = 1
+        self._has_struck = True
 
 
 class FaultyStore:
@@ -72,16 +130,23 @@ class FaultyStore:
 
     A kill calls `on_kill` (a real `os.kill` in a subprocess) and raises `Killed`. After that every
     request raises `Killed` and is not logged: a dead process does nothing more, in none of its threads.
+    A term calls `on_term`; where it is not given, this process gets the SIGTERM.
     """
 
     def __init__(
-        self, inner: Store, faults: Iterable[Fault] = (), *, on_kill: Callable[[], object] | None = None
+        self,
+        inner: Store,
+        faults: Iterable[Fault] = (),
+        *,
+        on_kill: Callable[[], object] | None = None,
+        on_term: Callable[[], object] | None = None,
     ) -> None:
         self.inner = inner
         self.log: list[Request] = []
-        self._faults = [*faults]
-        self._seen = [0] * len(self._faults)
+        self._faults = [Armed(fault) for fault in faults]
+        self._saves = Saves()
         self._on_kill = on_kill
+        self._on_term = on_term or partial(signal.raise_signal, signal.SIGTERM)
         self._lock = threading.Lock()
         self._dead = False
 
@@ -97,73 +162,97 @@ class FaultyStore:
         return self.inner.url(key)
 
     def read(self, key: str) -> tuple[bytes, Token]:
-        fault = self._start("read", key)
-        body, token = self._run(fault, lambda: self.inner.read(key))
-        return _corrupted(fault, body), token
+        armed = self._start("read", key)
+        body, token = self._run(armed, lambda: self.inner.read(key))
+        return _corrupted(armed, body), token
 
     def create(self, key: str, body: bytes) -> Token:
-        return self._run(self._start("create", key), lambda: self.inner.create(key, body))
+        return self._write("create", key, body, lambda: self.inner.create(key, body))
 
     def replace(self, key: str, body: bytes, token: Token) -> Token:
-        return self._run(self._start("replace", key), lambda: self.inner.replace(key, body, token))
+        return self._write("replace", key, body, lambda: self.inner.replace(key, body, token))
 
     def list(self, folder: str) -> Iterator[Entry]:
         return iter(self._run(self._start("list", folder), lambda: [*self.inner.list(folder)]))
 
     def delete(self, keys: Iterable[str]) -> None:
         doomed = [*keys]
-        fault = self._start("delete", " ".join(doomed))
-        if fault and fault.when == "during":
+        armed = self._start("delete", " ".join(doomed))
+        if armed and armed.when == "during":
             self.inner.delete(doomed[:1])
-            self._strike(fault)
-        self._run(fault, lambda: self.inner.delete(doomed))
+            self._strike(armed)
+        self._run(armed, lambda: self.inner.delete(doomed))
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> None:
-        fault = self._start("upload", key)
-        if fault and fault.when == "during":
-            blocks = self._broken_off(fault, blocks)
-        self._run(fault, lambda: self.inner.upload(key, blocks))
+        armed = self._start("upload", key)
+        if armed and armed.when == "during":
+            blocks = self._broken_off(armed, blocks)
+        self._run(armed, lambda: self.inner.upload(key, blocks))
 
     def download(self, key: str, start: int, length: int) -> bytes:
-        fault = self._start("download", key)
-        return _corrupted(fault, self._run(fault, lambda: self.inner.download(key, start, length)))
+        armed = self._start("download", key)
+        return _corrupted(armed, self._run(armed, lambda: self.inner.download(key, start, length)))
 
     def copy(self, source: str, key: str) -> None:
         self._run(self._start("copy", key), lambda: self.inner.copy(source, key))
 
-    def _start(self, op: Op, key: str) -> Fault | None:
+    def _start(self, op: Op, key: str, body: bytes = b"") -> Armed | None:
         with self._lock:
             if self._dead:
                 raise Killed
-            request = Request(len(self.log) + 1, op, key)
+            request = Request(len(self.log) + 1, op, key, self._saves.number(op, key, body))
             self.log.append(request)
-            hits = [fault for index, fault in enumerate(self._faults) if self._hits(index, request)]
+            hits = [armed for armed in self._faults if armed.hits(request)]
         return hits[0] if hits else None
 
-    def _hits(self, index: int, request: Request) -> bool:
-        fault = self._faults[index]
-        if not fault.matches(request):
-            return False
-        self._seen[index] += 1
-        return fault.nth <= self._seen[index] < fault.nth + fault.times
-
-    def _run(self, fault: Fault | None, perform: Callable[[], _T]) -> _T:
-        if fault is None or fault.action == "corrupt":
+    def _run(self, armed: Armed | None, perform: Callable[[], _T]) -> _T:
+        if armed is None or armed.fault.action == "corrupt":
             return perform()
-        if fault.when == "before":
-            self._strike(fault)
+        when = armed.when
+        if when == "before":
+            self._strike(armed)
         result = perform()
-        if fault.when == "after":
-            self._strike(fault)
+        if when == "after":
+            self._strike(armed)
         return result
 
-    def _broken_off(self, fault: Fault, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        for block in blocks:
-            yield block
-            break
-        self._strike(fault)
+    def _write(self, op: Op, key: str, body: bytes, perform: Callable[[], Token]) -> Token:
+        def write() -> Token:
+            token = perform()
+            self._wrote(key, body)
+            return token
 
-    def _strike(self, fault: Fault) -> None:
+        return self._run(self._start(op, key, body), write)
+
+    def _wrote(self, key: str, body: bytes) -> None:
+        """For subclasses: a conditional write was carried out, whatever becomes of its reply."""
+
+    def _broken_off(self, armed: Armed, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        is_due = True
+        for block in blocks:
+            with self._lock:
+                place = armed.place_in(block) if is_due else None
+            if place is None:
+                yield block
+                continue
+            # A store may want blocks of one size: only what breaks off here is cut in two.
+            if sent := block if armed.fault.action == "term" else block[:place]:
+                yield sent
+            is_due = False
+            self._strike(armed)
+        if is_due and armed.fault.byte is None:
+            self._strike(armed)  # there was nothing to send
+
+    def _strike(self, armed: Armed) -> None:
+        fault = armed.fault
+        armed.struck()
+        if fault.action == "term":
+            self._on_term()
+            return
+        if fault.action == "cut":
+            if armed.when == "after":
+                return
+            raise fault.error or StoreUnavailableError("injected: the network is lost")
         if fault.action == "fail":
             raise fault.error or StoreUnavailableError(f"injected {fault.when} the request")
         with self._lock:
@@ -173,8 +262,8 @@ class FaultyStore:
         raise Killed
 
 
-def _corrupted(fault: Fault | None, body: bytes) -> bytes:
-    if fault is None or fault.action != "corrupt" or not body:
+def _corrupted(armed: Armed | None, body: bytes) -> bytes:
+    if armed is None or armed.fault.action != "corrupt" or not body:
         return body
     middle = len(body) // 2
     return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]

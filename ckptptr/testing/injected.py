@@ -1,51 +1,133 @@
-"""Faults and a request log in a process of which only the environment can be chosen."""
+"""Faults, and a record of what happens, in a process of which only the environment can be chosen."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import MutableMapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from ckptptr import stores
 from ckptptr.stores.port import Store
-from ckptptr.testing.faults import Fault, FaultyStore, Op
+from ckptptr.testing import events
+from ckptptr.testing.faults import Armed, Fault, FaultyStore, Op
+
+if TYPE_CHECKING:
+    from ckptptr.protocol.resolve import Resolution
 
 FAULTS = "CKPTPTR_TESTING_FAULTS"
 LOG = "CKPTPTR_TESTING_LOG"
+POD = "CKPTPTR_TESTING_POD"
 
 
-def install(environ: Mapping[str, str]) -> None:
+def install(environ: MutableMapping[str, str]) -> None:
     """Let every store that is opened from now on be faulty as `CKPTPTR_TESTING_FAULTS` says.
 
-    Its value is a JSON list of the arguments of `Fault`; a kill is a real SIGKILL of this process.
-    Requests are appended to the file `CKPTPTR_TESTING_LOG`, one JSON array `[op, key]` a line.
+    Its value is a JSON list of the arguments of `Fault`; a kill is a real SIGKILL of the whole pod, a
+    term a real SIGTERM of its first process. What happens is appended to the file
+    `CKPTPTR_TESTING_LOG`, see `ckptptr.testing.events`.
+
+    The first process of a pod ignores a SIGTERM that it has no handler for, as Linux does for PID 1.
     """
     faults = [Fault(**arguments) for arguments in json.loads(environ[FAULTS])]
+    log = environ.get(LOG, os.devnull)
+    pod = int(environ.setdefault(POD, str(os.getpid())))
+    if pod == os.getpid():
+        _be_deaf_to_sigterm()
     open_store = stores.open_store
 
     def open_faulty(url: str, **options: Any) -> tuple[Store, str]:
         store, key = open_store(url, **options)
-        return LoggedStore(store, faults, environ.get(LOG)), key
+        return LoggedStore(store, faults, log, pod), key
 
     stores.open_store = open_faulty
+    _record(log)
 
 
 class LoggedStore(FaultyStore):
     """A faulty store whose log outlives the process."""
 
-    def __init__(self, inner: Store, faults: list[Fault], path: str | None) -> None:
-        super().__init__(inner, faults, on_kill=_kill)
-        self._path = path
+    def __init__(self, inner: Store, faults: list[Fault], log: str, pod: int) -> None:
+        super().__init__(
+            inner,
+            faults,
+            on_kill=functools.partial(_kill, pod),
+            on_term=functools.partial(os.kill, pod, signal.SIGTERM),
+        )
+        self._log = log
+        self._published: set[str] = set()
 
-    def _start(self, op: Op, key: str) -> Fault | None:
-        fault = super()._start(op, key)
-        if self._path is not None:
-            with open(self._path, "a") as file:
-                file.write(json.dumps([op, key]) + "\n")
-        return fault
+    def _start(self, op: Op, key: str, body: bytes = b"") -> Armed | None:
+        armed = super()._start(op, key, body)
+        events.append(self._log, events.Asked(op, key))
+        return armed
+
+    def _wrote(self, key: str, body: bytes) -> None:
+        with self._lock:
+            target = self._saves.published(key, body)
+            if target is None or target.checkpoint in self._published:
+                return
+            self._published.add(target.checkpoint)
+        events.append(self._log, events.Saved(target.checkpoint, target.step, target.seq, target.bytes))
+
+    def _strike(self, armed: Armed) -> None:
+        events.append(self._log, events.Struck(armed.fault.action))
+        super()._strike(armed)
 
 
-def _kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def _kill(pod: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(pod, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)  # a worker in a session of its own
+
+
+def _be_deaf_to_sigterm() -> None:
+    """Until somebody installs a handler. The process was started with SIGTERM ignored, which all of its
+    children would inherit; a handler is forgotten by programs, and here by forks: they are no PID 1."""
+
+    def deaf(*_: object) -> None:
+        pass
+
+    def forget() -> None:
+        if signal.getsignal(signal.SIGTERM) is deaf:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    signal.signal(signal.SIGTERM, deaf)
+    os.register_at_fork(after_in_child=forget)
+
+
+def _record(log: str) -> None:
+    """Write down what restores return, and when a save is asked for."""
+    # Not before the stores are faulty: these modules import the function that opens them.
+    from ckptptr.checkpoints import Checkpoints
+    from ckptptr.saving import Saver
+
+    restore, save = Checkpoints.restore, Saver.save
+
+    @functools.wraps(restore)
+    def restore_and_tell(self: Checkpoints, *arguments: Any, **options: Any) -> Any:
+        folder = restore(self, *arguments, **options)
+        if self.resolution is not None:
+            events.append(log, _restored(self.resolution))
+        return folder
+
+    @functools.wraps(save)
+    def tell_and_save(self: Saver, change: Any, step: int | None, *rest: Any, **options: Any) -> Any:
+        events.append(log, events.Began(step))
+        return save(self, change, step, *rest, **options)
+
+    setattr(Checkpoints, "restore", restore_and_tell)  # noqa: B010 - mypy knows that it is a method
+    setattr(Saver, "save", tell_and_save)  # noqa: B010
+
+
+def _restored(resolution: Resolution) -> events.Restored:
+    verdict, found = resolution.verdict.name.lower(), resolution.found
+    if found is None:
+        return events.Restored(verdict)
+    manifest = found.manifest
+    if manifest is None:
+        return events.Restored(verdict, found.reference)
+    return events.Restored(verdict, found.reference, manifest.step, manifest.attempt, manifest.seq)

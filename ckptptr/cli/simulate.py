@@ -1,0 +1,314 @@
+"""`ckptptr simulate`: a task through attempts that die, before machines are paid for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shlex
+import string
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from ckptptr.cli.command import _JSON, _STORAGE_OPTION, NodeCommand
+from ckptptr.cli.output import Cell, Output
+from ckptptr.cli.verbosity import verbose_option
+from ckptptr.errors import InvalidArgumentError, NotFoundError
+
+if TYPE_CHECKING:
+    from ckptptr.testing.attempts import SimulatedNode
+    from ckptptr.testing.deaths import Death
+    from ckptptr.testing.life import Life
+    from ckptptr.testing.outcome import Attempt
+
+NOT_FINISHED = 10
+"""The exit code where the task did not finish."""
+
+_LOOK = """
+import importlib, json, sys
+try:
+    task = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
+    print(json.dumps({"retries": task.metadata.retries}))
+except BaseException as error:
+    sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
+"""
+
+
+def _pairs(read: bool) -> Any:
+    """A callback for `KEY=VALUE`, repeated. `read`: a value that is JSON is read as that."""
+
+    def parsed(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for pair in pairs:
+            key, equals, text = pair.partition("=")
+            if not (key and equals):
+                raise click.BadParameter(f"{pair!r} is not of the form KEY=VALUE")
+            values[key] = text
+            if read:
+                with contextlib.suppress(json.JSONDecodeError):
+                    values[key] = json.loads(text)
+        return values
+
+    return parsed
+
+
+def _deaths(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> list[Death | None]:
+    if not texts:
+        return []
+    from ckptptr.testing.deaths import FORMS, parse
+
+    try:
+        return [parse(text) for text in texts]
+    except InvalidArgumentError as error:
+        raise click.BadParameter(f"{error.message}.\n\nThese are:\n\n{FORMS}") from None
+
+
+class SimulateCommand(NodeCommand):
+    """Its help ends with the ways to die, which are looked up when somebody asks for help."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from ckptptr.testing.deaths import FORMS
+
+        with formatter.section("Ways to die"):
+            formatter.write("".join(f"  {line}\n" for line in FORMS.splitlines()))
+
+
+@click.command("simulate", cls=SimulateCommand, short_help="Run a task through attempts that die.")
+@click.argument("task", metavar="MODULE:TASK")
+@click.option(
+    "--input",
+    "inputs",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_pairs(read=True),
+    help="Of the task, repeatable: n=8, xs=[1,2]; a text that looks like JSON in quotes.",
+)
+@click.option(
+    "--die",
+    "deaths",
+    metavar="HOW",
+    multiple=True,
+    callback=_deaths,
+    help="How attempt 0, 1, 2, ... dies, one each: 'after save 3'. Those after them live.",
+)
+@click.option(
+    "--folder",
+    default=".",
+    metavar="PATH",
+    type=click.Path(exists=True, file_okay=False),
+    help="Where MODULE can be imported; the working directory of the pods.",
+)
+@click.option("--root", metavar="URL", help="Raw-output base; by default a temporary folder.")
+@click.option("--keep", is_flag=True, help="Keep the temporary folder, to look at it.")
+@click.option("--fast", is_flag=True, help="Through pyflyte-fast-execute, as `pyflyte run` registers it.")
+@click.option(
+    "--map-index",
+    type=click.IntRange(min=0),
+    metavar="I",
+    help="Run that index of a map task over lists of inputs.",
+)
+@click.option("--retries", type=click.IntRange(min=0), metavar="N", help="By default as the task says.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=600.0,
+    metavar="SECONDS",
+    show_default=True,
+    help="Of one attempt; then it is killed, and no other follows.",
+)
+@click.option(
+    "--env",
+    "environ",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_pairs(read=False),
+    help="More of the environment of the pods, repeatable.",
+)
+@_JSON
+@_STORAGE_OPTION
+@verbose_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    task: str,
+    inputs: dict[str, Any],
+    deaths: list[Death | None],
+    folder: str,
+    root: str | None,
+    keep: bool,
+    fast: bool,
+    map_index: int | None,
+    retries: int | None,
+    timeout: float,
+    environ: dict[str, str],
+    as_json: bool,
+    storage_options: dict[str, Any],
+) -> None:
+    """Run a task as Flyte runs it, attempt after attempt, and let attempts die.
+
+    Each attempt is a real pyflyte-execute with the paths and arguments that Flyte would give it, and
+    each death a real signal. Attempts follow each other until the task finishes or fails for good.
+
+    \b
+    With --json:
+      node, kept, task, finished, resumed, started_over [attempts], repeated_steps, outputs,
+      attempts [{attempt, death, came, ending (finished, died, recoverable, failed, timed_out),
+        signal, exit_code, reason,
+        restored {verdict, checkpoint, step, attempt, seq} or null,
+        saves [{step, checkpoint}], seconds}]
+
+    Exits with 10 where the task did not finish.
+    """
+    from ckptptr.testing.attempts import SimulatedNode
+    from ckptptr.testing.life import Life, attempts_of
+
+    module, _, name = task.partition(":")
+    folder = str(Path(folder).resolve())
+    said = _look(module, name, folder)
+    with _place(root, keep, storage_options) as (place, is_kept):
+        node = SimulatedNode(
+            module,
+            name,
+            root=place,
+            folder=folder,
+            inputs=inputs,
+            execution="a" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(19)),
+            index=map_index,
+            fast=fast,
+            environ=environ,
+            storage_options=storage_options,
+        )
+        attempts: list[Attempt] = []
+        for attempt in attempts_of(
+            node, deaths, retries=said["retries"] if retries is None else retries, timeout=timeout
+        ):
+            attempts.append(attempt)
+            if not as_json:
+                _tell_progress(attempt)
+        life = Life(tuple(attempts))
+    if as_json:
+        from ckptptr.cli.shapes import encode
+
+        click.echo(encode(_shape(node, life, task, is_kept)))
+    else:
+        _print(node, life, is_kept)
+    if not life.finished:
+        ctx.exit(NOT_FINISHED)
+
+
+def _look(module: str, name: str, folder: str) -> Mapping[str, Any]:
+    """What the task says of itself, in a process of its own: it may import anything.
+
+    Raises:
+        InvalidArgumentError: there is no such task, or no flytekit.
+    """
+    if not (module and name):
+        raise InvalidArgumentError("a task is MODULE:TASK", hint="my_project.training:train, say")
+    path = os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", _LOOK, module, name],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise InvalidArgumentError(
+            f"{module}:{name} is no task that can be imported in {folder}: {why}",
+            hint="--folder says where MODULE is; flytekit must be installed",
+        )
+    said: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
+
+
+@contextlib.contextmanager
+def _place(root: str | None, keep: bool, storage_options: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """The raw-output base, and whether it is there afterwards.
+
+    Raises:
+        CkptptrError: it cannot be opened, or does not answer.
+    """
+    if root is not None:
+        from ckptptr.opening import FLYTE_PREFIXES
+        from ckptptr.stores import open_store
+
+        store, key = open_store(root, storage_options=storage_options)
+        with contextlib.suppress(NotFoundError):
+            store.read(f"{key}/{FLYTE_PREFIXES}")  # no attempt is worth its time where nobody answers
+        yield (root.rstrip("/") if "://" in root else key), True
+    elif keep:
+        yield tempfile.mkdtemp(prefix="ckptptr-simulate-"), True
+    else:
+        with tempfile.TemporaryDirectory(prefix="ckptptr-simulate-") as folder:
+            yield folder, False
+
+
+def _tell_progress(attempt: Attempt) -> None:
+    from ckptptr.testing.life import ended_in_words
+
+    death = f" ({attempt.death})" if attempt.death else ""
+    Output().line(f"attempt {attempt.number}{death}: {ended_in_words(attempt)}")
+
+
+def _print(node: SimulatedNode, life: Life, is_kept: bool) -> None:
+    out = Output()
+    out.blank()
+    *table, sentence = life.timeline().splitlines()
+    for line in table:
+        out.line(line)
+    out.blank()
+    out.headline(sentence, "bold green" if life.finished and not life.started_over else "bold red")
+    if life.outputs:
+        out.facts([(name, str(value)) for name, value in life.outputs.items()])
+    if is_kept:
+        out.line(Cell(f"To look at it: ckptptr log {shlex.quote(node.prefix)}", "dim"))
+
+
+def _shape(node: SimulatedNode, life: Life, task: str, is_kept: bool) -> msgspec.Struct:
+    from ckptptr.cli import simulate_shapes as shapes
+
+    return shapes.Simulated(
+        node=node.prefix,
+        kept=is_kept,
+        task=task,
+        finished=life.finished,
+        resumed=life.resumed,
+        started_over=list(life.started_over),
+        repeated_steps=list(life.repeated_steps),
+        outputs=life.outputs,
+        attempts=[
+            shapes.Attempt(
+                attempt=attempt.number,
+                death=str(attempt.death) if attempt.death else None,
+                came=attempt.struck,
+                ending=attempt.ending.name.lower(),
+                signal=attempt.signal or None,
+                exit_code=None if attempt.signal else attempt.exit_code,
+                reason=attempt.reason,
+                restored=_restored(attempt),
+                saves=[shapes.Save(step=s.step, checkpoint=s.checkpoint or None) for s in attempt.saves],
+                seconds=round(attempt.seconds, 3),
+            )
+            for attempt in life.attempts
+        ],
+    )
+
+
+def _restored(attempt: Attempt) -> Any:
+    from ckptptr.cli import simulate_shapes as shapes
+
+    found = attempt.restored
+    return found and shapes.Restored(
+        **{name: getattr(found, name) for name in shapes.Restored.__struct_fields__}
+    )

@@ -1,0 +1,118 @@
+"""A pod: a group of processes that starts, may get signals, and is gone in the end, all of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ckptptr.testing import events
+from ckptptr.testing.deaths import Death
+from ckptptr.testing.events import Event
+
+_AS_PID_1 = ("/bin/sh", "-c", 'trap "" TERM; exec "$@"', "sh")
+"""A SIGTERM does nothing to the first process of a pod before it has a handler for it."""
+
+_TICK = 0.05
+"""Seconds between two looks at whether SIGTERM is due, or was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What is left of a pod.
+
+    `returncode` is that of its first process, negative where a signal ended it; `log` what it printed;
+    `seconds` how long it lived; `timed_out`: it was killed because its time was up.
+    """
+
+    returncode: int
+    log: str
+    events: tuple[Event, ...]
+    seconds: float
+    timed_out: bool
+
+
+def run_pod(
+    command: Sequence[str],
+    *,
+    folder: str,
+    environ: Mapping[str, str],
+    record: Path,
+    death: Death | None,
+    timeout: float,
+) -> Remains:
+    """Run a pod to its end.
+
+    Args:
+        record: where the pod writes its events.
+        death: SIGTERM and SIGKILL come from here, as they come from Kubernetes; what befalls its
+            requests to the store is the business of the pod.
+        timeout: in seconds; then it is killed.
+    """
+    printed = record.with_name("log")
+    began = time.monotonic()
+    with printed.open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own command line
+            [*_AS_PID_1, *command],
+            cwd=folder,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            timed_out = _live(process, record, death, began, timeout)
+        finally:
+            _kill_group(process)
+            process.wait()
+    return Remains(
+        returncode=process.returncode,
+        log=printed.read_text(errors="replace"),
+        events=events.read(record),
+        seconds=time.monotonic() - began,
+        timed_out=timed_out,
+    )
+
+
+def _live(
+    process: subprocess.Popen[bytes], record: Path, death: Death | None, began: float, timeout: float
+) -> bool:
+    """Until its end, of whatever kind. Whether its time was up."""
+    if death and death.at is None:
+        events.append(record, events.Struck("kill"))
+        _kill_group(process)
+    is_to_be_terminated = death is not None and death.cause == "sigterm"
+    kill_at = float("inf")
+    while True:
+        spent = time.monotonic() - began
+        left = min(timeout, kill_at) - spent
+        if left <= 0:
+            return kill_at > timeout
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(min(_TICK, left) if is_to_be_terminated else left)
+            return False
+        if death and is_to_be_terminated and _is_terminated(process, record, death, began):
+            is_to_be_terminated = False
+            kill_at = time.monotonic() - began + death.grace
+
+
+def _is_terminated(process: subprocess.Popen[bytes], record: Path, death: Death, began: float) -> bool:
+    """Whether SIGTERM was sent: by the pod, which knows the moment in a save, or else from here."""
+    if not isinstance(death.at, float):
+        return any(isinstance(event, events.Struck) for event in events.read(record))
+    if time.monotonic() - began < death.at:
+        return False
+    events.append(record, events.Struck("term"))
+    process.send_signal(signal.SIGTERM)
+    return True
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

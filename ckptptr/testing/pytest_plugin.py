@@ -1,0 +1,33 @@
+"""The pytest plugin: a fixture that makes nodes in a temporary folder. It costs nothing until it is used.
+
+def test_training_resumes(flyte_node):
+    node = flyte_node("my_project.training", "train", inputs={"steps": 8})
+    assert_resumes(simulate(node, ["after save 3"]), repeating_at_most=0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from ckptptr.testing.attempts import SimulatedNode
+
+
+@pytest.fixture
+def flyte_node(tmp_path: Path) -> Callable[..., SimulatedNode]:
+    """Makes a `ckptptr.testing.SimulatedNode`: `flyte_node(module, task, inputs={...})`.
+
+    `root` is a temporary folder, `folder` the working directory, unless they are given.
+    """
+
+    def make(module: str, task: str, **options: Any) -> SimulatedNode:
+        from ckptptr.testing.attempts import SimulatedNode
+
+        given = {"root": str(tmp_path / "data"), "folder": str(Path.cwd()), **options}
+        return SimulatedNode(module, task, **given)
+
+    return make

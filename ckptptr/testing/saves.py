@@ -1,0 +1,67 @@
+"""Which save a request to the store belongs to: "kill it in the middle of save 3".
+
+A save shows in the objects that it writes (PROTOCOL.md, section 5): payload below `data/<id>/`, the
+manifest of that id, then LATEST that names it. Saves are numbered from 1 in the order of their first
+request. A forward copy has an id too, and is no save: its payload is copied, never uploaded, and its
+manifest says so. Where ranks of one attempt save at once, a merge counts as one more save.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+import msgspec
+
+from ckptptr.protocol.names import DATA, LATEST, split_manifest_key
+from ckptptr.protocol.pointer import Target
+
+_PAYLOAD = re.compile(rf"/{DATA}/([0-9]+-a[0-9]+-[a-z0-9]+)/")
+_Shape = TypeVar("_Shape")
+
+
+class _Manifest(msgspec.Struct):
+    copied_from: str | None = None
+
+
+class _Latest(Target, frozen=True, kw_only=True):
+    history: tuple[Target, ...] = ()
+
+
+class Saves:
+    """Those that went through one store. Not safe for threads: the store has the lock."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def number(self, op: str, key: str, body: bytes = b"") -> int | None:
+        """The number of the save that this request is a part of; None where it is part of none."""
+        if op == "upload":
+            found = _PAYLOAD.search(key)
+            return self._count(found[1]) if found else None
+        if op == "create" and (split := split_manifest_key(key)):
+            manifest = _parsed(body, _Manifest)
+            return self._count(str(split[1])) if manifest and manifest.copied_from is None else None
+        if op in ("create", "replace") and (target := self.published(key, body)):
+            return self._named_by(target)
+        return None
+
+    def published(self, key: str, body: bytes) -> Target | None:
+        """The newest of the saves that LATEST names; None where it names none, or this is not LATEST."""
+        named = _parsed(body, _Latest) if key.rpartition("/")[2] == LATEST else None
+        targets = [named, *named.history] if named else []
+        return max(filter(self._named_by, targets), key=self._named_by, default=None)
+
+    def _count(self, checkpoint: str) -> int:
+        return self._numbers.setdefault(checkpoint, len(self._numbers) + 1)
+
+    def _named_by(self, target: Target) -> int:
+        split = split_manifest_key(target.checkpoint)
+        return self._numbers.get(str(split[1]), 0) if split else 0
+
+
+def _parsed(body: bytes, shape: type[_Shape]) -> _Shape | None:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None  # not ours: a probe, a person's text
