@@ -108,7 +108,7 @@ def test_payload_that_the_other_is_still_uploading_is_left_alone(world: World) -
 def test_what_a_person_takes_from_the_other_is_copied_before_latest_names_it(world: World) -> None:
     """Else the attempt after one that dies before its forward copy would take it for a collision."""
     (reference,) = theirs(world, 1)
-    world.edit(checkpoint=reference)
+    world.write(reference)
     taken = of(world, OURS, 1, background=Paused())
     assert taken.restore() == {"model": "theirs 1"}
     assert world.latest().target.checkpoint.startswith(world.node(0).root.ref(world.home_of(1)))
