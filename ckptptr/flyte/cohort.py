@@ -8,6 +8,7 @@ resumes from the newest.
 There is no collective call in this: rank 0 alone may restore. It goes through the TCPStore that the
 elastic agent keeps for its workers (`TORCHELASTIC_USE_AGENT_STORE=True`: torch 2.5 or later, with c10d
 rendezvous, as kfpytorch's Elastic has it). That store lives as long as the launcher, over all restarts.
+Where there is none, the default process group's will do, if the task has one: it lives for one round.
 
 No variable tells the round: `TORCHELASTIC_RESTART_COUNT` is counted by each node for itself, and a
 change of members counts for none (pytorch#108158). So a round is over as soon as a rank comes that was
@@ -20,11 +21,12 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Mapping, MutableMapping
+import sys
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
@@ -54,7 +56,9 @@ class Cohort:
     """
 
     token: str | None = None
-    _agent: _Agent | None = None
+    _store: Callable[[], Any] | None = None
+
+    _KEY: ClassVar[str] = "ckptptr/{}/restored"
 
     @staticmethod
     def of(environ: MutableMapping[str, str] = os.environ) -> Cohort:
@@ -63,20 +67,26 @@ class Cohort:
             return Cohort()
         agent = _Agent.of(environ)
         if agent is None:
-            return Cohort("")
+            return Cohort("", _store_of_group())
         place, _, token = environ.get(ROUND, "").partition(" ")
         if place != agent.place:
             token = agent.join()
             environ[ROUND] = f"{agent.place} {token}"
-        return Cohort(token, agent if token else None)
+        return Cohort(token, agent.store if token else _store_of_group())
 
     def decided(self) -> str | None:
         """The checkpoint that this round restores, or `none`; None before any rank has resolved."""
-        return self._agent.value(f"{self.token}/restored") if self._agent else None
+        if self._store is None:
+            return None
+        store, key = self._store(), self._KEY.format(self.token)
+        return store.get(key).decode() if store.check([key]) else None
 
     def decide(self, mine: str) -> str:
         """What this round restores: ours, where no other rank was faster."""
-        return self._agent.settle(f"{self.token}/restored", mine) if self._agent else mine
+        if self._store is None:
+            return mine
+        settled: str = self._store().compare_set(self._KEY.format(self.token), "", mine).decode()
+        return settled
 
     def exists(self, checkpoints: Checkpoints) -> bool:
         """Whether there is something to restore. If not, that is the round's decision."""
@@ -89,10 +99,10 @@ class Cohort:
 
     def restore(self, checkpoints: Checkpoints, path: str | os.PathLike[str] | None) -> Path | None:
         """As `Checkpoints.restore`, but what the round has decided, and else the round has decided."""
-        if self.token == "":
+        if self.token is not None and self._store is None:
             log.warning(
-                "the ranks of this task have no elastic agent's store to agree in, so that each finds its "
-                "checkpoint by itself: restore on one, and give its resolution.found.reference to "
+                "the ranks of this task cannot agree, so that each finds a checkpoint by itself: restore "
+                "after init_process_group; or on one rank, and give its resolution.found.reference to "
                 "restore(checkpoint=...) on the others"
             )
         decided, found = self.decided(), None
@@ -153,34 +163,22 @@ class _Agent:
     def join(self) -> str:
         """The token of the round that is on; "" where the store cannot be reached."""
         try:
-            store = self._store()
+            store = self.store()
         except StoreUnavailableError as error:
             log.warning("%s", error)
             return ""
-        round_ = self._key("round")
-        token: str = store.compare_set(round_, "", SystemClock().token(12)).decode()
+        current = f"ckptptr/{self.run}"
+        token: str = store.compare_set(current, "", SystemClock().token(12)).decode()
         while self._is_over(store, token):
-            token = store.compare_set(round_, token, SystemClock().token(12)).decode()
+            token = store.compare_set(current, token, SystemClock().token(12)).decode()
         return token
 
     def _is_over(self, store: Any, token: str) -> bool:
-        counted = store.compare_set(self._key(f"{token}/node/{self.node}"), "", self.restarts).decode()
-        came: int = store.add(self._key(f"{token}/rank/{self.rank}"), 1)
+        counted = store.compare_set(f"ckptptr/{token}/node/{self.node}", "", self.restarts).decode()
+        came: int = store.add(f"ckptptr/{token}/rank/{self.rank}", 1)
         return counted != self.restarts or came > 1
 
-    def value(self, name: str) -> str | None:
-        store, key = self._store(), self._key(name)
-        return store.get(key).decode() if store.check([key]) else None
-
-    def settle(self, name: str, value: str) -> str:
-        """The value of that name: the first that anybody gave."""
-        settled: str = self._store().compare_set(self._key(name), "", value).decode()
-        return settled
-
-    def _key(self, name: str) -> str:
-        return f"ckptptr/{self.run}/{name}"
-
-    def _store(self) -> Any:
+    def store(self) -> Any:
         """A connection, for now: none is kept that a fork would share."""
         try:
             from torch.distributed import TCPStore
@@ -193,6 +191,15 @@ class _Agent:
                 f"the elastic agent's store cannot be reached ({type(error).__name__}: {error})",
                 key=f"tcp://{self.host}:{self.port}",
             ) from error
+
+
+def _store_of_group() -> Callable[[], Any] | None:
+    """That of the default process group, where the task has made one."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return None
+    store: Callable[[], Any] = distributed.distributed_c10d._get_default_store
+    return store
 
 
 def _take_away(folder: Path, found: Found) -> None:
