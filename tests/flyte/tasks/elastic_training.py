@@ -15,9 +15,9 @@ from flytekitplugins.kfpytorch import Elastic
 RANKS = 2
 
 
-def elastic(start_method: str) -> Elastic:
+def elastic(start_method: str, restarts: int = 1) -> Elastic:
     return Elastic(
-        nnodes=1, nproc_per_node=RANKS, start_method=start_method, max_restarts=1, monitor_interval=1
+        nnodes=1, nproc_per_node=RANKS, start_method=start_method, max_restarts=restarts, monitor_interval=1
     )
 
 
@@ -31,7 +31,7 @@ def forked(notes: str, die_in_round: int) -> str:
     return train(notes, die_in_round)
 
 
-@task(task_config=elastic("fork"), retries=3)
+@task(task_config=elastic("fork", restarts=0), retries=3)
 def forked_and_only_rank_0_saves(n: int) -> str:
     """What people write: the code of a stock task, and an `if`."""
     checkpoint = current_context().checkpoint
