@@ -57,10 +57,10 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
     def checkpoints(self) -> Checkpoints:
         """The same without flytekit's manners."""
         here = self._here
-        with here.lock:
-            if here.checkpoints is None:
-                here.checkpoints = self._opening()
-            return here.checkpoints
+        if here.checkpoints is None:
+            with here.lock:
+                here.checkpoints = here.checkpoints or self._opening()
+        return here.checkpoints
 
     @property
     def _here(self) -> _Opened:

@@ -120,6 +120,15 @@ def test_after_a_restart_all_resume_from_the_newest(launch: Launch) -> None:
         assert restored(launch.rank(rank, restarts=1), launch.checkpoints()) == b"new"
 
 
+def test_after_a_restart_a_rank_that_had_not_come_before_may_be_the_first(launch: Launch) -> None:
+    launch.checkpoints().save(b"old")
+    first = launch.checkpoints()
+    assert restored(launch.rank(0), first) == b"old"
+    first.save(b"new")
+    for rank in (1, 0):
+        assert restored(launch.rank(rank, restarts=1), launch.checkpoints()) == b"new"
+
+
 def test_where_the_first_found_nothing_all_start_fresh(launch: Launch) -> None:
     first = launch.checkpoints()
     assert restored(launch.rank(0), first) is None

@@ -94,6 +94,8 @@ def test_forked_ranks_on_s3_do_so_too(tmp_path: Path, s3_server: Any, s3_bucket:
         "FLYTE_AWS_ENDPOINT": s3_server.endpoint,
         "FLYTE_AWS_ACCESS_KEY_ID": s3_server.access_key,
         "FLYTE_AWS_SECRET_ACCESS_KEY": s3_server.secret_key,
+        # Without the agent's store, which some switch off since it does not go well with restarts.
+        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
     }
     root = f"s3://{s3_bucket}/{tmp_path.name}/data"
     check_a_restart_inside_the_attempt(
@@ -104,9 +106,7 @@ def test_forked_ranks_on_s3_do_so_too(tmp_path: Path, s3_server: Any, s3_bucket:
 def test_where_only_rank_0_saves_the_code_is_that_of_a_stock_task_and_a_zombie_ends_as_one(
     tmp_path: Path,
 ) -> None:
-    # Without the agent's store, which some switch off since it does not go well with restarts.
-    environ = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-    node = training(tmp_path, "forked_and_only_rank_0_saves", environ=environ).node
+    node = training(tmp_path, "forked_and_only_rank_0_saves").node
     assert replace(node, inputs={"n": 3}).run(0).outputs == {"o0": "counted from 0 to 3"}
     node.die_before_python(1)
     last = replace(node, inputs={"n": 5}).run(2)
