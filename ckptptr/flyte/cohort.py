@@ -98,7 +98,7 @@ class Cohort:
         return decided != FRESH
 
     def restore(self, checkpoints: Checkpoints, path: str | os.PathLike[str] | None) -> Path | None:
-        """As `Checkpoints.restore`, but what the round has decided, and else the round has decided."""
+        """What the round has decided, as `Checkpoints.restore`; where nothing is yet, this decides it."""
         if self.token is not None and self._store is None:
             log.warning(
                 "the ranks of this task cannot agree, so that each finds a checkpoint by itself: restore "
