@@ -14,12 +14,18 @@ NPM := tests/servers/npm
 AZURITE := .cache/azurite
 AZURITE_READY := $(AZURITE)/.ready
 
+# torch's CPU build and kfpytorch, for the tests of elastic tasks; from torch's own index where yours
+# does not have it; once.
+ELASTIC_READY := $(VENV)/.ready-elastic
+ELASTIC := $(BIN)/pip install --quiet --disable-pip-version-check --group elastic
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+
 .PHONY: help setup demo test test-fast lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(READY) $(AZURITE_READY) ## Everything that development needs, in .venv and .cache
+setup: $(READY) $(AZURITE_READY) $(ELASTIC_READY) ## Everything that development needs, in .venv and .cache
 
 $(READY): pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +37,10 @@ $(AZURITE_READY): $(NPM)/package.json $(NPM)/package-lock.json | $(READY)
 	mkdir -p $(AZURITE)
 	cp $^ $(AZURITE)
 	$(BIN)/npm ci --prefix $(AZURITE) --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+$(ELASTIC_READY): $(READY)
+	$(ELASTIC) || $(ELASTIC) --extra-index-url $(TORCH_INDEX)
 	touch $@
 
 demo: $(READY) ## The story: real kills of an unchanged task, on a local folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,7 @@ class Background:
     """One worker thread, started when first needed; what was begun is finished before the process ends."""
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
         self._pool: ThreadPoolExecutor | None = None
         self._pending: list[Future[None]] = []
 
@@ -27,8 +29,8 @@ class Background:
         self._pending.append(self._pool.submit(_guarded, what, work))
 
     def wait(self) -> None:
-        """Until all that was asked for so far is done."""
-        for future in self._pending:
+        """Until all that was asked for so far is done; in a forked process nothing is: it is the parent's."""
+        for future in self._pending if self._pid == os.getpid() else ():
             future.result()
 
     def close(self) -> None:

@@ -307,8 +307,14 @@ class Checkpoints:
     def _temporary_folder(self) -> Path:
         """A folder that is gone when this object is: flytekit never closes its checkpoint."""
         folder = Path(tempfile.mkdtemp(prefix="ckptptr-"))
-        self._cleanups.append(weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True))
+        self._cleanups.append(weakref.finalize(self, _remove, folder, os.getpid()))
         return folder
+
+
+def _remove(folder: Path, pid: int) -> None:
+    """Remove a temporary folder, but not from a process that was forked meanwhile: it is the parent's."""
+    if os.getpid() == pid:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _whole(step: int | None) -> int | None:

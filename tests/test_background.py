@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -54,3 +56,18 @@ background.run("the forward copy", work)
 def test_what_was_begun_is_finished_when_the_process_ends_and_may_still_start_threads() -> None:
     done = subprocess.run([sys.executable, "-c", AT_EXIT], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("6\n", "")
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_what_its_parent_still_does() -> None:
+    """As the workers of a data loader are; at their end they do what `threading` was told to do then."""
+    background, may_end = Background(), threading.Event()
+    background.run("work", may_end.wait)
+    forked = multiprocessing.get_context("fork").Process(target=int)
+    forked.start()
+    forked.join(20)
+    ended = forked.exitcode
+    forked.kill()
+    may_end.set()
+    background.close()
+    assert ended == 0

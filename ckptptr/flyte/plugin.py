@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ DISABLE = "CKPTPTR_DISABLE"
 log = logging.getLogger("ckptptr")
 
 _OURS = "_ckptptr"
+_POD: dict[str, PointerCheckpoint] = {}
 
 
 def install() -> None:
@@ -39,7 +41,13 @@ class _CheckpointProperty(property):
     def __get__(self, parameters: Any, owner: type | None = None) -> Any:
         if parameters is None:
             return self
-        given = super().__get__(parameters, owner)
+        try:
+            given = super().__get__(parameters, owner)
+        except NotImplementedError:
+            found = None if is_disabled() else _of_pod()
+            if found is None:
+                raise
+            return found
         return given if is_disabled() else _ours(parameters, given) or given
 
 
@@ -56,12 +64,21 @@ def checkpoint_of_task() -> PointerCheckpoint:
     from ckptptr.flyte.task import in_flyte, locally
 
     parameters = current_context()
-    given = property.__get__(ExecutionParameters.checkpoint, parameters)
+    try:
+        given = property.__get__(ExecutionParameters.checkpoint, parameters)
+    except NotImplementedError as error:
+        given = _of_pod()
+        if given is None and threading.current_thread() is not threading.main_thread():
+            raise NotImplementedError(
+                "flytekit has no task in this thread: call checkpoint() in the task's own, and hand it on"
+            ) from error
+        if given is None:
+            raise
     if isinstance(given, PointerCheckpoint):
         return given
     if _OURS not in given.__dict__ or given.__dict__[_OURS] is None:
         _log_to_stderr()
-        given.__dict__[_OURS] = in_flyte(parameters, given) or locally(given)
+        given.__dict__[_OURS] = _remember(in_flyte(parameters, given)) or locally(given)
     ours: PointerCheckpoint = given.__dict__[_OURS]
     return ours
 
@@ -86,10 +103,21 @@ def _make(parameters: Any, given: Any) -> PointerCheckpoint | None:
         from ckptptr.flyte.task import in_flyte
 
         _log_to_stderr()
-        return in_flyte(parameters, given)
+        return _remember(in_flyte(parameters, given))
     except Exception as error:  # noqa: BLE001 - a task must run as it would without us
         log.warning("stock flytekit checkpoints are used, not ckptptr's: %s", error)
         return None
+
+
+def _remember(ours: PointerCheckpoint | None) -> PointerCheckpoint | None:
+    """A pod runs one task: its checkpoint is the one that a thread means, whose context is empty."""
+    if ours is not None:
+        _POD["checkpoint"] = ours
+    return ours
+
+
+def _of_pod() -> PointerCheckpoint | None:
+    return _POD.get("checkpoint")
 
 
 def _log_to_stderr() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,18 @@ from flytekit.core.checkpointer import Checkpoint as FlyteCheckpoint
 
 from ckptptr.checkpoints import Batch, Checkpoint, Checkpoints
 from ckptptr.content import Saveable
+from ckptptr.flyte.cohort import Cohort
 from ckptptr.flyte.errors import recoverable
 from ckptptr.protocol.resolve import Resolution
+
+
+@dataclass(slots=True)
+class _Opened:
+    """What one process has; `lock` is held while it changes."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    checkpoints: Checkpoints | None = None
+    restored: Path | None = None
 
 
 class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
@@ -24,11 +35,14 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
     may cure (the store does not answer, a newer attempt has taken over) leaves as a recoverable
     error, so that Flyte retries.
 
+    Any thread may use it, and a process forked from the one that made it: that opens the checkpoints
+    for itself. The ranks of a distributed task all restore the same one (`ckptptr.flyte.cohort`).
+
     Args:
         checkpoint_dest: the home that Flyte gave; the elastic plugin reads it off
             `_checkpoint_dest` and hands it to its workers.
         checkpoint_src: what Flyte gave as the previous home; likewise.
-        opening: makes the checkpoints; called when they are first needed.
+        opening: makes the checkpoints; called when a process first needs them.
     """
 
     def __init__(
@@ -37,16 +51,28 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         self._checkpoint_dest = checkpoint_dest
         self._checkpoint_src = checkpoint_src
         self._opening = opening
-        self._restored: Path | None = None
+        self._opened: dict[int, _Opened] = {}
 
-    @cached_property
+    @property
     def checkpoints(self) -> Checkpoints:
         """The same without flytekit's manners."""
-        return self._opening()
+        here = self._here
+        if here.checkpoints is None:
+            with here.lock:
+                here.checkpoints = here.checkpoints or self._opening()
+        return here.checkpoints
+
+    @property
+    def _here(self) -> _Opened:
+        # A lock and a connection that were there before a fork are of no use after it.
+        return self._opened.setdefault(os.getpid(), _Opened())
 
     @property
     def resolution(self) -> Resolution | None:
-        """What `restore` returned, from where, what it rejected and why; None before it ran."""
+        """What `restore` returned, from where, what it rejected and why.
+
+        None before it ran, and where it started fresh because another rank had.
+        """
         return self.checkpoints.resolution
 
     def prev_exists(self) -> bool:
@@ -54,22 +80,30 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
 
         Raises: as `restore`.
         """
-        if self._restored is not None:
-            return True
-        with recoverable():
-            return self.checkpoints.look().found is not None
+        here = self._here
+        with here.lock, recoverable():
+            return here.restored is not None or Cohort.of().exists(self.checkpoints)
 
-    def restore(self, path: str | os.PathLike[str] | None = None) -> Path | None:
+    def restore(
+        self, path: str | os.PathLike[str] | None = None, *, checkpoint: str | None = None
+    ) -> Path | None:
         """The newest good checkpoint in the folder `path`; None where there is none, which was proven.
 
         A second call returns the same folder, as in stock flytekit.
 
+        Args:
+            path: as of `ckptptr.Checkpoints.restore`.
+            checkpoint: restore just that one, also after another, and move nothing.
+
         Raises: see `ckptptr.Checkpoints.restore`; recoverable where another attempt may help.
         """
-        if self._restored is None:
-            with recoverable():
-                self._restored = self.checkpoints.restore(path)
-        return self._restored
+        here = self._here
+        with here.lock, recoverable():
+            if checkpoint is not None:
+                here.restored = self.checkpoints.restore(path, checkpoint=checkpoint)
+            elif here.restored is None:
+                here.restored = Cohort.of().restore(self.checkpoints, path)
+            return here.restored
 
     def save(
         self, cp: Saveable, *, step: int | None = None, metadata: Mapping[str, Any] | None = None

@@ -14,6 +14,8 @@ from flytekit.core.context_manager import ExecutionParameters, FlyteContextManag
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
 from ckptptr.errors import InvalidArgumentError
+from ckptptr.flyte.cohort import incarnation
+from ckptptr.flyte.handed_on import hand_on, handed_on
 from ckptptr.flyte.identity import FlyteIdentity, identify
 from ckptptr.flyte.origins import origins_of
 from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
@@ -36,14 +38,17 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
         UnidentifiedError: which node this is cannot be told.
         InvalidArgumentError: its checkpoints are in a place that this version cannot open.
     """
+    output_prefix = parameters.output_metadata_prefix
     identity = identify(
         checkpoint_path=stock._checkpoint_dest,
         prev_checkpoint=stock._checkpoint_src,
-        output_prefix=parameters.output_metadata_prefix,
+        output_prefix=output_prefix or handed_on(os.environ, checkpoint_path=stock._checkpoint_dest),
         environ=os.environ,
     )
     if identity is None:
         return None
+    if output_prefix:
+        hand_on(os.environ, checkpoint_path=stock._checkpoint_dest, output_prefix=output_prefix)
     if not identity.verified:
         log.warning(
             "this is not a layout of Flyte that is known here, so that only LATEST, the own home and "
@@ -54,11 +59,20 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
     # see an empty one; and a place that we cannot open is better left to stock flytekit.
     files = FlyteContextManager.current_context().file_access
     filesystem = files.get_filesystem_for_path(identity.home)
-    store, _ = open_store(identity.home, filesystem=filesystem, metadata=_metadata(files))
-    node, retention = node_of(identity, store), _retention(os.environ)
+    metadata, retention = _metadata(files), _retention(os.environ)
+
+    def store_here() -> Store:
+        return open_store(identity.home, filesystem=filesystem, metadata=metadata)[0]
+
+    node, alone = node_of(identity, store_here()), SystemClock().token(12)
 
     def opening() -> Checkpoints:
-        return Checkpoints(Session(settle(store, node.prefix, SystemClock()), node, retention=retention))
+        # In a forked worker nothing that the parent had opened works.
+        store = settle(store_here(), node.prefix, SystemClock())
+        ranks = incarnation(os.environ)
+        return Checkpoints(
+            Session(store, node, retention=retention, incarnation=alone if ranks is None else ranks)
+        )
 
     return PointerCheckpoint(stock._checkpoint_dest, stock._checkpoint_src, opening)
 

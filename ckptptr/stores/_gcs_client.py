@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
-import fsspec.asyn
 import google_crc32c
 from google.auth.transport import requests as google_requests
 from multidict import CIMultiDictProxy
@@ -30,6 +29,7 @@ from yarl import URL
 from ckptptr.clock import SystemClock
 from ckptptr.errors import InvalidArgumentError, NotFoundError, StoreUnavailableError
 from ckptptr.stores._gcs_errors import PassingError, answered, authorized, is_passing, reason_in, refusal
+from ckptptr.stores._sdk import renew_event_loop
 from ckptptr.version import __version__
 
 _SLICE = 256 * 1024
@@ -259,9 +259,7 @@ def _of_this_process(old: Any) -> Any:
 
     It is lent the credentials, so that they are not resolved a second time.
     """
-    thread = fsspec.asyn.iothread[0]
-    if thread is not None and not thread.is_alive():
-        fsspec.asyn.reset_lock()  # before 2025.5 fsspec does not see by itself that it was forked
+    renew_event_loop()
     lent = {"token": old.credentials.credentials or "anon", "project": old.project}
     options = old.storage_options if old.storage_args else {**old.storage_options, **lent}
     return type(old)(*old.storage_args, **options)

@@ -6,6 +6,8 @@ import io
 import os
 from typing import Any
 
+import fsspec.asyn
+
 from ckptptr.errors import InvalidArgumentError
 
 
@@ -34,19 +36,25 @@ def shown(error: Exception) -> Exception | None:
     return None if any(mark in str(error) for mark in ("@", "sig=", "access_token=")) else error
 
 
+def renew_event_loop() -> None:
+    """After a fork: before 2025.5 fsspec does not see by itself that its thread stayed in the parent."""
+    thread = fsspec.asyn.iothread[0]
+    if thread is not None and not thread.is_alive():
+        fsspec.asyn.reset_lock()
+
+
 class Client:
     """Safe to use from any thread and, unlike the filesystem it is made from, after a fork."""
 
     def __init__(self, filesystem: Any) -> None:
         self._origin = filesystem
-        self._pid = os.getpid()
 
     @property
     def _filesystem(self) -> Any:
-        if self._pid != os.getpid():
+        if self._origin._pid != os.getpid():
             # The event loop's thread stayed in the parent. fsspec caches instances by process, so this
             # makes one that belongs to the child.
+            renew_event_loop()
             old = self._origin
             self._origin = type(old)(*old.storage_args, **old.storage_options)
-            self._pid = os.getpid()
         return self._origin

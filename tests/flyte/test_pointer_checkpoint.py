@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,37 @@ def test_the_resolution_says_where_it_came_from(store: FaultyStore) -> None:
     second.read()
     assert second.resolution is not None
     assert second.resolution.verdict is ckptptr.Verdict.POINTER
+
+
+def test_a_named_checkpoint_is_restored_also_after_another_and_stays_the_one(
+    store: FaultyStore, tmp_path: Path
+) -> None:
+    first = attempt(store, 0)
+    older = first.write(b"older")
+    first.write(b"newer")
+    second = attempt(store, 1)
+    assert second.read() == b"newer"
+    named = second.restore(tmp_path / "named", checkpoint=older.reference)
+    assert named == second.restore() == tmp_path / "named"
+    assert second.read() == b"older"
+    assert attempt(store, 2).read() == b"newer"
+
+
+def test_a_named_checkpoint_that_is_not_to_be_had_is_an_error(store: FaultyStore) -> None:
+    attempt(store, 0).write(b"state")
+    with pytest.raises(ckptptr.NotFoundError):
+        attempt(store, 1).restore(checkpoint="0000000007-a0000-abcdefgh")
+
+
+def test_threads_that_come_at_once_open_it_once(store: FaultyStore) -> None:
+    shared, together = attempt(store, 0), threading.Barrier(8)
+
+    def use(_: int) -> Checkpoints:
+        together.wait()
+        return shared.checkpoints
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(use, range(8)))) == 1
 
 
 def test_what_another_attempt_may_cure_is_recoverable_and_still_our_error() -> None:

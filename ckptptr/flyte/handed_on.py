@@ -1,0 +1,28 @@
+"""What a task's first process was told and its workers are not, handed on through the environment.
+
+The workers of kfpytorch's Elastic with start method spawn get the checkpoint paths, but no output
+prefix, without which a hashed uid does not tell its node. They inherit the environment of the process
+that had it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, MutableMapping
+
+VARIABLE = "CKPTPTR_HANDED_ON"
+
+
+def hand_on(environ: MutableMapping[str, str], *, checkpoint_path: str, output_prefix: str) -> None:
+    """Let the processes that this one starts know."""
+    environ[VARIABLE] = json.dumps({"checkpoint_path": checkpoint_path, "output_prefix": output_prefix})
+
+
+def handed_on(environ: Mapping[str, str], *, checkpoint_path: str) -> str | None:
+    """The output prefix that came with just this checkpoint path; None where none did."""
+    try:
+        known = json.loads(environ.get(VARIABLE, ""))
+        output_prefix = known["output_prefix"] if known["checkpoint_path"] == checkpoint_path else None
+    except (ValueError, KeyError, TypeError):
+        return None
+    return output_prefix if isinstance(output_prefix, str) else None
