@@ -7,17 +7,18 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from ckptptr.clock import SystemClock
 from ckptptr.content import Change, Saveable, change
-from ckptptr.errors import InvalidArgumentError
+from ckptptr.errors import InvalidArgumentError, PreemptedError
 from ckptptr.opening import node_at
+from ckptptr.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.protocol.choose import Chooser
 from ckptptr.protocol.inventory import describe
 from ckptptr.protocol.manifest import plain_metadata
@@ -30,6 +31,8 @@ from ckptptr.session import Session
 from ckptptr.stores import open_store
 from ckptptr.stores.probe import settle
 from ckptptr.stores.retry import Retrying
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class Checkpoints:
         self._saver = Saver(session)
         self._cleanups: list[Callable[[], object]] = []
         self._resolution: Resolution | None = None
+        self._preemption: Preemption | None = None
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -151,10 +155,13 @@ class Checkpoints:
         destination = Path(path) if path is not None else self._temporary_folder()
         if destination.exists() and not destination.is_dir():
             raise InvalidArgumentError("a checkpoint is restored to a folder", key=str(destination))
-        if checkpoint is None:
-            self._resolution = self._restorer.restore(destination)
-        else:
-            self._resolution = self._restorer.restore_named(destination, checkpoint)
+
+        def restore() -> Resolution:
+            if checkpoint is None:
+                return self._restorer.restore(destination)
+            return self._restorer.restore_named(destination, checkpoint)
+
+        self._resolution = self._run(restore, is_save=False)
         return destination if self._resolution.found is not None else None
 
     def look(self) -> Resolution:
@@ -178,6 +185,49 @@ class Checkpoints:
         self._chooser().unpin(checkpoint)
         self._forget()
 
+    def on_preemption(
+        self,
+        save: Callable[[], object] | None = None,
+        *,
+        deadline: float = DEADLINE,
+        signals: Iterable[int] = SIGNALS,
+        raises: type[PreemptedError] = PreemptedError,
+    ) -> Preemption:
+        """A `with` block in which SIGTERM ends what runs, after one last save, within a deadline.
+
+            with checkpoints.on_preemption(lambda: checkpoints.save("model/", step=step)):
+                for step in range(start, steps):
+                    train_one_step()
+
+        When the signal comes, `PreemptedError` is raised in the main thread, wherever that is: in the
+        middle of a step too. A save that is under way at that moment is finished first, and is the
+        last one. Else the end of the block calls `save`. What has not finished by the deadline is
+        abandoned: it sends no further request, and LATEST stays on the last whole checkpoint. Then
+        the block raises `PreemptedError`, which tells what became of it; so it does too where code
+        inside swallowed the first one. After that the process should end: nothing of ours holds it
+        beyond the deadline.
+
+        More signals are ignored meanwhile. A restore is abandoned at once, and `save` not called. What
+        a Python handler that was there before does, is done after the last save; it is put back. Python
+        handles signals between two of its own instructions: not while a C function computes.
+
+        Args:
+            save: saves what is there, whole steps only; it may find that there is nothing yet, and
+                return. It runs in another thread, with the context variables of this one.
+            deadline: seconds from the signal; Kubernetes grants 30 in all, unless told otherwise.
+            signals: which ones are meant.
+            raises: the error to raise.
+
+        Raises:
+            InvalidArgumentError: not in the main thread; no such deadline or signal; a block of these
+                checkpoints inside another one.
+            PreemptedError: the signal came.
+        """
+        if self._preemption is not None and self._preemption.is_in_force:
+            raise InvalidArgumentError("on_preemption is in force already", key=self._session.latest.url)
+        self._preemption = Preemption(self._session, save, deadline=deadline, signals=signals, raises=raises)
+        return self._preemption
+
     def wait(self) -> None:
         """Until sweeps and forward copies that run in the background are done."""
         self._session.background.wait()
@@ -190,9 +240,16 @@ class Checkpoints:
 
     def _save(self, change: Change, step: int | None, metadata: Mapping[str, Any] | None) -> Checkpoint:
         self._refuse_read_only()
-        published = self._saver.save(change, _whole(step), plain_metadata(metadata or {}))
+        whole, plain = _whole(step), plain_metadata(metadata or {})
+        published = self._run(lambda: self._saver.save(change, whole, plain), is_save=True)
         node = self._session.node
         return self._describe(describe(node.root, node.home, published.manifest))
+
+    def _run(self, work: Callable[[], _T], *, is_save: bool) -> _T:
+        preemption = self._preemption
+        if preemption is None or not preemption.is_in_force:
+            return work()
+        return preemption.run(work, is_save=is_save)
 
     def _describe(self, target: Target) -> Checkpoint:
         root = self._session.node.root

@@ -16,6 +16,7 @@ from ckptptr.errors import (
     CkptptrError,
     ConflictError,
     OutcomeUnknownError,
+    PreemptedError,
     StoreUnavailableError,
     SupersededError,
 )
@@ -41,6 +42,10 @@ class RecoverableSupersededError(SupersededError, FlyteRecoverableException):  #
     """A newer attempt has taken over: this pod ends, and that one goes on."""
 
 
+class RecoverablePreemptedError(PreemptedError, FlyteRecoverableException):  # type: ignore[misc]
+    """The machine is taken away: the next attempt goes on on another one."""
+
+
 # The most special first.
 _RECOVERABLE: dict[type[CkptptrError], type[CkptptrError]] = {
     AccessDeniedError: RecoverableAccessDeniedError,
@@ -48,6 +53,7 @@ _RECOVERABLE: dict[type[CkptptrError], type[CkptptrError]] = {
     OutcomeUnknownError: RecoverableOutcomeUnknownError,
     ConflictError: RecoverableConflictError,
     SupersededError: RecoverableSupersededError,
+    PreemptedError: RecoverablePreemptedError,
 }
 
 

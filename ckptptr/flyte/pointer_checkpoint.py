@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,8 @@ from flytekit.core.checkpointer import Checkpoint as FlyteCheckpoint
 
 from ckptptr.checkpoints import Batch, Checkpoint, Checkpoints
 from ckptptr.content import Saveable
-from ckptptr.flyte.errors import recoverable
+from ckptptr.flyte.errors import RecoverablePreemptedError, recoverable
+from ckptptr.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.protocol.resolve import Resolution
 
 
@@ -110,6 +111,26 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         """The checkpoints that can be chosen from, the current one first."""
         with recoverable():
             return self.checkpoints.history()
+
+    def on_preemption(
+        self,
+        save: Callable[[], object] | None = None,
+        *,
+        deadline: float = DEADLINE,
+        signals: Iterable[int] = SIGNALS,
+    ) -> Preemption:
+        """A `with` block that SIGTERM ends after one last save: see `ckptptr.Checkpoints.on_preemption`.
+
+            with checkpoint().on_preemption(lambda: checkpoint().save("model/", step=step)):
+                train()
+
+        The error that it raises asks Flyte for another attempt. It is an `Exception`, as flytekit
+        wants it: code that swallows those goes on until its next save, or the end of the block.
+        """
+        with recoverable():
+            return self.checkpoints.on_preemption(
+                save, deadline=deadline, signals=signals, raises=RecoverablePreemptedError
+            )
 
     def wait(self) -> None:
         """Until sweeps and forward copies that run in the background are done."""
