@@ -99,6 +99,8 @@ class Preemption:
             except (ValueError, OSError) as error:
                 self._put_back()
                 raise InvalidArgumentError(f"signal {number!r} cannot be handled: {error}") from error
+        if self._signal is not None:  # it came just now, and was only noted
+            self.__exit__(None, None, None)
         return self
 
     def __exit__(

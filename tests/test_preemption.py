@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,8 @@ import pytest
 from ckptptr.errors import InvalidArgumentError, PreemptedError, StoreUnavailableError
 from ckptptr.testing.faults import Fault
 from tests.helpers import Process, World
+
+Save = Callable[[], None]
 
 
 @pytest.fixture
@@ -31,6 +33,14 @@ def the_handler_is_put_back() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     yield
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.fixture
+def never() -> Iterator[Save]:
+    """A last save that must not be made. What it raised nobody would see."""
+    calls: list[None] = []
+    yield lambda: calls.append(None)
+    assert not calls
 
 
 class Gate:
@@ -100,9 +110,9 @@ def test_without_a_save_of_its_own_the_block_just_ends(world: World) -> None:
     assert world.steps()[0] == 3
 
 
-def test_a_block_that_no_signal_ends_does_nothing(world: World) -> None:
+def test_a_block_that_no_signal_ends_does_nothing(world: World, never: Save) -> None:
     run = world.process(0)
-    with run.checkpoints.on_preemption(lambda: pytest.fail("there is no reason to save")):
+    with run.checkpoints.on_preemption(never):
         train(run, until=4)
     assert world.steps()[0] == 3
     train(run, until=2)
@@ -113,18 +123,25 @@ def test_an_error_of_the_block_that_no_signal_caused_passes_through(world: World
         print(1 / 0)
 
 
-def test_a_save_that_is_under_way_is_finished_and_is_the_last_one(world: World) -> None:
-    run = world.process(0)
+def test_a_save_that_is_under_way_is_finished_and_is_the_last_one(world: World, never: Save) -> None:
+    run, then = world.process(0), []
+
+    def train_to_the_end() -> None:
+        try:
+            train(run)
+        finally:
+            then.append(world.steps())
+
     run.before("replace", "LATEST", sigterm)
     with (
         pytest.raises(PreemptedError, match="confirmed, LATEST is on step 2"),
-        run.checkpoints.on_preemption(lambda: pytest.fail("that was the last save already")),
+        run.checkpoints.on_preemption(never),
     ):
-        train(run)
-    assert world.steps() == [2, 1]
+        train_to_the_end()
+    assert then == [[2, 1]]  # it was finished before the loop unwound
 
 
-def test_a_save_of_another_thread_is_waited_for_too(world: World) -> None:
+def test_a_save_of_another_thread_is_waited_for_too(world: World, never: Save) -> None:
     run, gate = world.process(0), Gate()
     run.before("create", "manifests", gate)
     saver = threading.Thread(target=lambda: run.save({"model": "theirs"}, step=5))
@@ -137,13 +154,13 @@ def test_a_save_of_another_thread_is_waited_for_too(world: World) -> None:
 
     with (
         pytest.raises(PreemptedError, match="confirmed, LATEST is on step 5"),
-        run.checkpoints.on_preemption(lambda: pytest.fail("that was the last save already")),
+        run.checkpoints.on_preemption(never),
     ):
         compute()
     saver.join()
 
 
-def test_a_save_of_another_thread_that_hangs_holds_neither_thread(world: World) -> None:
+def test_a_save_of_another_thread_that_hangs_holds_neither_thread(world: World, never: Save) -> None:
     run, gate, errors = world.process(0), Gate(), []
     run.save({"model": "one"}, step=1)
     run.before("create", "manifests", gate)
@@ -163,7 +180,7 @@ def test_a_save_of_another_thread_that_hangs_holds_neither_thread(world: World) 
 
     with (
         pytest.raises(PreemptedError, match=r"was abandoned after .*, LATEST stays on step 1"),
-        run.checkpoints.on_preemption(lambda: pytest.fail("no time is left"), deadline=0.3),
+        run.checkpoints.on_preemption(never, deadline=0.3),
     ):
         compute()
     saver.join(10)
@@ -176,7 +193,7 @@ def test_a_save_of_another_thread_that_hangs_holds_neither_thread(world: World) 
     [("before", "upload", "data"), ("before", "create", "manifests"), ("after", "create", "manifests")],
 )
 def test_a_save_that_hangs_is_abandoned_and_never_moves_latest_afterwards(
-    world: World, when: str, op: str, key: str
+    world: World, when: str, op: str, key: str, never: Save
 ) -> None:
     run, gate = world.process(0), Gate()
     run.save({"model": "one"}, step=1)
@@ -185,7 +202,7 @@ def test_a_save_that_hangs_is_abandoned_and_never_moves_latest_afterwards(
     sender = once_reached(gate)
     with (
         pytest.raises(PreemptedError, match=r"was abandoned after 0\.[34] s, LATEST stays on step 1$"),
-        run.checkpoints.on_preemption(lambda: pytest.fail("no time is left"), deadline=0.3),
+        run.checkpoints.on_preemption(never, deadline=0.3),
     ):
         run.save({"model": "two"}, step=2)
     requests = len(run.store.log)
@@ -222,7 +239,9 @@ def test_a_last_save_that_hangs_before_it_reaches_us_is_abandoned_too(world: Wor
     gate.open()
 
 
-def test_a_restore_is_abandoned_at_once_and_nothing_is_saved_over_what_it_was_to_find(world: World) -> None:
+def test_a_restore_is_abandoned_at_once_and_nothing_is_saved_over_what_it_was_to_find(
+    world: World, never: Save
+) -> None:
     world.process(0).save({"model": "one"}, step=1)
     world.delete_latest()
     run, gate = world.process(1), Gate()
@@ -230,7 +249,7 @@ def test_a_restore_is_abandoned_at_once_and_nothing_is_saved_over_what_it_was_to
     sender, began = once_reached(gate), time.monotonic()
     with (
         pytest.raises(PreemptedError, match="the restore was abandoned"),
-        run.checkpoints.on_preemption(lambda: pytest.fail("nothing was trained"), deadline=60),
+        run.checkpoints.on_preemption(never, deadline=60),
     ):
         run.restore()
     assert time.monotonic() - began < 30
@@ -239,7 +258,9 @@ def test_a_restore_is_abandoned_at_once_and_nothing_is_saved_over_what_it_was_to
     assert world.seen().pointer is None  # it did not adopt either
 
 
-def test_code_that_swallows_the_error_meets_it_again_at_its_next_save_and_at_the_end(world: World) -> None:
+def test_code_that_swallows_the_error_meets_it_again_at_its_next_save_and_at_the_end(
+    world: World, never: Save
+) -> None:
     run, met = world.process(0), []
 
     def train_anyhow() -> None:
@@ -253,7 +274,7 @@ def test_code_that_swallows_the_error_meets_it_again_at_its_next_save_and_at_the
 
     with (
         pytest.raises(PreemptedError, match="LATEST is on step 3"),
-        run.checkpoints.on_preemption(lambda: pytest.fail("a save came after the signal")),
+        run.checkpoints.on_preemption(never),
     ):
         train_anyhow()
     assert met == [1, 2, 3]
@@ -320,6 +341,28 @@ def test_the_last_save_sees_the_context_of_its_block(world: World) -> None:
     ):
         sigterm()
     assert seen == ["of flytekit"]
+
+
+@pytest.mark.parametrize("when", ["it is put in", "it is put back"])
+def test_a_signal_that_comes_while_the_handler_changes_does_not_leave_it_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    real, calls = signal.signal, []
+
+    def change(number: int, handler: object) -> object:
+        if when == "it is put back" and len(calls) == 1:
+            sigterm()
+        before = real(number, handler)  # type: ignore[arg-type]
+        calls.append(number)
+        if when == "it is put in" and len(calls) == 1:
+            sigterm()
+        return before
+
+    monkeypatch.setattr("ckptptr.preemption.signal.signal", change)
+    reached = []
+    with pytest.raises(PreemptedError), world.process(0).checkpoints.on_preemption():
+        reached.append(when)
+    assert reached == (["it is put back"] if when == "it is put back" else [])
 
 
 def test_another_signal_can_be_meant(world: World) -> None:
