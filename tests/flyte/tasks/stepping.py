@@ -1,7 +1,7 @@
 """A task that steps on command, so that nothing in a test is timed.
 
 It reads its orders, one a line, from the pipe `<folder>/<attempt>.orders`, and answers each in
-`<folder>/<attempt>.answers`: `save <step>` saves that step, `end` returns.
+`<folder>/<attempt>.answers`: `save <step>` saves that step, `wait` waits for the background, `end` returns.
 """
 
 import os
@@ -42,6 +42,8 @@ def _steps(folder: str, block: AbstractContextManager[object], kept: list[str] |
                     break
                 if what == "compute" and kept is not None:
                     kept.append(step)
+                elif what == "wait":
+                    checkpoint().wait()
                 else:
                     checkpoint().save(step.encode(), step=int(step))
                 answers.write(f"done {step}\n")
