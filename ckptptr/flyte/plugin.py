@@ -86,7 +86,10 @@ def _make(parameters: Any, given: Any) -> PointerCheckpoint | None:
         from ckptptr.flyte.task import in_flyte
 
         _log_to_stderr()
-        return in_flyte(parameters, given)
+        ours = in_flyte(parameters, given)
+        if ours is None:
+            log.info("a local run: stock flytekit saves checkpoints in %s", given._checkpoint_dest)
+        return ours
     except Exception as error:  # noqa: BLE001 - a task must run as it would without us
         log.warning("stock flytekit checkpoints are used, not ckptptr's: %s", error)
         return None
