@@ -157,7 +157,7 @@ class Preemption:
 
     def _last_save(self) -> BaseException | None:
         """End what is under way, or else save once more; why that failed, if it did."""
-        log.warning("%s: %.1f s are left for a last save", self._told(), self._left())
+        log.warning("%s; %.1f s are left until the deadline", self._told(), self._left())
         for operation in tuple(self._operations):  # of other threads
             if operation.is_save and operation.wait(self._left):
                 self._confirms(operation)

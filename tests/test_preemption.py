@@ -201,7 +201,7 @@ def test_a_save_that_hangs_is_abandoned_and_never_moves_latest_afterwards(
     before = world.latest()
     sender = once_reached(gate)
     with (
-        pytest.raises(PreemptedError, match=r"was abandoned after 0\.[34] s, LATEST stays on step 1$"),
+        pytest.raises(PreemptedError, match=r"was abandoned after 0\.3 s, LATEST stays on step 1$"),
         run.checkpoints.on_preemption(never, deadline=0.3),
     ):
         run.save({"model": "two"}, step=2)
@@ -292,7 +292,7 @@ def test_a_last_save_that_fails_is_said_and_is_the_cause(
         train(run, told_to_end_after=1)
     assert isinstance(caught.value.__cause__, StoreUnavailableError)
     first, last = [r.message for r in caplog.records if "SIGTERM" in r.message]
-    assert "told to end by SIGTERM: 7.0 s are left for a last save" in first
+    assert "told to end by SIGTERM; 7.0 s are left until the deadline" in first
     assert "the last save failed (injected before the request)" in last
 
 
@@ -466,7 +466,7 @@ def test_whatever_hangs_the_process_is_gone_soon_after_the_deadline(what: str, t
         process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         _, said = process.communicate(timeout=20)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 1 + 2
     assert process.returncode == 1  # by the exception
     assert "PreemptedError: this process is told to end by SIGTERM" in said
     if what != "the background":

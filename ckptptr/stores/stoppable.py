@@ -41,7 +41,7 @@ class Stoppable:
         return self._store.url(key)
 
     def read(self, key: str) -> tuple[bytes, Token]:
-        return self._running.read(key)
+        return self._running().read(key)
 
     def create(self, key: str, body: bytes) -> Token:
         return self._write(key, body, None)
@@ -50,22 +50,22 @@ class Stoppable:
         return self._write(key, body, token)
 
     def list(self, folder: str) -> Iterator[Entry]:
-        return self._running.list(folder)
+        return self._running().list(folder)
 
     def delete(self, keys: Iterable[str]) -> None:
-        self._running.delete(keys)
+        self._running().delete(keys)
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> None:
-        self._running.upload(key, self._until_stopped(blocks))
+        self._running().upload(key, self._until_stopped(blocks))
 
     def download(self, key: str, start: int, length: int) -> bytes:
-        return self._running.download(key, start, length)
+        return self._running().download(key, start, length)
 
     def copy(self, source: str, key: str) -> None:
-        self._running.copy(source, key)
+        self._running().copy(source, key)
 
-    @property
     def _running(self) -> Store:
+        """The store, if requests may be sent."""
         if self._is_stopped:
             raise PreemptedError("this process is being preempted and sends no more requests")
         return self._store
@@ -73,13 +73,13 @@ class Stoppable:
     def _write(self, key: str, body: bytes, token: Token | None) -> Token:
         self._writing.add(key)  # before the look, so that no write goes unnoticed by `stop`
         try:
-            store = self._running
+            store = self._running()
             return store.create(key, body) if token is None else store.replace(key, body, token)
         finally:
             self._writing.discard(key)
 
     def _until_stopped(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         for block in blocks:
-            _ = self._running
+            self._running()
             yield block
-        _ = self._running  # an upload whose last block was handed out is not finished either
+        self._running()  # an upload whose last block was handed out is not finished either

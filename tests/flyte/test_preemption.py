@@ -46,7 +46,7 @@ def test_the_last_save_is_confirmed_and_the_next_attempt_repeats_nothing(tmp_pat
     assert ended.kind == "RECOVERABLE", ended.log
     assert "PreemptedError" in ended.error
     assert "by SIGTERM; the last save is confirmed, LATEST is on step 3" in ended.error
-    assert "ckptptr: this process is told to end by SIGTERM: " in ended.log
+    assert "ckptptr: this process is told to end by SIGTERM; " in ended.log
     with Stepping(node, 1) as second:
         assert second.answer() == "restored 3"
 
@@ -107,7 +107,7 @@ def test_an_upload_that_hangs_is_abandoned_the_pod_ends_in_time_and_the_last_who
         first.send(signal.SIGTERM)
         began = time.monotonic()
         ended = first.end()
-        assert time.monotonic() - began < 2 + 3
+        assert time.monotonic() - began < 2 + 5
     assert ended.kind == "RECOVERABLE", ended.log
     assert "the last save was abandoned after 2.0 s, LATEST stays on step 1" in ended.error
     assert store.read(f"{prefix}/LATEST")[0] == before
