@@ -60,7 +60,7 @@ class Gate:
         """Let it go on, and see what comes of it."""
         self._opened.set()
         for thread in threading.enumerate():
-            if thread.name.startswith("ckptptr"):
+            if thread.name == "ckptptr-save":
                 thread.join(30)
 
 
