@@ -8,6 +8,7 @@ the next call raises its error, and so does `wait`.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,10 +16,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from ckptptr import daemon
+from ckptptr.background import before_executors_close, let_go_of_executors
 from ckptptr.content import Change
+from ckptptr.errors import InvalidArgumentError
 from ckptptr.snapshot import Snapshot
 
 log = logging.getLogger("ckptptr")
+
+EXIT_DEADLINE = "CKPTPTR_EXIT_DEADLINE"
+_EXIT_SECONDS = 600.0
 
 _T = TypeVar("_T")
 
@@ -38,10 +45,19 @@ class Asynchronous(Generic[_T]):
 
     Args:
         save: makes one save; called in a daemon thread, which keeps no interpreter from exiting.
+        until: until when, by `time.monotonic()`, the end of the process may be put off, where it was told
+            to end; None where it was not: then for `CKPTPTR_EXIT_DEADLINE` seconds.
     """
 
-    def __init__(self, save: Callable[[Change, int | None, dict[str, Any]], _T]) -> None:
+    def __init__(
+        self,
+        save: Callable[[Change, int | None, dict[str, Any]], _T],
+        until: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self._save = save
+        self._until = until
+        self._exit_seconds = _exit_deadline()
+        self._pid = 0
         self._changed = threading.Condition()
         self._waiting: _Waiting[_T] | None = None
         self._is_busy = False
@@ -64,7 +80,10 @@ class Asynchronous(Generic[_T]):
             self._waiting = _Waiting(snapshot, step, dict(metadata), [*earlier, done])
             if not self._is_busy:
                 self._is_busy = True
-                threading.Thread(target=self._run, name="ckptptr-save", daemon=True).start()
+                daemon.start(self._run)
+            if not self._pid:
+                self._pid = os.getpid()
+                before_executors_close(self._wait_at_exit)
         return done
 
     def raise_failure(self) -> None:
@@ -80,6 +99,14 @@ class Asynchronous(Generic[_T]):
             return self._changed.wait_for(
                 lambda: not self._is_busy, None if until is None else max(0.0, until - time.monotonic())
             )
+
+    def _wait_at_exit(self) -> None:
+        if self._pid != os.getpid():
+            return  # a fork: they are the parent's
+        until = self._until()
+        if not self.wait(until or time.monotonic() + self._exit_seconds):
+            log.warning("the process ends before its last save in the background is done")
+            let_go_of_executors()
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
@@ -108,3 +135,14 @@ class Asynchronous(Generic[_T]):
             self._failure = error
         for done in job.done:
             done.set_exception(error)
+
+
+def _exit_deadline() -> float:
+    text = os.environ.get(EXIT_DEADLINE, "")
+    try:
+        seconds = float(text or _EXIT_SECONDS)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:
+        raise InvalidArgumentError(f"{EXIT_DEADLINE} is {text!r}, not a number of seconds")
+    return seconds

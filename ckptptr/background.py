@@ -1,4 +1,8 @@
-"""Work that nobody waits for: sweeps and forward copies. One at a time; a failure is a log line."""
+"""Work that nobody waits for: sweeps and forward copies. One at a time; a failure is a log line.
+
+What was begun is finished before the process ends, unless the process is told how long that may take:
+no thread here can hold an interpreter that wants to exit.
+"""
 
 from __future__ import annotations
 
@@ -6,49 +10,95 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent import futures
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import NamedTuple
 
 log = logging.getLogger("ckptptr")
 
 
+class _Job(NamedTuple):
+    what: str
+    work: Callable[[], None]
+    done: Future[None]
+
+
 class Background:
-    """One worker thread, started when first needed; what was begun is finished before the process ends."""
+    """One worker thread, started when first needed.
+
+    Attributes:
+        until: how long anybody waits for the work, by `time.monotonic()`; None: until it is done.
+    """
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        self._pool: ThreadPoolExecutor | None = None
+        self.until: float | None = None
+        self._jobs: SimpleQueue[_Job | None] | None = None
         self._pending: list[Future[None]] = []
 
     def run(self, what: str, work: Callable[[], None]) -> None:
         """Do `work` some time soon."""
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix="ckptptr-background")
-            _before_executors_close(self.wait)
+        if self._jobs is None:
+            self._jobs = SimpleQueue()
+            threading.Thread(target=_work, args=(self._jobs,), name="ckptptr-background", daemon=True).start()
+            before_executors_close(self.wait)
         self._pending = [future for future in self._pending if not future.done()]
-        self._pending.append(self._pool.submit(_guarded, what, work))
+        job = _Job(what, work, Future())
+        self._pending.append(job.done)
+        self._jobs.put(job)
 
     def wait(self) -> None:
-        """Until all that was asked for so far is done; in a forked process nothing is: it is the parent's."""
-        for future in self._pending if self._pid == os.getpid() else ():
+        """Until all that was asked for so far is done, or until `until`.
+
+        In a forked process nothing is: it is the parent's.
+        """
+        if self._pid != os.getpid():
+            return
+        left = None if self.until is None else max(0.0, self.until - time.monotonic())
+        for future in futures.wait(self._pending, timeout=left).done:
             future.result()
 
     def close(self) -> None:
         """Wait, and stop the thread."""
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        self.wait()
+        if self._jobs is not None:
+            self._jobs.put(None)
+            self._jobs = None
 
 
-def _before_executors_close(wait: Callable[[], None]) -> None:
-    """Wait at the end of the process, while threads can still be started.
+def before_executors_close(act: Callable[[], None]) -> None:
+    """Do something at the end of the process, while threads can still be started.
 
     A task ends without closing its checkpoint. `atexit` comes too late for our work: by then no
     executor takes any, ours or that of an event loop that looks up a host name. The interpreter's own
     executors use this hook, and what is registered last is called first.
     """
     register: Callable[[Callable[[], None]], object] = getattr(threading, "_register_atexit", atexit.register)
-    register(wait)
+    register(act)
+
+
+def let_go_of_executors() -> None:
+    """Let the interpreter exit while threads of executors hang in a request.
+
+    It joins the threads of every `ThreadPoolExecutor`, those that are daemons included: and they are
+    where a daemon made them, as for all work here and for the event loops that fsspec runs.
+    """
+    joined = getattr(futures.thread, "_threads_queues", {})
+    for thread in [thread for thread in joined if thread.daemon]:
+        del joined[thread]
+
+
+def _work(jobs: SimpleQueue[_Job | None]) -> None:
+    while job := jobs.get():
+        try:
+            _guarded(job.what, job.work)
+        except BaseException as error:  # noqa: BLE001 - whoever waits gets to see it
+            job.done.set_exception(error)
+        else:
+            job.done.set_result(None)
 
 
 def _guarded(what: str, work: Callable[[], None]) -> None:

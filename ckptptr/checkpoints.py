@@ -8,20 +8,23 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
 from ckptptr import daemon
+from ckptptr.asynchronous import Asynchronous
 from ckptptr.clock import SystemClock
 from ckptptr.content import Change, Saveable, change
-from ckptptr.errors import InvalidArgumentError, NotFoundError
+from ckptptr.errors import InvalidArgumentError, NotFoundError, PreemptedError
 from ckptptr.opening import node_at
+from ckptptr.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.protocol.choose import Chooser
 from ckptptr.protocol.inventory import describe
 from ckptptr.protocol.manifest import check_path, plain_metadata
@@ -33,11 +36,14 @@ from ckptptr.restoring import Restorer
 from ckptptr.saving import Saver
 from ckptptr.seeding import seed_of
 from ckptptr.session import Session
+from ckptptr.snapshot import snapshot
 from ckptptr.stores import open_store
 from ckptptr.stores.probe import settle
 from ckptptr.stores.retry import Retrying
 from ckptptr.streaming import Stream
 from ckptptr.transfer.plan import UNKNOWN, Local
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,11 @@ class Checkpoints:
         self._read_only = read_only
         self._restorer = Restorer(session, read_only=read_only)
         self._saver = Saver(session)
+        self._asynchronous = Asynchronous(self._save, lambda: session.background.until)
         self._cleanups: list[Callable[[], object]] = []
         self._resolution: Resolution | None = None
         self._writing: int | None = None
+        self._preemption: Preemption | None = None
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -103,16 +111,51 @@ class Checkpoints:
         """What the last restore returned, from where, what it rejected and why; None before the first."""
         return self._resolution
 
+    @overload
     def save(
-        self, content: Saveable, *, step: int | None = None, metadata: Mapping[str, Any] | None = None
-    ) -> Checkpoint:
+        self,
+        content: Saveable,
+        *,
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        block: Literal[True] = True,
+    ) -> Checkpoint: ...
+
+    @overload
+    def save(
+        self,
+        content: Saveable,
+        *,
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        block: Literal[False],
+        consume: bool = False,
+    ) -> Future[Checkpoint]: ...
+
+    def save(
+        self,
+        content: Saveable,
+        *,
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        block: bool = True,
+        consume: bool = False,
+    ) -> Checkpoint | Future[Checkpoint]:
         """Make a checkpoint and confirm it: when this returns, a later restore finds it.
+
+        With `block=False` it returns as soon as the content cannot change any more, and the checkpoint
+        is made in the background. One at a time: of those that wait the newest wins, and the result of
+        each is the checkpoint that has its content in it. An error is raised by the next call, or by
+        `wait`. The end of the process waits for what is under way, for `CKPTPTR_EXIT_DEADLINE` seconds
+        (600).
 
         Args:
             content: a folder or bytes (they replace the content), a reader (as bytes), or a file
                 (added to the content, or replacing the file of its name).
             step: of the training, for people and for retention.
             metadata: anything that JSON can say.
+            block: False: do not wait.
+            consume: with `block=False`: the files are given away, and renamed instead of copied.
 
         Raises:
             InvalidArgumentError: `content` cannot be saved, or changed meanwhile.
@@ -120,7 +163,18 @@ class Checkpoints:
             StoreUnavailableError, OutcomeUnknownError: it is not confirmed. What was confirmed
                 before still is.
         """
-        return self._save(change(content), step, metadata)
+        self._refuse_read_only()
+        self._refuse_inside_a_writer()
+        if block:
+            if consume:
+                raise InvalidArgumentError(
+                    "files are given away to a save that nobody waits for", hint="Add block=False"
+                )
+            self._settle()
+            return self._save(change(content), _whole(step), plain_metadata(metadata or {}))
+        self._asynchronous.raise_failure()
+        whole, plain = _whole(step), plain_metadata(metadata or {})
+        return self._asynchronous.submit(snapshot(change(content), consume=consume), whole, plain)
 
     @contextmanager
     def batch(self, *, step: int | None = None, metadata: Mapping[str, Any] | None = None) -> Iterator[Batch]:
@@ -132,9 +186,12 @@ class Checkpoints:
 
         Nothing is saved where the block raises.
         """
-        batch = Batch()
+        self._refuse_read_only()
+        self._refuse_inside_a_writer()
+        batch, whole, plain = Batch(), _whole(step), plain_metadata(metadata or {})
         yield batch
-        self._save(batch._change, step, metadata)
+        self._settle()
+        self._save(batch._change, whole, plain)
 
     @contextmanager
     def writer(
@@ -155,10 +212,11 @@ class Checkpoints:
         """
         self._refuse_read_only()
         self._refuse_inside_a_writer()
+        self._settle()
         stream = Stream(check_path(name), self._session.store.block_size)
         change = Change({name: Local(name, stream, UNKNOWN)})
         whole, plain = _whole(step), plain_metadata(metadata or {})
-        upload = daemon.start(lambda: self._saver.save(change, whole, plain))
+        upload = daemon.start(lambda: self._save(change, whole, plain))
         upload.add_done_callback(stream.settle)
         self._writing = threading.get_ident()
         try:
@@ -196,12 +254,16 @@ class Checkpoints:
         """
         destination = Path(path) if path is not None else self._temporary_folder()
         self._refuse_inside_a_writer()
+        self._settle()
         if destination.exists() and not destination.is_dir():
             raise InvalidArgumentError("a checkpoint is restored to a folder", key=str(destination))
-        if checkpoint is None:
-            self._resolution = self._restorer.restore(destination)
-        else:
-            self._resolution = self._restorer.restore_named(destination, checkpoint)
+
+        def restore() -> Resolution:
+            if checkpoint is None:
+                return self._restorer.restore(destination)
+            return self._restorer.restore_named(destination, checkpoint)
+
+        self._resolution = self._run(restore, is_save=False)
         return destination if self._resolution.found is not None else None
 
     def open(self, name: str | None = None) -> BufferedReader:
@@ -223,6 +285,7 @@ class Checkpoints:
             StoreUnavailableError and others: as `restore`.
         """
         self._refuse_inside_a_writer()
+        self._settle()
         with self._session.lock:
             if not self._session.content.reference:
                 self._resolution = self._restorer.attach()
@@ -254,22 +317,88 @@ class Checkpoints:
         self._chooser().unpin(checkpoint)
         self._forget()
 
+    def on_preemption(
+        self,
+        save: Callable[[], object] | None = None,
+        *,
+        deadline: float = DEADLINE,
+        signals: Iterable[int] = SIGNALS,
+        raises: type[PreemptedError] = PreemptedError,
+    ) -> Preemption:
+        """A `with` block in which SIGTERM ends what runs, after one last save, within a deadline.
+
+            with checkpoints.on_preemption(lambda: checkpoints.save("model/", step=step)):
+                for step in range(start, steps):
+                    train_one_step()
+
+        When the signal comes, `PreemptedError` is raised in the main thread, wherever that is: in the
+        middle of a step too. A save that is under way at that moment is finished first, and is the
+        last one. Else the end of the block calls `save`. What has not finished by the deadline is
+        abandoned: it sends no further request, and LATEST stays on the last whole checkpoint. Then
+        the block raises `PreemptedError`, which tells what became of it; so it does too where code
+        inside swallowed the first one. After that the process should end: nothing of ours holds it
+        beyond the deadline.
+
+        More signals are ignored meanwhile. A restore is abandoned at once, and `save` not called. What
+        a Python handler that was there before does, is done after the last save; it is put back. Python
+        handles signals between two of its own instructions: not while a C function computes.
+
+        Args:
+            save: saves what is there, whole steps only; it may find that there is nothing yet, and
+                return. It runs in another thread, with the context variables of this one.
+            deadline: seconds from the signal; Kubernetes grants 30 in all, unless told otherwise.
+            signals: which ones are meant.
+            raises: the error to raise.
+
+        Raises:
+            InvalidArgumentError: not in the main thread; no such deadline or signal; a block of these
+                checkpoints inside another one.
+            PreemptedError: the signal came.
+        """
+        if self._preemption is not None and self._preemption.is_in_force:
+            raise InvalidArgumentError("on_preemption is in force already", key=self._session.latest.url)
+        self._preemption = Preemption(
+            self._session,
+            save,
+            settle=self._asynchronous.wait,
+            deadline=deadline,
+            signals=signals,
+            raises=raises,
+        )
+        return self._preemption
+
     def wait(self) -> None:
-        """Until sweeps and forward copies that run in the background are done."""
+        """Until saves, sweeps and forward copies that run in the background are done.
+
+        Raises: what a save in the background failed with.
+        """
+        self._settle()
         self._session.background.wait()
 
     def close(self) -> None:
         """Wait, and let go of threads and temporary folders. Called at the end of a `with` block."""
-        self._session.background.close()
+        try:
+            self._settle()
+        finally:
+            self._session.background.close()
         for cleanup in self._cleanups:
             cleanup()
 
-    def _save(self, change: Change, step: int | None, metadata: Mapping[str, Any] | None) -> Checkpoint:
-        self._refuse_read_only()
-        self._refuse_inside_a_writer()
-        published = self._saver.save(change, _whole(step), plain_metadata(metadata or {}))
+    def _settle(self) -> None:
+        """Let the saves in the background come first; raise what one of them failed with."""
+        self._asynchronous.wait()
+        self._asynchronous.raise_failure()
+
+    def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Checkpoint:
+        published = self._run(lambda: self._saver.save(change, step, metadata), is_save=True)
         node = self._session.node
         return self._describe(describe(node.root, node.home, published.manifest))
+
+    def _run(self, work: Callable[[], _T], *, is_save: bool) -> _T:
+        preemption = self._preemption
+        if preemption is None or not preemption.is_in_force:
+            return work()
+        return preemption.run(work, is_save=is_save)
 
     def _describe(self, target: Target) -> Checkpoint:
         root = self._session.node.root

@@ -10,6 +10,7 @@
     ├── UnsupportedFormatError      written by a newer ckptptr: upgrade
     ├── ConflictError               the object is not what the caller last saw: read it and decide again
     ├── SupersededError             a newer attempt owns this node: stop
+    ├── PreemptedError              this process was told to end: let it, and what is confirmed is found
     ├── OutcomeUnknownError         the write may have landed: read before going on
     └── StoreUnavailableError       try again later; says nothing about what exists
         └── AccessDeniedError       mend the permission that the message names
@@ -104,6 +105,12 @@ class SupersededError(CkptptrError):
     """A newer attempt has published or adopted here. This one must stop saving."""
 
     code = "superseded"
+
+
+class PreemptedError(CkptptrError):
+    """This process was told to end (SIGTERM), and its last save is over, one way or the other."""
+
+    code = "preempted"
 
 
 class OutcomeUnknownError(CkptptrError):

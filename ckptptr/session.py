@@ -17,6 +17,7 @@ from ckptptr.protocol.publish import Publisher
 from ckptptr.protocol.retention import Retention
 from ckptptr.stores.port import Store
 from ckptptr.stores.retry import Retrying
+from ckptptr.stores.stoppable import Stoppable
 
 
 class Session:
@@ -40,7 +41,9 @@ class Session:
         incarnation: str = "",
     ) -> None:
         self.clock = clock or SystemClock()
-        self.store: Store = Retrying(store, self.clock)
+        stoppable = Stoppable(store)
+        self.stop = stoppable.stop
+        self.store: Store = Retrying(stoppable, self.clock)
         self.node = node
         self.retention = retention or Retention()
         self.author = f"{socket.gethostname()}/{os.getpid()}/{self.clock.token(6)}"

@@ -55,6 +55,7 @@ def test_codes_are_stable_since_programs_go_by_them() -> None:
         "UnsupportedFormatError": "unsupported-format",
         "ConflictError": "conflict",
         "SupersededError": "superseded",
+        "PreemptedError": "preempted",
         "OutcomeUnknownError": "outcome-unknown",
         "StoreUnavailableError": "store-unavailable",
         "AccessDeniedError": "access-denied",

@@ -22,6 +22,7 @@ INTENDED = {
     "LocalDiskError",
     "NotFoundError",
     "OutcomeUnknownError",
+    "PreemptedError",
     "StoreUnavailableError",
     "SupersededError",
     "UnsupportedFormatError",

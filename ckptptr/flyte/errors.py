@@ -7,7 +7,9 @@ are both: `except ckptptr.StoreUnavailableError` in a task still catches them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from typing import TypeVar
 
 from flytekit.exceptions.user import FlyteRecoverableException
 
@@ -16,9 +18,12 @@ from ckptptr.errors import (
     CkptptrError,
     ConflictError,
     OutcomeUnknownError,
+    PreemptedError,
     StoreUnavailableError,
     SupersededError,
 )
+
+_T = TypeVar("_T")
 
 
 class RecoverableStoreUnavailableError(StoreUnavailableError, FlyteRecoverableException):  # type: ignore[misc]
@@ -41,6 +46,10 @@ class RecoverableSupersededError(SupersededError, FlyteRecoverableException):  #
     """A newer attempt has taken over: this pod ends, and that one goes on."""
 
 
+class RecoverablePreemptedError(PreemptedError, FlyteRecoverableException):  # type: ignore[misc]
+    """The machine is taken away: the next attempt goes on on another one."""
+
+
 # The most special first.
 _RECOVERABLE: dict[type[CkptptrError], type[CkptptrError]] = {
     AccessDeniedError: RecoverableAccessDeniedError,
@@ -48,7 +57,24 @@ _RECOVERABLE: dict[type[CkptptrError], type[CkptptrError]] = {
     OutcomeUnknownError: RecoverableOutcomeUnknownError,
     ConflictError: RecoverableConflictError,
     SupersededError: RecoverableSupersededError,
+    PreemptedError: RecoverablePreemptedError,
 }
+
+
+def recoverably(done: Future[_T]) -> Future[_T]:
+    """The same future, whose error is a recoverable one where another attempt may help."""
+    told: Future[_T] = Future()
+    told.set_running_or_notify_cancel()
+
+    def tell(_: Future[_T]) -> None:
+        try:
+            with recoverable():
+                told.set_result(done.result())
+        except BaseException as error:  # noqa: BLE001 - passed on
+            told.set_exception(error)
+
+    done.add_done_callback(tell)
+    return told
 
 
 @contextmanager

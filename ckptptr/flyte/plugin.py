@@ -103,9 +103,12 @@ def _make(parameters: Any, given: Any) -> PointerCheckpoint | None:
         from ckptptr.flyte.task import in_flyte
 
         _log_to_stderr()
-        return _remember(in_flyte(parameters, given))
+        ours = in_flyte(parameters, given)
+        if ours is None:
+            log.info("a local run: stock flytekit saves checkpoints in %s", given._checkpoint_dest)
+        return _remember(ours)
     except Exception as error:  # noqa: BLE001 - a task must run as it would without us
-        log.warning("stock flytekit checkpoints are used, not ckptptr's: %s", error)
+        log.warning("stock flytekit checkpoints are used, not ckptptr's: %s", _told(error))
         return None
 
 
@@ -120,6 +123,13 @@ def _of_pod() -> PointerCheckpoint | None:
     return _POD.get("checkpoint")
 
 
+def _told(error: Exception) -> object:
+    """Our own errors in full; what others say may repeat a URL with a secret in it."""
+    from ckptptr.errors import CkptptrError
+
+    return error if isinstance(error, CkptptrError) else type(error).__name__
+
+
 def _log_to_stderr() -> None:
     """What a restore found is said in the pod's log, unless the task has set up logging itself."""
     if not log.handlers and not logging.getLogger().handlers:
@@ -132,4 +142,4 @@ def _log_to_stderr() -> None:
 try:
     install()
 except Exception as error:  # noqa: BLE001 - nothing may break `import flytekit`
-    log.warning("ckptptr is installed but not active: %s", error)
+    log.warning("ckptptr is installed but not active: %s", _told(error))

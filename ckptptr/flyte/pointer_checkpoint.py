@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from flytekit.core.checkpointer import Checkpoint as FlyteCheckpoint
 
 from ckptptr.checkpoints import Batch, Checkpoint, Checkpoints
 from ckptptr.content import Saveable
 from ckptptr.flyte.cohort import Cohort
-from ckptptr.flyte.errors import recoverable
+from ckptptr.flyte.errors import RecoverablePreemptedError, recoverable, recoverably
+from ckptptr.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.protocol.resolve import Resolution
+from ckptptr.streaming import Stream
 
 
 @dataclass(slots=True)
@@ -105,15 +109,48 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
                 here.restored = Cohort.of().restore(self.checkpoints, path)
             return here.restored
 
+    @overload
     def save(
-        self, cp: Saveable, *, step: int | None = None, metadata: Mapping[str, Any] | None = None
-    ) -> Checkpoint:
+        self,
+        cp: Saveable,
+        *,
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        block: Literal[True] = True,
+    ) -> Checkpoint: ...
+
+    @overload
+    def save(
+        self,
+        cp: Saveable,
+        *,
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        block: Literal[False],
+        consume: bool = False,
+    ) -> Future[Checkpoint]: ...
+
+    def save(
+        self,
+        cp: Saveable,
+        *,
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        block: bool = True,
+        consume: bool = False,
+    ) -> Checkpoint | Future[Checkpoint]:
         """Save a file (added to the content), a folder, or a reader (either replaces it), and confirm it.
+
+        With `block=False` in the background: see `ckptptr.Checkpoints.save`.
 
         Raises: see `ckptptr.Checkpoints.save`; recoverable where another attempt may help.
         """
         with recoverable():
-            return self.checkpoints.save(cp, step=step, metadata=metadata)
+            if block and not consume:
+                return self.checkpoints.save(cp, step=step, metadata=metadata)
+            return recoverably(
+                self.checkpoints.save(cp, step=step, metadata=metadata, block=block, consume=consume)  # type: ignore[call-overload]
+            )
 
     def read(self) -> bytes | None:
         """The bytes of the checkpoint's only file; None where there is no checkpoint.
@@ -140,11 +177,48 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         with recoverable(), self.checkpoints.batch(step=step, metadata=metadata) as batch:
             yield batch
 
+    @contextmanager
+    def writer(
+        self, name: str, *, step: int | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> Iterator[Stream]:
+        """Write one file straight into the store: see `ckptptr.Checkpoints.writer`."""
+        with recoverable(), self.checkpoints.writer(name, step=step, metadata=metadata) as stream:
+            yield stream
+
+    def open(self, name: str | None = None) -> BufferedReader:
+        """Read one file of the current checkpoint as it is needed: see `ckptptr.Checkpoints.open`."""
+        with recoverable():
+            return self.checkpoints.open(name)
+
     def history(self) -> list[Checkpoint]:
         """The checkpoints that can be chosen from, the current one first."""
         with recoverable():
             return self.checkpoints.history()
 
+    def on_preemption(
+        self,
+        save: Callable[[], object] | None = None,
+        *,
+        deadline: float = DEADLINE,
+        signals: Iterable[int] = SIGNALS,
+    ) -> Preemption:
+        """A `with` block that SIGTERM ends after one last save: see `ckptptr.Checkpoints.on_preemption`.
+
+            with checkpoint().on_preemption(lambda: checkpoint().save("model/", step=step)):
+                train()
+
+        The error that it raises asks Flyte for another attempt. It is an `Exception`, as flytekit
+        wants it: code that swallows those goes on until its next save, or the end of the block.
+        """
+        with recoverable():
+            return self.checkpoints.on_preemption(
+                save, deadline=deadline, signals=signals, raises=RecoverablePreemptedError
+            )
+
     def wait(self) -> None:
-        """Until sweeps and forward copies that run in the background are done."""
-        self.checkpoints.wait()
+        """Until saves, sweeps and forward copies that run in the background are done.
+
+        Raises: what a save in the background failed with.
+        """
+        with recoverable():
+            self.checkpoints.wait()

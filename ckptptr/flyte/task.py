@@ -80,6 +80,7 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
 def locally(stock: SyncCheckpoint) -> PointerCheckpoint:
     """The checkpoint of a local run: in the temporary folder that flytekit made for it."""
     where = str(stock._checkpoint_dest)
+    log.info("a local run: checkpoints are saved in %s", where)
 
     def opening() -> Checkpoints:
         store, key = open_store(where)

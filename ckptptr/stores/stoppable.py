@@ -1,0 +1,85 @@
+"""A store that can be stopped: from then on no request leaves this process through it.
+
+What runs in a thread cannot be ended from outside. A save that was abandoned must never commit or
+publish afterwards, whatever step it had come to: so its next request is refused, whichever that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ckptptr.errors import PreemptedError
+from ckptptr.stores.port import Entry, Guarantee, Store, Token
+
+
+class Stoppable:
+    """The same store, until `stop`. After it every request raises `PreemptedError`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._is_stopped = False
+        self._writing: set[str] = set()
+
+    def stop(self) -> frozenset[str]:
+        """Refuse all requests from now on.
+
+        Returns:
+            The keys of conditional writes that are under way: those may still land.
+        """
+        self._is_stopped = True
+        return frozenset(self._writing)
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return self._store.guarantee
+
+    @property
+    def block_size(self) -> int:
+        return self._store.block_size
+
+    def url(self, key: str) -> str:
+        return self._store.url(key)
+
+    def read(self, key: str) -> tuple[bytes, Token]:
+        return self._running().read(key)
+
+    def create(self, key: str, body: bytes) -> Token:
+        return self._write(key, body, None)
+
+    def replace(self, key: str, body: bytes, token: Token) -> Token:
+        return self._write(key, body, token)
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        return self._running().list(folder)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        self._running().delete(keys)
+
+    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+        self._running().upload(key, self._until_stopped(blocks))
+
+    def download(self, key: str, start: int, length: int) -> bytes:
+        return self._running().download(key, start, length)
+
+    def copy(self, source: str, key: str) -> None:
+        self._running().copy(source, key)
+
+    def _running(self) -> Store:
+        """The store, if requests may be sent."""
+        if self._is_stopped:
+            raise PreemptedError("this process is being preempted and sends no more requests")
+        return self._store
+
+    def _write(self, key: str, body: bytes, token: Token | None) -> Token:
+        self._writing.add(key)  # before the look, so that no write goes unnoticed by `stop`
+        try:
+            store = self._running()
+            return store.create(key, body) if token is None else store.replace(key, body, token)
+        finally:
+            self._writing.discard(key)
+
+    def _until_stopped(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            self._running()
+            yield block
+        self._running()  # an upload whose last block was handed out is not finished either

@@ -1,0 +1,134 @@
+"""`save(block=False)`: the caller goes on, and the checkpoint is confirmed all the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from ckptptr.errors import InvalidArgumentError, StoreUnavailableError, SupersededError
+from ckptptr.testing import Fault
+from tests.helpers import Process, World
+
+
+class Gate:
+    """Holds back the uploads of a process until it is opened."""
+
+    def __init__(self, process: Process) -> None:
+        self.is_reached, self._open = threading.Event(), threading.Event()
+        process.before("upload", "", self._wait)
+
+    def _wait(self) -> None:
+        self.is_reached.set()
+        assert self._open.wait(10)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+def test_it_returns_before_anything_is_sent_and_what_changes_then_is_not_in_it(world: World) -> None:
+    run = world.process(0)
+    gate, folder = Gate(run), world.folder({"model": "1"})
+    saved = run.checkpoints.save(folder, step=1, block=False)
+    assert gate.is_reached.wait(10)
+    (folder / "model").write_text("changed")
+    assert not saved.done()
+    gate.open()
+    assert saved.result(10).step == 1
+    assert world.process(1).restore() == {"model": "1"}
+
+
+def test_files_that_are_given_away_are_gone_at_once(world: World) -> None:
+    run, folder = world.process(0), world.folder({"model": "1"})
+    saved = run.checkpoints.save(folder / "model", block=False, consume=True)
+    assert not (folder / "model").exists()
+    assert saved.result(10).bytes == 1
+
+
+def test_whatever_comes_next_waits_for_it(world: World) -> None:
+    run = world.process(0)
+    for act in (
+        lambda: run.save({"model": "2"}, step=2),
+        run.restore,
+        lambda: run.checkpoints.open("model"),
+        run.checkpoints.wait,
+        run.checkpoints.close,
+    ):
+        saved = run.checkpoints.save(world.folder({"model": "1"}), step=1, block=False)
+        act()
+        assert saved.done()
+    assert world.steps()[:2] == [1, 1]
+
+
+def test_a_failure_is_raised_by_the_next_call_and_the_save_is_not_taken_for_done(world: World) -> None:
+    run = world.process(0, Fault(op="upload"))
+    saved = run.checkpoints.save(world.folder({"model": "1"}), step=1, block=False)
+    assert isinstance(saved.exception(10), StoreUnavailableError)
+    with pytest.raises(StoreUnavailableError):
+        run.save({"model": "2"}, step=2)
+    run.save({"model": "3"}, step=3)
+    assert world.steps() == [3]
+
+
+def test_wait_raises_it_too_and_only_once(world: World) -> None:
+    run = world.process(0, Fault(op="upload"))
+    run.checkpoints.save(b"1", block=False)
+    with pytest.raises(StoreUnavailableError):
+        run.checkpoints.wait()
+    run.checkpoints.wait()
+
+
+def test_a_zombie_hears_of_it_at_its_next_call(world: World) -> None:
+    zombie = world.process(0)
+    zombie.restore()
+    world.process(1).save({"model": "1"})
+    zombie.checkpoints.save(b"2", block=False)
+    with pytest.raises(SupersededError):
+        zombie.checkpoints.wait()
+
+
+def test_a_save_that_somebody_waits_for_gives_no_files_away(world: World) -> None:
+    folder = world.folder({"model": "1"})
+    with pytest.raises(InvalidArgumentError, match="block=False"):
+        world.process(0).checkpoints.save(folder, consume=True)  # type: ignore[call-overload]
+    assert (folder / "model").exists()
+
+
+AT_EXIT = """
+import sys, threading, time, ckptptr
+checkpoints = ckptptr.open(sys.argv[1], attempt=0)
+store = checkpoints._session.store._store._store
+upload = store.upload
+def slow(key, blocks):
+    time.sleep(0.5)  # the main thread has ended long since
+    if sys.argv[2] == "hangs":
+        threading.Event().wait()
+    upload(key, blocks)
+type(store).upload = staticmethod(slow)
+checkpoints.save(b"state", step=7, block=False)
+"""
+
+
+@pytest.mark.parametrize("how", ["slow", "hangs"])
+def test_the_end_of_the_process_waits_for_it_within_a_deadline(tmp_path: Path, how: str) -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", AT_EXIT, str(tmp_path), how],
+        env={"CKPTPTR_EXIT_DEADLINE": "30" if how == "slow" else "0.5"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stderr
+    assert (tmp_path / "LATEST").exists() is (how == "slow")
+    assert ("the process ends before its last save" in said) is (how == "hangs")
+
+
+def test_a_deadline_that_is_no_number_is_refused_when_the_checkpoints_are_opened(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CKPTPTR_EXIT_DEADLINE", "soon")
+    with pytest.raises(InvalidArgumentError, match="CKPTPTR_EXIT_DEADLINE is 'soon'"):
+        world.process(0)
