@@ -24,6 +24,10 @@ TARGET is one of:
                         a node of Flyte: its node prefix
   s3://bucket/data/_ckptptr/<project>/<domain>/<execution>
                         an execution: its node, where it has just one
+  s3://bucket/data/<shard>/<uid>/_flytecheckpoints
+                        the --checkpoint-path of a pod, or anything inside it
+  <execution>, <execution>/<node>
+                        with --root s3://bucket/data
   s3://bucket/run-42    what was given to ckptptr.open(), local paths too
   .../LATEST            the LATEST of either
 
