@@ -31,6 +31,7 @@ class ExitCode(enum.IntEnum):
     STORE_UNAVAILABLE = 6
     CONFLICT = 7
     LOCAL_DISK = 8
+    PROBLEMS = 9
     INTERRUPTED = 130
 
 
@@ -44,6 +45,7 @@ _MEANINGS = {
     ExitCode.STORE_UNAVAILABLE: "the store did not answer, or refused: says nothing about what exists",
     ExitCode.CONFLICT: "others moved LATEST meanwhile, or nobody knows whether the write landed",
     ExitCode.LOCAL_DISK: "this machine's disk refused",
+    ExitCode.PROBLEMS: "`doctor` found a problem",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
 }
 

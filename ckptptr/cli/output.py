@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -74,6 +74,18 @@ class Output:
         """Words, which wrap on a terminal."""
         self._console.print(Text(printable(text), style), soft_wrap=not self._wraps)
 
+    def marked(self, mark: Cell, text: str) -> None:
+        """A sentence after a mark; on a terminal its further lines begin below its first."""
+        indent = INDENT * 5
+        words = Text(printable(text))
+        lines = [words]
+        if self._wraps:
+            width = max(20, self._console.width - len(indent))
+            lines = [*words.wrap(self._console, width)]
+        for place, line in enumerate(lines):
+            start = Text(mark.ljust(len(indent)), mark.style) if place == 0 else Text(indent)
+            self._console.print(start + line, soft_wrap=True)
+
     def line(self, *cells: str) -> None:
         """One line, whole, so that it can be copied."""
         text = Text()
@@ -117,6 +129,11 @@ def _spaced(cells: Sequence[Cell]) -> list[str]:
     return [part for cell in cells for part in (INDENT, cell)]
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """`1 file`, `2 files`; `many` where that is more than an s."""
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
 def number(value: int | None) -> str:
     return "-" if value is None else str(value)
 
@@ -125,10 +142,16 @@ def size(value: int | None) -> str:
     return "-" if value is None else wording.size(value)
 
 
+def age_of(moment: str | None, now: datetime) -> timedelta | None:
+    """How long ago that was; None where the moment is not known."""
+    when = _parse(moment)
+    return now - when if when else None
+
+
 def age(moment: str | None, now: datetime) -> str:
     """`3 hours ago`; empty where the moment is not known."""
-    when = _parse(moment)
-    return wording.age((now - when).total_seconds()) if when else ""
+    passed = age_of(moment, now)
+    return "" if passed is None else wording.age(passed.total_seconds())
 
 
 def utc(moment: str | None) -> str:

@@ -142,6 +142,34 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     kept_as: str | None
 
 
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that `ckptptr doctor` looked at.
+
+    `level`: `ok`; `note`, worth knowing; `problem`, something to mend. `check`: a word that never
+    changes its meaning; that of an error's `code` where a check could not be made. `what`: in
+    sentences. `object`: which, usually a URL. `type`: what to type, a line for a shell.
+    """
+
+    level: Literal["ok", "note", "problem"]
+    check: str
+    what: str
+    object: str | None = None
+    type: str | None = None
+
+
+class Doctor(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr doctor`: the problems first, then the notes, then what is well.
+
+    `node`: null where no TARGET was given, or it could not be looked at. `next`: what the next attempt
+    would do, as in `ckptptr show`; null where that could not be found out.
+    """
+
+    command: str = "doctor"
+    node: str | None
+    next: Show | None
+    findings: list[Finding]
+
+
 class Error(msgspec.Struct, frozen=True, kw_only=True):
     """`code` as in `ckptptr.errors`, `usage` for the command line, `interrupted`. `nodes`: what TARGET
     could have meant. `looked_at`: all places that were looked at and hold nothing."""

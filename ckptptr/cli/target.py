@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -84,6 +85,10 @@ class Here:
     @property
     def chooser(self) -> Chooser:
         return Chooser(self.store, self.node, self.latest, self.clock)
+
+    def command(self, name: str, *words: str) -> str:
+        """A command line on this node, to be pasted into a shell."""
+        return shlex.join(["ckptptr", name, self.url, *words, *self.arguments])
 
     def for_writing(self) -> Here:
         """The same, once a custom endpoint has been asked what its conditional writes are worth."""

@@ -9,7 +9,8 @@ checkpoint is an uncommitted one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.protocol.inventory import Committed, committed, payload, read_manifest
@@ -17,7 +18,7 @@ from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.manifest import Manifest
 from ckptptr.protocol.names import CheckpointId, manifest_key
 from ckptptr.protocol.node import Node
-from ckptptr.stores.port import Store
+from ckptptr.stores.port import Entry, Store
 
 log = logging.getLogger("ckptptr")
 
@@ -46,36 +47,72 @@ def drop_held_back(store: Store, node: Node, latest: Latest, references: Iterabl
     delete(store, node, [reference for reference, name in names.items() if name not in chosen])
 
 
-def delete(store: Store, node: Node, references: Iterable[str]) -> tuple[str, ...]:
-    """Delete checkpoints of this node that nobody can name any more; those that are gone now."""
+@dataclass(frozen=True, slots=True)
+class Going:
+    """What goes from one home, its doomed checkpoints gone.
+
+    `references`: all that need not be listed as doomed any more; also of the pinned, which stay.
+    """
+
+    home: str
+    references: tuple[str, ...]
+    manifests: tuple[str, ...]
+    objects: tuple[Entry, ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(entry.size for entry in self.objects)
+
+
+def going(store: Store, node: Node, references: Iterable[str]) -> Iterator[Going]:
+    """What `delete` deletes, home by home; nothing of a home that has a damaged manifest."""
     by_home: dict[str, dict[CheckpointId, str]] = {}
     for reference in references:
         found = node.root.manifest_at(reference)
         if found and node.owns(reference):
             by_home.setdefault(found.home, {})[found.id] = reference
-    return tuple(gone for home, ids in by_home.items() for gone in _delete_in_home(store, home, ids))
+    for home, doomed in by_home.items():
+        leaving = _going_in_home(store, home, doomed)
+        if leaving is not None:
+            yield leaving
 
 
-def _delete_in_home(store: Store, home: str, doomed: dict[CheckpointId, str]) -> list[str]:
+def delete(store: Store, node: Node, references: Iterable[str]) -> tuple[str, ...]:
+    """Delete checkpoints of this node that nobody can name any more; those that are gone now."""
+    gone: list[str] = []
+    for leaving in going(store, node, references):
+        store.delete(leaving.manifests)
+        store.delete(entry.key for entry in leaving.objects)
+        for key in leaving.manifests:
+            log.info("swept %s", store.url(key))
+        gone += leaving.references
+    return tuple(gone)
+
+
+def _going_in_home(store: Store, home: str, doomed: dict[CheckpointId, str]) -> Going | None:
     stock = committed(store, home)
-    going = {checkpoint for checkpoint in doomed if checkpoint not in stock.pinned}
-    live = _referenced(store, home, [checkpoint for checkpoint in stock.ids if checkpoint not in going])
+    leaving = {checkpoint for checkpoint in doomed if checkpoint not in stock.pinned}
+    live = _referenced(store, home, [id for id in stock.ids if id not in leaving])
     if live is None:
-        return []
+        return None
     # What the doomed ones borrowed from checkpoints that went before them goes with the last borrower.
-    borrowed = _referenced(store, home, [checkpoint for checkpoint in stock.ids if checkpoint in going]) or {}
-    store.delete(manifest_key(home, checkpoint) for checkpoint in going)
-    uploaded = payload(store, home)
-    orphaned = {
-        entry.key
-        for uploader, entries in uploaded.items()
+    borrowed = (
+        _referenced(store, home, [checkpoint for checkpoint in stock.ids if checkpoint in leaving]) or {}
+    )
+    orphaned = (
+        entry
+        for uploader, entries in payload(store, home).items()
         for entry in entries
-        if uploader in going or (uploader not in stock.ids and entry.key in borrowed)
-    }
-    store.delete(sorted(orphaned - set(live)))
-    for checkpoint in sorted(going, key=lambda checkpoint: checkpoint.age):
-        log.info("swept %s", store.url(manifest_key(home, checkpoint)))
-    return list(doomed.values())  # the pinned ones too: they stay, but no longer as doomed
+        if uploader in leaving or (uploader not in stock.ids and entry.key in borrowed)
+    )
+    return Going(
+        home=home,
+        references=tuple(doomed.values()),
+        manifests=tuple(
+            manifest_key(home, checkpoint) for checkpoint in sorted(leaving, key=lambda c: c.age)
+        ),
+        objects=tuple(sorted((e for e in orphaned if e.key not in live), key=lambda entry: entry.key)),
+    )
 
 
 def _referenced(store: Store, home: str, ids: Iterable[CheckpointId]) -> dict[str, Manifest] | None:
@@ -122,14 +159,21 @@ def orphans(store: Store, node: Node, seen: Seen) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _unpublished(store: Store, stock: Committed) -> set[CheckpointId]:
-    """All ids of a home that could be orphans: committed ones, and payload that none of them needs."""
+def idle_payload(store: Store, stock: Committed) -> dict[CheckpointId, list[Entry]] | None:
+    """What was uploaded to a home and is needed by none of its checkpoints: saves that were killed, or are
+    under way. None where a damaged manifest cannot tell what it needs."""
     live = _referenced(store, stock.home, stock.ids)
     if live is None:
-        return set()
-    idle = {
-        uploader
-        for uploader, entries in payload(store, stock.home).items()
-        if not any(entry.key in live for entry in entries)
+        return None
+    uploaded = payload(store, stock.home).items()
+    return {
+        uploader: entries
+        for uploader, entries in uploaded
+        if uploader not in stock.ids and not any(entry.key in live for entry in entries)
     }
-    return idle | set(stock.ids)
+
+
+def _unpublished(store: Store, stock: Committed) -> set[CheckpointId]:
+    """All ids of a home that could be orphans: committed ones, and payload that none of them needs."""
+    idle = idle_payload(store, stock)
+    return set() if idle is None else {*idle, *stock.ids}
