@@ -15,8 +15,17 @@ from ckptptr.cli.exit_codes import as_table
 from ckptptr.cli.verbosity import verbose_option
 from ckptptr.version import __version__
 
-COMMANDS = ("show", "log", "doctor", "use")
-"""Each is the object `command` of the module of its name."""
+COMMANDS = {
+    "show": "show:command",
+    "log": "log:command",
+    "doctor": "doctor:command",
+    "use": "use:command",
+    "rollback": "rollback:command",
+    "release": "release:command",
+    "pin": "pin:command",
+    "unpin": "pin:unpin",
+}
+"""The module and the object in it."""
 
 EPILOG = f"""\b
 TARGET is one of:
@@ -46,7 +55,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"ckptptr.cli.{cmd_name}").command
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"ckptptr.cli.{module}"), name)
         return command
 
 

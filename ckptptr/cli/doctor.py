@@ -91,7 +91,7 @@ def _print(told: shapes.Doctor) -> None:
     )
     if told.next:
         out.blank()
-        out.headline(headline(told.next))
+        out.headline(headline(told.next.checkpoint))
         out.sentence(f"Why: {told.next.why}.")
         for warning in told.next.warnings:
             out.sentence(warning, "yellow")

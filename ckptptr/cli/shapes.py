@@ -121,15 +121,15 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     checkpoints: list[Entry]
 
 
-class Use(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr use`: `before` and `latest` are LATEST before and now.
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr use`, `rollback`, `release`: `before` and `latest` are LATEST before and now.
 
     `verdict`, `checkpoint`, `why`: what the next attempt would restore now. `undo`: the arguments of
     the command that goes back; null where there is none. `undo_command`: the same, for a shell.
     `kept_as`: where the bytes are of a damaged LATEST that was replaced.
     """
 
-    command: str = "use"
+    command: str
     node: str
     before: Latest
     latest: Latest
@@ -140,6 +140,20 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     undo: list[str] | None
     undo_command: str | None
     kept_as: str | None
+
+
+class Pin(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr pin`, `unpin`: `pinned` is what it is now, `was_pinned` what it was before; `undo` and
+    `undo_command` as in `Move`."""
+
+    command: str
+    node: str
+    checkpoint: Checkpoint
+    pinned: bool
+    was_pinned: bool
+    latest: Latest
+    undo: list[str] | None
+    undo_command: str | None
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
