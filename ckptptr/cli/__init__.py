@@ -24,6 +24,10 @@ COMMANDS = {
     "release": "release:command",
     "pin": "pin:command",
     "unpin": "pin:unpin",
+    "verify": "verify:command",
+    "get": "get:command",
+    "put": "put:command",
+    "export": "export:command",
 }
 """The module and the object in it."""
 

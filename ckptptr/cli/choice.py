@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from ckptptr.cli import shapes
 from ckptptr.cli.everything import everything, restorable
 from ckptptr.cli.target import Here
 from ckptptr.errors import DamagedError, InvalidArgumentError, NotFoundError
+from ckptptr.protocol.candidates import Found
+from ckptptr.protocol.resolve import Resolver
 
 _STEP = click.option("--step", type=int, metavar="N", help="The newest checkpoint of that step.")
 _OF_ATTEMPT = click.option(
@@ -56,6 +59,32 @@ class Choice:
                 "a bare number could be a step or a line", key=name, hint=f"Say --step {name}, or '#{name}'"
             )
         return name
+
+    def found(self, here: Here) -> Found:
+        """The checkpoint that is meant; without a choice what the next attempt would restore.
+
+        Raises:
+            NotFoundError, DamagedError, InvalidArgumentError: there is none such.
+        """
+        if self.is_made:
+            return here.chooser.find(self.on(here))
+        found = Resolver(here.candidates, here.latest).resolve(lambda _: None).found
+        if found is None:
+            raise NotFoundError("there is no checkpoint that the next attempt would restore", key=here.url)
+        return found
+
+
+def places(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments [CHECKPOINT] DEST; the function gets them as `checkpoint` and `destination`."""
+
+    @functools.wraps(function)
+    def run(places: tuple[str, ...], **rest: Any) -> Any:
+        if len(places) > 2:
+            raise click.UsageError("Give one CHECKPOINT and one DEST.")
+        checkpoint = places[0] if len(places) == 2 else None
+        return function(checkpoint=checkpoint, destination=places[-1], **rest)
+
+    return click.argument("places", nargs=-1, required=True, metavar="[CHECKPOINT] DEST")(run)
 
 
 def choosing(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -122,7 +122,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr use`, `rollback`, `release`: `before` and `latest` are LATEST before and now.
+    """`ckptptr use`, `rollback`, `release`, `put`: `before` and `latest` are LATEST before and now.
 
     `verdict`, `checkpoint`, `why`: what the next attempt would restore now. `undo`: the arguments of
     the command that goes back; null where there is none. `undo_command`: the same, for a shell.
@@ -154,6 +154,67 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
     latest: Latest
     undo: list[str] | None
     undo_command: str | None
+
+
+Soundness: TypeAlias = Literal["good", "unverified", "damaged", "gone", "newer-format"]
+
+
+class Flaw(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong with one file of a checkpoint; with its manifest where `path` is null."""
+
+    path: str | None
+    object: str
+    problem: str
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """One checkpoint that was verified. `state`: `unverified` is a plain folder, which has no digests."""
+
+    checkpoint: Checkpoint
+    state: Soundness
+    problems: list[Flaw]
+
+
+class Verify(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr verify`: `deep` where every digest was compared, for which `bytes_read` were fetched."""
+
+    command: str = "verify"
+    node: str
+    deep: bool
+    bytes_read: int
+    checkpoints: list[Verified]
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """What was passed over, and why."""
+
+    reference: str
+    reason: str
+
+
+class Get(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr get`: `destination` is an absolute path, `files` the paths below it, `verified` false for a
+    plain folder. `rejected`: what was passed over because it was no good."""
+
+    command: str = "get"
+    node: str
+    checkpoint: Checkpoint
+    destination: str
+    files: list[str]
+    bytes: int
+    verified: bool
+    rejected: list[Refused]
+
+
+class Export(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr export`: `destination` is the URL of the plain folder, `files` how many."""
+
+    command: str = "export"
+    node: str
+    checkpoint: Checkpoint
+    destination: str
+    files: int
+    bytes: int
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
