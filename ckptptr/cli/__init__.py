@@ -28,6 +28,8 @@ COMMANDS = {
     "get": "get:command",
     "put": "put:command",
     "export": "export:command",
+    "sweep": "sweep:command",
+    "find": "find:command",
 }
 """The module and the object in it."""
 

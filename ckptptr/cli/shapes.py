@@ -217,6 +217,58 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
+class Leaving(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkpoint that a sweep takes: `doomed` is what retention let go, an `orphan` was never published."""
+
+    reference: str
+    why: Literal["doomed", "orphan"]
+
+
+class Sweep(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr sweep`: `checkpoints` is what goes, or with `dry_run` would go, `objects` and `bytes` their
+    payload. `kept`: what would go but cannot, because a damaged manifest in its home might need it.
+    `swept`: what is gone now, empty with `dry_run`."""
+
+    command: str = "sweep"
+    node: str
+    dry_run: bool
+    checkpoints: list[Leaving]
+    objects: int
+    bytes: int
+    kept: list[str]
+    swept: list[str]
+
+
+class NodeFound(msgspec.Struct, frozen=True, kw_only=True):
+    """One node of Flyte, as its LATEST tells.
+
+    `url` is the node prefix, `name` the node's id. `step`, `bytes`, `published_at`: of what LATEST points
+    to; null where a person edited it. `problem`: why LATEST cannot be read, else null.
+    """
+
+    url: str
+    project: str
+    domain: str
+    execution: str
+    name: str
+    state: Literal["absent", "written", "edited", "damaged", "newer-format"]
+    checkpoint: str | None
+    step: int | None
+    bytes: int | None
+    published_at: str | None
+    held: bool
+    note: str
+    problem: str | None
+
+
+class Find(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr find`: the newest publish first."""
+
+    command: str = "find"
+    root: str
+    nodes: list[NodeFound]
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that `ckptptr doctor` looked at.
 

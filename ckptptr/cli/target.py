@@ -97,6 +97,12 @@ class Here:
         return replace(self, store=store, latest=latest)
 
 
+def patient_store(url: str, storage_options: Mapping[str, Any], clock: Clock) -> tuple[Store, str]:
+    """The store and the key of a URL that is not a node."""
+    store, key = open_store(url, storage_options=storage_options)
+    return Retrying(store, clock, tries=_TRIES), key
+
+
 def locate(
     url: str, *, storage_options: Mapping[str, Any], attempt: int | None = None, root: str | None = None
 ) -> Here:

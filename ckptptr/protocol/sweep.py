@@ -9,18 +9,24 @@ checkpoint is an uncommitted one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from ckptptr.errors import DamagedError, NotFoundError
+import msgspec
+
+from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
 from ckptptr.protocol.inventory import Committed, committed, payload, read_manifest
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.manifest import Manifest
 from ckptptr.protocol.names import CheckpointId, manifest_key
 from ckptptr.protocol.node import Node
+from ckptptr.protocol.pointer import Pointer
+from ckptptr.protocol.publish import DOOMED_LIMIT
 from ckptptr.stores.port import Entry, Store
 
 log = logging.getLogger("ckptptr")
+
+TRIES = 10
 
 
 def sweep(store: Store, node: Node, latest: Latest, doomed_before: Iterable[str]) -> tuple[str, ...]:
@@ -34,6 +40,64 @@ def sweep(store: Store, node: Node, latest: Latest, doomed_before: Iterable[str]
         return ()  # a person may be choosing right now, in whatever words
     still = set(pointer.doomed) - {target.checkpoint for target in pointer.retained}
     return delete(store, node, [reference for reference in doomed_before if reference in still])
+
+
+def sweepable(seen: Seen, url: str) -> Pointer:
+    """What LATEST says, where a person may sweep by it.
+
+    Raises:
+        InvalidArgumentError: somebody holds it, or it is not there to tell what may go.
+    """
+    if seen.pointer is None:
+        what = "LATEST is damaged" if seen.damage else "LATEST is absent"
+        raise InvalidArgumentError(f"{what} and cannot tell what may go", key=url, hint="A save mends it")
+    if seen.pointer.held:
+        raise InvalidArgumentError(
+            "LATEST is held: whoever holds it may be choosing right now",
+            key=url,
+            hint="Sweep when an attempt has taken it up, or `ckptptr release` it first",
+        )
+    return seen.pointer
+
+
+def sweep_by_hand(store: Store, node: Node, latest: Latest, agreed: Collection[str]) -> tuple[str, ...]:
+    """A person's sweep of what is doomed, and of orphans; the references that are gone now.
+
+    There is no next publish to wait for, so that the orphans are doomed by a swap of our own: whoever saves
+    or chooses meanwhile meets a LATEST that has changed, and looks again. Then as every sweep.
+
+    Args:
+        agreed: nothing else is deleted.
+
+    Raises:
+        InvalidArgumentError: see `sweepable`.
+        ConflictError: others kept moving LATEST.
+    """
+    for _ in range(TRIES):
+        seen = latest.read()
+        pointer = sweepable(seen, latest.url)
+        found = [orphan for orphan in orphans(store, node, seen) if orphan in agreed]
+        if found:
+            doomed = tuple(dict.fromkeys((*pointer.doomed, *found)))[:DOOMED_LIMIT]
+            pointer = msgspec.structs.replace(pointer, doomed=doomed)
+            if not latest.swap(seen, pointer).won:
+                continue
+        gone = sweep(store, node, latest, [reference for reference in pointer.doomed if reference in agreed])
+        _take_out(latest, frozenset(gone))
+        return gone
+    raise ConflictError(f"LATEST was moved by others each of the {TRIES} times", key=latest.url)
+
+
+def _take_out(latest: Latest, gone: Collection[str]) -> None:
+    """Let LATEST not list as doomed what is gone; where others keep moving it, a later sweep does."""
+    for _ in range(TRIES):
+        seen = latest.read()
+        pointer = seen.pointer
+        if pointer is None or pointer.held or not any(reference in gone for reference in pointer.doomed):
+            return
+        left = tuple(reference for reference in pointer.doomed if reference not in gone)
+        if latest.swap(seen, msgspec.structs.replace(pointer, doomed=left)).won:
+            return
 
 
 def drop_held_back(store: Store, node: Node, latest: Latest, references: Iterable[str]) -> None:
