@@ -49,6 +49,14 @@ TARGET is one of:
 \b
 Exit codes:
 {as_table()}
+
+\b
+Completion of commands and options, for the shell's start-up file:
+  bash   eval "$(_CKPTPTR_COMPLETE=bash_source ckptptr)"
+  zsh    eval "$(_CKPTPTR_COMPLETE=zsh_source ckptptr)"
+  fish   _CKPTPTR_COMPLETE=fish_source ckptptr | source
+
+Without colours: NO_COLOR=1.
 """
 
 

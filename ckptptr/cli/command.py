@@ -13,6 +13,8 @@ never a traceback.
 from __future__ import annotations
 
 import functools
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -55,6 +57,10 @@ class ToldCommand(click.Command):
             else:
                 click.echo("Interrupted.", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
+        except BrokenPipeError:
+            # What is still buffered has nowhere to go, at the end of the program neither.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(ExitCode.NOBODY_READS)
 
 
 def _tell(error: CkptptrError, *, as_json: bool) -> None:
@@ -66,7 +72,7 @@ def _tell(error: CkptptrError, *, as_json: bool) -> None:
         _tell_json(told, exit_code_of(error))
         return
     where = f": {error.key}" if error.key else ""
-    click.secho("Error: ", fg="red", bold=True, err=True, nl=False)
+    click.secho("Error: ", fg=None if os.environ.get("NO_COLOR") else "red", bold=True, err=True, nl=False)
     click.echo(printable(f"{error.message}{where}"), err=True)
     for heading, lines in details.items():
         click.echo(f"{heading.replace('_', ' ').capitalize()}:", err=True)

@@ -33,6 +33,7 @@ class ExitCode(enum.IntEnum):
     LOCAL_DISK = 8
     PROBLEMS = 9
     INTERRUPTED = 130
+    NOBODY_READS = 141
 
 
 _MEANINGS = {
@@ -47,6 +48,7 @@ _MEANINGS = {
     ExitCode.LOCAL_DISK: "this machine's disk refused",
     ExitCode.PROBLEMS: "`doctor` found a problem",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
+    ExitCode.NOBODY_READS: "whoever read the output has gone: `ckptptr log ... | head`",
 }
 
 _BY_ERROR: dict[type[CkptptrError], ExitCode] = {

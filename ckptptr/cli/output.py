@@ -57,11 +57,18 @@ class Cell(str):
         return cell
 
 
+class _Console(Console):
+    """rich ends the program where nobody reads any more; ours says so by its exit code."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class Output:
     """Prints to stdout."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._console = _Console(highlight=False, markup=False, emoji=False)
         self._wraps = sys.stdout.isatty()
 
     def blank(self) -> None:

@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from ckptptr import errors
+from ckptptr.cli import COMMANDS
 from ckptptr.cli.exit_codes import ExitCode, as_table, exit_code_of
 from ckptptr.testing import Fault
 from tests.cli.conftest import FlyteNode, run
@@ -129,5 +130,5 @@ def test_help_has_the_table_of_exit_codes() -> None:
     assert len(as_table().splitlines()) == len(ExitCode)
     for line in as_table().splitlines():
         assert line in said
-    for command in ("show", "log", "use"):
+    for command in COMMANDS:
         assert "With --json:" in run(command, "-h").stdout
