@@ -2,8 +2,8 @@
 
 **Append-only**: a key never goes, never changes its meaning or its type, and is always there. New
 keys may come. Times are UTC, `2026-11-23T15:20:05Z`; sizes are in bytes; what is not known is null.
-On an error nothing is printed to stdout; `Failure` goes to stderr. (`show` and `log` do print, and
-exit with 3, where a node is there and has nothing to restore.)
+On an error nothing is printed to stdout; `Failure` goes to stderr. (Not errors, though the exit code
+is not 0: `show` and `log` of a node that has nothing to restore, what `verify` and `doctor` find.)
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime, timedelta, timezone
 from importlib import metadata
 from pathlib import Path
@@ -181,6 +182,8 @@ def test_an_unproven_endpoint_is_not_asked(
     monkeypatch.setattr(FaultyStore, "guarantee", Guarantee.UNPROVEN)
     faults += [Fault(op=op, times=1000) for op in ("create", "replace", "delete", "upload", "copy")]
     assert "doctor changes nothing, and so did not ask" in found(node)["guarantee"]["what"]
+    monkeypatch.setenv("CKPTPTR_GUARANTEE", "last-writer-wins")
+    assert "taken for what CKPTPTR_GUARANTEE says: last-writer-wins" in found(node)["guarantee"]["what"]
 
 
 @pytest.mark.parametrize("op", ["read", "list"])
@@ -260,6 +263,11 @@ def test_whether_flytekit_attaches_metadata_is_its_own_answer(
     if value:
         monkeypatch.setenv("FLYTE_PERSISTENCE_ATTACH_EXECUTION_METADATA", value)
     assert environment.attaches_metadata() is attaches
+
+
+def test_a_flytekit_that_cannot_be_imported_is_taken_for_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "flytekit.configuration", None)
+    assert environment.attaches_metadata() is True
 
 
 @pytest.mark.parametrize(

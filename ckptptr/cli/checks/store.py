@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from ckptptr.cli import shapes
@@ -10,7 +11,7 @@ from ckptptr.cli.output import age_of
 from ckptptr.clock import isoformat
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.stores.port import Guarantee
-from ckptptr.stores.probe import SETTING
+from ckptptr.stores.probe import SETTING, assumed
 from ckptptr.transfer.pool import run_all
 from ckptptr.wording import age
 
@@ -21,6 +22,8 @@ def guarantee(e: Examined) -> Iterator[shapes.Finding]:
         yield ok("guarantee", "LATEST is moved by compare-and-swap here.")
     elif given is Guarantee.LAST_WRITER_WINS:
         yield note("guarantee", "Of two who write LATEST at once the last one wins here.")
+    elif assumed() is not None:
+        yield note("guarantee", f"A custom endpoint, taken for what {SETTING} says: {os.environ[SETTING]}.")
     else:
         yield note(
             "guarantee",
