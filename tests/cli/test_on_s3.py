@@ -89,7 +89,7 @@ def test_what_is_put_is_verified_downloaded_exported_and_swept_there(
 
 def test_with_wrong_credentials_doctor_says_so(run_on_s3: str, s3_server: Seaweed) -> None:
     with on_the_command_line(
-        key=s3_server.access_key, secret="wrong", endpoint_url=s3_server.endpoint
+        key=s3_server.access_key, secret=s3_server.secret_key[::-1], endpoint_url=s3_server.endpoint
     ) as options:
         told = run_json("doctor", run_on_s3, *options, exit_code=9)
     assert told["findings"][0]["check"] == "access-denied"
