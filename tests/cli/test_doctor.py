@@ -145,6 +145,37 @@ def test_an_attempt_above_the_fence_is_told(node: FlyteNode, ids: dict[int, str]
     assert "Attempt 1 has left something in its home, and no checkpoint" in found(node)["fence"]["what"]
 
 
+def test_an_attempt_that_was_only_asked_about_has_left_nothing(node: FlyteNode, ids: dict[int, str]) -> None:
+    told = run_json("doctor", node.url, "--attempt", "7")
+    assert "fence" not in {finding["check"] for finding in told["findings"]}
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            errors.AccessDeniedError("refused", hint="Grant s3:ListBucketMultipartUploads"),
+            "could not be seen: refused. Grant",
+        ),
+        (errors.InvalidArgumentError("the store does not offer this operation"), None),
+    ],
+)
+def test_uploads_that_cannot_be_listed_are_no_problem(
+    node: FlyteNode,
+    ids: dict[int, str],
+    monkeypatch: pytest.MonkeyPatch,
+    faults: list[Fault],
+    error: Exception,
+    words: str | None,
+) -> None:
+    def unfinished(*_: object) -> list[object]:
+        raise error
+
+    monkeypatch.setattr(FaultyStore, "unfinished", unfinished, raising=False)
+    what = found(node).get("unfinished-uploads", {"what": None})["what"]
+    assert what is None if words is None else words in what
+
+
 def test_a_checkpoint_committed_just_before_a_kill_is_told(node: FlyteNode, ids: dict[int, str]) -> None:
     before = node.latest.read_bytes()
     saved = node.save(1, 4)

@@ -269,6 +269,14 @@ def test_a_person_sweeps_only_what_was_agreed_to(world: World) -> None:
     assert world.is_whole(other)
 
 
+def test_an_orphan_that_was_not_agreed_to_is_not_even_doomed(world: World) -> None:
+    reference, _ = orphaned(world)
+    before = world.seen()
+    assert sweep_by_hand(*person(world), agreed={"another"}) == ()
+    assert world.seen() == before
+    assert world.is_whole(reference)
+
+
 def test_what_is_chosen_just_before_the_swap_is_not_swept(world: World) -> None:
     """An orphan that a person holds LATEST on, between our look and our swap."""
     reference, _ = orphaned(world)

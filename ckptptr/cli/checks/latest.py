@@ -10,6 +10,7 @@ from ckptptr.cli.checks.finding import Check, Examined, note, ok, problem
 from ckptptr.cli.describe import in_words, short_reference
 from ckptptr.cli.output import counted
 from ckptptr.errors import CkptptrError, StoreUnavailableError
+from ckptptr.opening import highest_attempt
 from ckptptr.protocol.complete import flaws, sizes_in
 
 
@@ -114,8 +115,11 @@ def payload(e: Examined) -> Iterator[shapes.Finding]:
 
 
 def fence(e: Examined) -> Iterator[shapes.Finding]:
-    pointer, highest = e.seen.pointer, e.here.node.attempt - 1
-    if pointer is None or pointer.edited or highest <= pointer.fence:
+    pointer = e.seen.pointer
+    if pointer is None or pointer.edited:
+        return
+    highest = highest_attempt(e.here.store, e.here.node.homes_of, pointer.fence)
+    if highest == pointer.fence:
         return
     saved = [c for c in e.log.checkpoints if c.state == "unnamed" and (c.attempt or 0) > pointer.fence]
     if saved and not pointer.held:

@@ -9,7 +9,7 @@ from ckptptr.cli import shapes
 from ckptptr.cli.checks.finding import Check, Examined, note, ok
 from ckptptr.cli.output import age_of
 from ckptptr.clock import isoformat
-from ckptptr.errors import InvalidArgumentError
+from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.probe import SETTING, assumed
 from ckptptr.transfer.pool import run_all
@@ -44,6 +44,13 @@ def unfinished_uploads(e: Examined) -> Iterator[shapes.Finding]:
         ]
     except InvalidArgumentError:
         return  # a server without that request
+    except CkptptrError as error:
+        # Nobody needs that permission but for this.
+        what = f"Whether uploads are unfinished below the homes could not be seen: {error.message}"
+        yield note(
+            "unfinished-uploads", f"{what}. {error.hint}" if error.hint else f"{what}.", error.key or None
+        )
+        return
     if found:
         oldest = min(found, key=lambda upload: upload.begun)
         passed = age_of(isoformat(oldest.begun), e.here.clock.now())
