@@ -96,7 +96,8 @@ def _print(told: shapes.Doctor) -> None:
         for warning in told.next.warnings:
             out.sentence(warning, "yellow")
         for number, candidate in enumerate(told.next.candidates, start=1):
-            out.sentence(f"{INDENT}{number}. {_in_a_sentence(candidate, told.next.latest)}")
+            mark = Cell(f"{INDENT}{number}.")
+            out.marked(mark, _in_a_sentence(candidate, told.next.latest), indent=" " * 5)
     out.blank()
     for finding in told.findings:
         _print_finding(out, finding)
@@ -112,11 +113,12 @@ _STYLES = {"problem": "red", "note": "yellow", "ok": "green"}
 
 
 def _print_finding(out: Output, finding: shapes.Finding) -> None:
-    out.marked(Cell(finding.level, _STYLES[finding.level]), finding.what)
+    indent = INDENT * 5
+    out.marked(Cell(finding.level, _STYLES[finding.level]), finding.what, indent=indent)
     if finding.level != "ok" and finding.object:
-        out.line(INDENT * 5, Cell(finding.object, "dim"))
+        out.line(indent, Cell(finding.object, "dim"))
     if finding.type:
-        out.line(INDENT * 5, "Type: ", Cell(finding.type, "bold"))
+        out.line(indent, "Type: ", Cell(finding.type, "bold"))
 
 
 _SOURCES = {

@@ -81,9 +81,8 @@ class Output:
         """Words, which wrap on a terminal."""
         self._console.print(Text(printable(text), style), soft_wrap=not self._wraps)
 
-    def marked(self, mark: Cell, text: str) -> None:
-        """A sentence after a mark; on a terminal its further lines begin below its first."""
-        indent = INDENT * 5
+    def marked(self, mark: Cell, text: str, *, indent: str) -> None:
+        """A sentence after a mark that fits in `indent`; on a terminal its further lines begin below it."""
         words = Text(printable(text))
         lines = [words]
         if self._wraps:
