@@ -15,8 +15,24 @@ from ckptptr.cli.exit_codes import as_table
 from ckptptr.cli.verbosity import verbose_option
 from ckptptr.version import __version__
 
-COMMANDS = ("show", "log", "use", "simulate")
-"""Each is the object `command` of the module of its name."""
+COMMANDS = {
+    "show": "show:command",
+    "log": "log:command",
+    "doctor": "doctor:command",
+    "use": "use:command",
+    "rollback": "rollback:command",
+    "release": "release:command",
+    "pin": "pin:command",
+    "unpin": "pin:unpin",
+    "verify": "verify:command",
+    "get": "get:command",
+    "put": "put:command",
+    "export": "export:command",
+    "sweep": "sweep:command",
+    "find": "find:command",
+    "simulate": "simulate:command",
+}
+"""The module and the object in it."""
 
 EPILOG = f"""\b
 TARGET is one of:
@@ -24,12 +40,24 @@ TARGET is one of:
                         a node of Flyte: its node prefix
   s3://bucket/data/_ckptptr/<project>/<domain>/<execution>
                         an execution: its node, where it has just one
+  s3://bucket/data/<shard>/<uid>/_flytecheckpoints
+                        the --checkpoint-path of a pod, or anything inside it
+  <execution>, <execution>/<node>
+                        with --root s3://bucket/data
   s3://bucket/run-42    what was given to ckptptr.open(), local paths too
   .../LATEST            the LATEST of either
 
 \b
 Exit codes:
 {as_table()}
+
+\b
+Completion of commands and options, for the shell's start-up file:
+  bash   eval "$(_CKPTPTR_COMPLETE=bash_source ckptptr)"
+  zsh    eval "$(_CKPTPTR_COMPLETE=zsh_source ckptptr)"
+  fish   _CKPTPTR_COMPLETE=fish_source ckptptr | source
+
+Without colours: NO_COLOR=1.
 """
 
 
@@ -42,7 +70,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"ckptptr.cli.{cmd_name}").command
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"ckptptr.cli.{module}"), name)
         return command
 
 

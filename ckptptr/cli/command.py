@@ -1,7 +1,10 @@
-"""What every command on a node shares: TARGET and the options, and what becomes of an error.
+"""What every command shares: TARGET and the options, and what becomes of an error.
 
     @node_command("show", "What the next attempt would restore.")
     def command(here: Here, as_json: bool) -> None: ...
+
+    @store_command("find", "The nodes below a root.")
+    def command(as_json: bool, storage_options: dict[str, Any]) -> None: ...
 
 An error of the library is one message, a hint and an exit code, on stderr, as JSON with `--json`;
 never a traceback.
@@ -10,7 +13,9 @@ never a traceback.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -24,7 +29,7 @@ from ckptptr.cli.verbosity import logging_to_stderr, verbose_option
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 
 
-class NodeCommand(click.Command):
+class ToldCommand(click.Command):
     """A command whose errors are told to people, and with `--json` to programs."""
 
     def make_context(
@@ -52,6 +57,10 @@ class NodeCommand(click.Command):
             else:
                 click.echo("Interrupted.", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
+        except BrokenPipeError:
+            # What is still buffered has nowhere to go, at the end of the program neither.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(ExitCode.NOBODY_READS)
 
 
 def _tell(error: CkptptrError, *, as_json: bool) -> None:
@@ -63,7 +72,7 @@ def _tell(error: CkptptrError, *, as_json: bool) -> None:
         _tell_json(told, exit_code_of(error))
         return
     where = f": {error.key}" if error.key else ""
-    click.secho("Error: ", fg="red", bold=True, err=True, nl=False)
+    click.secho("Error: ", fg=None if os.environ.get("NO_COLOR") else "red", bold=True, err=True, nl=False)
     click.echo(printable(f"{error.message}{where}"), err=True)
     for heading, lines in details.items():
         click.echo(f"{heading.replace('_', ' ').capitalize()}:", err=True)
@@ -93,18 +102,36 @@ def _parsed(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> di
     return options
 
 
+def store_command(name: str, short_help: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a command; the function gets `as_json`, `storage_options` and its own parameters."""
+    return _decorated(name, short_help, (verbose_option, STORAGE_OPTION, JSON_OPTION))
+
+
 def node_command(name: str, short_help: str) -> Callable[[Callable[..., None]], click.Command]:
     """Make a command on one node; the function gets `here`, `as_json` and its own parameters."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
-        def run(target: str, attempt: int | None, storage_options: dict[str, Any], **rest: Any) -> None:
-            function(here=locate(target, storage_options=storage_options, attempt=attempt), **rest)
+        def run(
+            target: str, attempt: int | None, root: str | None, storage_options: dict[str, Any], **rest: Any
+        ) -> None:
+            here = locate(target, storage_options=storage_options, attempt=attempt, root=root)
+            function(here=here, **rest)
 
+        options = (verbose_option, attempt_option, root_option, STORAGE_OPTION, JSON_OPTION, _TARGET)
+        return _decorated(name, short_help, options)(run)
+
+    return decorate
+
+
+def _decorated(
+    name: str, short_help: str, decorators: Sequence[Callable[[Callable[..., None]], Callable[..., None]]]
+) -> Callable[[Callable[..., None]], click.Command]:
+    def decorate(run: Callable[..., None]) -> click.Command:
         # The decorators run from the bottom up: the command's own parameters come after TARGET.
-        for decorator in (verbose_option, _ATTEMPT, _STORAGE_OPTION, _JSON, _TARGET):
+        for decorator in decorators:
             run = decorator(run)
-        command = click.command(name, cls=NodeCommand, short_help=short_help, epilog=_EPILOG)(run)
+        command = click.command(name, cls=ToldCommand, short_help=short_help, epilog=_EPILOG)(run)
         command.params.sort(key=lambda parameter: parameter.name in _SHARED)  # stable: its own options first
         return command
 
@@ -112,13 +139,13 @@ def node_command(name: str, short_help: str) -> Callable[[Callable[..., None]], 
 
 
 _EPILOG = "What TARGET may be, and the exit codes: ckptptr --help"
-_SHARED = ("as_json", "storage_options", "attempt", "verbose")
+_SHARED = ("as_json", "storage_options", "root", "attempt", "verbose")
 
 _TARGET = click.argument("target")
-_JSON = click.option(
+JSON_OPTION = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON; its keys never go or change their meaning."
 )
-_STORAGE_OPTION = click.option(
+STORAGE_OPTION = click.option(
     "--storage-option",
     "storage_options",
     metavar="KEY=VALUE",
@@ -126,7 +153,12 @@ _STORAGE_OPTION = click.option(
     callback=_parsed,
     help="For fsspec's filesystem, repeatable: endpoint_url=http://localhost:9000, anon=true.",
 )
-_ATTEMPT = click.option(
+root_option = click.option(
+    "--root",
+    metavar="URL",
+    help="The raw-output base, s3://bucket/data: TARGET is then the name of an execution below it.",
+)
+attempt_option = click.option(
     "--attempt",
     type=click.IntRange(min=0),
     metavar="N",

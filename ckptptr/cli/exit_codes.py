@@ -31,7 +31,10 @@ class ExitCode(enum.IntEnum):
     STORE_UNAVAILABLE = 6
     CONFLICT = 7
     LOCAL_DISK = 8
+    PROBLEMS = 9
+    NOT_FINISHED = 10
     INTERRUPTED = 130
+    NOBODY_READS = 141
 
 
 _MEANINGS = {
@@ -44,7 +47,10 @@ _MEANINGS = {
     ExitCode.STORE_UNAVAILABLE: "the store did not answer, or refused: says nothing about what exists",
     ExitCode.CONFLICT: "others moved LATEST meanwhile, or nobody knows whether the write landed",
     ExitCode.LOCAL_DISK: "this machine's disk refused",
+    ExitCode.PROBLEMS: "`doctor` found a problem",
+    ExitCode.NOT_FINISHED: "`simulate`: the task did not finish",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
+    ExitCode.NOBODY_READS: "whoever read the output has gone: `ckptptr log ... | head`",
 }
 
 _BY_ERROR: dict[type[CkptptrError], ExitCode] = {

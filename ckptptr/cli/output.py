@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -57,11 +57,18 @@ class Cell(str):
         return cell
 
 
+class _Console(Console):
+    """rich ends the program where nobody reads any more; ours says so by its exit code."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class Output:
     """Prints to stdout."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._console = _Console(highlight=False, markup=False, emoji=False)
         self._wraps = sys.stdout.isatty()
 
     def blank(self) -> None:
@@ -73,6 +80,17 @@ class Output:
     def sentence(self, text: str, style: str = "") -> None:
         """Words, which wrap on a terminal."""
         self._console.print(Text(printable(text), style), soft_wrap=not self._wraps)
+
+    def marked(self, mark: Cell, text: str, *, indent: str) -> None:
+        """A sentence after a mark that fits in `indent`; on a terminal its further lines begin below it."""
+        words = Text(printable(text))
+        lines = [words]
+        if self._wraps:
+            width = max(20, self._console.width - len(indent))
+            lines = [*words.wrap(self._console, width)]
+        for place, line in enumerate(lines):
+            start = Text(mark.ljust(len(indent)), mark.style) if place == 0 else Text(indent)
+            self._console.print(start + line, soft_wrap=True)
 
     def line(self, *cells: str) -> None:
         """One line, whole, so that it can be copied."""
@@ -117,6 +135,11 @@ def _spaced(cells: Sequence[Cell]) -> list[str]:
     return [part for cell in cells for part in (INDENT, cell)]
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """`1 file`, `2 files`; `many` where that is more than an s."""
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
+
+
 def number(value: int | None) -> str:
     return "-" if value is None else str(value)
 
@@ -125,10 +148,16 @@ def size(value: int | None) -> str:
     return "-" if value is None else wording.size(value)
 
 
+def age_of(moment: str | None, now: datetime) -> timedelta | None:
+    """How long ago that was; None where the moment is not known."""
+    when = _parse(moment)
+    return now - when if when else None
+
+
 def age(moment: str | None, now: datetime) -> str:
     """`3 hours ago`; empty where the moment is not known."""
-    when = _parse(moment)
-    return wording.age((now - when).total_seconds()) if when else ""
+    passed = age_of(moment, now)
+    return "" if passed is None else wording.age(passed.total_seconds())
 
 
 def utc(moment: str | None) -> str:

@@ -2,8 +2,8 @@
 
 **Append-only**: a key never goes, never changes its meaning or its type, and is always there. New
 keys may come. Times are UTC, `2026-11-23T15:20:05Z`; sizes are in bytes; what is not known is null.
-On an error nothing is printed to stdout; `Failure` goes to stderr. (`show` and `log` do print, and
-exit with 3, where a node is there and has nothing to restore.)
+On an error nothing is printed to stdout; `Failure` goes to stderr. (Not errors, though the exit code
+is not 0: `show` and `log` of a node that has nothing to restore, what `verify` and `doctor` find.)
 """
 
 from __future__ import annotations
@@ -121,15 +121,15 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     checkpoints: list[Entry]
 
 
-class Use(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr use`: `before` and `latest` are LATEST before and now.
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr use`, `rollback`, `release`, `put`: `before` and `latest` are LATEST before and now.
 
     `verdict`, `checkpoint`, `why`: what the next attempt would restore now. `undo`: the arguments of
     the command that goes back; null where there is none. `undo_command`: the same, for a shell.
     `kept_as`: where the bytes are of a damaged LATEST that was replaced.
     """
 
-    command: str = "use"
+    command: str
     node: str
     before: Latest
     latest: Latest
@@ -140,6 +140,161 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     undo: list[str] | None
     undo_command: str | None
     kept_as: str | None
+
+
+class Pin(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr pin`, `unpin`: `pinned` is what it is now, `was_pinned` what it was before; `undo` and
+    `undo_command` as in `Move`."""
+
+    command: str
+    node: str
+    checkpoint: Checkpoint
+    pinned: bool
+    was_pinned: bool
+    latest: Latest
+    undo: list[str] | None
+    undo_command: str | None
+
+
+Soundness: TypeAlias = Literal["good", "unverified", "damaged", "gone", "newer-format"]
+
+
+class Flaw(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong with one file of a checkpoint; with its manifest where `path` is null."""
+
+    path: str | None
+    object: str
+    problem: str
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """One checkpoint that was verified. `state`: `unverified` is a plain folder, which has no digests."""
+
+    checkpoint: Checkpoint
+    state: Soundness
+    problems: list[Flaw]
+
+
+class Verify(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr verify`: `deep` where every digest was compared, for which `bytes_read` were fetched."""
+
+    command: str = "verify"
+    node: str
+    deep: bool
+    bytes_read: int
+    checkpoints: list[Verified]
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """What was passed over, and why."""
+
+    reference: str
+    reason: str
+
+
+class Get(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr get`: `destination` is an absolute path, `files` the paths below it, `verified` false for a
+    plain folder. `rejected`: what was passed over because it was no good."""
+
+    command: str = "get"
+    node: str
+    checkpoint: Checkpoint
+    destination: str
+    files: list[str]
+    bytes: int
+    verified: bool
+    rejected: list[Refused]
+
+
+class Export(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr export`: `destination` is the URL of the plain folder, `files` how many."""
+
+    command: str = "export"
+    node: str
+    checkpoint: Checkpoint
+    destination: str
+    files: int
+    bytes: int
+
+
+class Leaving(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkpoint that a sweep takes: `doomed` is what retention let go, an `orphan` was never published."""
+
+    reference: str
+    why: Literal["doomed", "orphan"]
+
+
+class Sweep(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr sweep`: `checkpoints` is what goes, or with `dry_run` would go, `objects` and `bytes` their
+    payload. `kept`: what would go but cannot, because a damaged manifest in its home might need it.
+    `swept`: what is gone now, empty with `dry_run`."""
+
+    command: str = "sweep"
+    node: str
+    dry_run: bool
+    checkpoints: list[Leaving]
+    objects: int
+    bytes: int
+    kept: list[str]
+    swept: list[str]
+
+
+class NodeFound(msgspec.Struct, frozen=True, kw_only=True):
+    """One node of Flyte, as its LATEST tells.
+
+    `url` is the node prefix, `name` the node's id. `step`, `bytes`, `published_at`: of what LATEST points
+    to; null where a person edited it. `problem`: why LATEST cannot be read, else null.
+    """
+
+    url: str
+    project: str
+    domain: str
+    execution: str
+    name: str
+    state: Literal["absent", "written", "edited", "damaged", "newer-format"]
+    checkpoint: str | None
+    step: int | None
+    bytes: int | None
+    published_at: str | None
+    held: bool
+    note: str
+    problem: str | None
+
+
+class Find(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr find`: the newest publish first."""
+
+    command: str = "find"
+    root: str
+    nodes: list[NodeFound]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that `ckptptr doctor` looked at.
+
+    `level`: `ok`; `note`, worth knowing; `problem`, something to mend. `check`: a word that never
+    changes its meaning; that of an error's `code` where a check could not be made. `what`: in
+    sentences. `object`: which, usually a URL. `type`: what to type, a line for a shell.
+    """
+
+    level: Literal["ok", "note", "problem"]
+    check: str
+    what: str
+    object: str | None = None
+    type: str | None = None
+
+
+class Doctor(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr doctor`: the problems first, then the notes, then what is well.
+
+    `node`: null where no TARGET was given, or it could not be looked at. `next`: what the next attempt
+    would do, as in `ckptptr show`; null where that could not be found out.
+    """
+
+    command: str = "doctor"
+    node: str | None
+    next: Show | None
+    findings: list[Finding]
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,7 +45,7 @@ def command(ctx: click.Context, here: Here, as_json: bool) -> None:
 
 def _print(shown: shapes.Show, now: datetime) -> None:
     out = Output()
-    out.headline(headline(shown))
+    out.headline(headline(shown.checkpoint))
     out.sentence(f"Why: {shown.why}.")
     for warning in shown.warnings:
         out.sentence(warning, "yellow")
@@ -63,11 +63,11 @@ def _print(shown: shapes.Show, now: datetime) -> None:
     out.sentence("Judged by manifests alone: no payload was fetched, nothing was moved.", "dim")
 
 
-def headline(shown: shapes.Show) -> str:
+def headline(checkpoint: shapes.Checkpoint | None) -> str:
     """`The next attempt resumes from step 3.`"""
-    if shown.checkpoint is None:
+    if checkpoint is None:
         return "The next attempt starts fresh."
-    return f"The next attempt resumes from {in_words(shown.checkpoint)}."
+    return f"The next attempt resumes from {in_words(checkpoint)}."
 
 
 def _about(checkpoint: shapes.Checkpoint, now: datetime) -> list[tuple[str, str]]:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from ckptptr.cli.command import _JSON, _STORAGE_OPTION, NodeCommand
+from ckptptr.cli.command import JSON_OPTION, STORAGE_OPTION, ToldCommand
+from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import Cell, Output
 from ckptptr.cli.verbosity import verbose_option
 from ckptptr.errors import InvalidArgumentError, NotFoundError
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from ckptptr.testing.deaths import Death
     from ckptptr.testing.life import Life
     from ckptptr.testing.outcome import Attempt
-
-NOT_FINISHED = 10
-"""The exit code where the task did not finish."""
 
 _LOOK = """
 import importlib, json, sys
@@ -71,7 +69,7 @@ def _deaths(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> li
         raise click.BadParameter(f"{error.message}.\n\nThese are:\n\n{FORMS}") from None
 
 
-class SimulateCommand(NodeCommand):
+class SimulateCommand(ToldCommand):
     """Its help ends with the ways to die, which are looked up when somebody asks for help."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -132,8 +130,8 @@ class SimulateCommand(NodeCommand):
     callback=_pairs(read=False),
     help="More of the environment of the pods, repeatable.",
 )
-@_JSON
-@_STORAGE_OPTION
+@JSON_OPTION
+@STORAGE_OPTION
 @verbose_option
 @click.pass_context
 def command(
@@ -202,7 +200,7 @@ def command(
     else:
         _print(node, life, is_kept)
     if not life.finished:
-        ctx.exit(NOT_FINISHED)
+        ctx.exit(ExitCode.NOT_FINISHED)
 
 
 def _look(module: str, name: str, folder: str) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,10 +16,11 @@ from typing import Any
 
 import msgspec
 
+from ckptptr.cli.lookup import home_in, nodes_below, nodes_of_execution, nodes_with_home
 from ckptptr.cli.output import first_few
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import InvalidArgumentError, NotFoundError
-from ckptptr.flyte.paths import HOME, NodePrefix
+from ckptptr.flyte.paths import NodePrefix
 from ckptptr.opening import FLYTE_PREFIXES, LOOK_AHEAD, highest_attempt, node_at
 from ckptptr.protocol.candidates import Candidates
 from ckptptr.protocol.choose import Chooser
@@ -56,14 +58,16 @@ class NothingThereError(NotFoundError):
 class Here:
     """The node of a command, seen from outside its attempts.
 
-    `arguments`: what another command needs on its line to get to the same place.
+    `arguments`: what another command needs on its line to get to the same place. `adapter`: the store
+    as the adapter made it, for what is not in the port.
     """
 
     store: Store
     node: Node
     clock: Clock
     latest: Latest
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str, ...]
+    adapter: Store
 
     @property
     def url(self) -> str:
@@ -82,6 +86,10 @@ class Here:
     def chooser(self) -> Chooser:
         return Chooser(self.store, self.node, self.latest, self.clock)
 
+    def command(self, name: str, *words: str) -> str:
+        """A command line on this node, to be pasted into a shell."""
+        return shlex.join(["ckptptr", name, self.url, *words, *self.arguments])
+
     def for_writing(self) -> Here:
         """The same, once a custom endpoint has been asked what its conditional writes are worth."""
         store = settle(self.store, self.node.prefix, self.clock)
@@ -89,8 +97,19 @@ class Here:
         return replace(self, store=store, latest=latest)
 
 
-def locate(url: str, *, storage_options: Mapping[str, Any], attempt: int | None = None) -> Here:
+def patient_store(url: str, storage_options: Mapping[str, Any], clock: Clock) -> tuple[Store, str]:
+    """The store and the key of a URL that is not a node."""
+    store, key = open_store(url, storage_options=storage_options)
+    return Retrying(store, clock, tries=_TRIES), key
+
+
+def locate(
+    url: str, *, storage_options: Mapping[str, Any], attempt: int | None = None, root: str | None = None
+) -> Here:
     """The node that `url` means.
+
+    Args:
+        root: the raw-output base, where `url` is the name of an execution below it.
 
     Raises:
         SeveralNodesError: it is above more than one node.
@@ -98,19 +117,16 @@ def locate(url: str, *, storage_options: Mapping[str, Any], attempt: int | None 
         InvalidArgumentError, StoreUnavailableError, UnsupportedFormatError: as the store and LATEST say.
     """
     clock = SystemClock()
-    raw, key = open_store(url, storage_options=storage_options)
+    raw, key = open_store(root or url, storage_options=storage_options)
     store = Retrying(raw, clock, tries=_TRIES)
-    if key.endswith(f"/{LATEST}"):
-        key = key.removesuffix(f"/{LATEST}")
-    prefix = _prefix_at(store, key)
+    prefix = _prefix_of_execution(store, key, url) if root else _prefix_at(store, key)
     given = attempt
     node = node_at(store, prefix, attempt=attempt, read_only=True)
     if attempt is None:
         attempt = highest_attempt(store, node.homes_of, node.attempt - 1) + 1
         node = node_at(store, prefix, attempt=attempt, read_only=True)
-    here = Here(
-        store, node, clock, Latest(store, prefix, clock, _author(clock)), _arguments(given, storage_options)
-    )
+    latest = Latest(store, prefix, clock, _author(clock))
+    here = Here(store, node, clock, latest, _arguments(given, storage_options), raw)
     if attempt == 0 or given is not None:
         _refuse_nothing(here)
     return here
@@ -118,6 +134,10 @@ def locate(url: str, *, storage_options: Mapping[str, Any], attempt: int | None 
 
 def _prefix_at(store: Store, key: str) -> str:
     """The node prefix that `key` is, or is above, or has to be."""
+    key = key.removesuffix(f"/{LATEST}")
+    home = home_in(key)
+    if home is not None:
+        return _prefix_of_home(store, home)
     root, marker, inside = f"{key}/".rpartition(f"/{FLYTE_PREFIXES}/")
     if not marker:
         return _plain_prefix(store, key)
@@ -129,7 +149,7 @@ def _prefix_at(store: Store, key: str) -> str:
         raise InvalidArgumentError(
             "this is something inside a node prefix", key=store.url(key), hint=f"Give {store.url(node)}"
         )
-    nodes = _nodes_below(store, key)
+    nodes = nodes_below(store, key)
     if not nodes:
         raise NothingThereError(
             store.url(key),
@@ -142,17 +162,49 @@ def _prefix_at(store: Store, key: str) -> str:
     raise _several(store, key, nodes)
 
 
+def _prefix_of_home(store: Store, home: str) -> str:
+    """The node one of whose attempts has that home: what Flyte gave a pod as `--checkpoint-path`."""
+    nodes = nodes_with_home(store, home)
+    if not nodes:
+        raise NothingThereError(
+            store.url(home),
+            [f"{store.url(home)}/manifests/", f"<root>/{FLYTE_PREFIXES}/**/{LATEST}"],
+            "This is where one attempt of Flyte keeps its checkpoints, but neither a checkpoint in it nor"
+            f" any LATEST tells the node. Give the node: {_SHAPE}",
+        )
+    if len(nodes) == 1:
+        return nodes[0]
+    raise _several(store, home, nodes)
+
+
+def _prefix_of_execution(store: Store, root: str, name: str) -> str:
+    """The one node of the execution of that name, or the one that is named with it."""
+    nodes = nodes_of_execution(store, root, name)
+    if len(nodes) == 1:
+        return nodes[0]
+    if nodes:
+        raise _several(store, f"{root}/{FLYTE_PREFIXES}", nodes)
+    everywhere = f"{store.url(root)}/{FLYTE_PREFIXES}/**/{LATEST}"
+    raise NothingThereError(
+        name,
+        [everywhere],
+        "No LATEST below this root is of an execution of that name. Check both; --root is what stands"
+        f" before /{FLYTE_PREFIXES}/. A node whose LATEST is gone has to be written in full",
+    )
+
+
 def _plain_prefix(store: Store, key: str) -> str:
     """A prefix that `ckptptr.open` was given. Nothing but what is there tells it from anything else."""
     trace = (f"{key}/{name}" for name in ("attempts", "claims"))
     if _exists(store, f"{key}/{LATEST}") or any(_holds_something(store, folder) for folder in trace):
         return key
-    nodes = _nodes_below(store, f"{key}/{FLYTE_PREFIXES}")
+    nodes = nodes_below(store, f"{key}/{FLYTE_PREFIXES}")
     if nodes:
         raise _several(store, key, nodes)
-    hint = f"Check the bucket and the spelling. Nodes of Flyte are at {_SHAPE}"
-    if f"/{HOME}" in key:
-        hint = f"This is where one attempt of Flyte keeps its checkpoints; TARGET is the node: {_SHAPE}"
+    hint = (
+        f"Check the bucket and the spelling. Nodes of Flyte are at {_SHAPE}; the name of an execution needs"
+        " --root"
+    )
     url = store.url(key).rstrip("/")
     raise NothingThereError(
         url, [f"{url}/{name}" for name in (LATEST, "attempts/", "claims/", f"{FLYTE_PREFIXES}/")], hint
@@ -174,7 +226,7 @@ def _refuse_nothing(here: Here) -> None:
         [here.latest.url, *(f"{store.url(home)}/" for home in homes)],
         "Check the bucket, the root and every name. An execution in recover mode is also told of another's"
         " checkpoints by Flyte, which cannot be seen from here",
-        [store.url(node) for node in _nodes_below(store, execution)],
+        [store.url(node) for node in nodes_below(store, execution)],
     )
 
 
@@ -185,11 +237,6 @@ def _several(store: Store, key: str, nodes: list[str]) -> SeveralNodesError:
         store.url(key),
         first_few([store.url(node) for node in nodes]),
     )
-
-
-def _nodes_below(store: Store, folder: str) -> list[str]:
-    prefixes = (e.key.removesuffix(f"/{LATEST}") for e in store.list(folder) if e.key.endswith(f"/{LATEST}"))
-    return [prefix for prefix in prefixes if NodePrefix.parse(prefix)]
 
 
 def _exists(store: Store, key: str) -> bool:

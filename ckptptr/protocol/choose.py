@@ -1,4 +1,4 @@
-"""What a person does to LATEST: choose a checkpoint, pin one, let one go again.
+"""What a person does to LATEST: choose a checkpoint, go back, let go, pin one.
 
 Each is one compare-and-swap, repeated while others move LATEST, a bounded number of times. What is
 replaced stays in the history.
@@ -6,17 +6,17 @@ replaced stays in the history.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
 
 from ckptptr.clock import Clock
-from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError
+from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
 from ckptptr.protocol.adopt import history_of
 from ckptptr.protocol.candidates import Candidates, Found
-from ckptptr.protocol.inventory import check_complete
+from ckptptr.protocol.inventory import check_complete, committed
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.names import pin_key
 from ckptptr.protocol.node import Node
@@ -59,16 +59,57 @@ class Chooser:
         """
 
         def hold(seen: Seen, named: list[Target]) -> Pointer:
-            target = self._target(checkpoint, seen, named)
-            return Pointer(
-                target=target,
-                history=tuple(entry for entry in named if entry.checkpoint != target.checkpoint),
-                fence=self._fence(seen, named),
-                held=True,
-                note=note,
-            )
+            return self._naming(checkpoint, seen, named, held=True, note=note)
 
         return self._move(hold)
+
+    def rollback(self, back: int = 1, note: str = "") -> tuple[Seen, Pointer]:
+        """Hold LATEST on the checkpoint that is `back` before the one it names: see `earlier`.
+
+        Raises:
+            NotFoundError: the history does not go back so far, or what is named there is gone.
+            DamagedError: not all of it is there.
+        """
+
+        def hold(seen: Seen, named: list[Target]) -> Pointer:
+            before = earlier(self.node, named, self._current(seen, named))
+            if not 1 <= back <= len(before):
+                count = f"{len(before)} earlier checkpoint{'' if len(before) == 1 else 's'}"
+                raise NotFoundError(
+                    f"the history of LATEST has {count}, not {back}",
+                    key=self.latest.url,
+                    hint="`ckptptr log` lists all that can be chosen, also of branches that were left",
+                )
+            return self._naming(before[back - 1].checkpoint, seen, named, held=True, note=note)
+
+        return self._move(hold)
+
+    def release(self, checkpoint: str | None = None) -> tuple[Seen, Pointer]:
+        """Take the hold off LATEST: the next save moves it again. With `checkpoint` it names that instead,
+        which undoes a `use` where LATEST was not held before.
+
+        Raises:
+            NotFoundError, DamagedError, InvalidArgumentError: what LATEST would name cannot be restored,
+                or there is no LATEST.
+        """
+
+        def let_go(seen: Seen, named: list[Target]) -> Pointer:
+            name = checkpoint
+            if name is None and seen.pointer is not None:
+                name = seen.pointer.target.checkpoint
+            if name is None:
+                kind = DamagedError if seen.damage else NotFoundError
+                raise kind(
+                    "LATEST names nothing that could be released",
+                    key=self.latest.url,
+                    hint="Choose with `use`",
+                )
+            return self._naming(name, seen, named, held=False)
+
+        seen = self.latest.read()
+        if checkpoint is None and seen.pointer is not None and not seen.pointer.held:
+            return seen, seen.pointer
+        return self._move(let_go)
 
     def pin(self, checkpoint: str, note: str = "") -> Found:
         """Keep a checkpoint whatever retention says: a marker beside its manifest, and a flag in LATEST.
@@ -96,6 +137,11 @@ class Chooser:
             self.store.delete([pin_key(found.home, found.manifest.checkpoint_id)])
         return found
 
+    def is_pinned(self, found: Found) -> bool:
+        """Whether there is a marker: one listing."""
+        checkpoint = found.manifest.checkpoint_id if found.manifest else None
+        return checkpoint in committed(self.store, found.home).pinned
+
     @contextmanager
     def _marked(self, key: str, note: str) -> Iterator[None]:
         """The marker first, since a sweep looks at it; it goes again where the pin comes too late."""
@@ -110,6 +156,29 @@ class Chooser:
             self.store.delete([key])
             raise
 
+    def _naming(
+        self, checkpoint: str, seen: Seen, named: list[Target], *, held: bool, note: str = ""
+    ) -> Pointer:
+        """LATEST with another target; what it named stays in the history."""
+        target = self._target(checkpoint, seen, named)
+        others = [entry for entry in named if entry.checkpoint != target.checkpoint]
+        if not held and others and seen.pointer is not None and others[0] is seen.pointer.target:
+            # A person had put it first, whenever it was published: back to its place.
+            others = _in_its_place(self.node, others[0], others[1:])
+        return Pointer(
+            target=target, history=tuple(others), fence=self._fence(seen, named), held=held, note=note
+        )
+
+    def _current(self, seen: Seen, named: list[Target]) -> Target | None:
+        """What LATEST stands for; None for a fresh start, or where there is nothing at all."""
+        if seen.pointer is None:
+            return named[0] if named else None
+        if seen.pointer.target.is_fresh:
+            return None
+        if not seen.pointer.edited:
+            return seen.pointer.target
+        return self.find(seen.pointer.target.checkpoint, seen).as_target(self.node)
+
     def _target(self, checkpoint: str, seen: Seen, named: list[Target]) -> Target:
         if checkpoint.strip().lower() == FRESH:
             return Target(checkpoint=FRESH)
@@ -121,8 +190,13 @@ class Chooser:
         return next(known, None) or found.as_target(self.node)
 
     def _flag(self, found: Found, seen: Seen, named: list[Target], *, pinned: bool) -> Pointer:
-        """LATEST with the pinned flag of one checkpoint set; a pinned one is always named."""
+        """LATEST with the pinned flag of one checkpoint set; a pinned one is always named.
+
+        A person's own words are left alone: the adopt that takes them up reads the markers.
+        """
         self._refuse_doomed(found, seen)
+        if seen.pointer is not None and seen.pointer.edited:
+            return seen.pointer
         entries = list(named)
         if pinned and all(entry.checkpoint != found.reference for entry in entries):
             entries.append(found.as_target(self.node))
@@ -159,6 +233,8 @@ class Chooser:
         seen = self.latest.read()
         for _ in range(TRIES):
             pointer = decide(seen, history_of(self.store, self.node, seen.pointer))
+            if pointer is seen.pointer:
+                return seen, pointer
             doomed = tuple(d for d in (seen.pointer.doomed if seen.pointer else ()) if not pointer.find(d))
             incarnation = seen.pointer.incarnation if seen.pointer else ""
             pointer = msgspec.structs.replace(pointer, doomed=doomed, incarnation=incarnation)
@@ -167,3 +243,34 @@ class Chooser:
                 return seen, pointer
             seen = swap.seen
         raise ConflictError(f"LATEST was moved by others each of the {TRIES} times", key=self.latest.url)
+
+
+def earlier(node: Node, named: Iterable[Target], current: Target | None) -> list[Target]:
+    """What a rollback goes back through, nearest first.
+
+    The history in its order, but never forward again: what is newer than where the walk has come to was
+    left on purpose, by a `use` or a rollback before this one.
+    """
+    steps: list[Target] = []
+    for entry in named:
+        if current is None or (
+            entry.checkpoint != current.checkpoint and not _is_newer(node, entry, current)
+        ):
+            steps.append(entry)
+            current = entry
+    return steps
+
+
+def _in_its_place(node: Node, moved: Target, others: list[Target]) -> list[Target]:
+    """`others`, with `moved` before the first that is older; at the end where none is."""
+    place = next((n for n, entry in enumerate(others) if not _is_newer(node, entry, moved)), len(others))
+    return [*others[:place], moved, *others[place:]]
+
+
+def _is_newer(node: Node, one: Target, other: Target) -> bool:
+    """By (attempt, seq) in the homes of this node; what comes from elsewhere was there before them."""
+
+    def age(target: Target) -> tuple[int, int]:
+        return (target.attempt, target.seq) if node.owns(target.checkpoint) else (-1, -1)
+
+    return age(one) > age(other)

@@ -10,18 +10,24 @@ whatever LATEST says of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from ckptptr.errors import DamagedError, NotFoundError
-from ckptptr.protocol.inventory import committed, payload, read_manifest
+import msgspec
+
+from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
+from ckptptr.protocol.inventory import Committed, committed, payload, read_manifest
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.manifest import Lineage, Manifest
 from ckptptr.protocol.names import CheckpointId, manifest_key
 from ckptptr.protocol.node import Node
-from ckptptr.stores.port import Store
+from ckptptr.protocol.pointer import Pointer
+from ckptptr.protocol.publish import DOOMED_LIMIT
+from ckptptr.stores.port import Entry, Store
 
 log = logging.getLogger("ckptptr")
+
+TRIES = 10
 
 
 def sweep(store: Store, node: Node, latest: Latest, doomed_before: Iterable[str]) -> tuple[str, ...]:
@@ -37,6 +43,64 @@ def sweep(store: Store, node: Node, latest: Latest, doomed_before: Iterable[str]
     return delete(store, node, [reference for reference in doomed_before if reference in still])
 
 
+def sweepable(seen: Seen, url: str) -> Pointer:
+    """What LATEST says, where a person may sweep by it.
+
+    Raises:
+        InvalidArgumentError: somebody holds it, or it is not there to tell what may go.
+    """
+    if seen.pointer is None:
+        what = "LATEST is damaged" if seen.damage else "LATEST is absent"
+        raise InvalidArgumentError(f"{what} and cannot tell what may go", key=url, hint="A save mends it")
+    if seen.pointer.held:
+        raise InvalidArgumentError(
+            "LATEST is held: whoever holds it may be choosing right now",
+            key=url,
+            hint="Sweep when an attempt has taken it up, or `ckptptr release` it first",
+        )
+    return seen.pointer
+
+
+def sweep_by_hand(store: Store, node: Node, latest: Latest, agreed: Collection[str]) -> tuple[str, ...]:
+    """A person's sweep of what is doomed, and of orphans; the references that are gone now.
+
+    There is no next publish to wait for, so that the orphans are doomed by a swap of our own: whoever saves
+    or chooses meanwhile meets a LATEST that has changed, and looks again. Then as every sweep.
+
+    Args:
+        agreed: nothing else is deleted.
+
+    Raises:
+        InvalidArgumentError: see `sweepable`.
+        ConflictError: others kept moving LATEST.
+    """
+    for _ in range(TRIES):
+        seen = latest.read()
+        pointer = sweepable(seen, latest.url)
+        found = [orphan for orphan in search(store, node, seen).orphans if orphan in agreed]
+        if found:
+            doomed = tuple(dict.fromkeys((*pointer.doomed, *found)))[:DOOMED_LIMIT]
+            pointer = msgspec.structs.replace(pointer, doomed=doomed)
+            if not latest.swap(seen, pointer).won:
+                continue
+        gone = sweep(store, node, latest, [reference for reference in pointer.doomed if reference in agreed])
+        _take_out(latest, frozenset(gone))
+        return gone
+    raise ConflictError(f"LATEST was moved by others each of the {TRIES} times", key=latest.url)
+
+
+def _take_out(latest: Latest, gone: Collection[str]) -> None:
+    """Let LATEST not list as doomed what is gone; where others keep moving it, a later sweep does."""
+    for _ in range(TRIES):
+        seen = latest.read()
+        pointer = seen.pointer
+        if pointer is None or pointer.held or not any(reference in gone for reference in pointer.doomed):
+            return
+        left = tuple(reference for reference in pointer.doomed if reference not in gone)
+        if latest.swap(seen, msgspec.structs.replace(pointer, doomed=left)).won:
+            return
+
+
 def drop_held_back(store: Store, node: Node, latest: Latest, references: Iterable[str]) -> None:
     """Delete checkpoints of ours that no LATEST ever named, while a person holds it; not what the person
     has come to choose, in whatever words."""
@@ -48,40 +112,74 @@ def drop_held_back(store: Store, node: Node, latest: Latest, references: Iterabl
     delete(store, node, [reference for reference, name in names.items() if name not in chosen])
 
 
-def delete(store: Store, node: Node, references: Iterable[str]) -> tuple[str, ...]:
-    """Delete checkpoints of this node that nobody can name any more; those that are gone now."""
+@dataclass(frozen=True, slots=True)
+class Going:
+    """What goes from one home, its doomed checkpoints gone.
+
+    `references`: all that need not be listed as doomed any more; also of the pinned and of another node's,
+    which stay.
+    """
+
+    home: str
+    references: tuple[str, ...]
+    manifests: tuple[str, ...]
+    objects: tuple[Entry, ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(entry.size for entry in self.objects)
+
+
+def going(store: Store, node: Node, references: Iterable[str]) -> Iterator[Going]:
+    """What `delete` deletes, home by home; nothing of a home that has a damaged manifest."""
     by_home: dict[str, dict[CheckpointId, str]] = {}
     for reference in references:
         found = node.root.manifest_at(reference)
         if found and node.owns(reference):
             by_home.setdefault(found.home, {})[found.id] = reference
-    return tuple(
-        gone for home, ids in by_home.items() for gone in _delete_in_home(store, home, ids, node.lineage)
-    )
+    for home, doomed in by_home.items():
+        leaving = _going_in_home(store, home, doomed, node.lineage)
+        if leaving is not None:
+            yield leaving
 
 
-def _delete_in_home(store: Store, home: str, doomed: dict[CheckpointId, str], lineage: Lineage) -> list[str]:
+def delete(store: Store, node: Node, references: Iterable[str]) -> tuple[str, ...]:
+    """Delete checkpoints of this node that nobody can name any more; those that are gone now."""
+    gone: list[str] = []
+    for leaving in going(store, node, references):
+        store.delete(leaving.manifests)
+        store.delete(entry.key for entry in leaving.objects)
+        for key in leaving.manifests:
+            log.info("swept %s", store.url(key))
+        gone += leaving.references
+    return tuple(gone)
+
+
+def _going_in_home(
+    store: Store, home: str, doomed: dict[CheckpointId, str], lineage: Lineage
+) -> Going | None:
     stock = committed(store, home)
-    going = {checkpoint for checkpoint in doomed if checkpoint not in stock.pinned}
-    manifests = _manifests(store, home, stock.ids, unless_damaged=going)
+    leaving = {checkpoint for checkpoint in doomed if checkpoint not in stock.pinned}
+    manifests = _manifests(store, home, stock.ids, unless_damaged=leaving)
     if manifests is None:
-        return []
-    going -= {checkpoint for checkpoint, m in manifests.items() if lineage.differs_from(m.lineage)}
-    live = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint not in going))
+        return None
+    leaving -= {checkpoint for checkpoint, m in manifests.items() if lineage.differs_from(m.lineage)}
+    live = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint not in leaving))
     # What the doomed ones borrowed from checkpoints that went before them goes with the last borrower.
-    borrowed = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint in going))
-    store.delete(manifest_key(home, checkpoint) for checkpoint in going)
-    uploaded = payload(store, home)
-    orphaned = {
-        entry.key
-        for uploader, entries in uploaded.items()
+    borrowed = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint in leaving))
+    orphaned = (
+        entry
+        for uploader, entries in payload(store, home).items()
         for entry in entries
-        if uploader in going or (uploader not in stock.ids and entry.key in borrowed)
-    }
-    store.delete(sorted(orphaned - live))
-    for checkpoint in sorted(going, key=lambda checkpoint: checkpoint.age):
-        log.info("swept %s", store.url(manifest_key(home, checkpoint)))
-    return list(doomed.values())  # the pinned and the other node's too: they stay, but no longer as doomed
+        if uploader in leaving or (uploader not in stock.ids and entry.key in borrowed)
+    )
+    by_age = sorted(leaving, key=lambda checkpoint: checkpoint.age)
+    return Going(
+        home=home,
+        references=tuple(doomed.values()),
+        manifests=tuple(manifest_key(home, checkpoint) for checkpoint in by_age),
+        objects=tuple(sorted((e for e in orphaned if e.key not in live), key=lambda entry: entry.key)),
+    )
 
 
 def _manifests(
@@ -146,8 +244,8 @@ def search(store: Store, node: Node, seen: Seen) -> Strays:
             continue
         theirs = {checkpoint for checkpoint, m in manifests.items() if node.lineage.differs_from(m.lineage)}
         # Where another node saves as well, payload without a manifest may be what it is just uploading.
-        idle = set() if theirs else _idle(store, home, _objects(home, manifests.values()))
-        for checkpoint in sorted(idle | set(stock.ids), key=lambda checkpoint: checkpoint.age):
+        idle = {} if theirs else _idle(store, stock, _objects(home, manifests.values()))
+        for checkpoint in sorted({*idle, *stock.ids}, key=lambda checkpoint: checkpoint.age):
             reference = node.root.ref(manifest_key(home, checkpoint))
             is_fenced = checkpoint.attempt < pointer.fence and home != node.home
             is_old = home == node.home and checkpoint.seq < oldest
@@ -158,10 +256,16 @@ def search(store: Store, node: Node, seen: Seen) -> Strays:
     return Strays(tuple(found), tuple(others))
 
 
-def _idle(store: Store, home: str, needed: Collection[str]) -> set[CheckpointId]:
-    """The ids under which payload was uploaded that no checkpoint needs."""
+def idle_payload(store: Store, stock: Committed) -> dict[CheckpointId, list[Entry]] | None:
+    """What was uploaded to a home and is needed by none of its checkpoints: saves that were killed, or are
+    under way. None where a damaged manifest cannot tell what it needs."""
+    manifests = _manifests(store, stock.home, stock.ids)
+    return None if manifests is None else _idle(store, stock, _objects(stock.home, manifests.values()))
+
+
+def _idle(store: Store, stock: Committed, needed: Collection[str]) -> dict[CheckpointId, list[Entry]]:
     return {
-        uploader
-        for uploader, entries in payload(store, home).items()
-        if not any(entry.key in needed for entry in entries)
+        uploader: entries
+        for uploader, entries in payload(store, stock.home).items()
+        if uploader not in stock.ids and not any(entry.key in needed for entry in entries)
     }

@@ -39,6 +39,7 @@ _ACTIONS = {
     "head_object": "s3:GetObject",
     "put_object": "s3:PutObject",
     "list_objects_v2": "s3:ListBucket",
+    "list_multipart_uploads": "s3:ListBucketMultipartUploads",
     "delete_object": "s3:DeleteObject",
     "delete_objects": "s3:DeleteObject",
     "copy_object": "s3:GetObject on the source and s3:PutObject on the copy",

@@ -32,13 +32,10 @@ def settle(store: Store, folder: str, clock: Clock, environ: Mapping[str, str] =
         InvalidArgumentError: the setting names no guarantee.
         StoreUnavailableError: the server did not answer.
     """
-    assumed = environ.get(SETTING, "").strip()
-    if assumed:
-        guarantee = _parse(assumed)
-    elif store.guarantee is Guarantee.UNPROVEN:
-        guarantee = probe(store, f"{folder}/.probe-{clock.token(12)}")
-    else:
+    guarantee = assumed(environ)
+    if guarantee is None and store.guarantee is not Guarantee.UNPROVEN:
         return store
+    guarantee = guarantee or probe(store, f"{folder}/.probe-{clock.token(12)}")
     if guarantee is Guarantee.COMPARE_AND_SWAP:
         return store
     log.warning(
@@ -47,6 +44,16 @@ def settle(store: Store, folder: str, clock: Clock, environ: Mapping[str, str] =
         store.url(folder),
     )
     return LastWriterWins(store)
+
+
+def assumed(environ: Mapping[str, str] = os.environ) -> Guarantee | None:
+    """What `CKPTPTR_GUARANTEE` says to assume; None where it is not set.
+
+    Raises:
+        InvalidArgumentError: it names no guarantee.
+    """
+    name = environ.get(SETTING, "").strip()
+    return _parse(name) if name else None
 
 
 def probe(store: Store, key: str) -> Guarantee:

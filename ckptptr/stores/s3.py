@@ -12,6 +12,8 @@ import itertools
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +39,15 @@ DELETE_BATCH = 1000
 
 _NO_MULTI_DELETE = ("MissingContentMD5", "InvalidRequest")
 """How a server says that it wants `Content-MD5` with a deletion of many; the SDKs send CRC32 since 2025."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A multipart upload whose parts are stored, and paid for, but make no object."""
+
+    key: str
+    upload_id: str
+    begun: datetime
 
 
 class S3Store:
@@ -146,6 +157,18 @@ class S3Store:
         with Multipart(self._client, key, self._metadata, self._window) as parts:
             for start in range(0, size, self._copy_part_size):
                 parts.copy(origin, head["ETag"], start, min(self._copy_part_size, size - start))
+
+    def unfinished(self, folder: str) -> Iterator[Unfinished]:
+        """The multipart uploads below a folder that were begun and neither completed nor aborted."""
+        bucket, _, path = folder.partition("/")
+        position: dict[str, str] = {}
+        while True:
+            page = self._client.call("list_multipart_uploads", folder, Prefix=f"{path}/", **position)
+            for found in page.get("Uploads", ()):
+                yield Unfinished(f"{bucket}/{found['Key']}", found["UploadId"], found["Initiated"])
+            if not page["IsTruncated"]:
+                return
+            position = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     def _token(self, answer: Mapping[str, Any], key: str) -> Token:
         if "ETag" not in answer:  # a JuiceFS gateway, while the object is being overwritten

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
 from ckptptr import errors
+from ckptptr.cli import COMMANDS
 from ckptptr.cli.exit_codes import ExitCode, as_table, exit_code_of
 from ckptptr.testing import Fault
 from tests.cli.conftest import FlyteNode, run
@@ -15,13 +17,21 @@ from tests.cli.conftest import FlyteNode, run
 ALWAYS = 10**6
 
 
-@pytest.mark.parametrize("command", [["show"], ["log"], ["use"]])
+COMMANDS_ON_A_NODE = [
+    *(["show"], ["log"], ["use", "#1"], ["rollback"], ["release"], ["pin", "#1"], ["unpin", "#1"]),
+    *(["verify", "--deep"], ["get", "{tmp}/out"], ["put", "{tmp}"], ["export", "{tmp}/out"]),
+    ["sweep", "--dry-run"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS_ON_A_NODE, ids=lambda command: command[0])
 @pytest.mark.parametrize("key", ["LATEST", "_flytecheckpoints"])
 def test_a_store_that_does_not_answer_is_never_an_empty_one(
-    node: FlyteNode, ids: dict[int, str], faults: list[Fault], command: list[str], key: str
+    node: FlyteNode, ids: dict[int, str], faults: list[Fault], tmp_path: Path, command: list[str], key: str
 ) -> None:
+    name, *rest = (word.format(tmp=tmp_path) for word in command)
     faults.append(Fault(key=key, times=ALWAYS))
-    said = run(*command, node.url, *([ids[1]] if command == ["use"] else []))
+    said = run(name, node.url, *rest)
     assert said.exit_code == ExitCode.STORE_UNAVAILABLE
     assert said.stdout == ""
     assert "injected before the request" in said.stderr
@@ -129,5 +139,5 @@ def test_help_has_the_table_of_exit_codes() -> None:
     assert len(as_table().splitlines()) == len(ExitCode)
     for line in as_table().splitlines():
         assert line in said
-    for command in ("show", "log", "use"):
+    for command in COMMANDS:
         assert "With --json:" in run(command, "-h").stdout

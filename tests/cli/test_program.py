@@ -21,6 +21,11 @@ CKPTPTR = [sys.executable, "-m", "ckptptr.cli"]
 
 def on_terminal(columns: int, *arguments: str) -> str:
     """What a terminal of that width shows, without colours."""
+    return re.sub("\x1b\\[[0-9;]*m", "", raw_on_terminal(columns, *arguments))
+
+
+def raw_on_terminal(columns: int, *arguments: str, exit_code: int = 0, **environment: str) -> str:
+    """All that is sent to a terminal of that width."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
@@ -29,7 +34,7 @@ def on_terminal(columns: int, *arguments: str) -> str:
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env={**environ, "TERM": "xterm-256color"},
+        env={**environ, "TERM": "xterm-256color", **environment},
     )
     os.close(theirs)
     said = b""
@@ -42,8 +47,8 @@ def on_terminal(columns: int, *arguments: str) -> str:
             break
         said += block
     os.close(ours)
-    assert process.wait(timeout=60) == 0
-    return re.sub("\x1b\\[[0-9;]*m", "", said.decode()).replace("\r\n", "\n")
+    assert process.wait(timeout=60) == exit_code
+    return said.decode().replace("\r\n", "\n")
 
 
 def test_a_process_prints_and_exits_as_documented(node: FlyteNode, ids: dict[int, str]) -> None:
@@ -95,3 +100,78 @@ def test_on_a_wide_terminal_a_checkpoint_is_one_line(node: FlyteNode, ids: dict[
 
 def test_no_terminal_cuts_a_path(node: FlyteNode, ids: dict[int, str]) -> None:
     assert str(node.manifest(ids[3])) in on_terminal(40, "show", node.url)
+
+
+COLOUR = re.compile("\x1b\\[(?:[0-9]+;)*(?:3[0-8]|9[0-7])[;m]")
+
+
+@pytest.mark.parametrize("arguments", [["log"], ["verify", "--deep"], ["doctor"]])
+def test_colours_are_for_terminals_and_go_with_no_color(
+    node: FlyteNode, ids: dict[int, str], arguments: list[str]
+) -> None:
+    command, *flags = arguments
+    assert COLOUR.search(raw_on_terminal(100, command, node.url, *flags))
+    assert not COLOUR.search(raw_on_terminal(100, command, node.url, *flags, NO_COLOR="1"))
+
+
+def test_errors_have_a_colour_on_terminals_and_none_with_no_color(node: FlyteNode) -> None:
+    nowhere = f"{node.root}/nowhere"
+    assert COLOUR.search(raw_on_terminal(100, "show", nowhere, exit_code=3))
+    assert not COLOUR.search(raw_on_terminal(100, "show", nowhere, exit_code=3, NO_COLOR="1"))
+
+
+def test_bytes_that_move_are_shown_on_a_terminal_and_not_in_a_pipe(
+    node: FlyteNode, ids: dict[int, str], tmp_path: Path
+) -> None:
+    assert "verifying" in on_terminal(100, "verify", node.url, "--deep")
+    assert "downloading" in on_terminal(100, "get", node.url, str(tmp_path / "out"))
+    assert "uploading" in on_terminal(100, "put", node.url, str(tmp_path / "out"))
+    done = subprocess.run(
+        [*CKPTPTR, "verify", node.url, "--deep"], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert "verifying" not in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["log"], ["doctor"], ["log", "--json"]])
+def test_a_reader_that_goes_away_is_no_error(
+    node: FlyteNode, ids: dict[int, str], arguments: list[str]
+) -> None:
+    command, *flags = arguments
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(
+        [*CKPTPTR, command, node.url, *flags], stdout=writes, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("ckptptr ro", "plain,rollback"),
+        ("ckptptr use x --of", "plain,--of-attempt"),
+        ("ckptptr un", "plain,unpin"),
+    ],
+)
+def test_a_shell_completes_commands_and_options(words: str, completed: str) -> None:
+    environ = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_CKPTPTR_COMPLETE": "bash_complete"}
+    done = subprocess.run(CKPTPTR, env={**os.environ, **environ}, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [completed]
+
+
+def test_what_the_help_says_about_completion_is_what_a_shell_evaluates() -> None:
+    said = subprocess.run([*CKPTPTR, "--help"], capture_output=True, text=True, check=True).stdout
+    for shell in ("bash", "zsh", "fish"):
+        assert f"_CKPTPTR_COMPLETE={shell}_source ckptptr" in said
+        environ = {**os.environ, "_CKPTPTR_COMPLETE": f"{shell}_source"}
+        script = subprocess.run(CKPTPTR, env=environ, capture_output=True, text=True, check=True).stdout
+        assert "_CKPTPTR_COMPLETE" in script
+
+
+def test_sentences_of_doctor_wrap_below_themselves(node: FlyteNode, ids: dict[int, str]) -> None:
+    lines = on_terminal(60, "doctor", node.url).splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith("  2. Should"))
+    assert lines[first + 1].startswith("     ")
+    assert max(len(line) for line in lines) <= 60

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import ckptptr
-from tests.cli.conftest import FlyteNode, run, run_json
+from ckptptr.flyte.paths import NodePrefix
+from tests.cli.conftest import EXECUTION, FlyteNode, run, run_json
 
 
 def failure(*arguments: str) -> tuple[int, dict[str, Any]]:
@@ -101,10 +102,62 @@ def test_nothing_is_written_where_there_is_nothing(node: FlyteNode, ids: dict[in
     assert not wrong.latest.exists()
 
 
-def test_the_home_of_an_attempt_is_recognised(node: FlyteNode, ids: dict[int, str]) -> None:
-    exit_code, error = failure(str(node.home(0)))
+@pytest.mark.parametrize("inside", ["", "/", "/manifests", "/data/whatever"])
+def test_the_checkpoint_path_of_a_pod_leads_to_its_node(
+    node: FlyteNode, ids: dict[int, str], inside: str
+) -> None:
+    assert run_json("show", f"{node.home(0)}{inside}")["node"] == node.url
+    # This attempt has never saved, so that only LATEST tells whose home it is.
+    assert run_json("show", f"{node.home(7)}{inside}")["node"] == node.url
+
+
+def test_with_latest_gone_the_manifests_in_a_home_tell_the_node(node: FlyteNode, ids: dict[int, str]) -> None:
+    node.latest.unlink()
+    assert run_json("show", str(node.home(0)))["node"] == node.url
+
+
+def test_a_home_whose_uid_flyte_hashed_is_found_by_its_hash(tmp_path: Path) -> None:
+    prefix = NodePrefix(root=str(tmp_path), project="p", domain="d", execution="e" * 60, node="n0")
+    with ckptptr.open(prefix.prefix, attempt=3) as checkpoints:
+        checkpoints.save(b"x", step=1)
+    (home,) = prefix.homes_of(3)
+    assert prefix.execution not in home
+    assert run_json("show", home)["node"] == prefix.prefix
+
+
+def test_the_home_of_an_index_of_a_legacy_map_task_is_found(tmp_path: Path) -> None:
+    prefix = NodePrefix(root=str(tmp_path), project="p", domain="d", execution="exec", node="n0_1_i5")
+    with ckptptr.open(prefix.prefix, attempt=2) as checkpoints:
+        checkpoints.save(b"x", step=1)
+    (home,) = prefix.homes_of(2)
+    assert home.endswith("/5/2/_flytecheckpoints")
+    assert run_json("show", home)["node"] == prefix.prefix
+
+
+def test_a_home_that_nothing_tells_the_node_of_says_so(node: FlyteNode, ids: dict[int, str]) -> None:
+    exit_code, error = failure(str(FlyteNode(node.root, "n9").home(0)))
     assert exit_code == 3
-    assert "TARGET is the node: <root>/_ckptptr/" in error["hint"]
+    assert "Give the node: <root>/_ckptptr/" in error["hint"]
+    assert failure(f"{node.root}/not/a/home/_flytecheckpoints")[0] == 3
+
+
+@pytest.mark.parametrize("name", ["{e}", "{e}/n0", "development/{e}", "flytesnacks/development/{e}/n0"])
+def test_the_name_of_an_execution_and_a_root(node: FlyteNode, ids: dict[int, str], name: str) -> None:
+    target = name.format(e=EXECUTION)
+    assert run_json("show", target, "--root", str(node.root))["node"] == node.url
+
+
+def test_an_execution_of_several_nodes_asks_which_and_a_wrong_name_is_told(
+    node: FlyteNode, ids: dict[int, str]
+) -> None:
+    second = FlyteNode(node.root, "n1")
+    second.save(0, 1)
+    exit_code, error = failure(EXECUTION, "--root", str(node.root))
+    assert (exit_code, error["nodes"]) == (2, [node.url, second.url])
+    assert run_json("show", f"{EXECUTION}/n1", "--root", str(node.root))["node"] == second.url
+    for wrong in ("n1", "flytesnacks", "axq2"):
+        assert failure(wrong, "--root", str(node.root))[0] == 3
+    assert "needs --root" in failure(EXECUTION)[1]["hint"]
 
 
 def test_a_run_that_never_saved_is_there_all_the_same(tmp_path: Path) -> None:

@@ -40,16 +40,24 @@ def test_it_says_what_changed_and_what_comes_next(node: FlyteNode, ids: dict[int
         ["{relative}"],
         ["--step", "1"],
         ["#3"],
+        ["{data}"],
     ],
-    ids=["id", "path", "uri", "reference", "step", "line"],
+    ids=["id", "path", "uri", "reference", "step", "line", "payload"],
 )
 def test_a_checkpoint_can_be_named_in_any_of_these_ways(
     node: FlyteNode, ids: dict[int, str], words: list[str]
 ) -> None:
     manifest = node.manifest(ids[1])
     names = {"id": ids[1], "manifest": manifest, "relative": manifest.relative_to(node.root)}
+    names["data"] = node.home(0) / "data" / ids[1] / "_dst_cp"
     assert run("use", node.url, *(word.format(**names) for word in words)).exit_code == 0
     assert pointer(node)["step"] == 1
+
+
+def test_the_newest_of_an_attempt(node: FlyteNode, ids: dict[int, str]) -> None:
+    node.save(1, 4)
+    run("use", node.url, "--of-attempt", "0")
+    assert pointer(node)["step"] == 3
 
 
 def test_a_folder_means_its_newest_checkpoint(node: FlyteNode, ids: dict[int, str]) -> None:
@@ -72,7 +80,8 @@ def test_the_undo_that_is_printed_works_literally(node: FlyteNode, ids: dict[int
     said = run("use", node.url, ids[1])
     undo = said.stdout.rstrip().splitlines()[-1].strip()
     assert run_line(undo).exit_code == 0
-    assert (pointer(node)["step"], pointer(node)["held"]) == (3, True)
+    assert (pointer(node)["step"], pointer(node)["held"]) == (3, False)
+    assert [entry["step"] for entry in pointer(node)["history"]] == [2, 1]  # as if nothing had been
 
 
 def test_the_undo_of_the_undo_has_the_note_again(node: FlyteNode, ids: dict[int, str]) -> None:
@@ -131,10 +140,12 @@ def test_over_a_deleted_latest_the_undo_deletes_it_again(node: FlyteNode, ids: d
     assert not node.latest.exists()
 
 
-def test_what_was_named_already_is_held_and_has_no_undo(node: FlyteNode, ids: dict[int, str]) -> None:
-    said = run("use", node.url, ids[3])
-    assert "only now it is held" in said.stdout
+def test_what_was_named_already_is_held_and_released_again(node: FlyteNode, ids: dict[int, str]) -> None:
+    used = run_json("use", node.url, ids[3])
     assert pointer(node)["held"]
+    assert used["undo"] == ["ckptptr", "release", node.url]
+    run_line(used["undo_command"])
+    assert not pointer(node)["held"]
 
 
 def test_what_stood_there_and_was_no_good_has_no_undo(node: FlyteNode, ids: dict[int, str]) -> None:
@@ -169,10 +180,11 @@ def test_the_undo_repeats_options_but_no_secrets(node: FlyteNode, ids: dict[int,
         (["a/../b"], 2, "not a plain path"),
         ([" "], 2, "empty"),
         (["5"], 2, "Say --step 5, or '#5'"),
-        ([], 2, "Give either CHECKPOINT or --step"),
-        (["none", "--step", "1"], 2, "Give either CHECKPOINT or --step"),
+        ([], 2, "Give either CHECKPOINT, --step or --of-attempt"),
+        (["none", "--step", "1"], 2, "Give either CHECKPOINT, --step or --of-attempt"),
         (["0000000009-a0000-abcdefgh"], 3, "no checkpoint of this node has that id"),
         (["no/such/folder"], 3, "What can be chosen: ckptptr log"),
+        (["--of-attempt", "8"], 3, "There are the attempts 0"),
         (["--step", "8"], 3, "There are the steps 3, 2, 1"),
         (["#9"], 3, "not a line 9"),
     ],
@@ -222,7 +234,7 @@ def test_a_choice_that_landed_is_not_reported_as_failed_when_the_store_fails_aft
     faults.append(Fault(op="read", key="LATEST", nth=nth, times=1000))
     said = run("use", node.url, ids[1])
     assert said.exit_code == 6
-    assert "LATEST is held as you asked" in said.stderr
+    assert "LATEST is now as you asked" in said.stderr
     assert "Hint: Look again: ckptptr show" in said.stderr
     assert pointer(node)["held"]
 
@@ -236,4 +248,4 @@ def test_the_json_has_these_keys(node: FlyteNode, ids: dict[int, str]) -> None:
     assert (used["before"]["step"], used["before"]["held"]) == (3, False)
     assert (used["latest"]["step"], used["latest"]["held"], used["latest"]["held_by"]) == (1, True, "use")
     assert used["checkpoint"]["id"] == ids[1]
-    assert used["undo"] == ["ckptptr", "use", node.url, ids[3]]
+    assert used["undo"] == ["ckptptr", "release", node.url, ids[3]]

@@ -272,3 +272,116 @@ def test_who_opened_read_only_can_change_nothing(world: World) -> None:
         with pytest.raises(InvalidArgumentError, match="read-only"):
             act()
     assert reader.store.log == []
+
+
+def test_release_takes_the_hold_off_and_the_run_goes_on_from_there(world: World) -> None:
+    run = saved(world, 1, 2, 3)
+    world.person().use(world.named()[1], note="3 diverged")
+    run.save({"model": "step 4"}, step=4)
+    assert world.steps()[0] == 2
+    _, after = world.person().release()
+    assert (after.held, after.note, after.target.step) == (False, "", 2)
+    run.save({"model": "step 5"}, step=5)
+    assert world.steps()[:2] == [5, 2]
+
+
+def test_a_hand_edit_is_released_into_what_a_machine_writes(world: World) -> None:
+    saved(world, 1, 2)
+    two, one = world.named()
+    world.write(id_of(one))
+    world.person().release()
+    assert world.named() == [one, two]
+    assert (world.latest().held, world.latest().edited, world.latest().fence) == (False, False, 0)
+
+
+@pytest.mark.parametrize("chosen", [[1], [2], [3], [2, 1], [1, 2, 0]], ids=str)
+def test_release_to_what_stood_there_undoes_any_number_of_uses(world: World, chosen: list[int]) -> None:
+    saved(world, 0, 1, 2, 3, retention=Retention(keep_last=4))
+    names = dict(zip(world.steps(), world.named(), strict=True))
+    for step in chosen:
+        world.person().use(names[step])
+    world.person().release(names[3])
+    assert world.steps() == [3, 2, 1, 0]
+    assert not world.latest().held
+
+
+def test_where_nothing_is_held_release_writes_nothing(world: World) -> None:
+    saved(world, 1)
+    store = FaultyStore(world.store)
+    world.person(store).release()
+    assert {request.op for request in store.log} == {"read"}
+
+
+def test_there_is_nothing_to_release_where_latest_is_gone_or_damaged_or_names_nothing(world: World) -> None:
+    saved(world, 1)
+    world.write("no/such/thing")
+    with pytest.raises(NotFoundError):
+        world.person().release()
+    world.write("{")
+    with pytest.raises(DamagedError, match="Choose with `use`"):
+        world.person().release()
+    world.delete_latest()
+    with pytest.raises(NotFoundError, match="Choose with `use`"):
+        world.person().release()
+
+
+def test_rollback_goes_back_through_the_history_and_holds(world: World) -> None:
+    saved(world, 1, 2, 3)
+    world.person().rollback()
+    assert (world.steps(), world.latest().held) == ([2, 3, 1], True)
+    world.person().rollback(note="2 as well")
+    assert (world.steps()[0], world.latest().note) == (1, "2 as well")
+    with pytest.raises(NotFoundError, match="0 earlier checkpoints, not 1"):
+        world.person().rollback()
+
+
+def test_rollback_by_several_is_the_same_as_several_rollbacks(world: World) -> None:
+    saved(world, 1, 2, 3)
+    world.person().rollback(2)
+    assert world.steps()[0] == 1
+    for back in (0, -1):
+        with pytest.raises(NotFoundError):
+            world.person().rollback(back)
+
+
+def test_rollback_never_goes_to_a_branch_that_was_left(world: World) -> None:
+    saved(world, 1, 2, 3, 4, retention=Retention(keep_last=9))
+    world.person().use(world.named()[2])  # step 2: 3 and 4 were no good
+    run = world.process(1, background=Paused(), retention=Retention(keep_last=9))
+    run.restore()
+    run.save({"model": "step 5"}, step=5)
+    assert world.steps() == [5, 2, 4, 3, 1]
+    world.person().rollback()
+    assert world.steps()[0] == 2
+    world.person().rollback()
+    assert world.steps()[0] == 1
+
+
+def test_rollback_from_a_fresh_start_is_the_newest(world: World) -> None:
+    saved(world, 1, 2)
+    world.person().use("none")
+    world.person().rollback()
+    assert world.steps() == [2, 1]
+
+
+def test_rollback_past_a_latest_that_is_gone_starts_from_what_a_restore_would_take(world: World) -> None:
+    saved(world, 1, 2, 3)
+    world.delete_latest()
+    world.person().rollback()
+    assert world.steps()[0] == 2
+
+
+def test_rollback_over_an_edit_starts_from_what_the_person_named(world: World) -> None:
+    saved(world, 1, 2, 3)
+    world.write(id_of(world.named()[1]))
+    world.person().rollback()
+    assert world.steps()[0] == 1
+
+
+def test_rollback_refuses_what_is_not_whole(world: World) -> None:
+    saved(world, 1, 2)
+    before = world.seen()
+    world.store.delete(world.find(rf"data/{id_of(world.named()[1])}"))
+    with pytest.raises(DamagedError):
+        world.person().rollback()
+    assert world.seen() == before

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ckptptr.errors import StoreUnavailableError
+from ckptptr.errors import ConflictError, InvalidArgumentError, StoreUnavailableError
+from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.retention import Retention
+from ckptptr.protocol.sweep import TRIES, delete, going, orphans, sweep_by_hand
 from ckptptr.sweeping import LISTING_EVERY
 from ckptptr.testing import Fault
 from ckptptr.testing.faults import Killed
-from tests.helpers import Paused, Process, World
+from tests.helpers import Interleaved, Paused, Process, World
 
 KEEP_ONE = Retention(keep_last=1)
 
@@ -200,3 +204,125 @@ def test_a_zombie_that_sweeps_what_it_let_go_deletes_nothing_that_is_named(world
     assert world.process(1, background=Paused()).restore() == {"model": "step 2"}
     zombie.background.catch_up()
     assert all(world.is_whole(name) for name in world.named())
+
+
+def person(world: World, store: Any = None) -> tuple[Any, Any, Latest]:
+    """The store, the node and the LATEST of somebody with the command line."""
+    node = replace(world.node(0), attempt=9, home=world.home_of(9))
+    store = store or world.store
+    return store, node, Latest(store, world.key, world.clock, "a person")
+
+
+def by_hand(world: World, store: Any = None) -> tuple[str, ...]:
+    """Sweep all that can be swept."""
+    store, node, latest = person(world, store)
+    seen = latest.read()
+    doomed = seen.pointer.doomed if seen.pointer else ()
+    return sweep_by_hand(store, node, latest, {*doomed, *orphans(store, node, seen)})
+
+
+def orphaned(world: World) -> tuple[str, Process]:
+    """A checkpoint of attempt 0 that was committed and never published, and attempt 1, which has gone on."""
+    killed = world.process(0, Fault("kill", op="replace", key="LATEST"))
+    killed.save({"model": "one"})
+    with pytest.raises(Killed):
+        killed.save({"model": "never published"})
+    (reference,) = set(world.committed()) - set(world.named())
+    run = world.process(1, background=Paused())
+    run.save({"model": "two"})
+    return reference, run
+
+
+def test_a_person_sweeps_what_is_doomed_and_what_earlier_attempts_left(world: World) -> None:
+    killed = world.process(0, Fault("kill", op="create", key="manifests"), background=Paused())
+    with pytest.raises(Killed):
+        killed.save({"model": "torn"})
+    run = world.process(1, background=Paused())
+    for step in range(5):
+        run.save({"model": f"step {step}"}, step=step)
+    assert len(world.strays()) > 0
+    gone = by_hand(world)
+    assert len(gone) == 3
+    assert world.strays() == []
+    assert world.latest().doomed == ()
+    assert (world.steps(), world.latest().fence) == ([4, 3, 2], 1)
+    run.save({"model": "step 5"}, step=5)  # finds a LATEST that others have moved, and goes on
+    assert world.steps() == [5, 4, 3]
+
+
+def test_a_person_does_not_sweep_what_the_last_attempt_may_be_uploading(world: World) -> None:
+    world.process(0).save({"model": "one"})
+    torn = f"{world.home_of(0)}/data/0000000009-a0000-abcdefgh/model"
+    world.store.upload(torn, [b"x"])
+    assert by_hand(world) == ()
+    assert world.find("abcdefgh") == [torn]
+
+
+def test_a_person_sweeps_only_what_was_agreed_to(world: World) -> None:
+    run = world.process(0, background=Paused())
+    for step in range(5):
+        run.save({"model": f"step {step}"}, step=step)
+    one, other = world.latest().doomed
+    store, node, latest = person(world)
+    assert sweep_by_hand(store, node, latest, {one}) == (one,)
+    assert world.latest().doomed == (other,)
+    assert world.is_whole(other)
+
+
+def test_an_orphan_that_was_not_agreed_to_is_not_even_doomed(world: World) -> None:
+    reference, _ = orphaned(world)
+    before = world.seen()
+    assert sweep_by_hand(*person(world), agreed={"another"}) == ()
+    assert world.seen() == before
+    assert world.is_whole(reference)
+
+
+def test_what_is_chosen_just_before_the_swap_is_not_swept(world: World) -> None:
+    """An orphan that a person holds LATEST on, between our look and our swap."""
+    reference, _ = orphaned(world)
+    store = Interleaved(world.store)
+    store.add("before", "replace", "LATEST", 1, lambda: world.person().use(reference))
+    with pytest.raises(InvalidArgumentError, match="LATEST is held"):
+        by_hand(world, store)
+    assert world.is_whole(reference)
+
+
+@pytest.mark.parametrize("state", ["held", "damaged", "absent"])
+def test_nobody_sweeps_by_a_latest_that_cannot_tell_what_may_go(world: World, state: str) -> None:
+    run = world.process(0, background=Paused())
+    for step in range(5):
+        run.save({"model": f"step {step}"}, step=step)
+    before = world.committed()
+    if state == "held":
+        world.person().use(world.named()[1])
+    elif state == "damaged":
+        world.write("{")
+    else:
+        world.delete_latest()
+    with pytest.raises(InvalidArgumentError, match=f"LATEST is {state}"):
+        by_hand(world)
+    assert world.committed() == before
+
+
+def test_others_that_keep_moving_latest_end_a_sweep_by_hand(world: World) -> None:
+    _, run = orphaned(world)
+    store = Interleaved(world.store)
+    for nth in range(1, TRIES + 1):
+        store.add("before", "replace", "LATEST", nth, lambda: run.save({"model": "more"}))
+    with pytest.raises(ConflictError, match="moved by others"):
+        by_hand(world, store)
+
+
+def test_what_goes_is_known_before_it_goes(world: World) -> None:
+    run = world.process(0, background=Paused())
+    run.save({"model": "shared", "other": "1"})
+    for step in range(4):
+        run.save_file("other", f"{step}")
+    store, node, latest = person(world)
+    pointer = latest.read().pointer
+    assert pointer is not None
+    (leaving,) = going(store, node, pointer.doomed)
+    there = set(world.find())
+    delete(store, node, pointer.doomed)
+    assert there - set(world.find()) == {*leaving.manifests, *(entry.key for entry in leaving.objects)}
+    assert leaving.bytes == sum(entry.size for entry in leaving.objects) == 2

@@ -1,0 +1,72 @@
+"""A finding, and how a check that is refused or fails becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+
+from ckptptr.cli import shapes
+from ckptptr.cli.everything import everything
+from ckptptr.cli.explain import explain
+from ckptptr.cli.target import Here
+from ckptptr.errors import AccessDeniedError, CkptptrError, StoreUnavailableError
+from ckptptr.protocol.latest import Seen
+
+
+def ok(check: str, what: str, at: str | None = None) -> shapes.Finding:
+    return shapes.Finding(level="ok", check=check, what=what, object=at)
+
+
+def note(check: str, what: str, at: str | None = None, type: str | None = None) -> shapes.Finding:
+    return shapes.Finding(level="note", check=check, what=what, object=at, type=type)
+
+
+def problem(check: str, what: str, at: str | None = None, type: str | None = None) -> shapes.Finding:
+    return shapes.Finding(level="problem", check=check, what=what, object=at, type=type)
+
+
+class Examined:
+    """One node, looked at once however many checks ask."""
+
+    def __init__(self, here: Here) -> None:
+        self.here = here
+
+    @cached_property
+    def seen(self) -> Seen:
+        return self.here.latest.read()
+
+    @cached_property
+    def shown(self) -> shapes.Show:
+        return explain(self.here)
+
+    @cached_property
+    def log(self) -> shapes.Log:
+        return everything(self.here)
+
+
+Check = Callable[[Examined], Iterable[shapes.Finding]]
+
+
+def findings_of(checks: Iterable[Check], examined: Examined) -> Iterator[shapes.Finding]:
+    """What the checks find; each thing that keeps several of them from looking is told once."""
+    told = set()
+    for check in checks:
+        try:
+            found = [*check(examined)]
+        except CkptptrError as error:
+            found = [of_error(error)]
+        for finding in found:
+            if finding not in told:
+                told.add(finding)
+                yield finding
+
+
+def of_error(error: CkptptrError) -> shapes.Finding:
+    """What kept a check from looking."""
+    what = error.message
+    if isinstance(error, AccessDeniedError):
+        what = f"{error.message}, so that what is there could not be looked at"
+    elif isinstance(error, StoreUnavailableError):
+        what = f"{error.message}; this says nothing about what is there"
+    sentence = f"{what}. {error.hint}" if error.hint else f"{what}."
+    return problem(error.code, sentence[0].upper() + sentence[1:], error.key or None)

@@ -1,0 +1,88 @@
+"""What lies around: saves that came to nothing, what a sweep has not taken yet, what is about to expire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from ckptptr.cli import shapes
+from ckptptr.cli.checks.finding import Check, Examined, note
+from ckptptr.cli.output import age_of, counted
+from ckptptr.protocol.inventory import committed
+from ckptptr.protocol.names import data_folder
+from ckptptr.protocol.sweep import idle_payload
+from ckptptr.transfer.pool import run_all
+from ckptptr.wording import age, size
+
+OLD = timedelta(days=7)
+"""From this age on a word is said about bucket rules that delete by age."""
+
+
+def doomed(e: Examined) -> Iterator[shapes.Finding]:
+    left = [entry for entry in e.log.checkpoints if entry.state == "doomed"]
+    if left:
+        those = counted(len(left), "doomed checkpoint is", "doomed checkpoints are")
+        total = size(sum(entry.bytes or 0 for entry in left))
+        yield note(
+            "doomed",
+            f"{those} still there ({total}): retention let go, and nobody has deleted. The run does, as it"
+            " goes on; where none runs, a sweep.",
+            left[0].url,
+            e.here.command("sweep", "--dry-run"),
+        )
+
+
+def uncommitted(e: Examined) -> Iterator[shapes.Finding]:
+    store = e.here.store
+    stocks = run_all(lambda home: committed(store, home), e.here.node.own_homes())
+    for stock, idle in zip(stocks, run_all(lambda stock: idle_payload(store, stock), stocks), strict=True):
+        if idle:
+            newest = max(idle, key=lambda checkpoint: checkpoint.age)
+            total = size(sum(entry.size for entries in idle.values() for entry in entries))
+            saves = counted(len(idle), "save was", "saves were")
+            yield note(
+                "uncommitted",
+                f"{saves} begun here and not committed ({total}): killed, or being uploaded now. Never"
+                " restored; a sweep takes those of earlier attempts.",
+                store.url(data_folder(stock.home, newest)),
+                e.here.command("sweep", "--dry-run"),
+            )
+
+
+def kept(e: Examined) -> Iterator[shapes.Finding]:
+    """Small objects that stand beside LATEST."""
+    here = e.here
+    store, latest = here.store, here.latest.key
+    beside = [entry for entry in store.list(here.node.prefix) if entry.key.startswith(f"{latest}.damaged-")]
+    for entry in beside:
+        yield note(
+            "kept",
+            f"A LATEST that could not be read was overwritten; its {entry.size} bytes are kept here.",
+            store.url(entry.key),
+        )
+
+
+def plain(e: Examined) -> Iterator[shapes.Finding]:
+    for entry in e.log.checkpoints:
+        if entry.id is None and entry.problem is None:
+            yield note(
+                "plain",
+                "A folder without manifests, as stock flytekit writes it: it can be restored, but nothing"
+                " tells whether it is whole.",
+                entry.url,
+            )
+
+
+def expiry(e: Examined) -> Iterator[shapes.Finding]:
+    taken = e.shown.checkpoint
+    passed = age_of(taken.published_at, e.here.clock.now()) if taken else None
+    if taken is not None and passed is not None and passed >= OLD:
+        yield note(
+            "expiry",
+            f"What the next attempt resumes from was published {age(passed.total_seconds())}. A bucket rule"
+            " that deletes by age would take it; pinning does not protect from those.",
+            taken.url,
+        )
+
+
+CHECKS: tuple[Check, ...] = (doomed, uncommitted, kept, plain, expiry)

@@ -1,0 +1,146 @@
+"""`ckptptr doctor`: what is wrong, what the next attempt will do and why, and what to type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from ckptptr.cli import shapes
+from ckptptr.cli.checks import environment, homes, latest, store
+from ckptptr.cli.checks.finding import Examined, findings_of, of_error, problem
+from ckptptr.cli.command import attempt_option, root_option, store_command
+from ckptptr.cli.describe import short
+from ckptptr.cli.exit_codes import ExitCode
+from ckptptr.cli.output import INDENT, Cell, Output, counted
+from ckptptr.cli.show import headline
+from ckptptr.cli.target import locate
+from ckptptr.errors import CkptptrError, StoreUnavailableError
+
+_LEVELS = ("problem", "note", "ok")
+
+
+@store_command("doctor", "What is wrong, what comes next and why, what to type.")
+@click.argument("target", required=False)
+@attempt_option
+@root_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    target: str | None,
+    attempt: int | None,
+    root: str | None,
+    storage_options: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """What was found, what is wrong, what the next attempt will do and why, and what to type.
+
+    Looks at LATEST, at every home of the node, at the store, and at what is installed and set on this
+    machine; without TARGET only at this machine. Changes nothing.
+
+    \b
+    With --json:
+      node or null, next (as `ckptptr show` prints it) or null,
+      findings [{level (ok, note, problem), check, what, object or null, type (a line) or null}]
+
+    Exits with 9 where something is wrong, with 0 where there are only notes.
+    """
+    node, shown, found = None, None, environment.findings()
+    if target is not None:
+        try:
+            here = locate(target, storage_options=storage_options, attempt=attempt, root=root)
+        except StoreUnavailableError as error:
+            found.append(of_error(error))
+        else:
+            node, examined = here.url, Examined(here)
+            found += findings_of((*latest.CHECKS, *homes.CHECKS, *store.CHECKS), examined)
+            try:
+                shown = examined.shown
+            except CkptptrError:
+                pass  # a finding says why
+            else:
+                found += _nothing_good(shown)
+    found.sort(key=lambda finding: _LEVELS.index(finding.level))
+    told = shapes.Doctor(node=node, next=shown, findings=found)
+    if as_json:
+        click.echo(shapes.encode(told))
+    else:
+        _print(told)
+    if found[0].level == "problem":
+        ctx.exit(ExitCode.PROBLEMS)
+
+
+def _nothing_good(shown: shapes.Show) -> Iterator[shapes.Finding]:
+    rejected = [candidate for candidate in shown.candidates if candidate.outcome == "rejected"]
+    if shown.checkpoint is None and shown.latest.checkpoint != "none" and rejected:
+        yield problem(
+            "nothing-good",
+            "Checkpoints were found and none of them can be restored: the next attempt starts from nothing.",
+            shown.node,
+        )
+
+
+def _print(told: shapes.Doctor) -> None:
+    out = Output()
+    counts = [sum(finding.level == level for finding in told.findings) for level in ("problem", "note")]
+    words = [counted(count, word) for count, word in zip(counts, ("problem", "note"), strict=True) if count]
+    out.headline(
+        f"{' and '.join(words)}." if words else "Nothing is wrong.", "bold red" if counts[0] else "bold"
+    )
+    if told.next:
+        out.blank()
+        out.headline(headline(told.next.checkpoint))
+        out.sentence(f"Why: {told.next.why}.")
+        for warning in told.next.warnings:
+            out.sentence(warning, "yellow")
+        for number, candidate in enumerate(told.next.candidates, start=1):
+            mark = Cell(f"{INDENT}{number}.")
+            out.marked(mark, _in_a_sentence(candidate, told.next.latest), indent=" " * 5)
+    out.blank()
+    for finding in told.findings:
+        _print_finding(out, finding)
+    out.blank()
+    out.sentence(
+        "Looked only: nothing was changed, no payload was fetched. What is installed and set is that of this"
+        " machine; a pod's may differ.",
+        "dim",
+    )
+
+
+_STYLES = {"problem": "red", "note": "yellow", "ok": "green"}
+
+
+def _print_finding(out: Output, finding: shapes.Finding) -> None:
+    indent = INDENT * 5
+    out.marked(Cell(finding.level, _STYLES[finding.level]), finding.what, indent=indent)
+    if finding.level != "ok" and finding.object:
+        out.line(indent, Cell(finding.object, "dim"))
+    if finding.type:
+        out.line(indent, "Type: ", Cell(finding.type, "bold"))
+
+
+_SOURCES = {
+    "latest": "which LATEST names",
+    "history": "from the history of LATEST",
+    "homes": "from the home of an attempt",
+    "doomed": "which retention had let go",
+}
+
+
+def _in_a_sentence(candidate: shapes.Candidate, latest: shapes.Latest) -> str:
+    named = candidate.checkpoint
+    what = "LATEST itself" if candidate.reference == latest.url else candidate.reference
+    if named:
+        what = short(named) if named.step is None else f"step {named.step} ({short(named)})"
+    source = "" if candidate.reference == latest.url else f", {_SOURCES[candidate.source]}"
+    if candidate.outcome == "taken":
+        return f"It takes {what}{source}."
+    if candidate.outcome == "next":
+        return f"Should that turn out to be damaged: {what}{source}."
+    if candidate.outcome == "unknown":
+        return f"Whether {what}{source}, is any good could not be seen: {candidate.reason}."
+    verb = "finds nothing at" if candidate.outcome == "absent" else "passes over"
+    reason = candidate.reason.rstrip(".")
+    return f"It {verb} {what}{source}: {reason}."

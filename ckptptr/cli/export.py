@@ -1,0 +1,103 @@
+"""`ckptptr export`: copy a checkpoint, inside the store, to a plain folder that stock flytekit restores."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from ckptptr.cli import shapes
+from ckptptr.cli.choice import Choice, choosing, places, saying_what_can_be_chosen
+from ckptptr.cli.command import node_command
+from ckptptr.cli.describe import checkpoint_of, in_words
+from ckptptr.cli.output import Output, counted, size
+from ckptptr.cli.target import Here
+from ckptptr.errors import CkptptrError, DamagedError, InvalidArgumentError
+from ckptptr.protocol.candidates import Found
+from ckptptr.protocol.complete import flaws
+from ckptptr.protocol.manifest import is_plain_path
+from ckptptr.protocol.names import DATA, MANIFESTS
+from ckptptr.stores.urls import split
+from ckptptr.transfer.copy import copy_all
+
+
+@node_command("export", "Copy a checkpoint, inside the store, to a plain folder.")
+@places
+@choosing
+def command(
+    *,
+    here: Here,
+    as_json: bool,
+    checkpoint: str | None,
+    destination: str,
+    step: int | None,
+    of_attempt: int | None,
+) -> None:
+    """Copy a checkpoint to the plain folder DEST, which stock flytekit (or anything else) can read.
+
+    CHECKPOINT is said as for `ckptptr use`; without it what the next attempt would resume from. No byte
+    passes through this machine; so DEST is in the same store, and has to be empty. LATEST is not moved.
+
+    \b
+    With --json:
+      node, checkpoint (as in `ckptptr show`), destination, files, bytes
+    """
+    key = _key(here, destination)
+    choice = Choice(checkpoint, step, of_attempt)
+    with saying_what_can_be_chosen(here):
+        found = choice.found(here)
+        _copy(here, found, key)
+    told = shapes.Export(
+        node=here.url,
+        checkpoint=checkpoint_of(here, found),
+        destination=here.store.url(key),
+        files=len(found.files),
+        bytes=sum(record.size for record in found.files),
+    )
+    if as_json:
+        click.echo(shapes.encode(told))
+        return
+    out = Output()
+    out.headline(f"{in_words(told.checkpoint).capitalize()} is in {told.destination}.")
+    out.sentence(f"{size(told.bytes)} in {counted(told.files, 'file')}, copied inside the store.")
+    if any(record.mode is not None for record in found.files) or (found.manifest and found.manifest.folders):
+        out.sentence("Permission bits and empty folders are lost, a plain folder has none.", "yellow")
+
+
+def _key(here: Here, destination: str) -> str:
+    """The key of the folder to copy to, in the store of the node.
+
+    Raises:
+        InvalidArgumentError: it is elsewhere, inside what is ours, or not empty.
+    """
+    place = split(destination)
+    scheme, account = here.node.root.scheme, getattr(here.adapter, "account", "")
+    if place.scheme != scheme or place.account not in ("", account):
+        raise InvalidArgumentError(
+            "only inside the same store can be copied", key=destination, hint="Anywhere else: `ckptptr get`"
+        )
+    key = os.path.abspath(place.key) if scheme == "file" else place.key.rstrip("/")
+    if not is_plain_path(key.lstrip("/")) or (scheme != "file" and "/" not in key):
+        raise InvalidArgumentError("not a folder that could be copied to", key=destination)
+    ours = [f"{home}/{part}" for home in here.node.own_homes() for part in (DATA, MANIFESTS)]
+    if any(f"{key}/".startswith(f"{folder}/") for folder in (here.node.prefix, *ours)):
+        raise InvalidArgumentError("this is inside the node itself", key=destination)
+    if any(True for _ in here.store.list(key)):
+        raise InvalidArgumentError(
+            "the folder is not empty", key=here.store.url(key), hint="Give one that holds nothing yet"
+        )
+    return key
+
+
+def _copy(here: Here, found: Found, folder: str) -> None:
+    pairs = [(f"{found.home}/{record.object}", f"{folder}/{record.path}") for record in found.files]
+    try:
+        copy_all(here.store, pairs)
+        sizes = {entry.key: entry.size for entry in here.store.list(folder)}
+        copies = [type(record)(record.path, record.path, record.size, "") for record in found.files]
+        bad = flaws(folder, copies, sizes)
+        if bad:
+            raise DamagedError(f"the copy of {bad[0].path!r} is no good, {bad[0].problem}", key=bad[0].key)
+    except CkptptrError:
+        here.store.delete(copied for _, copied in pairs)  # half a checkpoint would look like a whole one
+        raise

@@ -1,0 +1,139 @@
+"""`ckptptr get`: download a checkpoint, or files of it, verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ckptptr.cli import shapes
+from ckptptr.cli.choice import Choice, choosing, places, saying_what_can_be_chosen
+from ckptptr.cli.command import node_command
+from ckptptr.cli.confirm import confirm
+from ckptptr.cli.describe import checkpoint_of, in_words
+from ckptptr.cli.output import Output, counted, first_few, size
+from ckptptr.cli.progress import bar, watched
+from ckptptr.cli.target import Here
+from ckptptr.errors import InvalidArgumentError, NotFoundError
+from ckptptr.protocol.candidates import Found
+from ckptptr.protocol.manifest import FileRecord
+from ckptptr.protocol.resolve import Rejected, Resolver
+from ckptptr.transfer.digest import digest_of
+from ckptptr.transfer.download import Download
+
+
+@node_command("get", "Download a checkpoint, or files of it, verified.")
+@places
+@choosing
+@click.option("--file", "wanted", multiple=True, metavar="PATH", help="Only this file of it; repeatable.")
+@click.option("--yes", is_flag=True, help="Do not ask before files that are there and differ are replaced.")
+def command(
+    *,
+    here: Here,
+    as_json: bool,
+    checkpoint: str | None,
+    destination: str,
+    step: int | None,
+    of_attempt: int | None,
+    wanted: tuple[str, ...],
+    yes: bool,
+) -> None:
+    """Download a checkpoint into the folder DEST; nothing is seen there before all of it is verified.
+
+    CHECKPOINT is said as for `ckptptr use`; without it what the next attempt would resume from, and the
+    next good one where that is damaged. Files that DEST has and the checkpoint has not stay; those it
+    has already, with the right digest, are not fetched. LATEST is not moved.
+
+    \b
+    With --json:
+      node, checkpoint (as in `ckptptr show`), destination, files [path], bytes,
+      verified (false for a plain folder), rejected [{reference, reason}]
+    """
+    folder = Path(destination)
+    if folder.exists() and not folder.is_dir():
+        raise InvalidArgumentError("a checkpoint is downloaded into a folder", key=str(folder))
+    choice = Choice(checkpoint, step, of_attempt)
+    with saying_what_can_be_chosen(here):
+        told = _get(here, choice.found(here), folder, wanted, yes=yes, may_pass_over=not choice.is_made)
+    if as_json:
+        click.echo(shapes.encode(told))
+    else:
+        _print(told)
+
+
+def _get(
+    here: Here, found: Found, folder: Path, wanted: tuple[str, ...], *, yes: bool, may_pass_over: bool
+) -> shapes.Get:
+    files = _wanted(here, found, wanted)
+    _ask(folder, files, yes=yes)
+    rejected: tuple[Rejected, ...] = ()
+    size_of_all = sum(record.size for record in files)
+    with bar("downloading", size_of_all) as moved, Download(watched(here.store, moved), folder) as download:
+        if may_pass_over:
+            resolver = Resolver(here.candidates, here.latest)
+            resolution = resolver.resolve(lambda one: _fetch(download, one, wanted))
+            if resolution.found is None:
+                raise NotFoundError("none of the checkpoints is any good", key=here.url)
+            rejected = resolution.rejected
+            if resolution.found.reference != found.reference:
+                found = resolution.found
+                files = _wanted(here, found, wanted)
+                _ask(folder, files, yes=yes)
+        files = download.fetch(found.home, files)
+        download.install(files, found.manifest.folders if found.manifest and not wanted else ())
+    return shapes.Get(
+        node=here.url,
+        checkpoint=checkpoint_of(here, found),
+        destination=str(folder.absolute()),
+        files=[record.path for record in files],
+        bytes=sum(record.size for record in files),
+        verified=found.manifest is not None,
+        rejected=[
+            shapes.Refused(reference=r.reference, reason=r.reason) for r in rejected if not r.is_absent
+        ],
+    )
+
+
+def _fetch(download: Download, found: Found, wanted: tuple[str, ...]) -> None:
+    download.fetch(found.home, [record for record in found.files if not wanted or record.path in wanted])
+
+
+def _wanted(here: Here, found: Found, wanted: tuple[str, ...]) -> list[FileRecord]:
+    known = {record.path: record for record in found.files}
+    missing = [path for path in wanted if path not in known]
+    if missing:
+        raise InvalidArgumentError(
+            f"the checkpoint has no file {missing[0]!r}",
+            key=found.reference,
+            hint=f"It has {', '.join(first_few([*known]))}" if known else "It has none",
+        )
+    return [known[path] for path in wanted] if wanted else [*found.files]
+
+
+def _ask(folder: Path, files: list[FileRecord], *, yes: bool) -> None:
+    """Ask before files of other content are replaced."""
+    replaced = [record.path for record in files if _differs(folder / record.path, record)]
+    if replaced:
+        listed = "\n".join(f"  {path}" for path in first_few(replaced))
+        confirm(
+            f"{counted(len(replaced), 'file')} in {folder} would be replaced:\n{listed}",
+            "Replace?",
+            "replacing files",
+            yes=yes,
+        )
+
+
+def _differs(path: Path, record: FileRecord) -> bool:
+    if not path.is_file():
+        return False
+    return path.stat().st_size != record.size or digest_of(path) != record.xxh3_128
+
+
+def _print(told: shapes.Get) -> None:
+    out = Output()
+    count = counted(len(told.files), "file")
+    checked = "each of the digest that it was saved with" if told.verified else "which nothing could verify"
+    out.headline(f"{in_words(told.checkpoint).capitalize()} is in {told.destination}.")
+    out.sentence(f"{size(told.bytes)} in {count}, {checked}.")
+    for refused in told.rejected:
+        out.sentence(f"Passed over {refused.reference}: {refused.reason}.", "yellow")

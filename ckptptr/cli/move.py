@@ -1,0 +1,155 @@
+"""What the commands that move LATEST tell: what it named, what it names, what comes next, how to undo it."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import suppress
+
+import click
+
+from ckptptr.cli import shapes
+from ckptptr.cli.confirm import confirm
+from ckptptr.cli.describe import in_words, latest_of, short_reference
+from ckptptr.cli.explain import explain
+from ckptptr.cli.output import Cell, Output
+from ckptptr.cli.show import headline
+from ckptptr.cli.target import Here
+from ckptptr.errors import (
+    CkptptrError,
+    DamagedError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnsupportedFormatError,
+)
+from ckptptr.protocol.latest import Seen
+from ckptptr.protocol.references import FRESH
+
+
+def confirm_fresh(checkpoint: str, *, yes: bool) -> None:
+    """Ask before a fresh start; other choices are free."""
+    if checkpoint.strip().lower() == FRESH:
+        what = "The next attempt would start from nothing. All checkpoints stay, and can be chosen again."
+        confirm(what, "Start fresh?", "a fresh start", yes=yes)
+
+
+def moved(here: Here, command: str, before: Seen) -> shapes.Move:
+    """LATEST was moved; what came of it.
+
+    Raises:
+        CkptptrError: it was moved all the same, and the message says so.
+    """
+    try:
+        shown = explain(here)
+        undo = _undo(here, before, shown.latest)
+    except CkptptrError as error:
+        message = f"LATEST is now as you asked, but what comes of it could not be seen ({error.message})"
+        raise type(error)(message, key=error.key, hint=f"Look again: {here.command('show')}") from error
+    return shapes.Move(
+        command=command,
+        node=here.url,
+        before=latest_of(here, before),
+        latest=shown.latest,
+        verdict=shown.verdict,
+        why=shown.why,
+        warnings=shown.warnings,
+        checkpoint=shown.checkpoint,
+        undo=undo,
+        undo_command=shlex.join(undo) if undo else None,
+        kept_as=here.store.url(here.latest.kept_key(before)) if before.damage else None,
+    )
+
+
+def tell_held(here: Here, command: str, before: Seen, *, as_json: bool) -> None:
+    """Tell of a move that holds LATEST."""
+    move = moved(here, command, before)
+    if as_json:
+        click.echo(shapes.encode(move))
+        return
+    now = in_words(move.checkpoint) if move.checkpoint else "none, a fresh start"
+    print_move(
+        move,
+        f"LATEST is held on {now}." if move.latest.held else "Done, and already taken up.",
+        f"{headline(move.checkpoint)} It takes the choice up, once.",
+        "An attempt that is running now goes on saving, and does not move LATEST.",
+    )
+
+
+def print_move(move: shapes.Move, done: str, *remarks: str) -> None:
+    """In words; `done` is the first line."""
+    out = Output()
+    out.headline(done)
+    out.blank()
+    out.facts(
+        [
+            ("before", _said(move.before)),
+            ("now", Cell(_said(move.latest), "green")),
+            *([("note", move.latest.note)] if move.latest.note else []),
+            *([("kept as", move.kept_as)] if move.kept_as else []),
+        ]
+    )
+    out.blank()
+    for remark in remarks:
+        out.sentence(remark)
+    for warning in move.warnings:
+        out.sentence(warning, "yellow")
+    out.blank()
+    if move.undo_command:
+        out.sentence("To undo:", "dim")
+        out.line("  ", move.undo_command)
+    else:
+        out.sentence(f"To undo: {_no_undo(move)}", "dim")
+
+
+_NO_GOOD = (NotFoundError, DamagedError, InvalidArgumentError, UnsupportedFormatError)
+_REMOVE = {"s3": ["aws", "s3", "rm"], "gs": ["gcloud", "storage", "rm"], "file": ["rm"]}
+
+
+def _undo(here: Here, before: Seen, now: shapes.Latest) -> list[str] | None:
+    """The command that lets LATEST be what it was; None where that was nothing, or no good."""
+    pointer = before.pointer
+    if pointer is None:
+        remove = _REMOVE.get(here.node.root.scheme)
+        return [*remove, here.latest.url] if remove and not before.damage else None
+    is_same = pointer.target.checkpoint == now.checkpoint
+    if is_same and pointer.held == now.held:
+        return None
+    command = ["ckptptr", "use" if pointer.held else "release", here.url]
+    note = ["--note", pointer.note] if pointer.held and pointer.note else []
+    if is_same and not pointer.held:
+        return [*command, *here.arguments]
+    if pointer.target.is_fresh:
+        return [*command, FRESH, "--yes", *note, *here.arguments]
+    try:
+        reference = here.chooser.find(pointer.target.checkpoint).reference
+    except _NO_GOOD:
+        return None  # what stood there cannot be chosen
+    return [*command, _shortest(here, reference), *note, *here.arguments]
+
+
+def _shortest(here: Here, reference: str) -> str:
+    """The id, where it leads to that checkpoint, as it does not to one from another bucket."""
+    short = short_reference(reference)
+    with suppress(*_NO_GOOD):
+        if here.chooser.find(short).reference == reference:
+            return short
+    return reference
+
+
+def _said(latest: shapes.Latest) -> str:
+    if latest.damage:
+        return latest.damage
+    if latest.state == "absent":
+        return "LATEST was absent"
+    step = "" if latest.step is None else f"step {latest.step}, "
+    held = ", held" if latest.held else ""
+    return f"{step}{short_reference(latest.checkpoint)}{held}"
+
+
+def _no_undo(move: shapes.Move) -> str:
+    if move.before.damage:
+        return "there is nothing to go back to. The damaged bytes are kept."
+    if move.before.state == "absent":
+        return f"delete {move.latest.url}"
+    if move.before.checkpoint == move.latest.checkpoint:
+        return "there is nothing to go back to, LATEST was so before."
+    return "there is no command, what LATEST named before cannot be restored."

@@ -1,0 +1,102 @@
+"""`ckptptr pin` and `ckptptr unpin`: what retention must keep."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from ckptptr.cli import shapes
+from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
+from ckptptr.cli.command import node_command
+from ckptptr.cli.describe import checkpoint_of, in_words, latest_of, short
+from ckptptr.cli.output import Output
+from ckptptr.cli.target import Here
+
+
+@node_command("pin", "Keep a checkpoint, whatever retention says.")
+@click.argument("checkpoint", required=False)
+@choosing
+@click.option("--note", default="", metavar="TEXT", help="Why; kept in the marker.")
+def command(
+    *,
+    here: Here,
+    as_json: bool,
+    checkpoint: str | None,
+    step: int | None,
+    of_attempt: int | None,
+    note: str,
+) -> None:
+    """Keep a checkpoint, whatever retention says: no sweep deletes it.
+
+    CHECKPOINT is said as for `ckptptr use`. A small marker beside its manifest pins it, and LATEST names
+    it; what LATEST points to stays. A rule of the bucket that deletes by age does not know of pins.
+
+    \b
+    With --json:
+      node, checkpoint and latest (as in `ckptptr show`), pinned, was_pinned,
+      undo [arguments] or null, undo_command
+    """
+    _set(here, Choice(checkpoint, step, of_attempt), pinned=True, note=note, as_json=as_json)
+
+
+@node_command("unpin", "Let retention decide about a checkpoint again.")
+@click.argument("checkpoint", required=False)
+@choosing
+def unpin(
+    *, here: Here, as_json: bool, checkpoint: str | None, step: int | None, of_attempt: int | None
+) -> None:
+    """Let retention decide about a checkpoint again.
+
+    CHECKPOINT is said as for `ckptptr use`. Nothing is deleted by this: the next publish of a run may
+    let it go.
+
+    \b
+    With --json:
+      as `ckptptr pin`
+    """
+    _set(here, Choice(checkpoint, step, of_attempt), pinned=False, note="", as_json=as_json)
+
+
+def _set(here: Here, choice: Choice, *, pinned: bool, note: str, as_json: bool) -> None:
+    chosen = choice.on(here)
+    with saying_what_can_be_chosen(here):
+        chooser = here.for_writing().chooser
+        was_pinned = chooser.is_pinned(chooser.find(chosen))
+        found = chooser.pin(chosen, note) if pinned else chooser.unpin(chosen)
+    checkpoint = checkpoint_of(here, found, pinned=pinned)
+    undo = None
+    if was_pinned != pinned:
+        undo = ["ckptptr", "unpin" if pinned else "pin", here.url, short(checkpoint), *here.arguments]
+    told = shapes.Pin(
+        command="pin" if pinned else "unpin",
+        node=here.url,
+        checkpoint=checkpoint,
+        pinned=pinned,
+        was_pinned=was_pinned,
+        latest=latest_of(here, here.latest.read()),
+        undo=undo,
+        undo_command=shlex.join(undo) if undo else None,
+    )
+    if as_json:
+        click.echo(shapes.encode(told))
+    else:
+        _print(told)
+
+
+def _print(told: shapes.Pin) -> None:
+    out = Output()
+    name = in_words(told.checkpoint).capitalize()
+    state = "pinned" if told.pinned else "not pinned"
+    if told.undo_command is None:
+        out.headline(f"{name} was {state} before; nothing was changed.")
+        return
+    out.headline(f"{name} is {state}{'' if told.pinned else ' any more'}.")
+    out.sentence(
+        "No sweep deletes it. What LATEST points to is as before."
+        if told.pinned
+        else "It stays until the retention of a run lets it go."
+    )
+    out.blank()
+    out.sentence("To undo:", "dim")
+    out.line("  ", told.undo_command)

@@ -1,0 +1,72 @@
+"""`ckptptr put`: make a checkpoint of local files, and hold LATEST on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+
+from ckptptr.cli.command import node_command
+from ckptptr.cli.move import tell_held
+from ckptptr.cli.progress import bar, watched
+from ckptptr.cli.target import Here
+from ckptptr.content import change
+from ckptptr.errors import CkptptrError, InvalidArgumentError
+from ckptptr.opening import node_at
+from ckptptr.protocol.manifest import plain_metadata
+from ckptptr.putting import put
+from ckptptr.session import Session
+
+
+def _metadata(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not (key and equals):
+            raise click.BadParameter(f"{pair!r} is not of the form KEY=VALUE")
+        try:
+            found[key] = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            found[key] = text
+    return found
+
+
+@node_command("put", "Make a checkpoint of a local folder, and hold LATEST on it.")
+@click.argument("folder", type=click.Path(exists=True))
+@click.option("--step", type=int, metavar="N", help="The step of the training that it is of.")
+@click.option(
+    "--metadata",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_metadata,
+    help="Repeatable; a VALUE that is JSON is taken as such: loss=0.1.",
+)
+@click.option("--note", default="", metavar="TEXT", help="A word for whoever reads LATEST next.")
+def command(
+    *, here: Here, as_json: bool, folder: str, step: int | None, metadata: dict[str, Any], note: str
+) -> None:
+    """Make a checkpoint of FOLDER (or of one file), and hold LATEST on it: the next attempt resumes from it.
+
+    It is committed beside those of the last attempt that left a trace, as its newest; no attempt is
+    fenced off by it. One that is running goes on saving, and does not move LATEST.
+
+    \b
+    With --json:
+      as `ckptptr use`
+    """
+    content = change(folder)
+    if not content.files:
+        raise InvalidArgumentError("there is no file in this folder", key=folder)
+    writing = here.for_writing()
+    node = node_at(here.store, here.node.prefix, attempt=max(here.node.attempt - 1, 0), read_only=True)
+    with bar("uploading", sum(file.size for file in content.files.values())) as moved:
+        session = Session(watched(writing.store, moved), node, clock=here.clock)
+        reference = put(session, content, step=step, metadata=plain_metadata(metadata))
+    try:
+        before, _ = writing.chooser.use(reference, note)
+    except CkptptrError as error:
+        message = f"the checkpoint is committed, but LATEST does not name it ({error.message})"
+        hint = f"Try: {here.command('use', reference)}"
+        raise type(error)(message, key=error.key, hint=hint) from error
+    tell_held(here, "put", before, as_json=as_json)

@@ -1,0 +1,51 @@
+"""`ckptptr release`: take the hold off LATEST."""
+
+from __future__ import annotations
+
+import click
+
+from ckptptr.cli import shapes
+from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
+from ckptptr.cli.command import node_command
+from ckptptr.cli.move import confirm_fresh, moved, print_move
+from ckptptr.cli.show import headline
+from ckptptr.cli.target import Here
+
+
+@node_command("release", "Take the hold off LATEST: the next save moves it again.")
+@click.argument("checkpoint", required=False)
+@choosing
+@click.option("--yes", is_flag=True, help="Do not ask before a fresh start.")
+def command(
+    *,
+    here: Here,
+    as_json: bool,
+    checkpoint: str | None,
+    step: int | None,
+    of_attempt: int | None,
+    yes: bool,
+) -> None:
+    """Take the hold off LATEST: it names the same checkpoint, and the next save moves it again.
+
+    With CHECKPOINT (said as for `ckptptr use`) LATEST names that one instead, without a hold: so this
+    undoes a `use`, and LATEST is as it was before.
+
+    \b
+    With --json:
+      as `ckptptr use`
+    """
+    choice = Choice(checkpoint, step, of_attempt)
+    chosen = choice.on(here) if choice.is_made else None
+    confirm_fresh(chosen or "", yes=yes)
+    with saying_what_can_be_chosen(here):
+        before, _ = here.for_writing().chooser.release(chosen)
+    move = moved(here, "release", before)
+    if as_json:
+        click.echo(shapes.encode(move))
+        return
+    is_same = not before.is_held and move.before.checkpoint == move.latest.checkpoint
+    print_move(
+        move,
+        "LATEST was not held; nothing was changed." if is_same else "LATEST is not held any more.",
+        f"{headline(move.checkpoint)} An attempt that is running now moves LATEST with its next save.",
+    )

@@ -1,0 +1,194 @@
+"""`ckptptr verify`: whether checkpoints are all there, and with `--deep` whether each byte is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import click
+import msgspec
+
+from ckptptr.cli import shapes
+from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
+from ckptptr.cli.command import node_command
+from ckptptr.cli.describe import checkpoint_of, in_words, short
+from ckptptr.cli.everything import everything
+from ckptptr.cli.exit_codes import ExitCode
+from ckptptr.cli.output import INDENT, Cell, Column, Output, counted, number, size
+from ckptptr.cli.progress import Moved, bar
+from ckptptr.cli.target import Here
+from ckptptr.errors import CkptptrError, StoreUnavailableError
+from ckptptr.protocol.candidates import Found
+from ckptptr.protocol.complete import Flaw, flaws, sizes_in
+from ckptptr.transfer.verify import digest_flaws
+
+
+@node_command("verify", "Whether a checkpoint is all there; every byte with --deep.")
+@click.argument("checkpoint", required=False)
+@choosing
+@click.option("--all", "everything_here", is_flag=True, help="Each that could be chosen.")
+@click.option("--deep", is_flag=True, help="Fetch every byte and compare every digest.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    here: Here,
+    as_json: bool,
+    checkpoint: str | None,
+    step: int | None,
+    of_attempt: int | None,
+    everything_here: bool,
+    deep: bool,
+) -> None:
+    """Whether a checkpoint is all there: its manifest, and each file by its size, from one listing.
+
+    CHECKPOINT is said as for `ckptptr use`; without it what LATEST points to, else the newest. With
+    --deep every byte is fetched, kept nowhere, and its digest compared; what does not match is fetched
+    once more before it counts.
+
+    \b
+    With --json:
+      node, deep, bytes_read,
+      checkpoints [{checkpoint (as in `ckptptr show`),
+        state (good, unverified: a plain folder, damaged, gone, newer-format),
+        problems [{path or null, object, problem}]}]
+
+    Exits with 4 where one of them is damaged or gone, with 3 where there is none.
+    """
+    choice = Choice(checkpoint, step, of_attempt)
+    if choice.is_made and everything_here:
+        raise click.UsageError("Give either a checkpoint or --all.")
+    subjects = [_chosen(here, choice)] if choice.is_made else _listed(here, only_first=not everything_here)
+    told = _verify(here, subjects, deep=deep)
+    if as_json:
+        click.echo(shapes.encode(told))
+    else:
+        _print(told)
+    states = {verified.state for verified in told.checkpoints}
+    if not states:
+        ctx.exit(ExitCode.NOTHING_FOUND)
+    if states & {"damaged", "gone"}:
+        ctx.exit(ExitCode.DAMAGED)
+    if "newer-format" in states:
+        ctx.exit(ExitCode.UNSUPPORTED_FORMAT)
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What is to be verified, or why it cannot be."""
+
+    shape: shapes.Checkpoint
+    found: Found | None
+    problem: shapes.Flaw | None = None
+    state: shapes.Soundness = "damaged"
+
+
+def _chosen(here: Here, choice: Choice) -> _Subject:
+    with saying_what_can_be_chosen(here):
+        found = here.chooser.find(choice.on(here))
+    return _Subject(checkpoint_of(here, found), found)
+
+
+def _listed(here: Here, *, only_first: bool) -> list[_Subject]:
+    entries = [entry for entry in everything(here).checkpoints if entry.state != "doomed"]
+    if only_first:
+        entries.sort(key=lambda entry: entry.state != "target")  # stable: else the newest
+        entries = entries[:1]
+    return [_subject(here, entry) for entry in entries]
+
+
+_STATES: dict[str, shapes.Soundness] = {"not-found": "gone", "unsupported-format": "newer-format"}
+
+
+def _subject(here: Here, entry: shapes.Entry) -> _Subject:
+    try:
+        found = here.chooser.find(entry.checkpoint)
+    except StoreUnavailableError:
+        raise
+    except CkptptrError as error:
+        flaw = shapes.Flaw(path=None, object=error.key or entry.checkpoint, problem=error.message)
+        shape = msgspec.convert(msgspec.to_builtins(entry), shapes.Checkpoint)
+        return _Subject(shape, None, flaw, _STATES.get(error.code, "damaged"))
+    return _Subject(checkpoint_of(here, found, pinned=entry.pinned), found)
+
+
+def _verify(here: Here, subjects: list[_Subject], *, deep: bool) -> shapes.Verify:
+    homes = dict.fromkeys(s.found.home for s in subjects if s.found and s.found.manifest)
+    sizes = {home: sizes_in(here.store, home) for home in homes}
+    total = sum(subject.shape.bytes or 0 for subject in subjects) if deep else 0
+    read: list[int] = []
+    checkpoints = []
+    with bar("verifying", total) as moved:
+
+        def fetched(count: int) -> None:
+            read.append(count)  # from several threads
+            moved(count)
+
+        for subject in subjects:
+            state, problems = subject.state, [subject.problem] if subject.problem else []
+            if subject.found:
+                bad = _flaws(here, subject.found, sizes, fetched if deep else None)
+                problems = [_flaw(here, flaw) for flaw in bad]
+                state = "damaged" if bad else "good" if subject.found.manifest else "unverified"
+            checkpoints.append(shapes.Verified(checkpoint=subject.shape, state=state, problems=problems))
+    return shapes.Verify(node=here.url, deep=deep, bytes_read=sum(read), checkpoints=checkpoints)
+
+
+def _flaws(here: Here, found: Found, sizes: dict[str, dict[str, int]], fetched: Moved | None) -> list[Flaw]:
+    """What is wrong by sizes; with `fetched`, which is told of the bytes, also by digests."""
+    bad = flaws(found.home, found.files, sizes[found.home]) if found.manifest else []
+    if fetched is None:
+        return bad
+    known = {flaw.path for flaw in bad}
+    rest = [record for record in found.files if record.path not in known]
+    return bad + digest_flaws(here.store, found.home, rest, fetched)
+
+
+def _flaw(here: Here, flaw: Flaw) -> shapes.Flaw:
+    return shapes.Flaw(path=flaw.path, object=here.store.url(flaw.key), problem=flaw.problem)
+
+
+_COLUMNS = (
+    Column("state"),
+    Column("step", right=True),
+    Column("size", right=True),
+    Column("files", right=True),
+    Column("checkpoint", tail=True),
+)
+_STYLES = {"good": "green", "unverified": "yellow"}
+
+
+def _print(told: shapes.Verify) -> None:
+    out = Output()
+    bad = [v for v in told.checkpoints if v.state not in ("good", "unverified")]
+    how = "each file is there, and its digest is right" if told.deep else "each file is there, in its size"
+    if not told.checkpoints:
+        out.headline(f"No checkpoint of {told.node}.")
+        return
+    if bad:
+        out.headline(f"{counted(len(bad), 'checkpoint is', 'checkpoints are')} no good.", "bold red")
+    else:
+        count = len(told.checkpoints)
+        name = in_words(told.checkpoints[0].checkpoint).capitalize() if count == 1 else f"All {count}"
+        out.headline(f"{name} {'is' if count == 1 else 'are'} good: {how}.")
+    out.blank()
+    out.table(_COLUMNS, [_row(verified) for verified in told.checkpoints])
+    for verified in told.checkpoints:
+        for problem in verified.problems:
+            out.line(INDENT, Cell(f"{problem.path or short(verified.checkpoint)}: {problem.problem}", "red"))
+            out.line(INDENT * 2, Cell(problem.object, "dim"))
+    if any(v.state == "unverified" for v in told.checkpoints):
+        out.sentence("unverified: a plain folder has no digests that could be compared.", "dim")
+    if not told.deep:
+        out.blank()
+        out.sentence("By sizes alone, no payload was fetched; --deep compares every byte.", "dim")
+
+
+def _row(verified: shapes.Verified) -> list[str]:
+    checkpoint = verified.checkpoint
+    return [
+        Cell(verified.state, _STYLES.get(verified.state, "red")),
+        number(checkpoint.step),
+        size(checkpoint.bytes),
+        number(checkpoint.files),
+        short(checkpoint),
+    ]

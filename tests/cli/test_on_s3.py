@@ -1,0 +1,96 @@
+"""The commands on a real S3 server: options on the command line, and what only S3 has."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from fsspec.asyn import sync
+
+import ckptptr
+from tests.cli.conftest import run_json
+from tests.helpers import read_folder
+from tests.servers.seaweed import Seaweed
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def run_on_s3(s3_bucket: str, s3_filesystem: Any) -> str:
+    """A run outside Flyte with one checkpoint; its URL."""
+    url = f"s3://{s3_bucket}/{uuid.uuid4().hex}/run"
+    with ckptptr.open(url, filesystem=s3_filesystem) as checkpoints:
+        checkpoints.save(b"state", step=1)
+    return url
+
+
+@contextmanager
+def on_the_command_line(**settings: str) -> Iterator[list[str]]:
+    """The options of a command for these settings; what s3fs opens for them is closed again."""
+    yield [word for name, value in settings.items() for word in ("--storage-option", f"{name}={value}")]
+    made = fsspec.filesystem("s3", use_listings_cache=False, **settings)  # the one that fsspec has cached
+    sync(made.loop, made.s3.close)
+
+
+@pytest.fixture
+def options(s3_server: Seaweed) -> Iterator[list[str]]:
+    """The options that lead to the server."""
+    with on_the_command_line(
+        key=s3_server.access_key, secret=s3_server.secret_key, endpoint_url=s3_server.endpoint
+    ) as options:
+        yield options
+
+
+def test_doctor_lists_uploads_that_were_never_finished(
+    run_on_s3: str, options: list[str], s3_filesystem: Any
+) -> None:
+    bucket, _, path = run_on_s3.removeprefix("s3://").partition("/")
+    key = f"{path}/attempts/0/data/0000000002-a0000-abcdefgh/model.pt"
+    begun = s3_filesystem.call_s3("create_multipart_upload", Bucket=bucket, Key=key)
+    told = run_json("doctor", run_on_s3, *options)
+    checks = {finding["check"]: finding for finding in told["findings"]}
+    assert "1 multipart upload is unfinished" in checks["unfinished-uploads"]["what"]
+    assert begun["UploadId"] in checks["unfinished-uploads"]["type"]
+    assert checks["guarantee"]["level"] == "note"
+    s3_filesystem.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=begun["UploadId"])
+    told = run_json("doctor", run_on_s3, *options)
+    assert "unfinished-uploads" not in {finding["check"] for finding in told["findings"]}
+
+
+def test_what_is_put_is_verified_downloaded_exported_and_swept_there(
+    run_on_s3: str, options: list[str], s3_filesystem: Any, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "model.pt").write_bytes(b"mended")
+    put = run_json("put", run_on_s3, str(mine), "--step", "9", *options)
+    assert put["checkpoint"]["step"] == 9
+    assert run_json("verify", run_on_s3, "--all", "--deep", *options)["bytes_read"] == 11
+    run_json("get", run_on_s3, str(tmp_path / "out"), *options)
+    assert read_folder(tmp_path / "out") == {"model.pt": "mended"}
+    plain = f"{run_on_s3}-plain"
+    run_json("export", run_on_s3, plain, *options)
+    assert s3_filesystem.cat(f"{plain}/model.pt") == b"mended"
+    assert run_json("rollback", run_on_s3, *options)["checkpoint"]["step"] == 1
+    assert run_json("release", run_on_s3, *options)["latest"]["held"] is False
+    torn = f"{run_on_s3}/attempts/0/data/0000000001-a0000-abcdefgh/x"
+    s3_filesystem.pipe(torn, b"torn")
+    with ckptptr.open(run_on_s3, filesystem=s3_filesystem) as checkpoints:
+        checkpoints.save(b"later", step=10)
+    swept = run_json("sweep", run_on_s3, "--yes", *options)
+    assert [leaving["why"] for leaving in swept["checkpoints"]] == ["orphan"]
+    assert not s3_filesystem.exists(torn)
+
+
+def test_with_wrong_credentials_doctor_says_so(run_on_s3: str, s3_server: Seaweed) -> None:
+    with on_the_command_line(
+        key=s3_server.access_key, secret=s3_server.secret_key[::-1], endpoint_url=s3_server.endpoint
+    ) as options:
+        told = run_json("doctor", run_on_s3, *options, exit_code=9)
+    assert told["findings"][0]["check"] == "access-denied"
+    assert "the secret key is wrong" in told["findings"][0]["what"].lower()

@@ -1,0 +1,89 @@
+"""`ckptptr sweep` deletes what the rules let go, and asks first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import FlyteNode, run, run_json
+
+
+@pytest.fixture
+def littered(node: FlyteNode) -> FlyteNode:
+    """A doomed checkpoint, and a torn save of an earlier attempt."""
+    torn = node.home(0) / "data/0000000009-a0000-abcdefgh"
+    torn.mkdir(parents=True)
+    (torn / "model.pt").write_bytes(b"x" * 100)
+    node.save(0, 1, 2, 3)
+    node.save(1, 4)
+    return node
+
+
+def payload(node: FlyteNode) -> list[Path]:
+    return [path for path in node.root.rglob("*/data/*/*") if path.is_file()]
+
+
+def test_a_dry_run_says_what_would_go_and_deletes_nothing(littered: FlyteNode) -> None:
+    before = payload(littered)
+    told = run_json("sweep", littered.url, "--dry-run")
+    assert sorted(leaving["why"] for leaving in told["checkpoints"]) == ["doomed", "orphan"]
+    assert (told["objects"], told["bytes"], told["swept"]) == (2, 107, [])
+    said = run("sweep", littered.url, "--dry-run")
+    assert said.stdout.startswith("Would go: 2 checkpoints, 107 B in 2 objects.\n")
+    assert payload(littered) == before
+
+
+def test_with_yes_they_go_and_what_latest_names_stays(littered: FlyteNode) -> None:
+    said = run("sweep", littered.url, "--yes")
+    assert said.exit_code == 0
+    assert said.stdout.startswith("Gone: 2 checkpoints, 107 B in 2 objects.\n")
+    log = run_json("log", littered.url)
+    assert [(entry["step"], entry["state"]) for entry in log["checkpoints"]] == [
+        (4, "target"),
+        (3, "history"),
+        (2, "history"),
+    ]
+    assert all(entry["problem"] is None for entry in log["checkpoints"])
+    assert len(payload(littered)) == 3
+    assert json.loads(littered.latest.read_text())["doomed"] == []
+    assert "nothing to sweep" in run("sweep", littered.url).stdout
+
+
+@pytest.mark.parametrize(("answer", "is_swept"), [("y\n", True), ("n\n", False), ("", False)])
+def test_it_asks(littered: FlyteNode, answer: str, is_swept: bool) -> None:
+    said = run("sweep", littered.url, stdin=answer)
+    assert "2 checkpoints, 107 B in 2 objects of" in said.stderr
+    assert said.exit_code == (0 if is_swept else 2)
+    assert len(payload(littered)) == (3 if is_swept else 5)
+
+
+def test_what_is_pinned_stays(littered: FlyteNode) -> None:
+    doomed = Path(run_json("log", littered.url)["checkpoints"][-1]["url"])
+    doomed.with_suffix(".pin").write_text("{}")
+    run("sweep", littered.url, "--yes")
+    assert doomed.exists()
+
+
+def test_while_latest_is_held_it_refuses(littered: FlyteNode) -> None:
+    run("use", littered.url, "--step", "2")
+    said = run("sweep", littered.url, "--yes")
+    assert said.exit_code == 2
+    assert "`ckptptr release` it first" in said.stderr
+    assert len(payload(littered)) == 5
+
+
+def test_a_damaged_manifest_keeps_its_whole_home(littered: FlyteNode) -> None:
+    damaged = next(e for e in run_json("log", littered.url)["checkpoints"] if e["step"] == 3)["id"]
+    littered.damage(damaged)
+    told = run_json("sweep", littered.url, "--yes")
+    assert (told["checkpoints"], len(told["kept"])) == ([], 1)
+    assert len(payload(littered)) == 5
+    assert "a damaged manifest in the same home" in run("sweep", littered.url).stdout
+
+
+def test_the_json_has_these_keys(littered: FlyteNode) -> None:
+    told = run_json("sweep", littered.url, "--yes")
+    assert list(told) == ["command", "node", "dry_run", "checkpoints", "objects", "bytes", "kept", "swept"]
+    assert sorted(told["swept"]) == sorted(leaving["reference"] for leaving in told["checkpoints"])
