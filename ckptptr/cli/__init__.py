@@ -15,7 +15,7 @@ from ckptptr.cli.exit_codes import as_table
 from ckptptr.cli.verbosity import verbose_option
 from ckptptr.version import __version__
 
-COMMANDS = ("show", "log", "use")
+COMMANDS = ("show", "log", "use", "report")
 """Each is the object `command` of the module of its name."""
 
 EPILOG = f"""\b

@@ -1,0 +1,214 @@
+"""The attempts of a node, and what each of them resumed from and why, told from what is there.
+
+A manifest names as its parent what the run that wrote it had resumed from. The reasons nobody wrote
+down: they follow from what else is there, and are said no more certainly than that. The attempt that
+looks at itself has them from its own restore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Any, Literal
+
+import msgspec
+
+from ckptptr.cli import shapes
+from ckptptr.cli.describe import in_words, short_reference
+from ckptptr.protocol.names import CheckpointId
+from ckptptr.protocol.resolve import Rejected, Resolution
+from ckptptr.report.words import moment, span
+
+_MANY = 3
+
+
+class Shown(shapes.Entry, frozen=True, kw_only=True):
+    """A line of `ckptptr log`, and more.
+
+    `created_at`: when its manifest was written. `copied_from`: set on forward copies, the source.
+    `saved_in`: seconds, where this is known. `is_elsewhere`: in no home of this node's attempts.
+    """
+
+    created_at: str | None = None
+    copied_from: str | None = None
+    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    task: str = ""
+    saved_in: float | None = None
+    is_elsewhere: bool = False
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """Orders by age within a node, never by a clock."""
+        return (-1 if self.is_elsewhere or self.attempt is None else self.attempt, self.seq or -1)
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What was resumed from: `reference`, first told by the checkpoint `by` (null for the next attempt).
+
+    `words`: `step 3 of attempt 0`. `is_there`: it is one of the checkpoints that are shown.
+    """
+
+    reference: str
+    by: str | None
+    words: str
+    is_there: bool
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt.
+
+    `role`: `this` is the attempt that looks, `next` the one to come. `origins`: what it resumed from,
+    more than once where it was restarted in place. `words` says that in a sentence, `reasons` why.
+    `every`: the seconds between two saves, the median.
+    """
+
+    number: int
+    role: Literal["past", "this", "next"]
+    checkpoints: int
+    bytes: int
+    first: str | None
+    last: str | None
+    every: float | None
+    origins: list[Origin]
+    words: str
+    reasons: list[str]
+
+
+def past_attempts(shown: Sequence[Shown], before: int) -> list[Attempt]:
+    """The attempts below `before`."""
+    return [_past(shown, number) for number in range(before)]
+
+
+def this_attempt(
+    shown: Sequence[Shown], number: int, resolution: Resolution | None, restored_in: float | None
+) -> Attempt:
+    """The attempt that looks at itself; its reasons are those of its own restore."""
+    attempt = _past(shown, number)
+    found = resolution.found if resolution else None
+    if resolution is None:
+        words, reasons = "did not restore", []
+    elif found is None:
+        words, reasons = "started fresh", [*map(_rejection, resolution.rejected)]
+    else:
+        took = f" in {span(restored_in)}" if restored_in is not None else ""
+        words = f"resumed from {_name(found.reference, shown)}{took}"
+        reasons = [f"found in {resolution.verdict.value}", *map(_rejection, resolution.rejected)]
+    origins = attempt.origins
+    if found and not origins:
+        origins = [_origin(found.reference, None, shown)]
+    return msgspec.structs.replace(attempt, role="this", words=words, reasons=reasons, origins=origins)
+
+
+def next_attempt(show: shapes.Show, number: int) -> Attempt:
+    """The attempt to come."""
+    taken = show.checkpoint
+    origin = taken and Origin(reference=taken.checkpoint, by=None, words=in_words(taken), is_there=True)
+    return Attempt(
+        number=number,
+        role="next",
+        checkpoints=0,
+        bytes=0,
+        first=None,
+        last=None,
+        every=None,
+        origins=[origin] if origin else [],
+        words=f"would resume from {in_words(taken)}" if taken else "would start fresh",
+        reasons=[show.why],
+    )
+
+
+def _past(shown: Sequence[Shown], number: int) -> Attempt:
+    own = sorted((item for item in shown if item.attempt == number and not item.is_elsewhere), key=_age)
+    saves = [item for item in own if item.copied_from is None]
+    times = [when.timestamp() for when in (moment(item.created_at) for item in saves) if when]
+    gaps = [max(0.0, later - earlier) for earlier, later in pairwise(times)]
+    origins = _origins(own, shown)
+    return Attempt(
+        number=number,
+        role="past",
+        checkpoints=len(own),
+        bytes=sum(item.bytes or 0 for item in own),
+        first=own[0].created_at if own else None,
+        last=own[-1].created_at if own else None,
+        every=median(gaps) if gaps else None,
+        origins=origins,
+        words=_words(own, origins),
+        reasons=_reasons(number, origins, shown) if own else [],
+    )
+
+
+def _age(item: Shown) -> tuple[int, int]:
+    return item.age
+
+
+def _words(own: Sequence[Shown], origins: Sequence[Origin]) -> str:
+    if not own:
+        return "no checkpoint of it is there"
+    resumed = " and then from ".join(origin.words for origin in origins)
+    if all(item.id is None for item in own):
+        return "left plain files, without ckptptr"
+    if all(item.problem for item in own):
+        return "cannot be told: its manifests are damaged"
+    return f"resumed from {resumed}" if resumed else "started fresh"
+
+
+def _origins(own: Sequence[Shown], shown: Sequence[Shown]) -> list[Origin]:
+    origins: list[Origin] = []
+    for item in own:
+        if item.parent and not any(origin.reference == item.parent for origin in origins):
+            origins.append(_origin(item.parent, item.checkpoint, shown))
+    return origins
+
+
+def _origin(reference: str, by: str | None, shown: Sequence[Shown]) -> Origin:
+    is_there = any(item.checkpoint == reference for item in shown)
+    return Origin(reference=reference, by=by, words=_name(reference, shown), is_there=is_there)
+
+
+def _name(reference: str, shown: Sequence[Shown]) -> str:
+    """`step 3 of attempt 0`; of what is not there any more its id, which tells the attempt."""
+    for item in shown:
+        if item.checkpoint == reference:
+            where = "of another execution or node" if item.is_elsewhere else f"of attempt {item.attempt}"
+            return f"{in_words(item)} {where}"
+    name = short_reference(reference)
+    checkpoint = CheckpointId.match(name)
+    if checkpoint is None:
+        return f"{name} (not shown here)"
+    return f"save {checkpoint.seq} of attempt {checkpoint.attempt} (not there any more)"
+
+
+def _reasons(number: int, origins: Sequence[Origin], shown: Sequence[Shown]) -> list[str]:
+    """What the attempts between it and its origin left, as far as that is still there."""
+    if not origins:
+        return []
+    first = next((item for item in shown if item.checkpoint == origins[0].reference), None)
+    checkpoint = CheckpointId.match(short_reference(origins[0].reference))
+    if first is not None:
+        age = first.age
+    elif checkpoint is not None:
+        age = (checkpoint.attempt, checkpoint.seq)
+    else:
+        return []
+    newer = [item for item in shown if not item.is_elsewhere and age < item.age < (number, -1)]
+    skipped = [n for n in range(age[0] + 1, number) if not any(item.attempt == n for item in newer)]
+    reasons = [f"nothing of {_attempts(skipped)} is there"] if skipped and age[0] >= 0 else []
+    if newer:
+        names = [f"{in_words(i)} of attempt {i.attempt}" + (" (damaged)" if i.problem else "") for i in newer]
+        more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
+        reasons.append(f"newer, and not taken: {', '.join(names[:_MANY])}{more}")
+    return reasons
+
+
+def _attempts(numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return f"attempt {numbers[0]}"
+    whole = numbers[-1] - numbers[0] == len(numbers) - 1
+    listed = f"{numbers[0]} to {numbers[-1]}" if whole else ", ".join(map(str, numbers))
+    return f"attempts {listed}"
+
+
+def _rejection(rejected: Rejected) -> str:
+    name = short_reference(rejected.reference)
+    return f"nothing in {name}" if rejected.is_absent else f"{name} was not taken: {rejected.reason}"
