@@ -61,7 +61,7 @@ def checkpoint_of_task() -> PointerCheckpoint:
         return given
     if _OURS not in given.__dict__ or given.__dict__[_OURS] is None:
         _log_to_stderr()
-        given.__dict__[_OURS] = in_flyte(parameters, given) or locally(given)
+        given.__dict__[_OURS] = _with_deck(parameters, in_flyte(parameters, given) or locally(given))
     ours: PointerCheckpoint = given.__dict__[_OURS]
     return ours
 
@@ -86,10 +86,21 @@ def _make(parameters: Any, given: Any) -> PointerCheckpoint | None:
         from ckptptr.flyte.task import in_flyte
 
         _log_to_stderr()
-        return in_flyte(parameters, given)
+        return _with_deck(parameters, in_flyte(parameters, given))
     except Exception as error:  # noqa: BLE001 - a task must run as it would without us
         log.warning("stock flytekit checkpoints are used, not ckptptr's: %s", error)
         return None
+
+
+def _with_deck(parameters: Any, made: PointerCheckpoint | None) -> PointerCheckpoint | None:
+    try:
+        if made is not None and parameters.enable_deck:
+            from ckptptr.flyte.deck import add_deck
+
+            add_deck(parameters.decks, made)
+    except Exception as error:  # noqa: BLE001 - no deck is worth a task
+        log.warning("there is no deck of the checkpoints: %s", error)
+    return made
 
 
 def _log_to_stderr() -> None:

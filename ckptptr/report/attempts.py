@@ -15,7 +15,8 @@ from typing import Any, Literal
 import msgspec
 
 from ckptptr.cli import shapes
-from ckptptr.cli.describe import in_words, short_reference
+from ckptptr.cli.describe import short_reference
+from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.protocol.resolve import Rejected, Resolution
 from ckptptr.report.words import moment, span
@@ -75,6 +76,24 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[str]
 
 
+def thing(item: shapes.Checkpoint) -> str:
+    """`step 3`, or what else tells a checkpoint from others, as short as can be."""
+    if item.step is not None:
+        return f"step {item.step}"
+    return "plain files" if item.seq is None else f"save {item.seq}"
+
+
+def named(numbers: Sequence[int]) -> str:
+    """`Attempt 1`, `Attempts 1 and 2`, `Attempts 1 to 3`, `Attempts 1, 2, 5`."""
+    first, last = numbers[0], numbers[-1]
+    if len(numbers) == 1:
+        return f"Attempt {first}"
+    if len(numbers) == 2:
+        return f"Attempts {first} and {last}"
+    is_row = last - first == len(numbers) - 1
+    return f"Attempts {first} to {last}" if is_row else f"Attempts {', '.join(map(str, numbers))}"
+
+
 def past_attempts(shown: Sequence[Shown], before: int) -> list[Attempt]:
     """The attempts below `before`."""
     return [_past(shown, number) for number in range(before)]
@@ -92,7 +111,7 @@ def this_attempt(
         words, reasons = "started fresh", [*map(_rejection, resolution.rejected)]
     else:
         took = f" in {span(restored_in)}" if restored_in is not None else ""
-        words = f"resumed from {_name(found.reference, shown)}{took}"
+        words = f"resumed from {_found(found, shown)}{took}"
         reasons = [f"found in {resolution.verdict.value}", *map(_rejection, resolution.rejected)]
     origins = attempt.origins
     if found and not origins:
@@ -103,7 +122,7 @@ def this_attempt(
 def next_attempt(show: shapes.Show, number: int) -> Attempt:
     """The attempt to come."""
     taken = show.checkpoint
-    origin = taken and Origin(reference=taken.checkpoint, by=None, words=in_words(taken), is_there=True)
+    origin = taken and Origin(reference=taken.checkpoint, by=None, words=thing(taken), is_there=True)
     return Attempt(
         number=number,
         role="next",
@@ -113,7 +132,7 @@ def next_attempt(show: shapes.Show, number: int) -> Attempt:
         last=None,
         every=None,
         origins=[origin] if origin else [],
-        words=f"would resume from {in_words(taken)}" if taken else "would start fresh",
+        words=f"would resume from {thing(taken)}" if taken else "would start fresh",
         reasons=[show.why],
     )
 
@@ -122,6 +141,7 @@ def _past(shown: Sequence[Shown], number: int) -> Attempt:
     own = sorted((item for item in shown if item.attempt == number and not item.is_elsewhere), key=_age)
     saves = [item for item in own if item.copied_from is None]
     times = [when.timestamp() for when in (moment(item.created_at) for item in saves) if when]
+    told = [item.created_at for item in own if item.created_at]
     gaps = [max(0.0, later - earlier) for earlier, later in pairwise(times)]
     origins = _origins(own, shown)
     return Attempt(
@@ -129,8 +149,8 @@ def _past(shown: Sequence[Shown], number: int) -> Attempt:
         role="past",
         checkpoints=len(own),
         bytes=sum(item.bytes or 0 for item in own),
-        first=own[0].created_at if own else None,
-        last=own[-1].created_at if own else None,
+        first=told[0] if told else None,
+        last=told[-1] if told else None,
         every=median(gaps) if gaps else None,
         origins=origins,
         words=_words(own, origins),
@@ -144,7 +164,7 @@ def _age(item: Shown) -> tuple[int, int]:
 
 def _words(own: Sequence[Shown], origins: Sequence[Origin]) -> str:
     if not own:
-        return "no checkpoint of it is there"
+        return "left nothing that is still there"
     resumed = " and then from ".join(origin.words for origin in origins)
     if all(item.id is None for item in own):
         return "left plain files, without ckptptr"
@@ -171,12 +191,21 @@ def _name(reference: str, shown: Sequence[Shown]) -> str:
     for item in shown:
         if item.checkpoint == reference:
             where = "of another execution or node" if item.is_elsewhere else f"of attempt {item.attempt}"
-            return f"{in_words(item)} {where}"
+            return f"{thing(item)} {where}"
     name = short_reference(reference)
     checkpoint = CheckpointId.match(name)
     if checkpoint is None:
         return f"{name} (not shown here)"
-    return f"save {checkpoint.seq} of attempt {checkpoint.attempt} (not there any more)"
+    return f"save {checkpoint.seq} of attempt {checkpoint.attempt} (gone)"
+
+
+def _found(found: Found, shown: Sequence[Shown]) -> str:
+    """What this process restored, which it knows also where retention has deleted it since."""
+    manifest = found.manifest
+    if manifest is None or any(item.checkpoint == found.reference for item in shown):
+        return _name(found.reference, shown)
+    what = f"save {manifest.seq}" if manifest.step is None else f"step {manifest.step}"
+    return f"{what} of attempt {manifest.attempt}"
 
 
 def _reasons(number: int, origins: Sequence[Origin], shown: Sequence[Shown]) -> list[str]:
@@ -193,20 +222,12 @@ def _reasons(number: int, origins: Sequence[Origin], shown: Sequence[Shown]) -> 
         return []
     newer = [item for item in shown if not item.is_elsewhere and age < item.age < (number, -1)]
     skipped = [n for n in range(age[0] + 1, number) if not any(item.attempt == n for item in newer)]
-    reasons = [f"nothing of {_attempts(skipped)} is there"] if skipped and age[0] >= 0 else []
+    reasons = [f"nothing of {named(skipped).lower()} is there"] if skipped and age[0] >= 0 else []
     if newer:
-        names = [f"{in_words(i)} of attempt {i.attempt}" + (" (damaged)" if i.problem else "") for i in newer]
+        names = [f"{thing(i)} of attempt {i.attempt}" + (" (damaged)" if i.problem else "") for i in newer]
         more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
         reasons.append(f"newer, and not taken: {', '.join(names[:_MANY])}{more}")
     return reasons
-
-
-def _attempts(numbers: Sequence[int]) -> str:
-    if len(numbers) == 1:
-        return f"attempt {numbers[0]}"
-    whole = numbers[-1] - numbers[0] == len(numbers) - 1
-    listed = f"{numbers[0]} to {numbers[-1]}" if whole else ", ".join(map(str, numbers))
-    return f"attempts {listed}"
 
 
 def _rejection(rejected: Rejected) -> str:

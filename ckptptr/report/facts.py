@@ -24,6 +24,7 @@ from ckptptr.protocol.names import CheckpointId, split_manifest_key
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.report.attempts import Attempt, Shown, next_attempt, past_attempts, this_attempt
 from ckptptr.report.snapshot import Snapshot
+from ckptptr.report.words import counted
 from ckptptr.transfer.pool import run_all
 
 
@@ -85,16 +86,18 @@ def gather(here: Here, *, live: Live | None = None, most: int | None = None) -> 
     here = replace(here, store=snapshot, latest=Latest(snapshot, here.node.prefix, here.clock, author=""))
     log, show = everything(here), explain(here)
     checkpoints = [_shown(here, entry, live) for entry in log.checkpoints]
-    number = here.node.attempt
+    number, said = here.node.attempt, headline(show)
     attempts = past_attempts(checkpoints, number)
     if live:
-        attempts.append(this_attempt(checkpoints, number, live.resolution, live.restored_in))
+        this = this_attempt(checkpoints, number, live.resolution, live.restored_in)
+        attempts.append(this)
+        said = f"Attempt {number} {this.words}, and saved {counted(len(live.saved_in), 'checkpoint')}."
     attempts.append(next_attempt(show, number + 1 if live else number))
     return Report(
         node=here.url,
         written_at=isoformat(here.clock.now()),
         seen_by=number if live else None,
-        headline=headline(show),
+        headline=said,
         show=show,
         checkpoints=checkpoints,
         attempts=attempts,

@@ -17,7 +17,7 @@ from typing import Literal
 
 from ckptptr.cli.describe import short_reference
 from ckptptr.protocol.names import CheckpointId
-from ckptptr.report.attempts import Attempt, Origin, Shown
+from ckptptr.report.attempts import Attempt, Origin, Shown, named, thing
 from ckptptr.report.facts import Report, Unfinished
 from ckptptr.report.words import counted, moment, span
 from ckptptr.wording import size
@@ -28,8 +28,10 @@ NEXT = 950.0
 TOP = 14.0
 LANE, EMPTY_LANE, AXIS = 62.0, 36.0, 40.0
 _GAP = 24.0
-_CHARACTER = 6.4
+_CHARACTER, _STRONG = 6.4, 7.2
 """The width of a character of a label, on the safe side."""
+
+NOTHING = "nothing is there"
 
 Kind = Literal["target", "history", "unnamed", "doomed", "damaged", "gone", "unfinished", "next"]
 Shape = Literal["circle", "diamond", "square"]
@@ -127,7 +129,7 @@ def _dots(report: Report) -> list[Dot]:
 
 def _of_checkpoint(item: Shown) -> Dot:
     shape: Shape = "square" if item.id is None else "diamond" if item.copied_from else "circle"
-    words = [str(item.step) if item.step is not None else f"save {item.seq}" if item.seq else "plain files"]
+    words = [thing(item).removeprefix("step ")]
     words += ["LATEST, held" if item.held else "LATEST"] if item.state == "target" else []
     words += ["damaged"] if item.problem else []
     words += ["pinned"] if item.pinned else []
@@ -137,7 +139,7 @@ def _of_checkpoint(item: Shown) -> Dot:
         "damaged" if item.problem else item.state,
         None if item.is_elsewhere else item.attempt,
         item.age,
-        f"step {item.step}" if item.step is not None else words[0],
+        thing(item),
         shape,
         item.pinned,
         item,
@@ -185,14 +187,14 @@ def _place_in_time(dots: Sequence[Dot]) -> None:
     width = RIGHT - LEFT
     gap = min(_GAP, width / max(1, count - 1))
     radius = min(9.5, max(3.2, gap * 0.42))
-    largest = max(dot.bytes for dot in dots)
+    smallest, largest = 0.55 if radius > 5 else 0.75, max(dot.bytes for dot in dots)
     began = dots[0].time or 0.0
     lasted = (dots[-1].time or 0.0) - began
     shared = width - gap * (count - 1)
     for place, dot in enumerate(dots):
-        share = ((dot.time or 0.0) - began) / lasted if lasted > 0 else place / max(1, count - 1)
+        share = ((dot.time or 0.0) - began) / lasted if lasted > 0 else (place + 0.5) / count
         dot.x = LEFT + gap * place + shared * share
-        dot.r = radius * (0.55 + 0.45 * sqrt(dot.bytes / largest)) if largest else radius
+        dot.r = radius * (smallest + (1 - smallest) * sqrt(dot.bytes / largest)) if largest else radius
 
 
 def _by_lane(dots: Iterable[Dot]) -> Iterable[tuple[int | None, list[Dot]]]:
@@ -222,12 +224,11 @@ def _lanes(report: Report, dots: Sequence[Dot]) -> tuple[list[Lane], float]:
     def is_bare(attempt: Attempt) -> bool:
         return attempt.role == "past" and attempt.number not in inhabited
 
-    for bare, group in groupby(report.attempts, key=is_bare):
+    for bare, group in groupby(report.attempts, is_bare):
         attempts = [*group]
         if bare:
-            first, last = attempts[0].number, attempts[-1].number
-            title = f"Attempt {first}" if first == last else f"Attempts {first} to {last}"
-            add(title, "no checkpoint is there", EMPTY_LANE, ())
+            title = named([attempt.number for attempt in attempts])
+            add(title, NOTHING, EMPTY_LANE, ())
             continue
         for attempt in attempts:
             residents = inhabited.get(attempt.number, ())
@@ -247,7 +248,7 @@ def _subtitle(attempt: Attempt) -> str:
     if attempt.role == "next":
         return attempt.words
     if not attempt.checkpoints:
-        return "nothing saved"
+        return NOTHING if attempt.role == "past" else "has saved nothing"
     return f"{counted(attempt.checkpoints, 'checkpoint')}, {size(attempt.bytes)}"
 
 
@@ -263,8 +264,10 @@ def _arrows(attempts: Sequence[Attempt], dots: dict[str, Dot], following: Dot) -
 def _label(lane: Sequence[Dot]) -> list[Label]:
     """Keep the labels that there is room for, the most telling first; the spans that fit below."""
     taken: list[tuple[float, float]] = []
-    for dot in sorted(lane, key=_urgency):
-        half = len(dot.label) * _CHARACTER / 2 + 4
+    for dot in sorted(
+        lane, key=lambda dot: (*_urgency(dot), dot is not lane[-1], dot is not lane[0], -dot.x)
+    ):
+        half = len(dot.label) * (_STRONG if dot.kind in ("target", "damaged") else _CHARACTER) / 2 + 4
         here = (dot.x - half, dot.x + half)
         if any(here[0] < end and begin < here[1] for begin, end in taken):
             dot.label = ""
@@ -280,8 +283,8 @@ def _label(lane: Sequence[Dot]) -> list[Label]:
     return spans
 
 
-def _urgency(dot: Dot) -> tuple[bool, bool, bool, float]:
-    return (dot.kind != "target", dot.kind != "damaged", not dot.is_pinned, -dot.x)
+def _urgency(dot: Dot) -> tuple[bool, bool, bool]:
+    return (dot.kind != "target", dot.kind != "damaged", not dot.is_pinned)
 
 
 def _ticks(dots: Sequence[Dot], y: float) -> Iterable[Label]:

@@ -6,16 +6,19 @@ and requests by itself (its Content-Security-Policy).
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
+from itertools import groupby
 
 import msgspec
 
 from ckptptr.cli import shapes
-from ckptptr.cli.describe import short, short_reference
+from ckptptr.cli.describe import short
 from ckptptr.cli.output import number
-from ckptptr.report.attempts import Attempt, Shown
+from ckptptr.cli.show import headline
+from ckptptr.report.attempts import Attempt, Shown, named
 from ckptptr.report.facts import Report
 from ckptptr.report.picture import picture, row_id
 from ckptptr.report.style import STYLE
@@ -72,9 +75,15 @@ def section(report: Report, *, adapts: bool = False) -> str:
 def _head(report: Report) -> Iterator[str]:
     show = report.show
     yield f"<h1>{escape(report.headline)}</h1>"
-    yield f"<p>Why: {escape(show.why)}.</p>"
+    reasons = [reason for attempt in report.attempts if attempt.role == "this" for reason in attempt.reasons]
+    if reasons:
+        yield f"<p>Why: {_prose('; '.join(reasons))}.</p>"
+    if report.seen_by is not None:
+        yield f"<p>{escape(headline(show))} Why: {_prose(show.why)}.</p>"
+    else:
+        yield f"<p>Why: {_prose(show.why)}.</p>"
     for warning in show.warnings:
-        yield f'<p class="warning">{escape(warning)}</p>'
+        yield f'<p class="warning">{_prose(warning)}</p>'
     latest = show.latest
     if latest.damage:
         yield f'<p class="bad">LATEST is damaged: {escape(latest.damage)}</p>'
@@ -93,25 +102,38 @@ def _head(report: Report) -> Iterator[str]:
 
 def _attempts(attempts: Sequence[Attempt]) -> Iterator[str]:
     yield '<h2>What each attempt resumed from, and why</h2>\n<ul class="attempts">'
-    for attempt in attempts:
-        role = {"this": ", this one,", "next": ", the next,"}.get(attempt.role, "")
-        facts = []
-        if attempt.checkpoints:
-            facts.append(f"{counted(attempt.checkpoints, 'checkpoint')}, {size(attempt.bytes)}")
-        if attempt.every is not None:
-            facts.append(f"every {span(attempt.every)}")
-        if attempt.first and attempt.last and attempt.first != attempt.last:
-            facts.append(f"{utc(attempt.first)} to {utc(attempt.last)} UTC")
-        elif attempt.first:
-            facts.append(f"{utc(attempt.first)} UTC")
-        why = f'<br><span class="quiet">Because: {escape("; ".join(attempt.reasons))}.</span>'
-        yield (
-            f"<li><strong>Attempt {attempt.number}</strong>{role} {escape(attempt.words)}."
-            + (f' <span class="quiet">{escape("; ".join(facts))}.</span>' if facts else "")
-            + (why if attempt.reasons else "")
-            + "</li>"
-        )
+    for bare, group in groupby(attempts, lambda attempt: attempt.role == "past" and not attempt.checkpoints):
+        alike = [*group]
+        if bare:
+            name = named([attempt.number for attempt in alike])
+            yield f"<li><strong>{name}</strong> {escape(alike[0].words)}.</li>"
+        else:
+            yield from map(_attempt, alike)
     yield "</ul>"
+
+
+def _attempt(attempt: Attempt) -> str:
+    role = {"this": ", this one,", "next": ", the next,"}.get(attempt.role, "")
+    facts = [f"{counted(attempt.checkpoints, 'checkpoint')}, {size(attempt.bytes)}"] if attempt.bytes else []
+    facts += [] if not attempt.every else [f"one every {span(attempt.every)}"]
+    facts += [f"{_from_to(attempt.first, attempt.last)} UTC"] if attempt.first else []
+    quiet = [f"{', '.join(facts)}."] if facts else []
+    quiet += [f"{reason[:1].upper()}{reason[1:]}." for reason in attempt.reasons]
+    told = f"<strong>Attempt {attempt.number}</strong>{role} {escape(attempt.words)}."
+    return f'<li>{told} <span class="quiet">{_prose(" ".join(quiet))}</span></li>'
+
+
+def _from_to(first: str, last: str | None) -> str:
+    began, ended = utc(first), utc(last)
+    if began == ended:
+        return began
+    day, _, clock = ended.partition(", ")
+    return f"{began} to {clock if began.startswith(day) else ended}"
+
+
+def _prose(text: str) -> str:
+    """A sentence of ours, with commands in it in backticks; what else is in it is escaped."""
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
 _STATES: dict[str, tuple[str, str]] = {
@@ -137,6 +159,7 @@ def _checkpoints(report: Report) -> Iterator[str]:
     largest = max((item.bytes or 0 for item in shown), default=0)
     longest = max((item.saved_in or 0.0 for item in shown), default=0.0)
     since = _since(shown)
+    origins = {o.reference: o.words for attempt in report.attempts for o in attempt.origins}
     rows = []
     for item in shown:
         cells = [
@@ -145,15 +168,16 @@ def _checkpoints(report: Report) -> Iterator[str]:
             _cell(number(item.step), "number"),
             _cell(number(item.attempt), "number"),
             _measured(size(item.bytes) if item.bytes is not None else "-", item.bytes or 0, largest),
-            _cell(utc(item.created_at or item.published_at), "time"),
+            _cell(utc(item.created_at or item.published_at)),
             _cell(since.get(item.checkpoint, "-"), "number"),
         ]
         if timed:
             took = "-" if item.saved_in is None else span(item.saved_in)
             cells.append(_measured(took, item.saved_in or 0.0, longest))
-        cells += [_code(short_reference(item.parent)), _code(short(item))]
+        cells += [_cell(origins.get(item.parent or "", "-")), _code(short(item))]
         if noted:
-            cells.append(_code(msgspec.json.encode(item.metadata).decode() if item.metadata else ""))
+            noted_here = msgspec.json.encode(item.metadata).decode() if item.metadata else ""
+            cells.append(f'<td class="long"><code>{escape(noted_here)}</code></td>')
         rows.append(f'<tr id="{row_id(item)}">{"".join(cells)}</tr>')
     yield from _table(heads, rows)
     for item in shown:
@@ -219,7 +243,7 @@ def _candidates(show: shapes.Show) -> Iterator[str]:
             + _cell(number(checkpoint.step) if checkpoint else "-", "number")
             + _code(short(checkpoint) if checkpoint else name)
             + _cell("LATEST" if candidate.source == "latest" else candidate.source)
-            + _cell(candidate.reason)
+            + _cell(candidate.reason, "long")
             + "</tr>"
         )
     yield from _table([("outcome", 0), ("step", 1), ("checkpoint", 0), ("from", 0), ("reason", 0)], rows)

@@ -69,8 +69,7 @@ def _lanes(layout: Layout) -> Iterator[str]:
             yield f'<rect class="stripe" x="0" y="{top:.1f}" width="{WIDTH:.0f}" height="{lane.height:.1f}"/>'
         middle = top + lane.height / 2
         if lane.is_empty and lane.height < 40:
-            yield _text(12, middle + 4, lane.title, "lane quiet", anchor="start")
-            yield _text(LEFT - 8, middle + 4, lane.subtitle, "quiet", anchor="start")
+            yield _text(12, middle + 4, f"{lane.title}: {lane.subtitle}", "quiet", anchor="start")
             continue
         yield _text(12, middle - 3, lane.title, "lane", anchor="start")
         yield _text(12, middle + 14, lane.subtitle, "quiet", anchor="start")
@@ -199,19 +198,23 @@ def _legend(layout: Layout) -> tuple[list[str], float]:
     if any(dot.shape == "square" for dot in layout.dots):
         samples.append((Dot("", "history", None, (0, 0), "", "square", r=6), "plain files, not verified"))
     if any(dot.is_pinned for dot in layout.dots):
-        samples.append((Dot("", "history", None, (0, 0), "", is_pinned=True, r=6), "pinned"))
+        samples.append((Dot("", "history", None, (0, 0), "", is_pinned=True, r=4), "pinned"))
     x, y = 20.0, layout.height + 12
     parts = []
     for dot, meaning in samples:
         width = 26 + len(meaning) * 6.3
         if x + width > WIDTH:
             x, y = 20.0, y + _LEGEND_LINE
-        dot.x, dot.y = x, y
+        dot.x, dot.y = x, y - (4 if dot.is_pinned else 0)
         text = _text(x + 14, y + 4, meaning, "quiet", anchor="start")
         parts.append(f'<g class="key {dot.kind}">{_mark(dot)}{text}</g>')
         x += width + 12
     if any(dot.shown for dot in layout.dots):
-        note = "The larger, the more bytes. Numbers are steps. An arrow leads from what was restored."
+        steps = any(dot.shown and dot.shown.step is not None for dot in layout.dots)
+        note = (
+            f"The larger, the more bytes.{' Numbers are steps.' if steps else ''}"
+            " An arrow leads from what was restored."
+        )
         parts.append(_text(12, y + _LEGEND_LINE + 4, note, "quiet", anchor="start"))
         y += _LEGEND_LINE
     return parts, y + 16

@@ -30,6 +30,8 @@ body.ckptptr-page { margin: 0; }
 .ckptptr .good { color: var(--green); font-weight: 600; }
 .ckptptr code { font: 12.5px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
   overflow-wrap: anywhere; }
+.ckptptr td { white-space: nowrap; }
+.ckptptr td.long { white-space: normal; min-width: 12em; }
 .ckptptr .wide { overflow-x: auto; }
 .ckptptr ul.attempts { margin: 0; padding: 0; list-style: none; }
 .ckptptr ul.attempts li { padding: 6px 0; border-top: 1px solid var(--line); }
@@ -39,8 +41,7 @@ body.ckptptr-page { margin: 0; }
 .ckptptr th { font-weight: 500; color: var(--quiet); text-align: left; white-space: nowrap; }
 .ckptptr th, .ckptptr td { padding: 6px 16px 6px 0; border: 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
-.ckptptr th.number, .ckptptr td.number { text-align: right; white-space: nowrap; }
-.ckptptr td.time { white-space: nowrap; }
+.ckptptr th.number, .ckptptr td.number { text-align: right; }
 .ckptptr tr:target td { background: color-mix(in srgb, var(--blue) 16%, transparent); }
 .ckptptr .bar { display: block; height: 3px; margin-top: 3px; margin-left: auto; border-radius: 2px;
   background: var(--blue); opacity: .75; }
@@ -60,7 +61,7 @@ body.ckptptr-page { margin: 0; }
 .ckptptr svg .arrow.copy .line { stroke-dasharray: 5 4; }
 .ckptptr svg .arrow.next .line { stroke: var(--green); stroke-width: 2; }
 .ckptptr svg .arrow.next .head, .ckptptr svg .dot.next .mark { fill: var(--green); stroke: none; }
-.ckptptr svg .mark { stroke: var(--ground); stroke-width: 1; fill: var(--blue); }
+.ckptptr svg .mark { stroke: var(--ground); stroke-width: .7; fill: var(--blue); }
 .ckptptr svg .target .mark { fill: var(--green); }
 .ckptptr svg .target .ring { fill: none; stroke: var(--green); stroke-width: 1.6; }
 .ckptptr svg .target .label { fill: var(--green); }

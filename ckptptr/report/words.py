@@ -22,7 +22,9 @@ def utc(text: str | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """`2.1 s`, `34 min`, `3 h 20 min`, `2 d 4 h`."""
+    """`12 ms`, `2.1 s`, `34 min`, `3 h 20 min`, `2 d 4 h`."""
+    if 0 < seconds < 0.95:
+        return f"{max(1.0, seconds * 1000):.0f} ms"
     if seconds < 10:
         return f"{seconds:.1f} s" if seconds % 1 else f"{seconds:.0f} s"
     if seconds < 2 * _MINUTE:
