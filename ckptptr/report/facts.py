@@ -19,11 +19,10 @@ from ckptptr.cli.target import Here
 from ckptptr.clock import isoformat
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.protocol.inventory import payload, read_manifest
-from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.names import CheckpointId, split_manifest_key
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.report.attempts import Attempt, Shown, next_attempt, past_attempts, this_attempt
-from ckptptr.report.snapshot import Snapshot
+from ckptptr.report.snapshot import ShortLatest, Snapshot
 from ckptptr.report.words import counted
 from ckptptr.transfer.pool import run_all
 
@@ -83,9 +82,10 @@ def gather(here: Here, *, live: Live | None = None, most: int | None = None) -> 
     snapshot = Snapshot(here.store)
     if most is not None:
         snapshot.keep_newest(here.node.own_homes(), most)
-    here = replace(here, store=snapshot, latest=Latest(snapshot, here.node.prefix, here.clock, author=""))
+    here = replace(here, store=snapshot, latest=ShortLatest(snapshot, here.node, here.clock))
     log, show = everything(here), explain(here)
     checkpoints = [_shown(here, entry, live) for entry in log.checkpoints]
+    hidden = snapshot.hidden - {_key(here, item) for item in checkpoints}
     number, said = here.node.attempt, headline(show)
     attempts = past_attempts(checkpoints, number)
     if live:
@@ -102,17 +102,13 @@ def gather(here: Here, *, live: Live | None = None, most: int | None = None) -> 
         checkpoints=checkpoints,
         attempts=attempts,
         unfinished=[] if live else _unfinished(here, {entry.id for entry in log.checkpoints}),
-        left_out=snapshot.left_out,
+        left_out=len(hidden),
     )
 
 
 def _shown(here: Here, entry: shapes.Entry, live: Live | None) -> Shown:
     """A line of the log, and what its manifest says besides."""
-    root = here.node.root
-    try:
-        key = root.key(entry.checkpoint)
-    except InvalidArgumentError:  # what a person wrote into LATEST
-        key = ""
+    key = _key(here, entry)
     homes = here.node.own_homes()
     plain = Shown(
         **msgspec.structs.asdict(entry),
@@ -134,6 +130,14 @@ def _shown(here: Here, entry: shapes.Entry, live: Live | None) -> Shown:
         task=manifest.lineage.task,
         saved_in=live.saved_in.get(manifest.id) if live else None,
     )
+
+
+def _key(here: Here, entry: shapes.Entry) -> str:
+    """Where it is; empty for what a person wrote into LATEST and nothing can be made of."""
+    try:
+        return here.node.root.key(entry.checkpoint)
+    except InvalidArgumentError:
+        return ""
 
 
 def _unfinished(here: Here, known: set[str | None]) -> list[Unfinished]:

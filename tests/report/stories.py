@@ -100,3 +100,17 @@ def retained(scratch: Path) -> Story:
     story.attempt(2, 500, 600)
     story.attempt(3, 700, 800, 900)
     return story
+
+
+EVIL = "<script>document.title = 'PWN' + 'ED'; console.log('it ran')</script>"
+
+
+def hostile(scratch: Path) -> Story:
+    """Somebody wrote markup wherever text can be written."""
+    story = Story(scratch)
+    process = story.world.process(0)
+    img = "\"><img src=http://example.invalid/x.png onerror=\"document.title='PWN'+'ED'\">"
+    saved = process.save({"a": "b"}, step=1, loss=EVIL, **{EVIL: img})
+    story.world.person().use(saved.reference, f"{EVIL} {img} `{EVIL}`")
+    story.world.edit(history=[{"checkpoint": f"nowhere/{EVIL}{img}", "step": 7}], published_by=EVIL)
+    return story
