@@ -64,6 +64,7 @@ class Saver:
                 log.warning("%s", error)
         saved, standing = published.manifest, published.standing
         took = time.monotonic() - began
+        self._session.saves += 1
         self._session.saved_in.append((saved.id, took))
         log.info(
             "saved %scheckpoint %s (%s)%s",

@@ -56,7 +56,8 @@ class Session:
         self.parent: str | None = None
         self.restored_in: float | None = None
         """How long the last restore took, in seconds."""
+        self.saves = 0
         self.saved_in: deque[tuple[str, float]] = deque(maxlen=1000)
-        """The last saves of this process: the id, and how long it took in seconds."""
+        """The last of these saves: the id, and how long it took in seconds."""
         self.has_saved = threading.Event()
         """Set when the run begins its first own save: an unfinished forward copy is not wanted any more."""

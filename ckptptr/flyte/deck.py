@@ -62,12 +62,10 @@ def _draw(checkpoint: PointerCheckpoint) -> str:
     from ckptptr.report.facts import Live, gather
     from ckptptr.report.page import section
 
-    opened = checkpoint.__dict__.get("checkpoints")
-    if opened is None:
-        return "<p>This attempt has neither restored nor saved a checkpoint.</p>"
-    session = opened._session
+    checkpoints = checkpoint.checkpoints
+    session = checkpoints._session
     here = Here(session.store, session.node, session.clock, session.latest)
-    live = Live(opened.resolution, session.restored_in, dict(session.saved_in))
+    live = Live(checkpoints.resolution, session.restored_in, session.saves, dict(session.saved_in))
     return section(gather(here, live=live, most=MOST))
 
 

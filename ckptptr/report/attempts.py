@@ -102,11 +102,15 @@ def past_attempts(shown: Sequence[Shown], before: int) -> list[Attempt]:
 def this_attempt(
     shown: Sequence[Shown], number: int, resolution: Resolution | None, restored_in: float | None
 ) -> Attempt:
-    """The attempt that looks at itself; its reasons are those of its own restore."""
+    """The attempt that looks at itself; its reasons are those of its own restore.
+
+    Where this process did not restore (its workers did, say), it is told like any other attempt.
+    """
     attempt = _past(shown, number)
     found = resolution.found if resolution else None
     if resolution is None:
-        words, reasons = "did not restore", []
+        words = attempt.words if attempt.checkpoints else "did not restore"
+        reasons = attempt.reasons
     elif found is None:
         words, reasons = "started fresh", [*map(_rejection, resolution.rejected)]
     else:

@@ -34,11 +34,13 @@ class Live:
     Args:
         resolution: of its restore; None where it did not restore.
         restored_in: how long that took, in seconds.
-        saved_in: how long its saves took, in seconds, by checkpoint id.
+        saves: how many there were.
+        saved_in: how long they took, in seconds, by checkpoint id; the last of them will do.
     """
 
     resolution: Resolution | None
     restored_in: float | None = None
+    saves: int = 0
     saved_in: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -91,7 +93,8 @@ def gather(here: Here, *, live: Live | None = None, most: int | None = None) -> 
     if live:
         this = this_attempt(checkpoints, number, live.resolution, live.restored_in)
         attempts.append(this)
-        said = f"Attempt {number} {this.words}, and saved {counted(len(live.saved_in), 'checkpoint')}."
+        saves = f", and saved {counted(live.saves, 'checkpoint')}" if live.saves else ""
+        said = f"Attempt {number} {this.words}{saves}."
     attempts.append(next_attempt(show, number + 1 if live else number))
     return Report(
         node=here.url,

@@ -1,4 +1,7 @@
-"""A real browser that looks at a page, without a screen: Chromium or Chrome, whichever is there."""
+"""A real browser that looks at a page, without a screen: Chromium or Chrome, whichever is there.
+
+As a program it prints which one it would take, or what to do.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 import zlib
 from dataclasses import dataclass
@@ -117,3 +121,10 @@ class Browser:
         console = re.findall(r"CONSOLE.*?\] (.*)", done.stderr)
         asked = {url for url in asked if urlsplit(url).hostname not in _OF_THE_BROWSER}
         return View(done.stdout, console, asked, picture)
+
+
+if __name__ == "__main__":
+    try:
+        print(find())
+    except NoBrowserError as error:
+        sys.exit(str(error))

@@ -42,18 +42,26 @@ def test_it_is_drawn_when_it_is_asked_for(checkpoints: Checkpoints) -> None:
     deck = deck_of(checkpoints)
     checkpoints.save(b"1", step=1)
     checkpoints.save(b"2", step=2)
-    assert "did not restore, and saved 2 checkpoints" in deck.html
+    assert "started fresh, and saved 2 checkpoints" in deck.html
     checkpoints.save(b"3", step=3)
     assert "saved 3 checkpoints" in deck.html
     assert deck.html.count('<g class="dot ') == 4  # and the next attempt
 
 
-def test_a_task_that_used_no_checkpoint_asks_the_store_for_nothing() -> None:
-    def opening() -> Checkpoints:
-        raise AssertionError("opened")
+def test_what_its_workers_did_is_told_by_a_process_that_used_no_checkpoint_itself(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.process(0).save_bytes(b"1", step=1)
+    worker = world.process(1)
+    worker.restore()
+    worker.save_bytes(b"2", step=2)
+    html = deck_of(world.process(1).checkpoints).html
+    assert "Attempt 1 resumed from step 1 of attempt 0." in html
 
-    deck = CheckpointsDeck(PointerCheckpoint("home", None, opening))
-    assert "neither restored nor saved" in deck.html
+
+def test_a_task_that_did_nothing_with_it_has_a_deck_that_says_so(checkpoints: Checkpoints) -> None:
+    html = deck_of(checkpoints).html
+    assert "Attempt 0 did not restore." in html
+    assert "The next attempt starts fresh." in html
 
 
 def test_a_store_that_fails_is_one_warning_and_a_sentence(
@@ -172,7 +180,7 @@ def test_a_task_that_fails_has_its_deck_too(tmp_path: Path) -> None:
     node = _node(tmp_path, "fail")
     assert "on purpose" in node.run(0).error
     html = Path(node.outputs_at(0), "deck.html").read_text()
-    assert "Attempt 0 did not restore, and saved 1 checkpoint." in html
+    assert "Attempt 0 started fresh, and saved 1 checkpoint." in html
 
 
 def test_flytekits_template_takes_it_as_it_is(checkpoints: Checkpoints) -> None:

@@ -96,7 +96,7 @@ def test_an_attempt_that_looks_at_itself_says_how_long_its_saves_took(tmp_path: 
     story = stories.three(tmp_path)
     process = story.attempt(1, 400, 500)
     session = process.checkpoints._session
-    live = Live(process.resolution, session.restored_in, dict(session.saved_in))
+    live = Live(process.resolution, session.restored_in, session.saves, dict(session.saved_in))
     report = gather(story.here(1), live=live)
     assert report.headline.startswith("Attempt 1 resumed from step 300 of attempt 0 in ")
     assert report.headline.endswith(", and saved 2 checkpoints.")

@@ -63,7 +63,7 @@ def test_how_long_saves_took_is_a_column_only_where_it_is_known(tmp_path: Path) 
     story = stories.three(tmp_path)
     assert ">took<" not in page(gather(story.here(1)))
     process = story.attempt(1, 400)
-    live = Live(process.resolution, None, dict(process.checkpoints._session.saved_in))
+    live = Live(process.resolution, saved_in=dict(process.checkpoints._session.saved_in))
     assert ">took<" in section(gather(story.here(1), live=live))
 
 
