@@ -10,7 +10,7 @@ STYLE = """
   --blue: #2159c4; --green: #0f7b3d; --amber: #8f5a00; --red: #bd2130; --path: #7a889a;
   background: var(--ground); color: var(--ink); color-scheme: light;
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif;
-  max-width: 1080px; margin: 0 auto; padding: 24px; box-sizing: border-box; text-align: left;
+  max-width: 1200px; margin: 0 auto; padding: 24px; box-sizing: border-box; text-align: left;
 }
 @media (prefers-color-scheme: dark) {
   .ckptptr.adapts {
@@ -31,7 +31,7 @@ body.ckptptr-page { margin: 0; }
 .ckptptr code { font: 12.5px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
   overflow-wrap: anywhere; }
 .ckptptr td { white-space: nowrap; }
-.ckptptr td.long { white-space: normal; min-width: 12em; }
+.ckptptr td.long { white-space: normal; min-width: 10em; }
 .ckptptr .wide { overflow-x: auto; }
 .ckptptr ul.attempts { margin: 0; padding: 0; list-style: none; }
 .ckptptr ul.attempts li { padding: 6px 0; border-top: 1px solid var(--line); }
@@ -39,7 +39,7 @@ body.ckptptr-page { margin: 0; }
 .ckptptr table { border-collapse: collapse; width: 100%; font-size: 13.5px;
   font-variant-numeric: tabular-nums; }
 .ckptptr th { font-weight: 500; color: var(--quiet); text-align: left; white-space: nowrap; }
-.ckptptr th, .ckptptr td { padding: 6px 16px 6px 0; border: 0; border-bottom: 1px solid var(--line);
+.ckptptr th, .ckptptr td { padding: 6px 12px 6px 0; border: 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
 .ckptptr th.number, .ckptptr td.number { text-align: right; }
 .ckptptr tr:target td { background: color-mix(in srgb, var(--blue) 16%, transparent); }

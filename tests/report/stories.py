@@ -80,7 +80,7 @@ def forty(scratch: Path) -> Story:
     story.world.store.upload(
         f"{story.world.home_of(5)}/data/0000000099-a0005-killed99/model.pt", [b"x" * 700]
     )
-    story.world.person().use(story.saved[2200], "look at this <script>alert(1)</script>")
+    story.world.person().use(story.saved[2200], "the last <good> one")
     return story
 
 

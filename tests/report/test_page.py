@@ -50,7 +50,7 @@ def test_what_is_wrong_is_said_in_words(tmp_path: Path) -> None:
     assert "LATEST is held, with <code>ckptptr use</code>" in html
     assert "cannot be restored: the manifest does not have the checksum" in html
     assert "0000000099-a0005-killed99" in html
-    assert "Note: look at this &lt;script&gt;" in html
+    assert "Note: the last &lt;good&gt; one" in html
 
 
 def test_a_damaged_latest_is_said(tmp_path: Path) -> None:
