@@ -40,7 +40,7 @@ def command(ctx: click.Context, here: Here, as_json: bool, output: str | None, f
       checkpoints [{all keys of `ckptptr log`, created_at, copied_from, metadata, task,
         saved_in, is_elsewhere}],
       attempts [{number, role (past, this, next), checkpoints, bytes, first, last, every,
-        origins [{reference, by, words, is_there}], words, reasons}],
+        origins [{reference, by, words, is_there, is_elsewhere}], words, reasons}],
       unfinished [{id, attempt, bytes, files}], left_out
 
     Exits with 3 where the node has no checkpoint.

@@ -7,7 +7,8 @@ looks at itself has them from its own restore.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 from typing import Any, Literal
@@ -22,6 +23,26 @@ from ckptptr.protocol.resolve import Rejected, Resolution
 from ckptptr.report.words import moment, span
 
 _MANY = 3
+_ELSEWHERE = "another execution or node"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How much of a node is shown: all that is there, or only the newest.
+
+    `owns`: whether a reference is one of this node.
+    """
+
+    is_whole: bool
+    owns: Callable[[str], bool] = lambda _: True
+
+    @property
+    def there(self) -> str:
+        return "there" if self.is_whole else "shown"
+
+    @property
+    def missing(self) -> str:
+        return "gone" if self.is_whole else "not shown"
 
 
 class Shown(shapes.Entry, frozen=True, kw_only=True):
@@ -48,12 +69,14 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """What was resumed from: `reference`, first told by the checkpoint `by` (null for the next attempt).
 
     `words`: `step 3 of attempt 0`. `is_there`: it is one of the checkpoints that are shown.
+    `is_elsewhere`: it belongs to another execution or node.
     """
 
     reference: str
     by: str | None
     words: str
     is_there: bool
+    is_elsewhere: bool = False
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,19 +117,23 @@ def named(numbers: Sequence[int]) -> str:
     return f"Attempts {first} to {last}" if is_row else f"Attempts {', '.join(map(str, numbers))}"
 
 
-def past_attempts(shown: Sequence[Shown], before: int) -> list[Attempt]:
+def past_attempts(shown: Sequence[Shown], before: int, view: View) -> list[Attempt]:
     """The attempts below `before`."""
-    return [_past(shown, number) for number in range(before)]
+    return [_past(shown, number, view) for number in range(before)]
 
 
 def this_attempt(
-    shown: Sequence[Shown], number: int, resolution: Resolution | None, restored_in: float | None
+    shown: Sequence[Shown],
+    number: int,
+    resolution: Resolution | None,
+    restored_in: float | None,
+    view: View,
 ) -> Attempt:
     """The attempt that looks at itself; its reasons are those of its own restore.
 
     Where this process did not restore (its workers did, say), it is told like any other attempt.
     """
-    attempt = _past(shown, number)
+    attempt = _past(shown, number, view)
     found = resolution.found if resolution else None
     if resolution is None:
         words = attempt.words if attempt.checkpoints else "did not restore"
@@ -115,11 +142,11 @@ def this_attempt(
         words, reasons = "started fresh", [*map(_rejection, resolution.rejected)]
     else:
         took = f" in {span(restored_in)}" if restored_in is not None else ""
-        words = f"resumed from {_found(found, shown)}{took}"
+        words = f"resumed from {_found(found, shown, view)}{took}"
         reasons = [f"found in {resolution.verdict.value}", *map(_rejection, resolution.rejected)]
     origins = attempt.origins
     if found and not origins:
-        origins = [_origin(found.reference, None, shown)]
+        origins = [_origin(found.reference, None, shown, view)]
     return msgspec.structs.replace(attempt, role="this", words=words, reasons=reasons, origins=origins)
 
 
@@ -141,13 +168,13 @@ def next_attempt(show: shapes.Show, number: int) -> Attempt:
     )
 
 
-def _past(shown: Sequence[Shown], number: int) -> Attempt:
+def _past(shown: Sequence[Shown], number: int, view: View) -> Attempt:
     own = sorted((item for item in shown if item.attempt == number and not item.is_elsewhere), key=_age)
     saves = [item for item in own if item.copied_from is None]
     times = [when.timestamp() for when in (moment(item.created_at) for item in saves) if when]
     told = [item.created_at for item in own if item.created_at]
     gaps = [max(0.0, later - earlier) for earlier, later in pairwise(times)]
-    origins = _origins(own, shown)
+    origins = _origins(own, shown, view)
     return Attempt(
         number=number,
         role="past",
@@ -157,8 +184,8 @@ def _past(shown: Sequence[Shown], number: int) -> Attempt:
         last=told[-1] if told else None,
         every=median(gaps) if gaps else None,
         origins=origins,
-        words=_words(own, origins),
-        reasons=_reasons(number, origins, shown) if own else [],
+        words=_words(own, origins, view),
+        reasons=_reasons(number, origins, shown, view) if own else [],
     )
 
 
@@ -166,9 +193,9 @@ def _age(item: Shown) -> tuple[int, int]:
     return item.age
 
 
-def _words(own: Sequence[Shown], origins: Sequence[Origin]) -> str:
+def _words(own: Sequence[Shown], origins: Sequence[Origin], view: View) -> str:
     if not own:
-        return "left nothing that is still there"
+        return f"left nothing that is {view.there}"
     resumed = " and then from ".join(origin.words for origin in origins)
     if all(item.id is None for item in own):
         return "left plain files, without ckptptr"
@@ -177,42 +204,47 @@ def _words(own: Sequence[Shown], origins: Sequence[Origin]) -> str:
     return f"resumed from {resumed}" if resumed else "started fresh"
 
 
-def _origins(own: Sequence[Shown], shown: Sequence[Shown]) -> list[Origin]:
+def _origins(own: Sequence[Shown], shown: Sequence[Shown], view: View) -> list[Origin]:
     origins: list[Origin] = []
     for item in own:
         if item.parent and not any(origin.reference == item.parent for origin in origins):
-            origins.append(_origin(item.parent, item.checkpoint, shown))
+            origins.append(_origin(item.parent, item.checkpoint, shown, view))
     return origins
 
 
-def _origin(reference: str, by: str | None, shown: Sequence[Shown]) -> Origin:
-    is_there = any(item.checkpoint == reference for item in shown)
-    return Origin(reference=reference, by=by, words=_name(reference, shown), is_there=is_there)
+def _origin(reference: str, by: str | None, shown: Sequence[Shown], view: View) -> Origin:
+    return Origin(
+        reference=reference,
+        by=by,
+        words=_name(reference, shown, view),
+        is_there=any(item.checkpoint == reference for item in shown),
+        is_elsewhere=not view.owns(reference),
+    )
 
 
-def _name(reference: str, shown: Sequence[Shown]) -> str:
+def _name(reference: str, shown: Sequence[Shown], view: View) -> str:
     """`step 3 of attempt 0`; of what is not there any more its id, which tells the attempt."""
     for item in shown:
         if item.checkpoint == reference:
-            where = "of another execution or node" if item.is_elsewhere else f"of attempt {item.attempt}"
-            return f"{thing(item)} {where}"
+            where = _ELSEWHERE if item.is_elsewhere else f"attempt {item.attempt}"
+            return f"{thing(item)} of {where}"
     name = short_reference(reference)
     checkpoint = CheckpointId.match(name)
-    if checkpoint is None:
-        return f"{name} (not shown here)"
-    return f"save {checkpoint.seq} of attempt {checkpoint.attempt} (gone)"
+    if checkpoint is None or not view.owns(reference):
+        return f"{name} of {_ELSEWHERE}"
+    return f"save {checkpoint.seq} of attempt {checkpoint.attempt} ({view.missing})"
 
 
-def _found(found: Found, shown: Sequence[Shown]) -> str:
+def _found(found: Found, shown: Sequence[Shown], view: View) -> str:
     """What this process restored, which it knows also where retention has deleted it since."""
     manifest = found.manifest
     if manifest is None or any(item.checkpoint == found.reference for item in shown):
-        return _name(found.reference, shown)
+        return _name(found.reference, shown, view)
     what = f"save {manifest.seq}" if manifest.step is None else f"step {manifest.step}"
-    return f"{what} of attempt {manifest.attempt}"
+    return f"{what} of {f'attempt {manifest.attempt}' if view.owns(found.reference) else _ELSEWHERE}"
 
 
-def _reasons(number: int, origins: Sequence[Origin], shown: Sequence[Shown]) -> list[str]:
+def _reasons(number: int, origins: Sequence[Origin], shown: Sequence[Shown], view: View) -> list[str]:
     """What the attempts between it and its origin left, as far as that is still there."""
     if not origins:
         return []
@@ -220,13 +252,13 @@ def _reasons(number: int, origins: Sequence[Origin], shown: Sequence[Shown]) -> 
     checkpoint = CheckpointId.match(short_reference(origins[0].reference))
     if first is not None:
         age = first.age
-    elif checkpoint is not None:
+    elif checkpoint is not None and not origins[0].is_elsewhere:
         age = (checkpoint.attempt, checkpoint.seq)
     else:
         return []
     newer = [item for item in shown if not item.is_elsewhere and age < item.age < (number, -1)]
     skipped = [n for n in range(age[0] + 1, number) if not any(item.attempt == n for item in newer)]
-    reasons = [f"nothing of {named(skipped).lower()} is there"] if skipped and age[0] >= 0 else []
+    reasons = [f"nothing of {named(skipped).lower()} is {view.there}"] if skipped and age[0] >= 0 else []
     if newer:
         names = [f"{thing(i)} of attempt {i.attempt}" + (" (damaged)" if i.problem else "") for i in newer]
         more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""

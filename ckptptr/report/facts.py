@@ -21,7 +21,7 @@ from ckptptr.errors import InvalidArgumentError
 from ckptptr.protocol.inventory import payload, read_manifest
 from ckptptr.protocol.names import CheckpointId, split_manifest_key
 from ckptptr.protocol.resolve import Resolution
-from ckptptr.report.attempts import Attempt, Shown, next_attempt, past_attempts, this_attempt
+from ckptptr.report.attempts import Attempt, Shown, View, next_attempt, past_attempts, this_attempt
 from ckptptr.report.snapshot import ShortLatest, Snapshot
 from ckptptr.report.words import counted
 from ckptptr.transfer.pool import run_all
@@ -88,10 +88,11 @@ def gather(here: Here, *, live: Live | None = None, most: int | None = None) -> 
     log, show = everything(here), explain(here)
     checkpoints = [_shown(here, entry, live) for entry in log.checkpoints]
     hidden = snapshot.hidden - {_key(here, item) for item in checkpoints}
+    view = View(not hidden, here.node.owns)
     number, said = here.node.attempt, headline(show)
-    attempts = past_attempts(checkpoints, number)
+    attempts = past_attempts(checkpoints, number, view)
     if live:
-        this = this_attempt(checkpoints, number, live.resolution, live.restored_in)
+        this = this_attempt(checkpoints, number, live.resolution, live.restored_in, view)
         attempts.append(this)
         saves = f", and saved {counted(live.saves, 'checkpoint')}" if live.saves else ""
         said = f"Attempt {number} {this.words}{saves}."

@@ -17,7 +17,7 @@ from typing import Literal
 
 from ckptptr.cli.describe import short_reference
 from ckptptr.protocol.names import CheckpointId
-from ckptptr.report.attempts import Attempt, Origin, Shown, named, thing
+from ckptptr.report.attempts import Attempt, Origin, Shown, View, named, thing
 from ckptptr.report.facts import Report, Unfinished
 from ckptptr.report.words import counted, moment, span
 from ckptptr.wording import size
@@ -30,8 +30,6 @@ LANE, EMPTY_LANE, AXIS = 62.0, 36.0, 40.0
 _GAP = 24.0
 _CHARACTER, _STRONG = 6.4, 7.2
 """The width of a character of a label, on the safe side."""
-
-NOTHING = "nothing is there"
 
 Kind = Literal["target", "history", "unnamed", "doomed", "damaged", "gone", "unfinished", "next"]
 Shape = Literal["circle", "diamond", "square"]
@@ -123,7 +121,7 @@ def _dots(report: Report) -> list[Dot]:
         for origin in attempt.origins:
             if origin.reference not in known:
                 known.add(origin.reference)
-                dots.append(_of_missing(origin, len(report.attempts)))
+                dots.append(_of_missing(origin, report))
     return dots
 
 
@@ -162,12 +160,15 @@ def _of_unfinished(item: Unfinished) -> Dot:
     )
 
 
-def _of_missing(origin: Origin, attempts: int) -> Dot:
+def _of_missing(origin: Origin, report: Report) -> Dot:
     """Something was made of it, and it is not there any more, or not among those that are shown."""
     checkpoint = CheckpointId.match(short_reference(origin.reference))
-    lane = checkpoint.attempt if checkpoint and checkpoint.attempt < attempts else None
-    age = (checkpoint.attempt, checkpoint.seq) if checkpoint and lane is not None else (-1, -1)
-    return Dot(origin.reference, "gone", lane, age, origin.words, label="gone")
+    is_ours = checkpoint is not None and not origin.is_elsewhere
+    lane = checkpoint.attempt if checkpoint and is_ours else None
+    age = (checkpoint.attempt, checkpoint.seq) if checkpoint and is_ours else (-1, -1)
+    return Dot(
+        origin.reference, "gone", lane, age, origin.words, label=View(not report.left_out and is_ours).missing
+    )
 
 
 def _tell_times(dots: Sequence[Dot]) -> None:
@@ -209,6 +210,7 @@ def _lanes(report: Report, dots: Sequence[Dot]) -> tuple[list[Lane], float]:
     lanes: list[Lane] = []
     bottom = TOP
     inhabited = dict(_by_lane(dots))
+    view = View(not report.left_out)
 
     def add(title: str, subtitle: str, height: float, residents: Sequence[Dot]) -> None:
         nonlocal bottom
@@ -228,7 +230,7 @@ def _lanes(report: Report, dots: Sequence[Dot]) -> tuple[list[Lane], float]:
         attempts = [*group]
         if bare:
             title = named([attempt.number for attempt in attempts])
-            add(title, NOTHING, EMPTY_LANE, ())
+            add(title, f"nothing is {view.there}", EMPTY_LANE, ())
             continue
         for attempt in attempts:
             residents = inhabited.get(attempt.number, ())
@@ -237,18 +239,18 @@ def _lanes(report: Report, dots: Sequence[Dot]) -> tuple[list[Lane], float]:
             )
             add(
                 title,
-                _subtitle(attempt),
+                _subtitle(attempt, view),
                 LANE if residents or attempt.role == "next" else EMPTY_LANE,
                 residents,
             )
     return lanes, bottom
 
 
-def _subtitle(attempt: Attempt) -> str:
+def _subtitle(attempt: Attempt, view: View) -> str:
     if attempt.role == "next":
         return attempt.words
     if not attempt.checkpoints:
-        return NOTHING if attempt.role == "past" else "has saved nothing"
+        return f"nothing is {view.there}" if attempt.role == "past" else "has saved nothing"
     return f"{counted(attempt.checkpoints, 'checkpoint')}, {size(attempt.bytes)}"
 
 

@@ -25,8 +25,8 @@ def told(report: Report) -> list[str]:
 def test_each_attempt_says_what_it_resumed_from_and_why(tmp_path: Path) -> None:
     assert told(gather(stories.forty(tmp_path).here(6))) == [
         "0 started fresh",
-        "1 left nothing that is still there",
-        "2 left nothing that is still there",
+        "1 left nothing that is there",
+        "2 left nothing that is there",
         "3 resumed from step 1000 of attempt 0; nothing of attempts 1 and 2 is there",
         "4 resumed from step 1900 of attempt 3; newer, and not taken: step 2000 of attempt 3 (damaged)",
         "5 resumed from step 1400 of attempt 3; newer, and not taken: step 2700 of attempt 4,"
@@ -82,6 +82,8 @@ def test_no_more_manifests_are_read_than_was_said_the_newest(tmp_path: Path) -> 
     read = [request.key for request in store.log if request.op == "read" and "/manifests/" in request.key]
     assert report.left_out == 180
     assert [item.seq for item in report.checkpoints] == [*range(200, 180, -1)]
+    assert report.attempts[0].words == "left nothing that is shown"
+    assert report.attempts[10].words == "resumed from save 168 of attempt 9 (not shown)"
     assert len(read) == 20
 
 

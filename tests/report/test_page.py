@@ -6,6 +6,8 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
+
 from ckptptr.report.facts import Live, gather
 from ckptptr.report.page import page, section
 from tests.report import stories
@@ -34,6 +36,17 @@ def test_it_needs_no_script_and_no_network(tmp_path: Path) -> None:
     assert found.loads == []
     assert "url(" not in html
     assert "@import" not in html
+
+
+def test_reasons_are_escaped_and_their_commands_set_as_code(tmp_path: Path) -> None:
+    report = gather(stories.three(tmp_path).here(1))
+    *attempts, last = report.attempts
+    evil = msgspec.structs.replace(
+        last, words=stories.EVIL, reasons=[f"`use` {stories.EVIL} `{stories.EVIL}`"]
+    )
+    html = page(msgspec.structs.replace(report, attempts=[*attempts, evil], headline=stories.EVIL))
+    assert "script" not in Elements(html).tags
+    assert "<code>use</code> &lt;script&gt;" in html.lower()
 
 
 def test_every_checkpoint_is_a_row_with_its_id_and_the_dot_leads_to_it(tmp_path: Path) -> None:
