@@ -23,7 +23,7 @@ _MEANINGS: dict[Kind, str] = {
     "unnamed": "LATEST does not name it",
     "doomed": "retention let it go",
     "damaged": "cannot be restored",
-    "gone": "something was made of it",
+    "gone": "was resumed from, is not listed",
     "unfinished": "unfinished save, does not count",
 }
 
