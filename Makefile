@@ -20,12 +20,15 @@ ELASTIC_READY := $(VENV)/.ready-elastic
 ELASTIC := $(BIN)/pip install --quiet --disable-pip-version-check --group elastic
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help setup demo test test-fast lint types check format clean
+# A browser, for the tests of pages: the system's own.
+FIND_BROWSER := $(BIN)/python -m tests.report.browser
+
+.PHONY: help setup browser demo test test-fast lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(READY) $(AZURITE_READY) $(ELASTIC_READY) ## Everything that development needs, in .venv and .cache
+setup: $(READY) $(AZURITE_READY) $(ELASTIC_READY) browser ## Everything that development needs, in .venv and .cache
 
 $(READY): pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +45,12 @@ $(AZURITE_READY): $(NPM)/package.json $(NPM)/package-lock.json | $(READY)
 $(ELASTIC_READY): $(READY)
 	$(ELASTIC) || $(ELASTIC) --extra-index-url $(TORCH_INDEX)
 	touch $@
+
+browser: $(READY)
+	@$(FIND_BROWSER) >/dev/null 2>&1 || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; \
+	else $(FIND_BROWSER) || true; fi
 
 demo: $(READY) ## The story: real kills of an unchanged task, on a local folder
 	$(BIN)/python examples/demo.py

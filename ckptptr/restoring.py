@@ -57,7 +57,8 @@ class Restorer:
             else:
                 self._put_in_place(download, found, files)
                 size = sum(record.size for record in files)
-                log.info("%s (%s)", resolution, moved(size, time.monotonic() - began))
+                session.restored_in = time.monotonic() - began
+                log.info("%s (%s)", resolution, moved(size, session.restored_in))
             if adopted:
                 log.info("attempt %d moved LATEST accordingly: %s", session.node.attempt, session.latest.url)
             if adopted and found is not None and found.home != session.node.home:

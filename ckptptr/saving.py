@@ -64,11 +64,14 @@ class Saver:
                     raise
                 log.warning("%s", error)
         saved, standing = published.manifest, published.standing
+        took = time.monotonic() - began
+        self._session.saves += 1
+        self._session.saved_in.append((saved.id, took))
         log.info(
             "saved %scheckpoint %s (%s)%s",
             "" if saved.step is None else f"step {saved.step}, ",
             saved.id,
-            moved(saved.total_bytes, time.monotonic() - began),
+            moved(saved.total_bytes, took),
             "" if standing is Standing.TARGET else f": {standing.value}",
         )
         return published

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections import deque
 
 from ckptptr.background import Background
 from ckptptr.clock import Clock, SystemClock
@@ -56,5 +57,10 @@ class Session:
         self.seen: Seen | None = None
         self.content = Content()
         self.parent: str | None = None
+        self.restored_in: float | None = None
+        """How long the last restore took, in seconds."""
+        self.saves = 0
+        self.saved_in: deque[tuple[str, float]] = deque(maxlen=1000)
+        """The last of these saves: the id, and how long it took in seconds."""
         self.has_saved = threading.Event()
         """Set when the run begins its first own save: an unfinished forward copy is not wanted any more."""

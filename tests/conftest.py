@@ -21,13 +21,14 @@ os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`CKPTPTR_SKIP_SERVERS=azure,gcs` leaves out the tests on those, by name. CI never sets it.
+    """`CKPTPTR_SKIP_SERVERS=azure,gcs,browser` leaves out the tests on those, by name. CI never sets it.
 
     Without it a server that is missing or does not start fails its tests: nothing is skipped silently.
     """
     skipped = set(os.environ.get(SKIP, "").replace(",", " ").split())
-    if unknown := skipped - {"s3", "gcs", "azure"}:
-        raise pytest.UsageError(f"{SKIP} names {', '.join(sorted(unknown))}; it knows s3, gcs and azure")
+    if unknown := skipped - {"s3", "gcs", "azure", "browser"}:
+        names = ", ".join(sorted(unknown))
+        raise pytest.UsageError(f"{SKIP} names {names}; it knows s3, gcs, azure and browser")
     for item in items:
         names = [*getattr(item, "fixturenames", ()), *_parameters(item)]
         servers = {name.partition("_")[0] for name in names}

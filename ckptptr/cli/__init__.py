@@ -30,6 +30,7 @@ COMMANDS = {
     "export": "export:command",
     "sweep": "sweep:command",
     "find": "find:command",
+    "report": "report:command",
     "simulate": "simulate:command",
 }
 """The module and the object in it."""

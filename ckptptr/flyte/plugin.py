@@ -78,9 +78,10 @@ def checkpoint_of_task() -> PointerCheckpoint:
         return given
     if _OURS not in given.__dict__ or given.__dict__[_OURS] is None:
         _log_to_stderr()
-        given.__dict__[_OURS] = _remember(in_flyte(parameters, given)) or locally(given)
-    ours: PointerCheckpoint = given.__dict__[_OURS]
-    return ours
+        ours = _remember(in_flyte(parameters, given)) or locally(given)
+        given.__dict__[_OURS] = _with_deck(parameters, ours)
+    made: PointerCheckpoint = given.__dict__[_OURS]
+    return made
 
 
 def _ours(parameters: Any, given: Any) -> PointerCheckpoint | None:
@@ -106,7 +107,7 @@ def _make(parameters: Any, given: Any) -> PointerCheckpoint | None:
         ours = in_flyte(parameters, given)
         if ours is None:
             log.info("a local run: stock flytekit saves checkpoints in %s", given._checkpoint_dest)
-        return _remember(ours)
+        return _with_deck(parameters, _remember(ours))
     except Exception as error:  # noqa: BLE001 - a task must run as it would without us
         log.warning("stock flytekit checkpoints are used, not ckptptr's: %s", _told(error))
         return None
@@ -128,6 +129,17 @@ def _told(error: Exception) -> object:
     from ckptptr.errors import CkptptrError
 
     return error if isinstance(error, CkptptrError) else type(error).__name__
+
+
+def _with_deck(parameters: Any, made: PointerCheckpoint | None) -> PointerCheckpoint | None:
+    try:
+        if made is not None and parameters.enable_deck:
+            from ckptptr.flyte.deck import add_deck
+
+            add_deck(parameters.decks, made)
+    except Exception as error:  # noqa: BLE001 - no deck is worth a task
+        log.warning("there is no deck of the checkpoints: %s", _told(error))
+    return made
 
 
 def _log_to_stderr() -> None:

@@ -1,0 +1,89 @@
+"""`ckptptr report`: a page to look at, in one file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from ckptptr.cli import shapes
+from ckptptr.cli.command import node_command
+from ckptptr.cli.exit_codes import ExitCode
+from ckptptr.cli.target import Here
+from ckptptr.errors import InvalidArgumentError, LocalDiskError
+from ckptptr.report.facts import gather
+from ckptptr.report.page import MARK, page
+
+_STDOUT = "-"
+
+
+@node_command("report", "A page to look at: attempts, checkpoints, sizes, lineage.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Where to write the page; '-' is stdout. By default ckptptr-<node>.html, here.",
+)
+@click.option("--force", is_flag=True, help="Write over a file that is no report.")
+@click.pass_context
+def command(ctx: click.Context, here: Here, as_json: bool, output: str | None, force: bool) -> None:
+    """Write a page to look at: a timeline of the attempts and their checkpoints, what each attempt
+    resumed from and why, sizes, and what the next attempt would restore.
+
+    One HTML file that needs no network and no script, to be opened in any browser, mailed, or
+    attached to a ticket. A report that is there is written over; any other file only with --force.
+
+    \b
+    With --json, and no page:
+      node, written_at, seen_by, headline, show (as `ckptptr show` prints it),
+      checkpoints [{all keys of `ckptptr log`, created_at, copied_from, metadata, task,
+        saved_in, is_elsewhere}],
+      attempts [{number, role (past, this, next), checkpoints, bytes, first, last, every,
+        origins [{reference, by, words, is_there, is_elsewhere}], words, reasons}],
+      unfinished [{id, attempt, bytes, files}], left_out
+
+    Exits with 3 where the node has no checkpoint.
+    """
+    if as_json and (output or force):
+        raise click.UsageError("--json prints to stdout, and writes no page.")
+    if not as_json and output != _STDOUT:
+        path = Path(output or _default_name(here))
+        _refuse_others(path, force=force)
+    report = gather(here)
+    if as_json:
+        click.echo(shapes.encode(report))
+    elif output == _STDOUT:
+        click.echo(page(report), nl=False)
+    else:
+        _write(path, page(report))
+        click.echo(f"{report.headline} The page is {path}")
+    if not report.checkpoints:
+        ctx.exit(ExitCode.NOTHING_FOUND)
+
+
+def _default_name(here: Here) -> str:
+    """`ckptptr-<execution>-<node>.html`, or after the folder that was given to `ckptptr.open`."""
+    names = here.node.prefix.split("/")[-2 if here.is_flyte else -1 :]
+    return f"ckptptr-{re.sub(r'[^A-Za-z0-9._-]+', '_', '-'.join(names))}.html"
+
+
+def _refuse_others(path: Path, *, force: bool) -> None:
+    """A report may be written over: who asks again wants the new one. Anything else is not ours."""
+    if force or not path.exists():
+        return
+    is_report = False
+    if path.is_file():
+        with path.open("rb") as file:
+            is_report = MARK.encode() in file.read(200)
+    if not is_report:
+        raise InvalidArgumentError(
+            "there is something else, which is no report", key=str(path), hint="--force writes over it"
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LocalDiskError(f"the page cannot be written ({error.strerror})", key=str(path)) from error

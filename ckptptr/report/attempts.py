@@ -1,0 +1,271 @@
+"""The attempts of a node, and what each of them resumed from and why, told from what is there.
+
+A manifest names as its parent what the run that wrote it had resumed from. The reasons nobody wrote
+down: they follow from what else is there, and are said no more certainly than that. The attempt that
+looks at itself has them from its own restore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Any, Literal
+
+import msgspec
+
+from ckptptr.cli import shapes
+from ckptptr.cli.describe import short_reference
+from ckptptr.protocol.candidates import Found
+from ckptptr.protocol.names import CheckpointId
+from ckptptr.protocol.resolve import Rejected, Resolution
+from ckptptr.report.words import moment, span
+
+_MANY = 3
+_ELSEWHERE = "another execution or node"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How much of a node is shown: all that is there, or only the newest.
+
+    `owns`: whether a reference is one of this node.
+    """
+
+    is_whole: bool
+    owns: Callable[[str], bool] = lambda _: True
+
+    @property
+    def there(self) -> str:
+        return "there" if self.is_whole else "shown"
+
+    @property
+    def missing(self) -> str:
+        return "gone" if self.is_whole else "not shown"
+
+
+class Shown(shapes.Entry, frozen=True, kw_only=True):
+    """A line of `ckptptr log`, and more.
+
+    `created_at`: when its manifest was written. `copied_from`: set on forward copies, the source.
+    `saved_in`: seconds, where this is known. `is_elsewhere`: in no home of this node's attempts.
+    """
+
+    created_at: str | None = None
+    copied_from: str | None = None
+    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    task: str = ""
+    saved_in: float | None = None
+    is_elsewhere: bool = False
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """Orders by age within a node, never by a clock."""
+        return (-1 if self.is_elsewhere or self.attempt is None else self.attempt, self.seq or -1)
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What was resumed from: `reference`, first told by the checkpoint `by` (null for the next attempt).
+
+    `words`: `step 3 of attempt 0`. `is_there`: it is one of the checkpoints that are shown.
+    `is_elsewhere`: it belongs to another execution or node.
+    """
+
+    reference: str
+    by: str | None
+    words: str
+    is_there: bool
+    is_elsewhere: bool = False
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt.
+
+    `role`: `this` is the attempt that looks, `next` the one to come. `origins`: what it resumed from,
+    more than once where it was restarted in place. `words` says that in a sentence, `reasons` why.
+    `every`: the seconds between two saves, the median.
+    """
+
+    number: int
+    role: Literal["past", "this", "next"]
+    checkpoints: int
+    bytes: int
+    first: str | None
+    last: str | None
+    every: float | None
+    origins: list[Origin]
+    words: str
+    reasons: list[str]
+
+
+def thing(item: shapes.Checkpoint) -> str:
+    """`step 3`, or what else tells a checkpoint from others, as short as can be."""
+    if item.step is not None:
+        return f"step {item.step}"
+    return "plain files" if item.seq is None else f"save {item.seq}"
+
+
+def named(numbers: Sequence[int]) -> str:
+    """`Attempt 1`, `Attempts 1 and 2`, `Attempts 1 to 3`, `Attempts 1, 2, 5`."""
+    first, last = numbers[0], numbers[-1]
+    if len(numbers) == 1:
+        return f"Attempt {first}"
+    if len(numbers) == 2:
+        return f"Attempts {first} and {last}"
+    is_row = last - first == len(numbers) - 1
+    return f"Attempts {first} to {last}" if is_row else f"Attempts {', '.join(map(str, numbers))}"
+
+
+def past_attempts(shown: Sequence[Shown], before: int, view: View) -> list[Attempt]:
+    """The attempts below `before`."""
+    return [_past(shown, number, view) for number in range(before)]
+
+
+def this_attempt(
+    shown: Sequence[Shown],
+    number: int,
+    resolution: Resolution | None,
+    restored_in: float | None,
+    view: View,
+) -> Attempt:
+    """The attempt that looks at itself; its reasons are those of its own restore.
+
+    Where this process did not restore (its workers did, say), it is told like any other attempt.
+    """
+    attempt = _past(shown, number, view)
+    found = resolution.found if resolution else None
+    if resolution is None:
+        words = attempt.words if attempt.checkpoints else "did not restore"
+        reasons = attempt.reasons
+    elif found is None:
+        words, reasons = "started fresh", [*map(_rejection, resolution.rejected)]
+    else:
+        took = f" in {span(restored_in)}" if restored_in is not None else ""
+        words = f"resumed from {_found(found, shown, view)}{took}"
+        reasons = [f"found in {resolution.verdict.value}", *map(_rejection, resolution.rejected)]
+    origins = attempt.origins
+    if found and not origins:
+        origins = [_origin(found.reference, None, shown, view)]
+    return msgspec.structs.replace(attempt, role="this", words=words, reasons=reasons, origins=origins)
+
+
+def next_attempt(show: shapes.Show, number: int) -> Attempt:
+    """The attempt to come."""
+    taken = show.checkpoint
+    origin = taken and Origin(reference=taken.checkpoint, by=None, words=thing(taken), is_there=True)
+    return Attempt(
+        number=number,
+        role="next",
+        checkpoints=0,
+        bytes=0,
+        first=None,
+        last=None,
+        every=None,
+        origins=[origin] if origin else [],
+        words=f"would resume from {thing(taken)}" if taken else "would start fresh",
+        reasons=[show.why],
+    )
+
+
+def _past(shown: Sequence[Shown], number: int, view: View) -> Attempt:
+    own = sorted((item for item in shown if item.attempt == number and not item.is_elsewhere), key=_age)
+    saves = [item for item in own if item.copied_from is None]
+    times = [when.timestamp() for when in (moment(item.created_at) for item in saves) if when]
+    told = [item.created_at for item in own if item.created_at]
+    gaps = [max(0.0, later - earlier) for earlier, later in pairwise(times)]
+    origins = _origins(own, shown, view)
+    return Attempt(
+        number=number,
+        role="past",
+        checkpoints=len(own),
+        bytes=sum(item.bytes or 0 for item in own),
+        first=told[0] if told else None,
+        last=told[-1] if told else None,
+        every=median(gaps) if gaps else None,
+        origins=origins,
+        words=_words(own, origins, view),
+        reasons=_reasons(number, origins, shown, view) if own else [],
+    )
+
+
+def _age(item: Shown) -> tuple[int, int]:
+    return item.age
+
+
+def _words(own: Sequence[Shown], origins: Sequence[Origin], view: View) -> str:
+    if not own:
+        return f"left nothing that is {view.there}"
+    resumed = " and then from ".join(origin.words for origin in origins)
+    if all(item.id is None for item in own):
+        return "left plain files, without ckptptr"
+    if all(item.problem for item in own):
+        return "cannot be told: its manifests are damaged"
+    return f"resumed from {resumed}" if resumed else "started fresh"
+
+
+def _origins(own: Sequence[Shown], shown: Sequence[Shown], view: View) -> list[Origin]:
+    origins: list[Origin] = []
+    for item in own:
+        if item.parent and not any(origin.reference == item.parent for origin in origins):
+            origins.append(_origin(item.parent, item.checkpoint, shown, view))
+    return origins
+
+
+def _origin(reference: str, by: str | None, shown: Sequence[Shown], view: View) -> Origin:
+    return Origin(
+        reference=reference,
+        by=by,
+        words=_name(reference, shown, view),
+        is_there=any(item.checkpoint == reference for item in shown),
+        is_elsewhere=not view.owns(reference),
+    )
+
+
+def _name(reference: str, shown: Sequence[Shown], view: View) -> str:
+    """`step 3 of attempt 0`; of what is not there any more its id, which tells the attempt."""
+    for item in shown:
+        if item.checkpoint == reference:
+            where = _ELSEWHERE if item.is_elsewhere else f"attempt {item.attempt}"
+            return f"{thing(item)} of {where}"
+    name = short_reference(reference)
+    checkpoint = CheckpointId.match(name)
+    if checkpoint is None or not view.owns(reference):
+        return f"{name} of {_ELSEWHERE}"
+    return f"save {checkpoint.seq} of attempt {checkpoint.attempt} ({view.missing})"
+
+
+def _found(found: Found, shown: Sequence[Shown], view: View) -> str:
+    """What this process restored, which it knows also where retention has deleted it since."""
+    manifest = found.manifest
+    if manifest is None or any(item.checkpoint == found.reference for item in shown):
+        return _name(found.reference, shown, view)
+    what = f"save {manifest.seq}" if manifest.step is None else f"step {manifest.step}"
+    return f"{what} of {f'attempt {manifest.attempt}' if view.owns(found.reference) else _ELSEWHERE}"
+
+
+def _reasons(number: int, origins: Sequence[Origin], shown: Sequence[Shown], view: View) -> list[str]:
+    """What the attempts between it and its origin left, as far as that is still there."""
+    if not origins:
+        return []
+    first = next((item for item in shown if item.checkpoint == origins[0].reference), None)
+    checkpoint = CheckpointId.match(short_reference(origins[0].reference))
+    if first is not None:
+        age = first.age
+    elif checkpoint is not None and not origins[0].is_elsewhere:
+        age = (checkpoint.attempt, checkpoint.seq)
+    else:
+        return []
+    newer = [item for item in shown if not item.is_elsewhere and age < item.age < (number, -1)]
+    skipped = [n for n in range(age[0] + 1, number) if not any(item.attempt == n for item in newer)]
+    reasons = [f"nothing of {named(skipped).lower()} is {view.there}"] if skipped and age[0] >= 0 else []
+    if newer:
+        names = [f"{thing(i)} of attempt {i.attempt}" + (" (damaged)" if i.problem else "") for i in newer]
+        more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
+        reasons.append(f"newer, and not taken: {', '.join(names[:_MANY])}{more}")
+    return reasons
+
+
+def _rejection(rejected: Rejected) -> str:
+    name = short_reference(rejected.reference)
+    return f"nothing in {name}" if rejected.is_absent else f"{name} was not taken: {rejected.reason}"

@@ -1,0 +1,159 @@
+"""What a page shows, as one value: the checkpoints of a node, its attempts, and what each resumed from.
+
+All of it comes from the store: LATEST, the manifests, and listings. How long a save took no manifest
+says; only the process that made it knows, and hands it in (`Live`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from ckptptr.cli import shapes
+from ckptptr.cli.everything import everything
+from ckptptr.cli.explain import explain
+from ckptptr.cli.show import headline
+from ckptptr.cli.target import Here
+from ckptptr.clock import isoformat
+from ckptptr.errors import InvalidArgumentError
+from ckptptr.protocol.inventory import payload, read_manifest
+from ckptptr.protocol.names import CheckpointId, split_manifest_key
+from ckptptr.protocol.resolve import Resolution
+from ckptptr.report.attempts import Attempt, Shown, View, next_attempt, past_attempts, this_attempt
+from ckptptr.report.snapshot import ShortLatest, Snapshot
+from ckptptr.report.words import counted
+from ckptptr.transfer.pool import run_all
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What only the process of an attempt knows of it.
+
+    Args:
+        resolution: of its restore; None where it did not restore.
+        restored_in: how long that took, in seconds.
+        saves: how many there were.
+        saved_in: how long they took, in seconds, by checkpoint id; the last of them will do.
+    """
+
+    resolution: Resolution | None
+    restored_in: float | None = None
+    saves: int = 0
+    saved_in: Mapping[str, float] = field(default_factory=dict)
+
+
+class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
+    """Payload that no manifest commits: a save that was killed or is under way, or a half-done sweep."""
+
+    id: str
+    attempt: int
+    bytes: int
+    files: int
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """`ckptptr report --json`.
+
+    `show` is what `ckptptr show` says. `checkpoints` are as in `ckptptr log`, the newest first;
+    `left_out` older ones are not among them. `seen_by`: the attempt that looked; null for a person.
+    """
+
+    command: str = "report"
+    node: str
+    written_at: str
+    seen_by: int | None
+    headline: str
+    show: shapes.Show
+    checkpoints: list[Shown]
+    attempts: list[Attempt]
+    unfinished: list[Unfinished]
+    left_out: int
+
+
+def gather(here: Here, *, live: Live | None = None, most: int | None = None) -> Report:
+    """Look at the store, at everything once.
+
+    Args:
+        live: an attempt looks at itself. Payload without a manifest is not searched then.
+        most: read no more than so many manifests in the homes, the newest.
+
+    Raises: as `ckptptr show` and `ckptptr log`.
+    """
+    snapshot = Snapshot(here.store)
+    if most is not None:
+        snapshot.keep_newest(here.node.own_homes(), most)
+    here = replace(here, store=snapshot, latest=ShortLatest(snapshot, here.node, here.clock))
+    log, show = everything(here), explain(here)
+    checkpoints = [_shown(here, entry, live) for entry in log.checkpoints]
+    hidden = snapshot.hidden - {_key(here, item) for item in checkpoints}
+    view = View(not hidden, here.node.owns)
+    number, said = here.node.attempt, headline(show.checkpoint)
+    attempts = past_attempts(checkpoints, number, view)
+    if live:
+        this = this_attempt(checkpoints, number, live.resolution, live.restored_in, view)
+        attempts.append(this)
+        saves = f", and saved {counted(live.saves, 'checkpoint')}" if live.saves else ""
+        said = f"Attempt {number} {this.words}{saves}."
+    attempts.append(next_attempt(show, number + 1 if live else number))
+    return Report(
+        node=here.url,
+        written_at=isoformat(here.clock.now()),
+        seen_by=number if live else None,
+        headline=said,
+        show=show,
+        checkpoints=checkpoints,
+        attempts=attempts,
+        unfinished=[] if live else _unfinished(here, {entry.id for entry in log.checkpoints}),
+        left_out=len(hidden),
+    )
+
+
+def _shown(here: Here, entry: shapes.Entry, live: Live | None) -> Shown:
+    """A line of the log, and what its manifest says besides."""
+    key = _key(here, entry)
+    homes = here.node.own_homes()
+    plain = Shown(
+        **msgspec.structs.asdict(entry),
+        is_elsewhere=not any(key == home or key.startswith(f"{home}/") for home in homes),
+    )
+    split = split_manifest_key(key)
+    if split is None:
+        attempts = range(here.node.attempt + 1)
+        attempt = next((number for number in attempts if key in here.node.homes_of(number)), None)
+        return msgspec.structs.replace(plain, attempt=attempt)
+    if entry.problem:
+        return plain
+    manifest = read_manifest(here.store, *split)
+    return msgspec.structs.replace(
+        plain,
+        created_at=manifest.created_at,
+        copied_from=manifest.copied_from,
+        metadata=manifest.metadata,
+        task=manifest.lineage.task,
+        saved_in=live.saved_in.get(manifest.id) if live else None,
+    )
+
+
+def _key(here: Here, entry: shapes.Entry) -> str:
+    """Where it is; empty for what a person wrote into LATEST and nothing can be made of."""
+    try:
+        return here.node.root.key(entry.checkpoint)
+    except InvalidArgumentError:
+        return ""
+
+
+def _unfinished(here: Here, known: set[str | None]) -> list[Unfinished]:
+    found = [
+        Unfinished(
+            id=str(checkpoint),
+            attempt=checkpoint.attempt,
+            bytes=sum(entry.size for entry in entries),
+            files=len(entries),
+        )
+        for stock in run_all(lambda home: payload(here.store, home), here.node.own_homes())
+        for checkpoint, entries in stock.items()
+        if str(checkpoint) not in known
+    ]
+    return sorted(found, key=lambda item: CheckpointId.parse(item.id).age, reverse=True)
