@@ -12,7 +12,7 @@ NPM := tests/servers/npm
 AZURITE := .cache/azurite
 AZURITE_READY := $(AZURITE)/.ready
 
-.PHONY: help setup demo test test-fast lint types check format clean
+.PHONY: help setup demo test test-fast bench lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,12 @@ test: setup ## All tests; starts real servers for S3, Google Cloud Storage and A
 
 test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute
 	$(PYTEST) -m 'not servers'
+
+BENCH := --size 0.25 --rounds 3
+
+bench: setup ## Measure against the others and write benchmarks/results; BENCH="--size 1" for more
+	$(BIN)/pip install --quiet --group bench
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,104 @@
+"""One contestant in a process of its own, so that its time, its memory and its CPU are nobody else's.
+
+Speaks JSON, one object a line: `{"operation": "save", "path": ..., "name": ...}` in, what it cost out.
+Started as `python -m benchmarks.worker CLIENT ROOT`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from benchmarks.clients import CLIENTS, ENGINES
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """`seconds` on the clock, `cpu` seconds of the process and its children, `peak` bytes of memory above
+    what the process had before it began (of a child: all that it had)."""
+
+    seconds: float
+    cpu: float
+    peak: int
+
+
+class Worker:
+    """The other end, in the process that measures. Use as a context manager."""
+
+    def __init__(self, client: str, root: str, environ: Mapping[str, str]) -> None:
+        self._command = [sys.executable, "-m", "benchmarks.worker", client, root]
+        engine = {"CKPTPTR_ENGINE": ENGINES[client]} if client in ENGINES else {}
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        self._environ = {**os.environ, "PATH": path, **environ, **engine}
+
+    def __enter__(self) -> Worker:
+        self._process = subprocess.Popen(
+            self._command, env=self._environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.communicate()
+
+    def run(self, operation: str, path: Path, name: str) -> Cost:
+        """Raises RuntimeError where the contestant fails."""
+        assert self._process.stdin
+        assert self._process.stdout
+        print(
+            json.dumps({"operation": operation, "path": str(path), "name": name}),
+            file=self._process.stdin,
+            flush=True,
+        )
+        line = self._process.stdout.readline()
+        answer: dict[str, Any] = json.loads(line) if line else {"error": "it died"}
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return Cost(**answer)
+
+
+def _status(name: str) -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024
+
+
+def _cpu() -> float:
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in spent)
+
+
+def _children_peak() -> int:
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def main() -> None:
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a client prints goes to stderr
+    client = CLIENTS[sys.argv[1]](sys.argv[2])
+    for line in sys.stdin:
+        job = json.loads(line)
+        try:
+            client.prepare(job["operation"], job["name"])
+            Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+            before, cpu, began = _status("VmRSS"), _cpu(), time.perf_counter()
+            getattr(client, job["operation"])(Path(job["path"]), job["name"])
+            seconds = time.perf_counter() - began
+            peak = _children_peak() if client.is_a_program else _status("VmHWM") - before
+            reply: dict[str, Any] = asdict(Cost(seconds, _cpu() - cpu, peak))
+        except Exception as error:  # noqa: BLE001 - told to who measures
+            reply = {"error": f"{type(error).__name__}: {error}"[:500]}
+        print(json.dumps(reply), file=replies, flush=True)
+
+
+if __name__ == "__main__":
+    main()
