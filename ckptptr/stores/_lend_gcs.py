@@ -44,11 +44,14 @@ class GCSLender:
         refuse_unless(not filesystem.session_kwargs, "session_kwargs are set")
         credentials = filesystem.credentials.credentials
         refuse_unless(not getattr(credentials, "quota_project_id", None), "another project has the quota")
-        options: dict[str, Any] = {"client_options": CLIENT_OPTIONS, "retry_config": RETRIES}
-        if credentials is None:
-            return GCSStore(bucket, base_url=endpoint, skip_signature=True, **options)
+        refuse_unless(credentials is not None or not is_google, "access is anonymous")
         return GCSStore(
-            bucket, base_url=endpoint, skip_signature=False, credential_provider=self._token, **options
+            bucket,
+            base_url=endpoint,
+            skip_signature=False,
+            client_options=CLIENT_OPTIONS,
+            retry_config=RETRIES,
+            credential_provider=self._token,
         )
 
     def refusal(self, code: str, status: int, url: str) -> CkptptrError:
@@ -56,6 +59,8 @@ class GCSLender:
 
     def _token(self) -> Any:
         credentials = self._filesystem.credentials.credentials
+        if credentials is None:  # an emulator, which asks for none; obstore cannot send none
+            return {"token": "anonymous", "expires_at": None}
         with self._renewing:
             if not credentials.valid:
                 credentials.refresh(_TOKEN_REQUEST())
