@@ -9,32 +9,60 @@ from pathlib import Path
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
 from ckptptr.stores.port import Store
 from ckptptr.transfer.digest import Digest
-from ckptptr.transfer.plan import Local, ranges
+from ckptptr.transfer.plan import MIB, ONE_REQUEST, Local, block_for, ranges
 from ckptptr.transfer.pool import run_all
+from ckptptr.transfer.progress import Progress
+
+_SIDE_BY_SIDE = ((MIB, 32), (ONE_REQUEST // 2, 16), (ONE_REQUEST, 8))
+"""Up to which size how many files go at once: what they hold in memory stays below 128 MiB."""
+
+LARGE_AT_ONCE = 3
+"""Larger ones: each sends its own blocks side by side, and the store bounds their number in all."""
 
 
 def upload_all(store: Store, files: Sequence[tuple[Local, str]]) -> list[str]:
     """Upload `(file, key)` pairs; the digests, in order.
 
-    Small files go side by side; a large one has the line to itself, since the store sends its
-    blocks side by side: so memory stays bounded by a few blocks.
+    Files of similar size go side by side, fewer the larger they are: so memory stays bounded.
 
     Raises:
         InvalidArgumentError: a file changed while it was read.
         LocalDiskError: a file could not be read.
         StoreUnavailableError: the store did not take it.
     """
-    small = [pair for pair in files if pair[0].size <= store.block_size]
-    large = [pair for pair in files if pair[0].size > store.block_size]
-    digests = dict(zip(small, run_all(lambda pair: _upload(store, *pair), small), strict=True))
-    digests.update((pair, _upload(store, *pair)) for pair in large)
+    digests: dict[tuple[Local, str], str] = {}
+    rest = sorted(files, key=lambda pair: pair[0].size)
+    with Progress("saving", sum(file.size for file, _ in files)) as progress:
+        for limit, workers in (*_SIDE_BY_SIDE, (None, LARGE_AT_ONCE)):
+            now = [pair for pair in rest if limit is None or pair[0].size <= limit]
+            rest = rest[len(now) :]
+            sent = run_all(lambda pair: _upload(store, *pair, progress), now, workers=workers)
+            digests.update(zip(now, sent, strict=True))
     return [digests[pair] for pair in files]
 
 
-def _upload(store: Store, file: Local, key: str) -> str:
-    digest = Digest()
-    store.upload(key, digest.over(_blocks(file, store.block_size)))
-    return digest.hex()
+def _upload(store: Store, file: Local, key: str, progress: Progress) -> str:
+    blocks = _Blocks(file, store.block_size, progress)
+    store.upload(key, blocks)
+    return blocks.digest.hex()
+
+
+class _Blocks:
+    """A file's blocks, digested as they are taken. Its length hint tells a store how many there will be."""
+
+    def __init__(self, file: Local, block: int, progress: Progress) -> None:
+        self._file = file
+        self._block = block_for(file.size, block)
+        self._progress = progress
+        self.digest = Digest()
+
+    def __length_hint__(self) -> int:
+        return -(-self._file.size // self._block) if self._file.size else 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for block in self.digest.over(_blocks(self._file, self._block)):
+            self._progress.add(len(block))
+            yield block
 
 
 def _blocks(file: Local, block: int) -> Iterator[bytes]:

@@ -189,10 +189,10 @@ def test_a_store_that_fails_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
 
 def test_the_first_failure_stops_the_files_that_have_not_begun(tmp_path: Path) -> None:
     store = FaultyStore(MemoryStore(block_size=BLOCK), [Fault(op="upload", times=1000)])
-    files = [written(tmp_path, 8, str(number)) for number in range(100)]
+    files = [written(tmp_path, 8, str(number)) for number in range(1000)]
     with pytest.raises(StoreUnavailableError):
         upload_all(store, [(file, f"home/{file.path}") for file in files])
-    assert len(store.log) < 50
+    assert len(store.log) < 500
 
 
 # Memory

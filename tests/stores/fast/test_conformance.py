@@ -38,7 +38,9 @@ class TestFastS3(StoreConformance):
     @pytest.fixture
     def store(self, s3_filesystem: Any, folder: str) -> Iterator[FastLane]:
         adapter = S3Store(s3_filesystem, block_size=PART, copy_part_size=PART)
-        yield from checked(FastLane(adapter, S3Lender(s3_filesystem, {}, forced=True), block_size=PART), folder)
+        yield from checked(
+            FastLane(adapter, S3Lender(s3_filesystem, {}, forced=True), block_size=PART), folder
+        )
 
     @pytest.fixture
     def folder(self, s3_bucket: str) -> str:
