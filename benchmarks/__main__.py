@@ -108,58 +108,79 @@ class Bench:
         )
 
 
-@contextmanager
-def _workers(clients: Sequence[str], server: str, place: Place, port: int) -> Iterator[dict[str, Worker]]:
-    with ExitStack() as stack:
-        yield {
-            name: stack.enter_context(Worker(name, place.root, place.environ(port)))
-            for name in clients
-            if server in CLIENTS[name].servers
-        }
-
-
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     records: list[dict[str, Any]] = []
-    chosen = [row for row in rows(arguments.size) if not arguments.rows or row.name in arguments.rows]
+    small = rows(arguments.size / 4)
     for server in arguments.servers:
-        with started(server) as place, tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
-            if arguments.rounds:
-                with _workers(arguments.clients, server, place, place.port) as workers:
-                    for row in chosen:
-                        bench = Bench(server, "loopback", row, workers, Path(folder), records)
-                        bench.run(arguments.rounds)
-            if arguments.slow_rounds:
-                with (
-                    link(place.port) as port,
-                    _workers(arguments.clients, server, place, port) as workers,
-                ):
-                    for row in chosen[:1]:
-                        bench = Bench(server, "slow", row, workers, Path(folder), records)
-                        bench.run(arguments.slow_rounds)
-            if arguments.count:
-                with (
-                    FaultProxy(f"http://127.0.0.1:{place.port}") as proxy,
-                    _workers(arguments.clients, server, place, proxy.port) as workers,
-                ):
-                    for row in rows(arguments.size / 4):
-                        if not arguments.rows or row.name in arguments.rows:
-                            bench = Bench(server, "counted", row, workers, Path(folder), records)
-                            bench.run(1, proxy)
+        for number, row in enumerate(rows(arguments.size)):
+            if arguments.rows and row.name not in arguments.rows:
+                continue
+            with _place(arguments, server) as (place, scratch):  # a new one: what it keeps is in memory
+                run = Run(arguments.clients, server, place, scratch, records)
+                run.timed(row, arguments.rounds, arguments.slow_rounds if number == 0 else 0)
+                if arguments.count:
+                    run.counted(small[number])
+    carried = {"at_that_rate_16": capacity(16, RATE), "unthrottled": capacity(16)}
     return {
         "command": f"python -m benchmarks {' '.join(sys.argv[1:])}",
         "machine": f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}",
         "load": os.getloadavg()[0],
         "size": arguments.size,
-        "link": {
-            "rate": RATE,
-            "latency": LATENCY,
-            "carries_at_that_rate_16": capacity(16, RATE),
-            "carries_unthrottled": capacity(16),
-        },
+        "link": {"rate": RATE, "latency": LATENCY, "carries": carried},
         "records": records,
         "growth": growth.measure() if arguments.growth else {},
     }
+
+
+@contextmanager
+def _place(arguments: argparse.Namespace, server: str) -> Iterator[tuple[Place, Path]]:
+    tempfile.tempdir = arguments.server_dir and str(arguments.server_dir)
+    try:
+        with ExitStack() as stack:
+            place = stack.enter_context(started(server))
+            tempfile.tempdir = None
+            yield place, Path(stack.enter_context(tempfile.TemporaryDirectory(dir=arguments.scratch)))
+    finally:
+        tempfile.tempdir = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The contestants on one server that has just been started."""
+
+    clients: Sequence[str]
+    server: str
+    place: Place
+    scratch: Path
+    records: list[dict[str, Any]]
+
+    def timed(self, row: Row, rounds: int, slow_rounds: int) -> None:
+        if rounds:
+            with self._workers(self.place.port) as workers:
+                self._bench("loopback", row, workers).run(rounds)
+        if slow_rounds:
+            with link(self.place.port) as port, self._workers(port) as workers:
+                self._bench("slow", row, workers).run(slow_rounds)
+
+    def counted(self, row: Row) -> None:
+        with (
+            FaultProxy(f"http://127.0.0.1:{self.place.port}") as proxy,
+            self._workers(proxy.port) as workers,
+        ):
+            self._bench("counted", row, workers).run(1, proxy)
+
+    def _bench(self, network: str, row: Row, workers: dict[str, Worker]) -> Bench:
+        return Bench(self.server, network, row, workers, self.scratch, self.records)
+
+    @contextmanager
+    def _workers(self, port: int) -> Iterator[dict[str, Worker]]:
+        with ExitStack() as stack:
+            yield {
+                name: stack.enter_context(Worker(name, self.place.root, self.place.environ(port)))
+                for name in self.clients
+                if self.server in CLIENTS[name].servers
+            }
 
 
 def main() -> None:
@@ -173,6 +194,7 @@ def main() -> None:
     parser.add_argument("--count", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--growth", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--scratch", type=Path, help="folder for local files (default: the temporary one)")
+    parser.add_argument("--server-dir", type=Path, help="where SeaweedFS keeps its data (/dev/shm: memory)")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for the tables")
     arguments = parser.parse_args()
     results = measure(arguments)

@@ -33,8 +33,8 @@ def _head(results: dict[str, Any]) -> str:
         f"# Measured\n\n`{results['command']}` on {results['machine']}, load {results['load']:.1f}; the rows "
         f"are scaled by {results['size']}. Medians. The slow link lets each connection carry "
         f"{link['rate'] / 1e6:.0f} MB/s with {link['latency'] * 1000:.0f} ms of latency; the proxy itself "
-        f"carries {link['carries_at_that_rate_16'] / 1e6:.0f} MB/s over 16 connections at that rate and "
-        f"{link['carries_unthrottled'] / 1e6:.0f} MB/s where it does not throttle."
+        f"carries {link['carries']['at_that_rate_16'] / 1e6:.0f} MB/s over 16 connections at that rate and "
+        f"{link['carries']['unthrottled'] / 1e6:.0f} MB/s where it does not throttle."
     )
 
 

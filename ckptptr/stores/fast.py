@@ -226,6 +226,9 @@ class FastLane:
                 except UnlendableError as error:
                     self._close(str(error))
                     return None
+                except Exception as error:  # noqa: BLE001 - other versions have other attributes
+                    self._close(f"{type(error).__name__} when obstore was set up")
+                    return None
                 _log.info("obstore moves payload to and from %s", self.url(bucket))
             return self._clients[bucket]
 

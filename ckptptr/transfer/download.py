@@ -31,9 +31,8 @@ from ckptptr.transfer.staging import Staging, remove_left_behind
 
 FETCHES = 2
 RANGE = 8 * MIB
-AT_ONCE = 16
-"""So many ranges: with `RANGE` this bounds the memory, and that many connections fill a network of which
-each gets its share only."""
+AT_ONCE = 12
+"""So many ranges: more connections get more of a network, and each holds twice its range in memory."""
 SMALL_AT_ONCE = 32
 
 
