@@ -63,10 +63,12 @@ class Bench:
         target.mkdir()
         try:
             if self.row.changed:  # it was saved and restored before, which is not measured
-                worker.run("save", what, name)
-                worker.run("restore", target, name)
+                for operation, path in (("save", what), ("restore", target)):
+                    worker.prepare(operation, name)
+                    worker.run(operation, path, name)
                 change(self.row, source)
             for operation, path in (("save", what), ("restore", target)):
+                worker.prepare(operation, name)
                 if proxy:
                     proxy.reset()
                 cost = worker.run(operation, path, name)

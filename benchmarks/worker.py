@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from benchmarks.clients import CLIENTS, ENGINES
+from benchmarks.clients import CLIENTS, ENGINES, Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,23 @@ class Worker:
     ) -> None:
         self._process.communicate()
 
+    def prepare(self, operation: str, name: str) -> None:
+        """What the contestant does before the stopwatch."""
+        self._ask({"operation": "prepare", "path": operation, "name": name})
+
     def run(self, operation: str, path: Path, name: str) -> Cost:
         """Raises RuntimeError where the contestant fails."""
+        return Cost(**self._ask({"operation": operation, "path": str(path), "name": name}))
+
+    def _ask(self, job: Mapping[str, str]) -> dict[str, Any]:
         assert self._process.stdin
         assert self._process.stdout
-        print(
-            json.dumps({"operation": operation, "path": str(path), "name": name}),
-            file=self._process.stdin,
-            flush=True,
-        )
+        print(json.dumps(job), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         answer: dict[str, Any] = json.loads(line) if line else {"error": "it died"}
         if "error" in answer:
             raise RuntimeError(answer["error"])
-        return Cost(**answer)
+        return answer
 
 
 def _status(name: str) -> int:
@@ -81,6 +84,18 @@ def _children_peak() -> int:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
+def _done(client: Client, operation: str, path: str, name: str) -> dict[str, Any]:
+    if operation == "prepare":
+        client.prepare(path, name)
+        return {}
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before, cpu, began = _status("VmRSS"), _cpu(), time.perf_counter()
+    getattr(client, operation)(Path(path), name)
+    seconds = time.perf_counter() - began
+    peak = _children_peak() if client.is_a_program else _status("VmHWM") - before
+    return asdict(Cost(seconds, _cpu() - cpu, peak))
+
+
 def main() -> None:
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a client prints goes to stderr
@@ -88,13 +103,7 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         try:
-            client.prepare(job["operation"], job["name"])
-            Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-            before, cpu, began = _status("VmRSS"), _cpu(), time.perf_counter()
-            getattr(client, job["operation"])(Path(job["path"]), job["name"])
-            seconds = time.perf_counter() - began
-            peak = _children_peak() if client.is_a_program else _status("VmHWM") - before
-            reply: dict[str, Any] = asdict(Cost(seconds, _cpu() - cpu, peak))
+            reply = _done(client, job["operation"], job["path"], job["name"])
         except Exception as error:  # noqa: BLE001 - told to who measures
             reply = {"error": f"{type(error).__name__}: {error}"[:500]}
         print(json.dumps(reply), file=replies, flush=True)

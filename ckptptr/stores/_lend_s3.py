@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 import fsspec.asyn
 
@@ -53,13 +52,11 @@ class S3Lender:
             and not style.get("use_accelerate_endpoint"),
             "buckets are addressed in a way of their own",
         )
-        is_amazon = ".amazonaws.com" in (urlsplit(endpoint).hostname or "")
-        refuse_unless(not is_amazon or region not in (None, "aws-global"), "the region is not known")
         return S3Store(
             bucket,
             endpoint=endpoint,
             aws_endpoint_url_s3=endpoint,  # or the environment's would come first
-            region=region or "us-east-1",
+            region="us-east-1" if region in (None, "aws-global") else region,
             virtual_hosted_style_request=False,
             skip_signature=False,
             client_options=CLIENT_OPTIONS,

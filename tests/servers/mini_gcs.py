@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote, unquote
+from xml.sax.saxutils import escape
 
 import google_crc32c
 from aiohttp import web
@@ -230,6 +231,16 @@ class MiniGCS:
 
     # The XML API
 
+    async def xml_list(self, request: web.Request, names: list[str]) -> web.StreamResponse:
+        prefix = request.query.get("prefix", "")
+        found = (each for _, each in sorted(self._bucket(names[0]).items()) if each.name.startswith(prefix))
+        items = "".join(
+            f"<Contents><Key>{escape(each.name)}</Key><Size>{len(each.data)}</Size>"
+            "<LastModified>2026-11-24T00:00:00.000Z</LastModified></Contents>"
+            for each in found
+        )
+        return _xml(f"<ListBucketResult><IsTruncated>false</IsTruncated>{items}</ListBucketResult>")
+
     async def xml_get(self, request: web.Request, names: list[str]) -> web.StreamResponse:
         found = self._object(*names)
         headers = {
@@ -378,6 +389,7 @@ _ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", f"(?:/download)?{_OBJECT}", MiniGCS.get),
     ("DELETE", _OBJECT, MiniGCS.delete),
     ("POST", f"{_OBJECT}/rewriteTo/b/([^/]+)/o/([^/]+)", MiniGCS.rewrite),
+    ("GET", r"/([^/]+)", MiniGCS.xml_list),
     ("GET", _XML_OBJECT, MiniGCS.xml_get),
     ("HEAD", _XML_OBJECT, MiniGCS.xml_get),
     ("PUT", _XML_OBJECT, MiniGCS.xml_put),
