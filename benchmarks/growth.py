@@ -14,10 +14,12 @@ from typing import Any
 import ckptptr
 from benchmarks.places import started
 from benchmarks.rows import MIB, Row, write
+from benchmarks.worker import Worker
 from tests.servers.proxy import FaultProxy
 
 ATTEMPTS = (1, 10, 100)
 FILES = (10, 100, 1000, 10_000)
+HUGE = 4 << 30
 
 
 def measure() -> dict[str, Any]:
@@ -32,6 +34,7 @@ def measure() -> dict[str, Any]:
             "attempts": _attempts(place.root, proxy, Path(scratch)),
             "forward_copy": _forward_copy(place.root, proxy, Path(scratch)),
             "files": _files(Path(scratch)),
+            "memory": _memory(Path(scratch)),
         }
 
 
@@ -90,6 +93,20 @@ def _files(scratch: Path) -> list[dict[str, Any]]:
             checkpoints.restore(scratch / f"restored-{count}")
             restored = time.perf_counter()
         found.append({"files": count, "save": saved - began, "restore": restored - saved})
+    return found
+
+
+def _memory(scratch: Path) -> dict[str, int]:
+    """A file larger than any buffer: what a save and a restore hold at most, above the interpreter."""
+    source, target = scratch / "huge.bin", scratch / "huge"
+    with source.open("wb") as file:
+        file.truncate(HUGE)
+    target.mkdir()
+    with Worker("ckptptr (fsspec)", str(scratch), {}) as worker:
+        found = {"bytes": HUGE}
+        for operation, path in (("save", source), ("restore", target)):
+            worker.prepare(operation, "huge-store")
+            found[operation] = worker.run(operation, path, "huge-store").peak
     return found
 
 

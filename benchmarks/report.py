@@ -91,12 +91,14 @@ def _growth(growth: dict[str, Any]) -> str:
     files = "\n".join(
         f"| {each['files']} | {each['save']:.2f} | {each['restore']:.2f} |" for each in growth["files"]
     )
-    copy = growth["forward_copy"]
+    copy, memory = growth["forward_copy"], growth["memory"]
     return (
         "## Growth\n\n| attempts | requests of a restore through LATEST, payload included |\n|---:|---|\n"
         f"{attempts}\n\n| files (local disk) | save s | restore s |\n|---:|---:|---:|\n{files}\n\n"
         f"A forward copy of {copy['payload'] >> 20} MiB: {copy['requests']} requests, "
-        f"{copy['sent']} bytes sent and {copy['received']} received by this machine, all of them control."
+        f"{copy['sent']} bytes sent and {copy['received']} received by this machine, all of them control.\n\n"
+        f"A file of {memory['bytes'] >> 30} GiB on a local disk: at most {memory['save'] >> 20} MiB of memory above "
+        f"the interpreter to save it, {memory['restore'] >> 20} MiB to restore it."
     )
 
 
