@@ -97,8 +97,8 @@ def _growth(growth: dict[str, Any]) -> str:
         f"{attempts}\n\n| files (local disk) | save s | restore s |\n|---:|---:|---:|\n{files}\n\n"
         f"A forward copy of {copy['payload'] >> 20} MiB: {copy['requests']} requests, "
         f"{copy['sent']} bytes sent and {copy['received']} received by this machine, all of them control.\n\n"
-        f"A file of {memory['bytes'] >> 30} GiB on a local disk: at most {memory['save'] >> 20} MiB of memory above "
-        f"the interpreter to save it, {memory['restore'] >> 20} MiB to restore it."
+        f"A file of {memory['bytes'] >> 30} GiB on a local disk: at most {memory['save'] >> 20} MiB of "
+        f"memory above the interpreter to save it, {memory['restore'] >> 20} MiB to restore it."
     )
 
 

@@ -17,6 +17,7 @@ import operator
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -147,10 +148,11 @@ class FastLane:
     ) -> None:
         sent = 0
         broken: list[BaseException] = []
+        unwanted = threading.Event()
 
         def watched() -> Iterator[bytes]:
             nonlocal sent
-            while True:
+            while not unwanted.is_set():
                 try:
                     block = next(blocks, None)
                 except BaseException as error:
@@ -160,21 +162,28 @@ class FastLane:
                     return
                 sent += len(block)
                 yield block
+            raise InterruptedError
 
-        with self._room.taken(count) as parts:
+        def put(parts: int) -> None:
+            self._obstore.put(
+                client,
+                key.partition("/")[2],
+                watched(),
+                attributes=self._attributes,
+                chunk_size=part_size,
+                max_concurrency=parts,
+            )
+
+        # In a thread of its own: this one stays free for signals, of which the main thread has to hear.
+        with self._room.taken(count) as parts, ThreadPoolExecutor(1, "ckptptr-obstore") as thread:
             try:
-                self._obstore.put(
-                    client,
-                    key.partition("/")[2],
-                    watched(),
-                    attributes=self._attributes,
-                    chunk_size=part_size,
-                    max_concurrency=parts,
-                )
+                thread.submit(put, parts).result()
             except Exception as error:
                 if broken:
                     raise broken[0] from None
                 raise self._meant(error, key) from error
+            finally:
+                unwanted.set()
         self._check_size(client, key, sent)
 
     def _check(self, client: Any, key: str, answer: Any, body: bytes) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from types import SimpleNamespace
@@ -253,6 +254,18 @@ def test_an_error_of_the_blocks_passes_through(lane: FastLane, good: int, error:
     with pytest.raises(type(error)) as caught:
         lane.upload("bucket/a", blocks())
     assert caught.value is error
+
+
+def test_a_signal_ends_an_upload_and_nothing_is_left(lane: FastLane, lender: FakeLender) -> None:
+    def endless() -> Iterator[bytes]:
+        yield b"1" * BLOCK
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        while True:
+            yield b"1" * BLOCK
+
+    with pytest.raises(KeyboardInterrupt):
+        lane.upload("bucket/a", endless())
+    assert list(obstore.list(lender.cloud)) == []
 
 
 # Room
