@@ -26,7 +26,7 @@ from benchmarks.clients import CLIENTS
 from benchmarks.link import LATENCY, RATE, capacity, link
 from benchmarks.places import PLACES, Place, started
 from benchmarks.rows import Row, change, rows, write
-from benchmarks.worker import Cost, Worker
+from benchmarks.worker import Worker, cpu_of
 from ckptptr.transfer.digest import digest_of
 from tests.servers.proxy import FaultProxy
 
@@ -38,6 +38,7 @@ class Bench:
     """One row for some contestants on one server, by one network."""
 
     server: str
+    server_pid: int
     network: str
     row: Row
     workers: dict[str, Worker]
@@ -71,15 +72,19 @@ class Bench:
                 worker.prepare(operation, name)
                 if proxy:
                     proxy.reset()
+                before = cpu_of(self.server_pid)
                 cost = worker.run(operation, path, name)
-                self._record(client, operation, turn, cost, proxy)
+                spent = cpu_of(self.server_pid) - before
+                self._record(client, operation, turn, {**asdict(cost), "server_cpu": spent}, proxy)
             expected = {file.name: digest_of(file) for file in source.iterdir()}
             if {file.name: digest_of(file) for file in target.iterdir()} != expected:
                 raise RuntimeError("restored something else")
         finally:
             shutil.rmtree(target)
 
-    def _record(self, client: str, operation: str, turn: int, cost: Cost, proxy: FaultProxy | None) -> None:
+    def _record(
+        self, client: str, operation: str, turn: int, cost: dict[str, float], proxy: FaultProxy | None
+    ) -> None:
         counted = {}
         if proxy:
             log = proxy.log
@@ -97,14 +102,15 @@ class Bench:
                 "client": client,
                 "operation": operation,
                 "round": turn,
-                **asdict(cost),
+                **cost,
                 **counted,
             }
         )
-        rate = self.row.bytes / cost.seconds / 2**20
+        rate = self.row.bytes / cost["seconds"] / 2**20
         print(
             f"{self.server:6} {self.network:9} {self.row.name:15} {operation:8} {client:18}"
-            f"{cost.seconds:8.2f} s {rate:7.0f} MiB/s {cost.cpu:6.2f} CPU s {cost.peak >> 20:5} MiB",
+            f"{cost['seconds']:8.2f} s {rate:6.0f} MiB/s {cost['cpu']:6.2f} + {cost['server_cpu']:5.2f} CPU s "
+            f"{cost['peak'] / 2**20:5.0f} MiB",
             counted or "",
             flush=True,
         )
@@ -173,7 +179,7 @@ class Run:
             self._bench("counted", row, workers).run(1, proxy)
 
     def _bench(self, network: str, row: Row, workers: dict[str, Worker]) -> Bench:
-        return Bench(self.server, network, row, workers, self.scratch, self.records)
+        return Bench(self.server, self.place.pid, network, row, workers, self.scratch, self.records)
 
     @contextmanager
     def _workers(self, port: int) -> Iterator[dict[str, Worker]]:

@@ -11,10 +11,11 @@ from tests.servers import azurite, gcs, s3, seaweed
 
 
 class Place(ABC):
-    """A bucket on a server."""
+    """A bucket on a server. `pid` is that of its process."""
 
     port: int
     root: str
+    pid: int
 
     @abstractmethod
     def environ(self, port: int) -> dict[str, str]:
@@ -24,7 +25,7 @@ class Place(ABC):
 class OnS3(Place):
     def __init__(self, stack: ExitStack) -> None:
         self._server = stack.enter_context(seaweed.Seaweed())
-        self.port = self._server.port
+        self.port, self.pid = self._server.port, self._server._process.pid
         bucket = _name()
         with s3.open_filesystem(self._server, self._server.endpoint) as filesystem:
             filesystem.call_s3("create_bucket", Bucket=bucket)
@@ -49,7 +50,7 @@ class OnS3(Place):
 class OnGCS(Place):
     def __init__(self, stack: ExitStack) -> None:
         server = stack.enter_context(gcs.MiniGCS())
-        self.port = server.port
+        self.port, self.pid = server.port, server._process.pid
         bucket = _name()
         server.make_bucket(bucket)
         self.root = f"gs://{bucket}"
@@ -66,7 +67,7 @@ class OnGCS(Place):
 class OnAzure(Place):
     def __init__(self, stack: ExitStack) -> None:
         self._server = stack.enter_context(azurite.Azurite())
-        self.port = self._server.port
+        self.port, self.pid = self._server.port, self._server._process.pid
         with azurite.open_filesystem(self._server.connection_string()) as filesystem:
             self.root = f"abfs://{azurite.make_container(filesystem)}"
 

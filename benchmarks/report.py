@@ -22,9 +22,58 @@ def write(results: dict[str, Any], folder: Path) -> None:
     for record in results["records"]:
         key = (record["server"], record["network"], record["row"], record["operation"])
         table[key][record["client"]].append(record)
-    parts = [_head(results), *_measured(table), *_counted(table), _growth(results["growth"])]
+    parts = [
+        _head(results),
+        goals(results, table),
+        *_measured(table),
+        *_counted(table),
+        _growth(results["growth"]),
+    ]
     (folder / "results.md").write_text("\n\n".join(part for part in parts if part) + "\n")
     _plot(table, folder)
+
+
+def goals(results: dict[str, Any], table: Table) -> str:
+    """Each goal with a number: met or not, and by how much."""
+    lines: list[str] = []
+    for (server, network, row, operation), by_client in table.items():
+        if OURS not in by_client:
+            continue
+        seconds = {name: median(r["seconds"] for r in records) for name, records in by_client.items()}
+        where, ours = f"{server}, {row}, {operation}", seconds[OURS]
+        others = [seconds[name] for name in _OTHERS if name in seconds]
+        if network == "loopback" and STOCK in seconds:
+            lines.append(_goal(f"{where}: at least 3 times stock", seconds[STOCK] / ours, 3))
+        if network == "loopback" and others:
+            lines.append(_goal(f"{where}: at least 0.8 of the fastest client", min(others) / ours, 0.8))
+        if network == "slow" and STOCK in seconds:
+            lines.append(_goal(f"{where}, slow link: at least 8 times stock", seconds[STOCK] / ours, 8))
+        if network == "counted" and row.startswith("95"):
+            record = by_client[OURS][0]
+            share = 100 * record["sent" if operation == "save" else "received"] / record["bytes"]
+            lines.append(_goal(f"{where}: at most 6 % of the bytes", share, 6, at_most=True))
+    if growth := results["growth"]:
+        counts = {len(each["requests"]) for each in growth["attempts"]}
+        lines.append(
+            _goal("numbers of requests of a restore at 1, 10, 100 attempts", len(counts), 1, at_most=True)
+        )
+        copy = growth["forward_copy"]
+        share = (copy["sent"] + copy["received"]) / copy["payload"]
+        lines.append(
+            _goal("bytes through this machine in a forward copy, of the payload", share, 0.001, at_most=True)
+        )
+        peak = max(growth["memory"]["save"], growth["memory"]["restore"]) / 2**20
+        lines.append(_goal("MiB of memory for a file of 4 GiB", peak, 256, at_most=True))
+    peaks = [r["peak"] / 2**20 for r in results["records"] if r["client"] == OURS]
+    if peaks:
+        lines.append(_goal("MiB of memory in any row", max(peaks), 256, at_most=True))
+    head = "| goal | measured | |\n|---|---:|---|\n"
+    return f"## Goals\n\n{head}" + "\n".join(lines)
+
+
+def _goal(text: str, found: float, wanted: float, *, at_most: bool = False) -> str:
+    met = found <= wanted if at_most else found >= wanted
+    return f"| {text} | {found:.3g} | {'met' if met else '**not met**'} |"
 
 
 def _head(results: dict[str, Any]) -> str:
@@ -53,11 +102,12 @@ def _measured(table: Table) -> list[str]:
             found[server, network].append(
                 f"| {row} | {operation} | {name} | {seconds[name]:.2f} | {rate:.0f} | "
                 f"{_ratio(seconds.get(STOCK), seconds[name])} | {_ratio(best, seconds[name])} | "
-                f"{median(r['cpu'] for r in records):.2f} | {max(r['peak'] for r in records) >> 20} |"
+                f"{median(r['cpu'] for r in records):.2f} | "
+                f"{median(r['server_cpu'] for r in records):.2f} | {max(r['peak'] for r in records) >> 20} |"
             )
     head = (
-        "| row | | client | s | MiB/s | times stock | of the fastest | CPU s | peak MiB |\n"
-        "|---|---|---|---:|---:|---:|---:|---:|---:|\n"
+        "| row | | client | s | MiB/s | times stock | of the fastest | CPU s | server CPU s | peak MiB |\n"
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|\n"
     )
     return [
         f"## {server}, {network}\n\n{head}" + "\n".join(lines) for (server, network), lines in found.items()
