@@ -109,7 +109,7 @@ class Bench:
         rate = self.row.bytes / cost["seconds"] / 2**20
         print(
             f"{self.server:6} {self.network:9} {self.row.name:15} {operation:8} {client:18}"
-            f"{cost['seconds']:8.2f} s {rate:6.0f} MiB/s {cost['cpu']:6.2f} + {cost['server_cpu']:5.2f} CPU s "
+            f"{cost['seconds']:8.2f} s {rate:6.0f} MiB/s {cost['cpu']:6.2f}+{cost['server_cpu']:.2f} CPU s "
             f"{cost['peak'] / 2**20:5.0f} MiB",
             counted or "",
             flush=True,

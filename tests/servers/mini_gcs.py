@@ -244,7 +244,7 @@ class MiniGCS:
     async def xml_get(self, request: web.Request, names: list[str]) -> web.StreamResponse:
         found = self._object(*names)
         headers = {
-            "ETag": f'"{hashlib.md5(found.data, usedforsecurity=False).hexdigest()}"',
+            "ETag": f'"{found.generation}"',
             "Last-Modified": "Tue, 24 Nov 2026 00:00:00 GMT",
             "Content-Type": found.resource["contentType"],
         }
@@ -265,7 +265,8 @@ class MiniGCS:
             self._multipart(request)[int(request.query["partNumber"])] = body
             etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
             return web.Response(headers={"ETag": f'"{etag}"'})
-        return self._xml_written(names, _said(request, names[1]), body)
+        stored = self._write(names[0], _said(request, names[1]), body, {})
+        return web.Response(headers={"ETag": f'"{base64.b64decode(stored.md5).hex()}"'})
 
     async def xml_post(self, request: web.Request, names: list[str]) -> web.StreamResponse:
         """A multipart upload is begun, or completed by the list of its parts."""
@@ -286,12 +287,10 @@ class MiniGCS:
         data = b"".join(parts[number] for number in listed)
         upload_id = request.query["uploadId"]
         del self._multiparts[upload_id]
-        answer = self._xml_written(names, self._sessions.pop(upload_id).resource, data)
-        etag = answer.headers["ETag"].strip('"')
+        stored = self._write(names[0], self._sessions.pop(upload_id).resource, data, {})
         return _xml(
             "<CompleteMultipartUploadResult><Bucket>b</Bucket><Key>k</Key>"
-            f"<ETag>{etag}</ETag></CompleteMultipartUploadResult>",
-            {"x-goog-generation": answer.headers["x-goog-generation"]},
+            f"<ETag>{stored.generation}</ETag></CompleteMultipartUploadResult>"
         )
 
     async def xml_delete(self, request: web.Request, _: list[str]) -> web.StreamResponse:
@@ -300,11 +299,6 @@ class MiniGCS:
         del self._multiparts[request.query["uploadId"]]
         del self._sessions[request.query["uploadId"]]
         return web.Response(status=204)
-
-    def _xml_written(self, names: list[str], said: Mapping[str, Any], data: bytes) -> web.Response:
-        stored = self._write(names[0], said, data, {})
-        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        return web.Response(headers={"ETag": f'"{etag}"', "x-goog-generation": str(stored.generation)})
 
     def _multipart(self, request: web.Request) -> dict[int, bytes]:
         found = self._multiparts.get(request.query.get("uploadId", ""))

@@ -256,10 +256,24 @@ def test_an_error_of_the_blocks_passes_through(lane: FastLane, good: int, error:
     assert caught.value is error
 
 
-def test_a_signal_ends_an_upload_and_nothing_is_left(lane: FastLane, lender: FakeLender) -> None:
+@pytest.fixture
+def interrupt() -> Iterator[int]:
+    """A signal that interrupts the main thread as Ctrl-C does; test runners keep that one for themselves."""
+
+    def raise_it(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, raise_it)
+    yield signal.SIGUSR1
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_ends_an_upload_and_nothing_is_left(
+    lane: FastLane, lender: FakeLender, interrupt: int
+) -> None:
     def endless() -> Iterator[bytes]:
         yield b"1" * BLOCK
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, interrupt)
         while True:
             yield b"1" * BLOCK
 
