@@ -66,7 +66,10 @@ def remove_left_behind(destination: Path) -> None:
 
 def _left_behind(destination: Path) -> Iterator[Path]:
     """Folders that nobody holds any more; each is ours while it is looked at, and gone afterwards."""
-    for folder in destination.glob(f"{PREFIX}*"):
+    names: list[str] = []
+    with suppress(OSError):
+        names = [name for name in os.listdir(destination) if name.startswith(PREFIX)]
+    for folder in (destination / name for name in names):
         with suppress(OSError):
             lock = _locked(folder)
             if lock is None:
