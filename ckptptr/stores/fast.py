@@ -120,7 +120,7 @@ class FastLane:
             self._store.upload(key, [first])
             self._failed(error)
         else:
-            self._proven.add(bucket)
+            self._succeeded(bucket)
 
     def download(self, key: str, start: int, length: int) -> bytes:
         bucket, _, path = key.partition("/")
@@ -130,7 +130,7 @@ class FastLane:
         try:
             body = bytes(self._obstore.get_range(client, path, start=start, length=length))
             if len(body) == length:
-                self._proven.add(bucket)
+                self._succeeded(bucket)
                 return body
             error: Exception = ValueError(f"{len(body)} of {length} bytes")
         except Exception as failure:  # noqa: BLE001 - whatever it is, the adapter knows better
@@ -241,12 +241,16 @@ class FastLane:
                 _log.info("obstore moves payload to and from %s", self.url(bucket))
             return self._clients[bucket]
 
+    def _succeeded(self, bucket: str) -> None:
+        self._proven.add(bucket)
+        self._failures = 0
+
     def _failed(self, error: Exception) -> None:
-        """The adapter managed what the lane did not. A few of these, and the lane is closed."""
+        """The adapter managed what the lane did not. A few of these in a row, and the lane is closed."""
         self._failures += 1
         _log.info("obstore failed (%s), %s did not", type(error).__name__, self._lender.filesystem_name)
         if self._failures >= _FAILURES:
-            self._close(f"obstore failed {_FAILURES} times where it did not")
+            self._close(f"obstore failed {_FAILURES} times in a row where it did not")
 
     def _close(self, reason: str) -> None:
         if not self._closed:

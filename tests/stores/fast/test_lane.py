@@ -212,6 +212,16 @@ def test_a_lane_that_keeps_failing_is_closed(lane: FastLane, caplog: pytest.LogC
     assert "fakefs moves payload: obstore failed 3 times" in caplog.text
 
 
+def test_failures_that_pass_do_not_close_it(lane: FastLane) -> None:
+    real = lane._obstore
+    for number in range(5):
+        through(lane, put=REFUSED)
+        lane.upload(f"bucket/{number}", [b"1"])
+        lane._obstore = real
+        lane.upload(f"bucket/good{number}", [b"1"])
+    assert lane.engine("bucket") == "obstore"
+
+
 def test_many_blocks_are_not_given_to_a_lane_that_reaches_nothing(lane: FastLane, slow: MemoryStore) -> None:
     through(lane, head=REFUSED)
     lane.upload("bucket/a", [b"1" * BLOCK] * 3)
