@@ -133,6 +133,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "command": f"python -m benchmarks {' '.join(sys.argv[1:])}",
         "machine": f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}",
+        "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
         "size": arguments.size,
         "link": {"rate": RATE, "latency": LATENCY, "carries": carried},
