@@ -15,6 +15,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -62,22 +63,25 @@ class Bench:
         name = re.sub(r"[^a-z0-9]+", "-", f"{self.network}-{self.row.name}-{client}-{turn}")
         what = next(source.iterdir()) if self.row.count == 1 else source
         target.mkdir()
+        before = len(self.records)
         try:
             if self.row.changed:  # it was saved and restored before, which is not measured
                 for operation, path in (("save", what), ("restore", target)):
                     worker.prepare(operation, name)
                     worker.run(operation, path, name)
+                time.sleep(1.1)  # s5cmd goes by times, in whole seconds
                 change(self.row, source)
             for operation, path in (("save", what), ("restore", target)):
                 worker.prepare(operation, name)
                 if proxy:
                     proxy.reset()
-                before = cpu_of(self.server_pid)
+                spent = -cpu_of(self.server_pid)
                 cost = worker.run(operation, path, name)
-                spent = cpu_of(self.server_pid) - before
+                spent += cpu_of(self.server_pid)
                 self._record(client, operation, turn, {**asdict(cost), "server_cpu": spent}, proxy)
             expected = {file.name: digest_of(file) for file in source.iterdir()}
             if {file.name: digest_of(file) for file in target.iterdir()} != expected:
+                del self.records[before:]
                 raise RuntimeError("restored something else")
         finally:
             shutil.rmtree(target)
