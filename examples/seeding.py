@@ -17,8 +17,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from flytekit.remote import FlyteRemote, FlyteWorkflowExecution
-
 import ckptptr
 
 
@@ -34,10 +32,14 @@ def fine_tune(old: str, new: str) -> None:
         print(f"saved step {saved.step} as {saved.url}")
 
 
-def launch(remote: FlyteRemote, old: str, n: int) -> FlyteWorkflowExecution:
+def launch(old: str, n: int) -> None:
     """In Flyte, from a program. `old` is the node prefix of an execution, or one of its checkpoints."""
+    from flytekit.configuration import Config
+    from flytekit.remote import FlyteRemote
+
+    remote = FlyteRemote(Config.auto(), default_project="flytesnacks", default_domain="development")
     task = remote.fetch_task(name="counter_task.count_to")
-    return remote.execute(task, inputs={"n": n}, envs={"CKPTPTR_SEED": old})
+    remote.execute(task, inputs={"n": n}, envs={"CKPTPTR_SEED": old})
 
 
 if __name__ == "__main__":

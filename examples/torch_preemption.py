@@ -2,7 +2,7 @@
 
 The next attempt repeats nothing. The model is that of `torch_training.py`.
 
-    ckptptr simulate torch_preemption:train --folder examples --input epochs=40 \
+    ckptptr simulate torch_preemption:train --folder examples --input epochs=25 \
         --die 'sigterm after save 3'
 """
 

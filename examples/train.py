@@ -51,8 +51,7 @@ def main() -> int:
     with ckptptr.open(given.url, attempt=given.attempt) as checkpoints:
         try:
             train(checkpoints, given.steps)
-        except ckptptr.PreemptedError as error:
-            print(error, file=sys.stderr)
+        except ckptptr.PreemptedError:  # what became of the last save is in the log
             return TRY_AGAIN
     return 0
 
