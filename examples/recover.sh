@@ -46,7 +46,7 @@ by-hand)
         echo "nothing was changed"
     else
         $COPY "$folder/LATEST" "$node/LATEST"
-        echo "as it was before: $folder/LATEST.before"
+        echo "what it was before: $folder/LATEST.before"
     fi
     ;;
 *)

@@ -3,7 +3,7 @@
 The next attempt repeats nothing. The model is that of `torch_training.py`.
 
     ckptptr simulate torch_preemption:train --folder examples --input epochs=25 \
-        --die 'sigterm after save 3'
+        --die 'sigterm after save 1'
 """
 
 import io
