@@ -20,6 +20,9 @@ ELASTIC_READY := $(VENV)/.ready-elastic
 ELASTIC := $(BIN)/pip install --quiet --disable-pip-version-check --group elastic
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
+# scikit-learn and LightGBM, for the examples; once.
+EXAMPLES_READY := $(VENV)/.ready-examples
+
 # A browser, for the tests of pages: the system's own.
 FIND_BROWSER := $(BIN)/python -m tests.report.browser
 
@@ -28,7 +31,7 @@ FIND_BROWSER := $(BIN)/python -m tests.report.browser
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(READY) $(AZURITE_READY) $(ELASTIC_READY) browser ## Everything that development needs, in .venv and .cache
+setup: $(READY) $(AZURITE_READY) $(ELASTIC_READY) $(EXAMPLES_READY) browser ## Everything that development needs, in .venv and .cache
 
 $(READY): pyproject.toml Makefile
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +47,10 @@ $(AZURITE_READY): $(NPM)/package.json $(NPM)/package-lock.json | $(READY)
 
 $(ELASTIC_READY): $(READY)
 	$(ELASTIC) || $(ELASTIC) --extra-index-url $(TORCH_INDEX)
+	touch $@
+
+$(EXAMPLES_READY): $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --group examples
 	touch $@
 
 browser: $(READY)

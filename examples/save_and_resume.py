@@ -1,7 +1,9 @@
-"""Checkpoints without Flyte: run it twice, and the second run goes on where the first one stopped.
+"""Checkpoints without Flyte, in a folder or a bucket.
 
-python examples/save_and_resume.py /tmp/run-42
-python examples/save_and_resume.py s3://bucket/run-42
+Run it twice, and the second run goes on where the first one stopped:
+
+    python examples/save_and_resume.py /tmp/run-42
+    python examples/save_and_resume.py s3://bucket/run-42
 """
 
 import json
