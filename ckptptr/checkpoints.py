@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
@@ -51,7 +52,9 @@ class Checkpoints:
         self._read_only = read_only
         self._restorer = Restorer(session, read_only=read_only)
         self._saver = Saver(session)
-        self._asynchronous = Asynchronous(self._save, lambda: session.background.until)
+        self._asynchronous = Asynchronous(
+            partial(self._save, in_background=True), lambda: session.background.until
+        )
         self._cleanups: list[Callable[[], object]] = []
         self._resolution: Resolution | None = None
         self._writing: int | None = None
@@ -233,12 +236,13 @@ class Checkpoints:
     def open(self, name: str | None = None) -> BufferedReader:
         """Read one file of the current checkpoint as it is needed, without a restore.
 
-            with checkpoints.open("model.pt") as file:
-                state = torch.load(file)
+            with checkpoints.open("tokens.bin") as file:
+                head = file.read(1024)
 
         The current checkpoint is what was last saved or restored here, else the newest good one, which
-        is taken up as by a restore. The digest is checked where the file is read from beginning to end;
-        `file.raw.is_verified` tells, and the log where it was not.
+        is taken up as by a restore. The digest is checked where the file is read from beginning to end,
+        in order; `file.raw.is_verified` tells, and the log where it was not: `torch.load` and safetensors
+        jump, and for those a restore is the verified way.
 
         Args:
             name: its path in the checkpoint; its only file where it is not given.
@@ -287,6 +291,7 @@ class Checkpoints:
         *,
         deadline: float = DEADLINE,
         signals: Iterable[int] = SIGNALS,
+        interrupt: bool = True,
         raises: type[PreemptedError] = PreemptedError,
     ) -> Preemption:
         """A `with` block in which SIGTERM ends what runs, after one last save, within a deadline.
@@ -297,11 +302,11 @@ class Checkpoints:
 
         When the signal comes, `PreemptedError` is raised in the main thread, wherever that is: in the
         middle of a step too. A save that is under way at that moment is finished first, and is the
-        last one. Else the end of the block calls `save`. What has not finished by the deadline is
-        abandoned: it sends no further request, and LATEST stays on the last whole checkpoint. Then
-        the block raises `PreemptedError`, which tells what became of it; so it does too where code
-        inside swallowed the first one. After that the process should end: nothing of ours holds it
-        beyond the deadline.
+        last one, unless it is one in the background (`block=False`). Else the end of the block calls
+        `save`. What has not finished by the deadline is abandoned: it sends no further request, and
+        LATEST stays on the last whole checkpoint. Then the block raises `PreemptedError`, which tells
+        what became of it; so it does too where code inside swallowed the first one. After that the
+        process should end: nothing of ours holds it beyond the deadline.
 
         More signals are ignored meanwhile. A restore is abandoned at once, and `save` not called. What
         a Python handler that was there before does, is done after the last save; it is put back. Python
@@ -312,6 +317,8 @@ class Checkpoints:
                 return. It runs in another thread, with the context variables of this one.
             deadline: seconds from the signal; Kubernetes grants 30 in all, unless told otherwise.
             signals: which ones are meant.
+            interrupt: False: nothing is raised before the next save, or the next `check()` of what the
+                block is entered as: so a model is never half updated when `save` is called.
             raises: the error to raise.
 
         Raises:
@@ -327,6 +334,7 @@ class Checkpoints:
             settle=self._asynchronous.wait,
             deadline=deadline,
             signals=signals,
+            interrupt=interrupt,
             raises=raises,
         )
         return self._preemption
@@ -353,16 +361,20 @@ class Checkpoints:
         self._asynchronous.wait()
         self._asynchronous.raise_failure()
 
-    def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Checkpoint:
-        published = self._run(lambda: self._saver.save(change, step, metadata), is_save=True)
+    def _save(
+        self, change: Change, step: int | None, metadata: dict[str, Any], *, in_background: bool = False
+    ) -> Checkpoint:
+        published = self._run(
+            lambda: self._saver.save(change, step, metadata), is_save=True, in_background=in_background
+        )
         node = self._session.node
         return Checkpoint.of(describe(node.root, node.home, published.manifest), self._session)
 
-    def _run(self, work: Callable[[], _T], *, is_save: bool) -> _T:
+    def _run(self, work: Callable[[], _T], *, is_save: bool, in_background: bool = False) -> _T:
         preemption = self._preemption
         if preemption is None or not preemption.is_in_force:
             return work()
-        return preemption.run(work, is_save=is_save)
+        return preemption.run(work, is_save=is_save, in_background=in_background)
 
     def _chooser(self) -> Chooser:
         session = self._session

@@ -53,6 +53,7 @@ class Preemption:
         save: makes the last save; called in another thread, with the context variables of this one.
         settle: waits for the saves that nobody waits for, until a time by `time.monotonic()`.
         deadline: seconds from the signal.
+        interrupt: whether the signal raises wherever the main thread is, or only `check` and saves do.
         raises: the error that ends the block.
     """
 
@@ -64,6 +65,7 @@ class Preemption:
         settle: Callable[[float | None], object],
         deadline: float,
         signals: Iterable[int],
+        interrupt: bool,
         raises: type[PreemptedError],
     ) -> None:
         if not (deadline > 0 and math.isfinite(deadline)):
@@ -73,6 +75,7 @@ class Preemption:
         self._settle = settle
         self._deadline = deadline
         self._signals = tuple(dict.fromkeys(signals))
+        self._interrupt = interrupt
         self._raises = raises
         self._previous: dict[int, Any] = {}
         self._process = os.getpid()
@@ -83,6 +86,7 @@ class Preemption:
         self._until: float | None = None
         self._repeated = 0
         self._outcome = ""
+        self._is_saved = False
 
     @property
     def is_in_force(self) -> bool:
@@ -120,8 +124,21 @@ class Preemption:
         causes = (failure, self._call_previous(self._signal), error)
         raise self._error() from next((c for c in causes if c and not isinstance(c, PreemptedError)), None)
 
-    def run(self, work: Callable[[], _T], *, is_save: bool) -> _T:
+    def check(self) -> None:
+        """End the block here, if the signal has come: between two steps, where `interrupt` is False.
+
+        Raises:
+            PreemptedError: it has.
+        """
+        if self._signal is not None:
+            raise self._error()
+
+    def run(self, work: Callable[[], _T], *, is_save: bool, in_background: bool = False) -> _T:
         """Do `work` where it can be abandoned; a restore is, as soon as the signal comes.
+
+        Args:
+            in_background: nobody waits for this save: where the block has a `save` of its own, that is
+                still made.
 
         Raises:
             PreemptedError: the signal came. In the main thread also where the save was finished all
@@ -136,6 +153,7 @@ class Preemption:
             self._abandon(operation)
             raise self._error()
         was_the_last = self._signal is not None and self._confirms(operation)
+        self._is_saved |= was_the_last and not in_background
         self._operations.discard(operation)
         result = operation.done.result()
         if was_the_last and threading.current_thread() is threading.main_thread():
@@ -155,7 +173,7 @@ class Preemption:
         self._signal = signal.Signals(number)
         while frame is not None and frame.f_globals is not globals():
             frame = frame.f_back
-        if frame is None:  # else this very module is on the stack, and sees to it
+        if frame is None and self._interrupt:  # with this very module on the stack, it sees to it
             raise self._error()
 
     def _last_save(self) -> BaseException | None:
@@ -164,24 +182,25 @@ class Preemption:
         self._settle(self._until)
         for operation in tuple(self._operations):  # of other threads
             if operation.is_save and operation.wait(self._left):
-                self._confirms(operation)
+                self._is_saved |= self._confirms(operation)
             else:
                 self._abandon(operation)
-        failure = self._save_once_more(self._save) if self._save and not self._outcome else None
+        is_over = self._is_saved or self._is_abandoned
+        failure = self._save_once_more(self._save) if self._save and not is_over else None
         if self._repeated:
             log.warning("it was told so %d times more, which was ignored", self._repeated)
         log.warning("%s", self._error())
         return failure
 
     def _save_once_more(self, save: Callable[[], object]) -> BaseException | None:
-        operation = _Operation(save, is_save=True)
+        operation, before = _Operation(save, is_save=True), self._outcome
         operation.start()
         if not operation.wait(self._left):
             self._abandon(operation)
             return None
         self._settle(self._until)
         failure = operation.done.exception()
-        if failure is not None and not self._outcome:
+        if failure is not None and self._outcome == before:
             self._outcome = f"the last save failed ({failure})"
         return failure
 

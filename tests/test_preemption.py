@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from ckptptr.errors import InvalidArgumentError, PreemptedError, StoreUnavailableError
+from ckptptr.preemption import Preemption
 from ckptptr.testing.faults import Fault
 from tests.helpers import Process, World
 
@@ -139,6 +140,76 @@ def test_a_save_that_is_under_way_is_finished_and_is_the_last_one(world: World, 
     ):
         train_to_the_end()
     assert then == [[2, 1]]  # it was finished before the loop unwound
+
+
+def test_a_loop_that_asks_between_its_steps_is_not_interrupted_within_one(world: World) -> None:
+    run, steps = world.process(0), []
+
+    def compute(guard: Preemption) -> None:
+        for step in range(1, 100):
+            if step == 8:
+                sigterm()
+            steps.append(step)  # the second half of a step
+            guard.check()
+
+    with (
+        pytest.raises(PreemptedError, match="LATEST is on step 8"),
+        run.checkpoints.on_preemption(
+            lambda: run.save({"model": "8"}, step=steps[-1]), interrupt=False
+        ) as guard,
+    ):
+        compute(guard)
+    assert steps[-1] == 8
+
+
+def test_a_save_ends_such_a_loop_as_well(world: World, never: Save) -> None:
+    run = world.process(0)
+
+    def compute() -> None:
+        for step in range(1, 100):
+            if step == 4:
+                sigterm()
+            run.save({"model": str(step)}, step=step)
+
+    confirmed = pytest.raises(PreemptedError, match="confirmed, LATEST is on step 4")
+    with confirmed, run.checkpoints.on_preemption(never, interrupt=False):
+        compute()
+
+
+def test_a_save_in_the_background_is_finished_and_the_blocks_own_is_made_after_it(world: World) -> None:
+    run, gate = world.process(0), Gate()
+    run.before("create", "manifests", gate)
+
+    def compute() -> None:
+        run.checkpoints.save(world.folder({"model": "5"}), step=5, block=False)
+        gate.reached()
+        threading.Timer(0.1, gate.open).start()
+        sigterm()
+
+    with (
+        pytest.raises(PreemptedError, match="confirmed, LATEST is on step 7"),
+        run.checkpoints.on_preemption(lambda: run.save({"model": "7"}, step=7)),
+    ):
+        compute()
+    assert world.steps() == [7, 5]
+
+
+def test_without_one_the_save_in_the_background_is_the_last(world: World) -> None:
+    run, gate = world.process(0), Gate()
+    run.before("create", "manifests", gate)
+
+    def compute() -> None:
+        for step in (5, 6):
+            run.checkpoints.save(world.folder({"model": str(step)}), step=step, block=False)
+        gate.reached()
+        threading.Timer(0.1, gate.open).start()
+        sigterm()
+
+    with (
+        pytest.raises(PreemptedError, match="confirmed, LATEST is on step 6"),
+        run.checkpoints.on_preemption(),
+    ):
+        compute()
 
 
 def test_a_save_of_another_thread_is_waited_for_too(world: World, never: Save) -> None:

@@ -203,6 +203,7 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         *,
         deadline: float = DEADLINE,
         signals: Iterable[int] = SIGNALS,
+        interrupt: bool = True,
     ) -> Preemption:
         """A `with` block that SIGTERM ends after one last save: see `ckptptr.Checkpoints.on_preemption`.
 
@@ -214,7 +215,11 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         """
         with recoverable():
             return self.checkpoints.on_preemption(
-                save, deadline=deadline, signals=signals, raises=RecoverablePreemptedError
+                save,
+                deadline=deadline,
+                signals=signals,
+                interrupt=interrupt,
+                raises=RecoverablePreemptedError,
             )
 
     def wait(self) -> None:
