@@ -32,18 +32,20 @@ from ckptptr.errors import (
 from ckptptr.version import __version__
 
 if TYPE_CHECKING:
-    from ckptptr.checkpoints import Checkpoint, Checkpoints, open
+    from ckptptr.checkpoint import Checkpoint
+    from ckptptr.checkpoints import Checkpoints
+    from ckptptr.opened import open
     from ckptptr.protocol.candidates import Verdict
     from ckptptr.protocol.resolve import Resolution
     from ckptptr.protocol.retention import Retention
 
 _LAZY = {
-    "Checkpoint": "ckptptr.checkpoints",
+    "Checkpoint": "ckptptr.checkpoint",
     "Checkpoints": "ckptptr.checkpoints",
     "Resolution": "ckptptr.protocol.resolve",
     "Retention": "ckptptr.protocol.retention",
     "Verdict": "ckptptr.protocol.candidates",
-    "open": "ckptptr.checkpoints",
+    "open": "ckptptr.opened",
 }
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What a user holds: `ckptptr.open(url)` and the `Checkpoints` it returns."""
+"""What a user holds: the checkpoints of one node."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
@@ -20,59 +19,24 @@ from typing import Any, Literal, TypeVar, overload
 
 from ckptptr import daemon
 from ckptptr.asynchronous import Asynchronous
-from ckptptr.clock import SystemClock
+from ckptptr.batch import Batch
+from ckptptr.checkpoint import Checkpoint
 from ckptptr.content import Change, Saveable, change
 from ckptptr.errors import InvalidArgumentError, NotFoundError, PreemptedError
-from ckptptr.opening import node_at
 from ckptptr.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.protocol.choose import Chooser
 from ckptptr.protocol.inventory import describe
 from ckptptr.protocol.manifest import check_path, plain_metadata
-from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Resolution
-from ckptptr.protocol.retention import Retention
 from ckptptr.reading import Member
 from ckptptr.restoring import Restorer
 from ckptptr.saving import Saver
-from ckptptr.seeding import seed_of
 from ckptptr.session import Session
 from ckptptr.snapshot import snapshot
-from ckptptr.stores import open_store
-from ckptptr.stores.probe import settle
-from ckptptr.stores.retry import Retrying
 from ckptptr.streaming import Stream
 from ckptptr.transfer.plan import UNKNOWN, Local
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """One checkpoint, as LATEST names it.
-
-    `reference` is what LATEST, `restore(checkpoint=...)` and `ckptptr use` take; `url` is where its
-    manifest is; `bytes` the size of its payload; `published_at` a time in UTC, for people.
-    """
-
-    reference: str
-    url: str
-    step: int | None
-    attempt: int
-    seq: int
-    bytes: int
-    published_at: str
-    pinned: bool
-
-
-class Batch:
-    """Several saves that become one checkpoint: see `Checkpoints.batch`."""
-
-    def __init__(self) -> None:
-        self._change = Change()
-
-    def save(self, content: Saveable) -> None:
-        """As `Checkpoints.save`, but nothing is uploaded before the batch ends."""
-        self._change = self._change.then(change(content))
 
 
 class Checkpoints:
@@ -191,7 +155,7 @@ class Checkpoints:
         batch, whole, plain = Batch(), _whole(step), plain_metadata(metadata or {})
         yield batch
         self._settle()
-        self._save(batch._change, whole, plain)
+        self._save(batch.change, whole, plain)
 
     @contextmanager
     def writer(
@@ -303,7 +267,7 @@ class Checkpoints:
     def history(self) -> list[Checkpoint]:
         """The checkpoints that can be chosen from, the current one first, then newest publish first."""
         pointer = self._session.latest.read().pointer
-        return [self._describe(target) for target in pointer.retained] if pointer else []
+        return [Checkpoint.of(target, self._session) for target in pointer.retained] if pointer else []
 
     def pin(self, checkpoint: str, *, note: str = "") -> None:
         """Keep a checkpoint (a reference, an id, a URI), whatever retention says."""
@@ -392,26 +356,13 @@ class Checkpoints:
     def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Checkpoint:
         published = self._run(lambda: self._saver.save(change, step, metadata), is_save=True)
         node = self._session.node
-        return self._describe(describe(node.root, node.home, published.manifest))
+        return Checkpoint.of(describe(node.root, node.home, published.manifest), self._session)
 
     def _run(self, work: Callable[[], _T], *, is_save: bool) -> _T:
         preemption = self._preemption
         if preemption is None or not preemption.is_in_force:
             return work()
         return preemption.run(work, is_save=is_save)
-
-    def _describe(self, target: Target) -> Checkpoint:
-        root = self._session.node.root
-        return Checkpoint(
-            reference=target.checkpoint,
-            url=self._session.store.url(root.key(target.checkpoint)),
-            step=target.step,
-            attempt=target.attempt,
-            seq=target.seq,
-            bytes=target.bytes,
-            published_at=target.published_at,
-            pinned=target.pinned,
-        )
 
     def _chooser(self) -> Chooser:
         session = self._session
@@ -452,40 +403,3 @@ def _whole(step: int | None) -> int | None:
         return None if step is None else operator.index(step)
     except TypeError:
         raise InvalidArgumentError(f"step is {step!r}, not a whole number") from None
-
-
-def open(
-    url: str,
-    *,
-    attempt: int | None = None,
-    retention: Retention | None = None,
-    read_only: bool = False,
-    seed: str = "",
-    storage_options: Mapping[str, Any] | None = None,
-    filesystem: Any = None,
-) -> Checkpoints:
-    """The checkpoints at a URL, without Flyte: `LATEST` is kept there, homes below `attempts/`.
-
-    Args:
-        url: `s3://bucket/run-42` or a local path. A node prefix of Flyte (`.../_ckptptr/...`) can be
-            opened read-only.
-        attempt: which attempt this is, counted from 0; the fence. Not given: the next free number is
-            claimed on the store, create-only.
-        retention: which checkpoints to keep; the last three by default.
-        read_only: never writes: for evaluation.
-        seed: what to restore while nothing has been saved here: the node prefix of another run, a
-            checkpoint, or a folder, anywhere in the same kind of store. It must be there then.
-        storage_options: for fsspec, as its filesystem for the URL's scheme takes them.
-        filesystem: an fsspec filesystem to use as it is, with its credentials.
-
-    Raises:
-        InvalidArgumentError: the URL, the scheme or the attempt makes no sense.
-        StoreUnavailableError: the store did not answer.
-    """
-    store, key = open_store(url, filesystem=filesystem, storage_options=storage_options)
-    if not read_only:
-        store = settle(store, key, SystemClock())
-    patient = Retrying(store, SystemClock())
-    node = node_at(patient, key, attempt=attempt, read_only=read_only)
-    node = replace(node, origins=seed_of(patient, node.root, seed))
-    return Checkpoints(Session(store, node, retention=retention), read_only=read_only)

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from ckptptr.background import Background
-from ckptptr.checkpoints import Checkpoint, Checkpoints
+from ckptptr.checkpoint import Checkpoint
+from ckptptr.checkpoints import Checkpoints
 from ckptptr.errors import CkptptrError, NotFoundError
 from ckptptr.opening import node_at
 from ckptptr.protocol.choose import Chooser

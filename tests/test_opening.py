@@ -136,7 +136,7 @@ def test_a_claim_whose_reply_was_lost_is_ours(store: FaultyStore) -> None:
 
 def test_a_store_that_hesitates_does_not_fail_the_open(monkeypatch: pytest.MonkeyPatch) -> None:
     hesitant = FaultyStore(MemoryStore(), [Fault(op="read"), Fault(op="list")])
-    monkeypatch.setattr("ckptptr.checkpoints.open_store", lambda *_, **__: (hesitant, RUN))
+    monkeypatch.setattr("ckptptr.opened.open_store", lambda *_, **__: (hesitant, RUN))
     assert ckptptr.open(f"memory://{RUN}").attempt == 0
 
 

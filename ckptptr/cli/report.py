@@ -35,7 +35,7 @@ def command(ctx: click.Context, here: Here, as_json: bool, output: str | None, f
     attached to a ticket. A report that is there is written over; any other file only with --force.
 
     \b
-    With --json, and no page:
+    With --json: (and no page)
       node, written_at, seen_by, headline, show (as `ckptptr show` prints it),
       checkpoints [{all keys of `ckptptr log`, created_at, copied_from, metadata, task,
         saved_in, is_elsewhere}],

@@ -14,7 +14,9 @@ from typing import Any, Literal, overload
 
 from flytekit.core.checkpointer import Checkpoint as FlyteCheckpoint
 
-from ckptptr.checkpoints import Batch, Checkpoint, Checkpoints
+from ckptptr.batch import Batch
+from ckptptr.checkpoint import Checkpoint
+from ckptptr.checkpoints import Checkpoints
 from ckptptr.content import Saveable
 from ckptptr.flyte.cohort import Cohort
 from ckptptr.flyte.errors import RecoverablePreemptedError, recoverable, recoverably

@@ -6,8 +6,6 @@ import io
 import os
 from typing import Any
 
-import fsspec.asyn
-
 from ckptptr.errors import InvalidArgumentError
 
 
@@ -38,6 +36,8 @@ def shown(error: Exception) -> Exception | None:
 
 def renew_event_loop() -> None:
     """After a fork: before 2025.5 fsspec does not see by itself that its thread stayed in the parent."""
+    import fsspec.asyn
+
     thread = fsspec.asyn.iothread[0]
     if thread is not None and not thread.is_alive():
         fsspec.asyn.reset_lock()

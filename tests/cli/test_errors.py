@@ -119,6 +119,7 @@ def test_each_error_of_the_tree_has_its_exit_code() -> None:
     codes = {name: int(exit_code_of(kind("x"))) for name, kind in kinds.items()}
     assert codes == {
         "CkptptrError": 1,
+        "PreemptedError": 1,
         "InvalidArgumentError": 2,
         "UnidentifiedError": 2,
         "OtherWorkError": 2,

@@ -160,17 +160,21 @@ def test_a_pin_leaves_a_hold_as_it_is(world: World) -> None:
     assert world.process(1).restore() == {"model": "step 1"}
 
 
-def test_a_doomed_one_that_a_text_editor_named_is_not_doomed_any_more_once_a_machine_names_it(
+def test_a_pin_leaves_a_persons_own_words_alone_and_the_adopt_that_takes_them_up_reads_the_marker(
     world: World,
 ) -> None:
     run = saved(world, 1, 2, 3, retention=Retention(keep_last=1), background=Paused())
     kept, doomed = world.named()[0], world.latest().doomed[0]
     world.edit(checkpoint=doomed)
+    before = world.seen()
     world.person().pin(kept)
-    assert world.named() == [doomed, kept]
-    assert doomed not in world.latest().doomed
+    assert world.seen() == before
+    assert len(pins(world)) == 1
     run.background.catch_up()
-    assert world.is_whole(doomed)
+    assert world.process(1).restore() == {"model": "step 2"}
+    assert [entry.pinned for entry in world.latest().history if entry.checkpoint == kept] == [True]
+    world.person().unpin(kept)
+    assert pins(world) == []
 
 
 def test_pinning_twice_is_pinning_once(world: World) -> None:

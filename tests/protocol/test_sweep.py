@@ -11,7 +11,7 @@ import pytest
 from ckptptr.errors import ConflictError, InvalidArgumentError, StoreUnavailableError
 from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.retention import Retention
-from ckptptr.protocol.sweep import TRIES, delete, going, orphans, sweep_by_hand
+from ckptptr.protocol.sweep import TRIES, delete, going, search, sweep_by_hand
 from ckptptr.sweeping import LISTING_EVERY
 from ckptptr.testing import Fault
 from ckptptr.testing.faults import Killed
@@ -218,7 +218,7 @@ def by_hand(world: World, store: Any = None) -> tuple[str, ...]:
     store, node, latest = person(world, store)
     seen = latest.read()
     doomed = seen.pointer.doomed if seen.pointer else ()
-    return sweep_by_hand(store, node, latest, {*doomed, *orphans(store, node, seen)})
+    return sweep_by_hand(store, node, latest, {*doomed, *search(store, node, seen).orphans})
 
 
 def orphaned(world: World) -> tuple[str, Process]:
