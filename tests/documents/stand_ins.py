@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 BUCKETS = Path(os.environ["BUCKETS"])
+Commands = argparse._SubParsersAction
 KNOWN_ROLES = {"roles/storage.objectUser", "Storage Blob Data Contributor"}
 
 
@@ -87,9 +88,7 @@ def nothing(_: argparse.Namespace) -> None:
     """A setting of the bucket: only its words are checked."""
 
 
-def command(
-    parsers: argparse._SubParsersAction[argparse.ArgumentParser], words: str
-) -> argparse.ArgumentParser:
+def command(parsers: Commands, words: str) -> argparse.ArgumentParser:
     """The parser of a command of several words."""
     *above, last = words.split()
     for word in above:
@@ -100,7 +99,7 @@ def command(
     return parsers.add_parser(last, allow_abbrev=False)
 
 
-def aws(top: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def aws(top: Commands) -> None:
     one = command(top, "s3 cp")
     one.add_argument("source")
     one.add_argument("destination")
@@ -114,7 +113,7 @@ def aws(top: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one.set_defaults(run=lifecycle)
 
 
-def gcloud(top: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def gcloud(top: Commands) -> None:
     one = command(top, "storage cp")
     one.add_argument("source")
     one.add_argument("destination")
@@ -136,7 +135,7 @@ def gcloud(top: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one.set_defaults(run=nothing)
 
 
-def az(top: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def az(top: Commands) -> None:
     for name, run in (("upload", blob_upload), ("download", blob_download)):
         one = command(top, f"storage blob {name}")
         for option in ("--account-name", "--container-name", "--name", "--file"):
