@@ -23,8 +23,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from click.testing import CliRunner
 
 import ckptptr
+from ckptptr.cli import COMMANDS, main
 
 PROJECT = Path(__file__).parents[1]
 STANDING_IN = Path(__file__).with_name("documents")
@@ -193,6 +195,27 @@ def _alike(text: str) -> str:
     return re.sub(r"[ \n]+", " ", text).strip()
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda found: found.name)
+def test_a_command_within_a_sentence_exists(document: Path) -> None:
+    prose = re.sub(r"```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for code in re.findall(r"`([^`]+)`", prose):
+        words = code.split()
+        if words[0] in {"pip", "make"}:
+            assert _checked(" ".join(words)) == ":", f"what is {code}?"
+        if words[0] == "ckptptr" and len(words) > 1:
+            command = COMMANDS.get(words[1].removesuffix(":")) or words[1] in {"COMMAND", "--help"}
+            assert command, f"there is no {code}"
+            options = [
+                word.partition("=")[0] for word in words[2:] if word.startswith("--") and word != "--help"
+            ]
+            told = "" if not options else _help(words[1])
+            assert [option for option in options if option not in told] == []
+
+
+def _help(command: str) -> str:
+    return CliRunner().invoke(main, [command, "--help"]).output
+
+
 def test_what_is_not_run_is_marked_and_nothing_is_marked_for_another_reason() -> None:
     reasons = re.findall(r"<!-- not run: (.*?) -->", "".join(document.read_text() for document in DOCUMENTS))
     assert len(reasons) == sum(bool(b.not_run) for document in DOCUMENTS for b in blocks_of(document))
@@ -237,8 +260,6 @@ def test_every_setting_of_the_code_is_in_the_table_of_the_reference() -> None:
 
 
 def test_every_command_and_public_name_is_in_the_reference() -> None:
-    from ckptptr.cli import COMMANDS
-
     reference = (PROJECT / "docs/reference.md").read_text()
     assert [name for name in COMMANDS if f"`ckptptr {name}" not in reference] == []
     assert [
