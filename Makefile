@@ -23,7 +23,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 # A browser, for the tests of pages: the system's own.
 FIND_BROWSER := $(BIN)/python -m tests.report.browser
 
-.PHONY: help setup browser demo test test-fast lint types check format clean
+.PHONY: help setup browser demo test test-fast bench lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,12 @@ test: setup ## All tests; starts real servers for S3, Google Cloud Storage and A
 
 test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute
 	$(PYTEST) -m 'not servers'
+
+BENCH := --size 0.25 --rounds 2 --slow-rounds 1
+
+bench: setup ## Measure against the others and write benchmarks/results; BENCH="--size 1" for more
+	$(BIN)/pip install --quiet --group bench
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lint: $(READY)
 	$(BIN)/ruff check .

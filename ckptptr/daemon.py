@@ -11,9 +11,13 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-def start(work: Callable[[], _T]) -> Future[_T]:
-    """Do `work` in a daemon thread, with the context variables of this one; what becomes of it."""
-    done: Future[_T] = Future()
+def start(work: Callable[[], _T], done: Future[_T] | None = None) -> Future[_T]:
+    """Do `work` in a daemon thread, with the context variables of this one; what becomes of it.
+
+    Args:
+        done: the future to tell, where somebody looks at it before.
+    """
+    done = done or Future()
     context = contextvars.copy_context()
 
     def run() -> None:

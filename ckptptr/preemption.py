@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent import futures
+from concurrent.futures import Future
 from types import FrameType, TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -130,6 +131,7 @@ class Preemption:
             raise self._error()
         operation = _Operation(work, is_save=is_save)
         self._operations.add(operation)
+        operation.start()
         if not operation.wait(self._left if is_save else lambda: None if self._signal is None else 0.0):
             self._abandon(operation)
             raise self._error()
@@ -173,6 +175,7 @@ class Preemption:
 
     def _save_once_more(self, save: Callable[[], object]) -> BaseException | None:
         operation = _Operation(save, is_save=True)
+        operation.start()
         if not operation.wait(self._left):
             self._abandon(operation)
             return None
@@ -240,7 +243,11 @@ class _Operation(Generic[_T]):
 
     def __init__(self, work: Callable[[], _T], *, is_save: bool) -> None:
         self.is_save = is_save
-        self.done = daemon.start(work)
+        self.done: Future[_T] = Future()
+        self._work = work
+
+    def start(self) -> None:
+        daemon.start(self._work, self.done)
 
     def wait(self, left: Callable[[], float | None]) -> bool:
         """Until it is done, or no seconds are left (None: no end to them); whether it is done."""

@@ -275,7 +275,8 @@ class Candidates:
         def load() -> Found:
             manifest = read_manifest(self.store, home, checkpoint)
             self._check_lineage(reference, manifest, trust)
-            refused = reference in doomed or self.node.lineage.collides_with(manifest.lineage)
+            is_anothers = self.origin is None and self.node.lineage.collides_with(manifest.lineage)
+            refused = reference in doomed or is_anothers
             return Found(reference, home, manifest.files, manifest, refused, self._what)
 
         return Candidate(verdict, reference, load)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
 from ckptptr.stores._sdk import shown
+from ckptptr.stores.lending import chosen
 from ckptptr.stores.port import Entry, Guarantee, Store, Token
 from ckptptr.stores.urls import Place, split
 
@@ -23,18 +24,23 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, slots=True)
 class _Cloud:
-    """A cloud: its adapter, and the fsspec filesystem and the extra of ours that it needs."""
+    """A cloud: its adapter, and the fsspec filesystem and the extra of ours that it needs; and who lends
+    from that filesystem to the fast lane."""
 
     module: str
     adapter: str
     filesystem: str
     extra: str
+    lending: str
+    lender: str
 
 
 _CLOUDS = {
-    "s3": _Cloud("ckptptr.stores.s3", "S3Store", "s3fs", "s3"),
-    "gs": _Cloud("ckptptr.stores.gcs", "GCSStore", "gcsfs", "gcs"),
-    "abfs": _Cloud("ckptptr.stores.azure", "AzureStore", "adlfs", "azure"),
+    "s3": _Cloud("ckptptr.stores.s3", "S3Store", "s3fs", "s3", "ckptptr.stores._lend_s3", "S3Lender"),
+    "gs": _Cloud("ckptptr.stores.gcs", "GCSStore", "gcsfs", "gcs", "ckptptr.stores._lend_gcs", "GCSLender"),
+    "abfs": _Cloud(
+        "ckptptr.stores.azure", "AzureStore", "adlfs", "azure", "ckptptr.stores._lend_azure", "AzureLender"
+    ),
 }
 
 
@@ -140,7 +146,13 @@ def _on_cloud(
         raise InvalidArgumentError(
             f"the URL names account {place.account}, the credentials are for {held_by}"
         )
-    return store
+    engine = chosen()
+    if engine == "fsspec":
+        return store
+    from ckptptr.stores.fast import FastLane
+
+    lender = getattr(import_module(cloud.lending), cloud.lender)
+    return FastLane(store, lender(filesystem, metadata, forced=engine == "obstore"))
 
 
 def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any]) -> Any:

@@ -64,7 +64,7 @@ class AzureStore:
             raise InvalidArgumentError(f"a block size of {block_size} is not between 1 and {MAX_BLOCK_SIZE}")
         self.block_size = block_size
         self._copy_patience = copy_patience
-        self._metadata = {_metadata_name(name): value for name, value in (metadata or {}).items()}
+        self._metadata = {metadata_name(name): value for name, value in (metadata or {}).items()}
         self._client = AzureClient(filesystem)
         self._window = threading.BoundedSemaphore(BLOCKS_IN_FLIGHT)
 
@@ -168,7 +168,7 @@ def _is_directory(properties: Any) -> bool:
     return marks.get("hdi_isfolder") == "true" or properties.name.endswith("/")
 
 
-def _metadata_name(name: str) -> str:
+def metadata_name(name: str) -> str:
     """`name` as Azure allows it: an identifier of C#, so the rest becomes underscores."""
     word = re.sub(r"[^A-Za-z0-9_]", "_", name)
     return f"_{word}" if word[:1].isdigit() else word

@@ -6,7 +6,8 @@ publish afterwards, whatever step it had come to: so its next request is refused
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator
 
 from ckptptr.errors import PreemptedError
 from ckptptr.stores.port import Entry, Guarantee, Store, Token
@@ -56,7 +57,7 @@ class Stoppable:
         self._running().delete(keys)
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> None:
-        self._running().upload(key, self._until_stopped(blocks))
+        self._running().upload(key, _UntilStopped(blocks, self._running))
 
     def download(self, key: str, start: int, length: int) -> bytes:
         return self._running().download(key, start, length)
@@ -78,8 +79,20 @@ class Stoppable:
         finally:
             self._writing.discard(key)
 
-    def _until_stopped(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        for block in blocks:
-            self._running()
+
+class _UntilStopped:
+    """Blocks to upload, as many as there were said to be, unless the store is stopped meanwhile."""
+
+    def __init__(self, blocks: Iterable[bytes], check: Callable[[], object]) -> None:
+        self._blocks = blocks
+        self._check = check
+
+    def __length_hint__(self) -> int:
+        hint = operator.length_hint(self._blocks, -1)
+        return NotImplemented if hint < 0 else hint
+
+    def __iter__(self) -> Iterator[bytes]:
+        for block in self._blocks:
+            self._check()
             yield block
-        self._running()  # an upload whose last block was handed out is not finished either
+        self._check()  # an upload whose last block was handed out is not finished either

@@ -19,9 +19,12 @@ class Digest:
 
     def over(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         for block in blocks:
-            self._state.update(block)
-            self.size += len(block)
+            self.add(block)
             yield block
+
+    def add(self, block: bytes) -> None:
+        self._state.update(block)
+        self.size += len(block)
 
     def hex(self) -> str:
         return self._state.hexdigest()

@@ -1,19 +1,18 @@
 """Download a checkpoint into a folder: nothing is seen there before all of it is verified.
 
-Files are fetched as parallel ranges into a hidden folder beside their destination (the same
-filesystem, so that a rename moves them), checked by size and digest, and only then renamed into
-place. Size alone proves nothing: an interrupted download of several clients leaves a file of the
-right size full of zeros. A digest that does not match is fetched once more before it counts as
-damage: one flipped bit on the wire must not cost a checkpoint.
+Files are fetched as parallel ranges into a hidden folder (see `staging`), written in place, digested as
+they come, and only when all are verified renamed to where they belong. Size alone proves nothing: an
+interrupted download of several clients leaves a file of the right size full of zeros. What does not have
+its digest is fetched once more before it counts as damage: one flipped bit on the wire must not cost a
+checkpoint.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -24,11 +23,17 @@ import msgspec
 from ckptptr.errors import DamagedError, LocalDiskError
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.port import Store
-from ckptptr.transfer.digest import digest_of
-from ckptptr.transfer.plan import HIDDEN, Range, ranges
+from ckptptr.transfer.digest import Digest, digest_of
+from ckptptr.transfer.plan import MIB, Range, ranges
 from ckptptr.transfer.pool import run_all
+from ckptptr.transfer.progress import Progress
+from ckptptr.transfer.staging import Staging, remove_left_behind
 
 FETCHES = 2
+RANGE = 8 * MIB
+AT_ONCE = 12
+"""So many ranges: more connections get more of a network, and each holds twice its range in memory."""
+SMALL_AT_ONCE = 32
 
 
 class Download:
@@ -45,7 +50,7 @@ class Download:
     def __init__(self, store: Store, destination: Path) -> None:
         self._store = store
         self._destination = destination
-        self._folders: list[Path] = []
+        self._stagings: list[Staging] = []
         self._verified: dict[tuple[str, str], Path] = {}
 
     def __enter__(self) -> Download:
@@ -54,8 +59,10 @@ class Download:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for folder in self._folders:
-            shutil.rmtree(folder, ignore_errors=True)
+        for staging in self._stagings:
+            staging.remove()
+        if error is None:
+            remove_left_behind(self._destination)
 
     def fetch(self, home: str, files: Sequence[FileRecord]) -> list[FileRecord]:
         """Fetch and verify files; their records, with the digests of those that had none.
@@ -67,12 +74,16 @@ class Download:
             LocalDiskError: the disk is full, read-only, or not ours.
             StoreUnavailableError: the store did not answer.
         """
-        missing = [record for record in files if not self._is_there(record)]
+        there = run_all(self._is_there, files)
+        missing = [record for record, is_there in zip(files, there, strict=True) if not is_there]
         digests: dict[FileRecord, str] = {}
         if missing:
-            with self._folder() as folder:
-                staged = {record: folder / str(number) for number, record in enumerate(missing)}
-                digests = self._fetch_verified(home, staged)
+            with self._staging() as staging:
+                staged = self._inherited(staging, missing)
+                digests = {record: record.xxh3_128 for record in staged}
+                todo = [record for record in missing if record not in staged]
+                for record, (digest, path) in self._fetch_verified(home, staging, todo).items():
+                    digests[record], staged[record] = digest, path
             self._verified.update(((r.path, digests[r]), path) for r, path in staged.items())
         return [msgspec.structs.replace(r, xxh3_128=digests.get(r, r.xxh3_128)) for r in files]
 
@@ -111,53 +122,109 @@ class Download:
             return False
 
     @contextmanager
-    def _folder(self) -> Iterator[Path]:
-        """A hidden folder for what is fetched; gone at once where that fails, since disks are small."""
+    def _staging(self) -> Iterator[Staging]:
+        """A place for what is fetched; gone at once where that fails, since disks are small."""
         with _disk(self._destination):
-            self._destination.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=HIDDEN, dir=self._destination))
-        self._folders.append(folder)
+            staging = Staging(self._destination)
+        self._stagings.append(staging)
         try:
-            yield folder
+            yield staging
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            staging.remove()
             raise
 
-    def _fetch_verified(self, home: str, staged: Mapping[FileRecord, Path]) -> dict[FileRecord, str]:
-        """Fetch each file to where it is staged, twice where it must be; the digests."""
-        digests: dict[FileRecord, str] = {}
-        for _ in range(FETCHES):
-            self._fetch_ranges(home, staged)
-            with _disk(self._destination):
-                digests.update(zip(staged, run_all(digest_of, staged.values()), strict=True))
-            staged = {r: path for r, path in staged.items() if r.xxh3_128 not in ("", digests[r])}
-        if staged:
-            record = next(iter(staged))
-            raise DamagedError(
-                f"the file {record.path!r} does not have the digest that it was saved with",
-                key=self._store.url(f"{home}/{record.object}"),
-            )
-        return digests
+    def _inherited(self, staging: Staging, missing: Sequence[FileRecord]) -> dict[FileRecord, Path]:
+        """Those of the missing files that a killed restore had fetched: where they are now."""
+        wanted: dict[str, list[FileRecord]] = {}
+        for record in missing:
+            wanted.setdefault(record.xxh3_128, []).append(record)
+        found: dict[FileRecord, Path] = {}
+        with _disk(self._destination):
+            for digest, path in staging.inherited():
+                if wanted.get(digest) and digest_of(path) == digest:
+                    found[wanted[digest].pop()] = path
+                else:
+                    path.unlink()
+        return found
 
-    def _fetch_ranges(self, home: str, staged: Mapping[FileRecord, Path]) -> None:
-        for record, path in staged.items():
-            with self._writing(record, path, "wb") as file:
+    def _fetch_verified(
+        self, home: str, staging: Staging, records: Sequence[FileRecord]
+    ) -> dict[FileRecord, tuple[str, Path]]:
+        """Fetch each file, twice where it must be; its digest and where it is."""
+        found: dict[FileRecord, tuple[str, Path]] = {}
+        for _ in range(FETCHES):
+            found.update(self._fetch(home, staging, [record for record in records if record not in found]))
+        for record in records:
+            if record not in found:
+                raise DamagedError(
+                    f"the file {record.path!r} does not have the digest that it was saved with",
+                    key=self._store.url(f"{home}/{record.object}"),
+                )
+        return found
+
+    def _fetch(
+        self, home: str, staging: Staging, records: Sequence[FileRecord]
+    ) -> dict[FileRecord, tuple[str, Path]]:
+        """Fetch each file, once; those that have the right digest."""
+        arriving: dict[FileRecord, _Arriving] = {}
+        for number, record in enumerate(records):
+            arriving[record] = _Arriving(record, staging.path / str(number))
+            with self._writing(arriving[record], "wb") as file:
                 file.truncate(record.size)
+        jobs = [(r, part) for r in records for part in ranges(r.size, min(RANGE, self._store.block_size))]
+        is_small = all(part.length <= MIB for _, part in jobs)
 
         def fetch(job: tuple[FileRecord, Range]) -> None:
             record, part = job
             data = self._store.download(f"{home}/{record.object}", part.start, part.length)
-            with self._writing(record, staged[record], "r+b") as file:
-                written = 0
-                while written < len(data):
-                    written += os.pwrite(file.fileno(), data[written:], part.start + written)
+            with self._writing(arriving[record], "r+b") as file:
+                arriving[record].take(file.fileno(), part, data)
+            progress.add(part.length)
 
-        run_all(fetch, [(r, part) for r in staged for part in ranges(r.size, self._store.block_size)])
+        with Progress("restoring", sum(record.size for record in records)) as progress:
+            run_all(fetch, jobs, workers=SMALL_AT_ONCE if is_small else AT_ONCE)
+        found: dict[FileRecord, tuple[str, Path]] = {}
+        for record, each in arriving.items():
+            digest = each.digest.hex()
+            if record.xxh3_128 in ("", digest):
+                with _disk(self._destination / record.path):
+                    found[record] = digest, staging.verified(each.path, digest)
+        return found
 
     @contextmanager
-    def _writing(self, record: FileRecord, staged: Path, mode: str) -> Iterator[IO[bytes]]:
-        with _disk(self._destination / record.path), staged.open(mode, buffering=0) as file:
+    def _writing(self, arriving: _Arriving, mode: str) -> Iterator[IO[bytes]]:
+        with _disk(self._destination / arriving.record.path), arriving.path.open(mode, buffering=0) as file:
             yield file
+
+
+class _Arriving:
+    """A file whose ranges come in any order: each is written in place, and the digest follows behind."""
+
+    def __init__(self, record: FileRecord, path: Path) -> None:
+        self.record = record
+        self.path = path
+        self.digest = Digest()
+        self._written: dict[int, int] = {}
+        self._lock = threading.Lock()
+
+    def take(self, file: int, part: Range, data: bytes) -> None:
+        written = 0
+        while written < len(data):
+            written += os.pwrite(file, data[written:] if written else data, part.start + written)
+        with self._lock:
+            self._written[part.start] = part.length
+            while length := self._written.pop(self.digest.size, 0):
+                start = self.digest.size
+                self.digest.add(data if start == part.start else _pread(file, start, length))
+
+
+def _pread(file: int, start: int, length: int) -> bytes:
+    parts: list[bytes] = []
+    while length and (part := os.pread(file, length, start)):
+        parts.append(part)
+        start += len(part)
+        length -= len(part)
+    return b"".join(parts)
 
 
 @contextmanager

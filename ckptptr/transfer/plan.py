@@ -15,6 +15,14 @@ from ckptptr.protocol.manifest import check_path
 HIDDEN = ".ckptptr-"
 """Names that begin so are ours (an unfinished restore, say) and are never saved."""
 
+MIB = 1 << 20
+
+ONE_REQUEST = 16 * MIB
+"""Files of two blocks, but no more than this, are sent in one request each, several at a time."""
+
+MAX_PARTS = 9_000
+"""Fewer than any store takes of one object (S3: 10,000)."""
+
 _USUAL_MODE = 0o644
 
 
@@ -54,6 +62,18 @@ def ranges(size: int, block: int) -> Iterator[Range]:
     """The ranges that make up an object of `size` bytes, each but the last `block` long."""
     for start in range(0, size, block):
         yield Range(start, min(block, size - start))
+
+
+def block_for(size: int, block: int) -> int:
+    """The length of the blocks in which to send a file of `size` bytes to a store that likes `block`.
+
+    A file that fits into one request is one block; an enormous one gets larger blocks, so that no store's
+    limit of parts is met.
+    """
+    if size <= min(2 * block, ONE_REQUEST):
+        return max(block, size)
+    needed = -(-size // MAX_PARTS)
+    return block if needed <= block else -(-needed // MIB) * MIB
 
 
 def one_file(path: Path, name: str | None = None) -> Local:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,8 +11,15 @@ from typing import NamedTuple
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
 from ckptptr.stores.port import Store
 from ckptptr.transfer.digest import Digest
-from ckptptr.transfer.plan import Local, ranges
+from ckptptr.transfer.plan import MIB, ONE_REQUEST, UNKNOWN, Local, block_for, ranges
 from ckptptr.transfer.pool import run_all
+from ckptptr.transfer.progress import Progress
+
+_SIDE_BY_SIDE = ((MIB, 32), (ONE_REQUEST // 2, 16), (ONE_REQUEST, 8))
+"""Up to which size how many files go at once: what they hold in memory stays below 128 MiB."""
+
+LARGE_AT_ONCE = 3
+"""Larger ones: each sends its own blocks side by side, and the store bounds their number in all."""
 
 
 class Sent(NamedTuple):
@@ -24,28 +32,52 @@ class Sent(NamedTuple):
 def upload_all(store: Store, files: Sequence[tuple[Local, str]]) -> list[Sent]:
     """Upload `(file, key)` pairs; what was sent, in order.
 
-    Small files go side by side; a large one has the line to itself, since the store sends its
-    blocks side by side: so memory stays bounded by a few blocks.
+    Files of similar size go side by side, fewer the larger they are: so memory stays bounded.
 
     Raises:
         InvalidArgumentError: a file changed while it was read.
         LocalDiskError: a file could not be read.
         StoreUnavailableError: the store did not take it.
     """
-    small = [pair for pair in files if 0 <= pair[0].size <= store.block_size]
-    sent = dict(zip(map(_key, small), run_all(lambda pair: _upload(store, *pair), small), strict=True))
-    sent.update((key, _upload(store, file, key)) for file, key in files if key not in sent)
+    sent: dict[str, Sent] = {}
+    rest = sorted(files, key=lambda pair: _size(pair[0]))
+    with Progress("saving", sum(file.size for file, _ in files if file.size != UNKNOWN)) as progress:
+        for limit, workers in (*_SIDE_BY_SIDE, (None, LARGE_AT_ONCE)):
+            now = [pair for pair in rest if limit is None or _size(pair[0]) <= limit]
+            rest = rest[len(now) :]
+            done = run_all(lambda pair: _upload(store, *pair, progress), now, workers=workers)
+            sent.update(zip((key for _, key in now), done, strict=True))
     return [sent[key] for _, key in files]
 
 
-def _key(pair: tuple[Local, str]) -> str:
-    return pair[1]
+def _size(file: Local) -> float:
+    return math.inf if file.size == UNKNOWN else file.size
 
 
-def _upload(store: Store, file: Local, key: str) -> Sent:
-    digest = Digest()
-    store.upload(key, digest.over(_blocks(file, store.block_size)))
-    return Sent(digest.size, digest.hex())
+def _upload(store: Store, file: Local, key: str, progress: Progress) -> Sent:
+    blocks = _Blocks(file, store.block_size, progress)
+    store.upload(key, blocks)
+    return Sent(blocks.digest.size, blocks.digest.hex())
+
+
+class _Blocks:
+    """A file's blocks, digested as they are taken. Its length hint tells a store how many there will be."""
+
+    def __init__(self, file: Local, block: int, progress: Progress) -> None:
+        self._file = file
+        self._block = block if file.size == UNKNOWN else block_for(file.size, block)
+        self._progress = progress
+        self.digest = Digest()
+
+    def __length_hint__(self) -> int:
+        if self._file.size == UNKNOWN:
+            return NotImplemented  # type: ignore[no-any-return]
+        return -(-self._file.size // self._block) if self._file.size else 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for block in self.digest.over(_blocks(self._file, self._block)):
+            self._progress.add(len(block))
+            yield block
 
 
 def _blocks(file: Local, block: int) -> Iterator[bytes]:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from ckptptr.testing.attempts import Attempt, SimulatedNode
+from ckptptr.testing.pod import Remains
 
 TASKS = Path(__file__).with_name("tasks")
 PATIENCE = 60.0
@@ -51,15 +53,27 @@ class Stepping:
             pipe = Path(str(self._node.inputs["folder"]), str(self._number))
             self._orders = stack.enter_context(_Pipe(pipe.with_suffix(".orders"))).end
             self._answers = stack.enter_context(_Pipe(pipe.with_suffix(".answers"))).end
-            scratch = stack.enter_context(tempfile.TemporaryDirectory())
-            process = self._node._start(self._number, Path(scratch), (), self._environ)
-            self._process = stack.enter_context(process)
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory())).resolve()
+            self._log = scratch / "log"
+            self._process = stack.enter_context(self._start(scratch))
             stack.callback(self._process.kill)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _start(self, scratch: Path) -> subprocess.Popen[bytes]:
+        node = self._node
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                node._command(self._number, scratch),
+                cwd=node._working_directory(scratch),
+                env=node._environ(self._number, [], scratch) | self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     @property
     def pid(self) -> int:
@@ -97,8 +111,9 @@ class Stepping:
         Raises:
             subprocess.TimeoutExpired: it has not within that many seconds.
         """
-        said, _ = self._process.communicate(timeout=timeout)
-        return self._node._attempt(self._number, self._process.returncode, said, [])
+        returncode = self._process.wait(timeout)
+        said = self._log.read_text(errors="replace")
+        return self._node._attempt(self._number, Remains(returncode, said, (), 0.0, timed_out=False), None)
 
 
 class _Pipe:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from ckptptr.flyte.paths import node_uid
 from ckptptr.testing.attempts import Attempt, Fault, SimulatedNode
 
 pytestmark = pytest.mark.servers  # all of it runs pyflyte-execute
@@ -22,41 +21,14 @@ COUNTED_ON = {"o0": "counted from 3 to 8"}
 FROM_NOTHING = {"o0": "counted from 0 to 8"}
 
 
-class Recovering(SimulatedNode):
-    """Attempt 0 is told of the last home of another execution."""
-
-    def _command(self, attempt: int, inputs: Path) -> list[str]:
-        command = super()._command(attempt, inputs)
-        if attempt == 0:
-            command[command.index("--prev-checkpoint") + 1] = self.environ["PREVIOUS"]
-        return command
-
-
-class UnderAnotherParent(SimulatedNode):
-    """One index of a map task that is in its second attempt."""
-
-    @property
-    def uid(self) -> str:
-        return node_uid(f"{self.node}/1/n{self.index}")
-
-    def outputs_at(self, attempt: int) -> str:
-        return super().outputs_at(attempt).replace("/data/0/", "/data/1/")
-
-
 def node_at(tmp_path: Path, **changes: Any) -> SimulatedNode:
     root, inputs = f"{tmp_path}/data", changes.pop("inputs", {"n": 8})
     return SimulatedNode("counter_task", "count_to", root, str(EXAMPLES), inputs, **changes)
 
 
-def as_kind(kind: type[SimulatedNode], node: SimulatedNode, **changes: Any) -> SimulatedNode:
-    fields = {field: getattr(node, field) for field in SimulatedNode.__slots__}
-    return kind(**{**fields, **changes})
-
-
 def recovering(old: SimulatedNode, attempt: int, **changes: Any) -> SimulatedNode:
     """The same node of another execution, which is recovered from `old` whose last attempt that was."""
-    changes = {"execution": "recovered-run", **changes}
-    return as_kind(Recovering, old, environ={"PREVIOUS": old.home(attempt)}, **changes)
+    return replace(old, **{"execution": "recovered-run", "previous": old.home(attempt), **changes})
 
 
 def pointer_of(node: SimulatedNode) -> dict[str, Any]:
@@ -133,7 +105,7 @@ def test_a_map_index_continues_when_its_map_task_is_retried(tmp_path: Path) -> N
     index = node_at(tmp_path, index=1, inputs={"n": [8, 8]})
     index.run(0, IN_THE_MIDDLE_OF_SAVE_4)
     index.die_before_python(1)
-    retried = as_kind(UnderAnotherParent, index)
+    retried = replace(index, parent_attempt=1)
     resumed(retried.run(0), "the previous attempt of the parent (n0/0/n1)")
 
 

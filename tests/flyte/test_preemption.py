@@ -20,11 +20,11 @@ pytestmark = pytest.mark.servers  # all of it runs pyflyte-execute
 class AsPid1(SimulatedNode):
     """Each attempt is the first process of a PID namespace of its own, as in a container."""
 
-    def _command(self, attempt: int, inputs: Path) -> list[str]:
+    def _command(self, attempt: int, scratch: Path) -> list[str]:
         unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
         if os.geteuid() != 0:
             unshare.append("--map-root-user")
-        return [*unshare, *super()._command(attempt, inputs)]
+        return [*unshare, *super()._command(attempt, scratch)]
 
 
 class InContainer(Stepping):

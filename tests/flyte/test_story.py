@@ -140,17 +140,6 @@ def test_an_s3_endpoint_that_does_not_answer_asks_for_a_retry_too(on_s3: Place, 
     assert on_s3.node.run(2).outputs == COUNTED_ON
 
 
-def test_a_403_names_the_object_and_the_permission_and_asks_for_a_retry(on_s3: Place, s3_proxy: Any) -> None:
-    from tests.servers.proxy import Rule
-
-    on_s3.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
-    s3_proxy.add(Rule(path="/LATEST", status=403, code="AccessDenied", times=None))
-    failed = on_s3.node.run(1)
-    assert failed.kind == "RECOVERABLE", failed.log
-    assert "LATEST" in failed.error
-    assert "s3:GetObject" in failed.error
-
-
 def test_a_latest_of_a_newer_version_stops_the_task_and_is_left_alone(on_disk: Place) -> None:
     on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
     newer = json.dumps({**on_disk.pointer(), "format": "ckptptr/2"})

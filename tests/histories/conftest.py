@@ -11,7 +11,7 @@ import pytest
 from ckptptr.transfer import copy, download, upload
 
 
-def one_by_one(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+def one_by_one(work: Callable[[Any], Any], items: Iterable[Any], **_: Any) -> list[Any]:
     return [work(item) for item in items]
 
 

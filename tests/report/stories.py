@@ -24,7 +24,8 @@ class Story:
         """As the command line sees it, in the place of that attempt."""
         world = self.world
         node = node_at(world.store, world.key, attempt=attempt, read_only=True)
-        return Here(world.store, node, world.clock, Latest(world.store, world.key, world.clock, "a test"))
+        latest = Latest(world.store, world.key, world.clock, "a test")
+        return Here(world.store, node, world.clock, latest, (), world.store)
 
     def pass_time(self, *, minutes: float) -> None:
         self.world.clock.slept += minutes * 60

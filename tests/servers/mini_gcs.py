@@ -1,4 +1,5 @@
-"""A small Google Cloud Storage in memory: the JSON API as far as the tests need it, true in its conditions.
+"""A small Google Cloud Storage in memory: the JSON API as far as the tests need it, true in its conditions;
+of the XML API, which obstore speaks, what moves payload.
 
     python tests/servers/mini_gcs.py [PORT] [--one-write-a-second] [--token T] [--keep N] [--copy-step N]
 
@@ -21,10 +22,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote, unquote
+from xml.sax.saxutils import escape
 
 import google_crc32c
 from aiohttp import web
 
+_SMALLEST_PART = 5 << 20
 CHUNK = 256 * 1024  # of resumable uploads: only whole ones are kept, but for the end
 
 
@@ -110,6 +113,7 @@ class MiniGCS:
         self._written: dict[tuple[str, str], float] = {}
         self._sessions: dict[str, Session] = {}
         self._copies: dict[str, int] = {}
+        self._multiparts: dict[str, dict[int, bytes]] = {}
         self._numbers = itertools.count(time.time_ns() // 1000)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -117,6 +121,9 @@ class MiniGCS:
             return await self._route(request)
         except RefusedError as error:
             await request.read()  # as real servers do, or clients see a reset
+            if not request.path.startswith(("/storage/", "/upload/", "/download/", "/sessions")):
+                code = {"notFound": "NoSuchKey"}.get(error.reason, error.reason)
+                return _xml(f"<Error><Code>{code}</Code></Error>", status=error.status)
             return _refusal(error, is_media=request.query.get("alt") == "media")
 
     async def _route(self, request: web.Request) -> web.StreamResponse:
@@ -222,6 +229,83 @@ class MiniGCS:
         under_way = (session for session in self._sessions.values() if not session.complete)
         return web.json_response([session.resource["name"] for session in under_way])
 
+    # The XML API
+
+    async def xml_list(self, request: web.Request, names: list[str]) -> web.StreamResponse:
+        prefix = request.query.get("prefix", "")
+        found = (each for _, each in sorted(self._bucket(names[0]).items()) if each.name.startswith(prefix))
+        items = "".join(
+            f"<Contents><Key>{escape(each.name)}</Key><Size>{len(each.data)}</Size>"
+            "<LastModified>2026-11-24T00:00:00.000Z</LastModified></Contents>"
+            for each in found
+        )
+        return _xml(f"<ListBucketResult><IsTruncated>false</IsTruncated>{items}</ListBucketResult>")
+
+    async def xml_get(self, request: web.Request, names: list[str]) -> web.StreamResponse:
+        found = self._object(*names)
+        headers = {
+            "ETag": f'"{found.generation}"',
+            "Last-Modified": "Tue, 24 Nov 2026 00:00:00 GMT",
+            "Content-Type": found.resource["contentType"],
+        }
+        if request.method == "HEAD":
+            return web.Response(headers={**headers, "Content-Length": str(len(found.data))})
+        span = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", ""))
+        if not span:
+            return web.Response(body=found.data, headers=headers)
+        start, end = int(span[1]), min(int(span[2]) + 1, len(found.data))
+        if start >= end:
+            raise RefusedError(416, "InvalidRange")
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(found.data)}"
+        return web.Response(status=206, body=found.data[start:end], headers=headers)
+
+    async def xml_put(self, request: web.Request, names: list[str]) -> web.StreamResponse:
+        body = await request.read()
+        if "uploadId" in request.query:
+            self._multipart(request)[int(request.query["partNumber"])] = body
+            etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+            return web.Response(headers={"ETag": f'"{etag}"'})
+        stored = self._write(names[0], _said(request, names[1]), body, {})
+        return web.Response(headers={"ETag": f'"{base64.b64decode(stored.md5).hex()}"'})
+
+    async def xml_post(self, request: web.Request, names: list[str]) -> web.StreamResponse:
+        """A multipart upload is begun, or completed by the list of its parts."""
+        body = (await request.read()).decode()
+        if "uploads" in request.query:
+            self._bucket(names[0])
+            upload_id = f"{next(self._numbers)}"
+            self._multiparts[upload_id] = {}
+            self._sessions[upload_id] = Session(names[0], _said(request, names[1]), {})
+            return _xml(
+                f"<InitiateMultipartUploadResult><Bucket>{names[0]}</Bucket><Key>x</Key>"
+                f"<UploadId>{upload_id}</UploadId></InitiateMultipartUploadResult>"
+            )
+        parts = self._multipart(request)
+        listed = [int(number) for number in re.findall(r"<PartNumber>(\d+)</PartNumber>", body)]
+        if any(len(parts[number]) < _SMALLEST_PART for number in listed[:-1]):
+            raise RefusedError(400, "EntityTooSmall")
+        data = b"".join(parts[number] for number in listed)
+        upload_id = request.query["uploadId"]
+        del self._multiparts[upload_id]
+        stored = self._write(names[0], self._sessions.pop(upload_id).resource, data, {})
+        return _xml(
+            "<CompleteMultipartUploadResult><Bucket>b</Bucket><Key>k</Key>"
+            f"<ETag>{stored.generation}</ETag></CompleteMultipartUploadResult>"
+        )
+
+    async def xml_delete(self, request: web.Request, _: list[str]) -> web.StreamResponse:
+        """A multipart upload is abandoned; nothing else is ever deleted so."""
+        self._multipart(request)
+        del self._multiparts[request.query["uploadId"]]
+        del self._sessions[request.query["uploadId"]]
+        return web.Response(status=204)
+
+    def _multipart(self, request: web.Request) -> dict[int, bytes]:
+        found = self._multiparts.get(request.query.get("uploadId", ""))
+        if found is None:
+            raise RefusedError(404, "NoSuchUpload")
+        return found
+
     async def rewrite(self, request: web.Request, names: list[str]) -> web.StreamResponse:
         body = await request.read()
         source = self._object(names[0], names[1])
@@ -288,6 +372,7 @@ class MiniGCS:
 
 _BUCKET = r"/storage/v1/b/([^/]+)/o"
 _OBJECT = rf"{_BUCKET}/([^/]+)"
+_XML_OBJECT = r"/((?!storage/|upload/|download/)[^/]+)/(.+)"
 _ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", "/storage/v1/b", MiniGCS.make_bucket),
     ("GET", "/sessions", MiniGCS.sessions),
@@ -298,7 +383,30 @@ _ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", f"(?:/download)?{_OBJECT}", MiniGCS.get),
     ("DELETE", _OBJECT, MiniGCS.delete),
     ("POST", f"{_OBJECT}/rewriteTo/b/([^/]+)/o/([^/]+)", MiniGCS.rewrite),
+    ("GET", r"/([^/]+)", MiniGCS.xml_list),
+    ("GET", _XML_OBJECT, MiniGCS.xml_get),
+    ("HEAD", _XML_OBJECT, MiniGCS.xml_get),
+    ("PUT", _XML_OBJECT, MiniGCS.xml_put),
+    ("POST", _XML_OBJECT, MiniGCS.xml_post),
+    ("DELETE", _XML_OBJECT, MiniGCS.xml_delete),
 ]
+
+
+def _said(request: web.Request, name: str) -> dict[str, Any]:
+    """What the headers of the XML API say about the object."""
+    prefix = "x-goog-meta-"
+    metadata = {
+        key[len(prefix) :].lower(): value
+        for key, value in request.headers.items()
+        if key.lower().startswith(prefix)
+    }
+    kind = request.headers.get("Content-Type", "application/octet-stream")
+    return {"name": name, "contentType": kind, **({"metadata": metadata} if metadata else {})}
+
+
+def _xml(text: str, headers: Mapping[str, str] | None = None, status: int = 200) -> web.Response:
+    said = f'<?xml version="1.0" encoding="UTF-8"?>{text}'
+    return web.Response(status=status, text=said, content_type="application/xml", headers=headers)
 
 
 def _refusal(error: RefusedError, *, is_media: bool) -> web.Response:

@@ -52,7 +52,8 @@ def test_a_relative_path_is_made_absolute_and_a_tilde_is_a_name(
         ("s3://my.bucket-1/ü b/50%", "my.bucket-1/ü b/50%"),
     ],
 )
-def test_an_s3_url(url: str, key: str) -> None:
+def test_an_s3_url(url: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CKPTPTR_ENGINE", "fsspec")
     store, found = open_store(url, storage_options={"anon": True})
     assert isinstance(store, S3Store)
     assert found == key
@@ -111,7 +112,10 @@ class FakeFilesystem:
 
 
 @pytest.mark.parametrize("protocol", ["s3", ("s3", "s3a")])
-def test_a_filesystem_that_is_given_is_used(protocol: str | tuple[str, ...]) -> None:
+def test_a_filesystem_that_is_given_is_used(
+    protocol: str | tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CKPTPTR_ENGINE", "fsspec")
     filesystem = FakeFilesystem(protocol)
     store, _ = open_store("s3://bucket/x", filesystem=filesystem)
     assert isinstance(store, S3Store)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
@@ -14,6 +15,8 @@ from ckptptr.testing import FaultyStore, StoreConformance
 
 
 class TestStoppableStore(StoreConformance):
+    holds_few_blocks = False
+
     @pytest.fixture
     def store(self) -> Store:
         return Stoppable(MemoryStore(block_size=64))
@@ -74,3 +77,18 @@ def test_a_conditional_write_that_is_under_way_is_told_since_it_may_land() -> No
     store.create("a/LATEST", b"1")
     assert under_way == [{"a/LATEST"}]
     assert store.stop() == frozenset()
+
+
+def test_a_store_is_told_how_many_blocks_there_will_be_where_that_is_known() -> None:
+    class Asking(MemoryStore):
+        hint = -2
+
+        def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+            self.hint = operator.length_hint(blocks, -1)
+            super().upload(key, blocks)
+
+    inner = Asking()
+    Stoppable(inner).upload("a/x", [b"1", b"2"])
+    assert inner.hint == 2
+    Stoppable(inner).upload("a/x", iter(block for block in (b"1", b"2")))
+    assert inner.hint == -1

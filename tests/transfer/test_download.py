@@ -138,7 +138,7 @@ def test_where_all_is_there_a_folder_that_is_read_only_will_do(
 ) -> None:
     records = stored(store)
     restore(store, state, records)
-    refusing(monkeypatch, "ckptptr.transfer.download.tempfile.mkdtemp", errno.EROFS)
+    refusing(monkeypatch, "tempfile.mkdtemp", errno.EROFS)
     restore(store, state, records)
 
 
@@ -315,7 +315,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch, what: str, number: int) -> None:
         ("pathlib.Path.replace", errno.EACCES, "Permission denied", "state/model.pt"),
         ("pathlib.Path.mkdir", errno.EROFS, "Read-only file system", "state"),
         ("tempfile.mkdtemp", errno.EACCES, "Permission denied", "state"),
-        ("ckptptr.transfer.download.digest_of", errno.EIO, "Input/output error", "state"),
+        ("pathlib.Path.rename", errno.EIO, "Input/output error", "state/model.pt"),
     ],
 )
 def test_what_the_disk_refuses_is_told_with_the_file_and_the_reason(

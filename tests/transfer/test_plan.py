@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
-from ckptptr.transfer.plan import Local, Range, folder, one_file, ranges
+from ckptptr.transfer.plan import Local, Range, block_for, folder, one_file, ranges
 
 
 def make(top: Path, *paths: str) -> Path:
@@ -209,3 +209,28 @@ def test_a_link_to_a_folder_above_goes_round_in_a_circle(tmp_path: Path, target:
     (tmp_path / "a/b/up").symlink_to(target)
     with pytest.raises(InvalidArgumentError, match=r"goes round in a circle.*/up"):
         folder(tmp_path)
+
+
+# Blocks
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("size", "store_likes", "block"),
+    [
+        (0, 8 * MIB, 8 * MIB),
+        (9 * MIB, 8 * MIB, 9 * MIB),  # two blocks are one request
+        (16 * MIB, 8 * MIB, 16 * MIB),
+        (16 * MIB + 1, 8 * MIB, 8 * MIB),
+        (17 * MIB, 16 * MIB, 16 * MIB),  # but never a larger one than this
+        (70 << 30, 8 * MIB, 8 * MIB),
+        (1 << 40, 8 * MIB, 117 * MIB),
+        (5 << 40, 16 * MIB, 583 * MIB),
+    ],
+)
+def test_blocks_are_as_the_store_likes_them_unless_they_were_too_many(
+    size: int, store_likes: int, block: int
+) -> None:
+    assert block_for(size, store_likes) == block
+    assert -(-size // block) <= 10_000

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import operator
 import os
 import threading
 import tracemalloc
@@ -189,10 +190,10 @@ def test_a_store_that_fails_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
 
 def test_the_first_failure_stops_the_files_that_have_not_begun(tmp_path: Path) -> None:
     store = FaultyStore(MemoryStore(block_size=BLOCK), [Fault(op="upload", times=1000)])
-    files = [written(tmp_path, 8, str(number)) for number in range(100)]
+    files = [written(tmp_path, 8, str(number)) for number in range(1000)]
     with pytest.raises(StoreUnavailableError):
         upload_all(store, [(file, f"home/{file.path}") for file in files])
-    assert len(store.log) < 50
+    assert len(store.log) < 500
 
 
 # Memory
@@ -230,17 +231,41 @@ def test_memory_is_bounded_by_a_few_blocks_however_large_the_file(tmp_path: Path
     assert peak < 4 * block
 
 
-def test_large_files_go_one_after_the_other_and_small_ones_side_by_side(tmp_path: Path) -> None:
-    large = [written(tmp_path, 3 * BLOCK, f"large{number}") for number in range(4)]
-    store = Draining(BLOCK)
-    upload_all(store, [(file, file.path) for file in large])
-    assert store.most_at_once == 1
+@pytest.fixture
+def small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request takes two blocks of these tests, so that their files are small, or large."""
+    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((BLOCK, 8), (2 * BLOCK, 4)))
 
-    meeting = threading.Barrier(4, timeout=5)
 
-    class Meeting(MemoryStore):
+@pytest.mark.usefixtures("small_scale")
+@pytest.mark.parametrize(("size", "at_once"), [(BLOCK, 8), (2 * BLOCK, 4), (3 * BLOCK, upload.LARGE_AT_ONCE)])
+def test_the_larger_files_are_the_fewer_go_side_by_side(tmp_path: Path, size: int, at_once: int) -> None:
+    meeting = threading.Barrier(at_once, timeout=5)
+
+    class Meeting(Draining):
         def upload(self, key: str, blocks: Iterable[bytes]) -> None:
             meeting.wait()
+            super().upload(key, self._met(blocks))
 
-    small = [written(tmp_path, BLOCK, f"small{number}") for number in range(4)]
-    upload_all(Meeting(block_size=BLOCK), [(file, file.path) for file in small])
+        def _met(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+            meeting.wait()
+            yield from blocks
+
+    store = Meeting(BLOCK)
+    files = [written(tmp_path, size, f"file{number}") for number in range(2 * at_once)]
+    upload_all(store, [(file, file.path) for file in files])
+    assert store.most_at_once == at_once
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [(0, 0), (1, 1), (2 * BLOCK, 1), (2 * BLOCK + 1, 3), (4 * BLOCK, 4)]
+)
+def test_a_store_is_told_how_many_blocks_there_will_be(tmp_path: Path, size: int, count: int) -> None:
+    told: list[tuple[int, int]] = []
+
+    class Listening(MemoryStore):
+        def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+            told.append((operator.length_hint(blocks), len(list(blocks))))
+
+    upload_all(Listening(block_size=BLOCK), [(written(tmp_path, size), "home/x")])
+    assert told == [(count, count)]

@@ -1,0 +1,283 @@
+"""The fast lane: obstore (Rust) moves payload, the filesystem's adapter does everything else.
+
+It is a store around a store. `upload` and `download` go by an obstore client that was lent the
+filesystem's own credentials and endpoint (see `lending`); whatever else there is, and whatever the lane
+does not manage, is the adapter's: it decides what an error means, so that there is one table of errors
+for each cloud and never a second opinion. Only an upload of many blocks cannot be taken back from the
+lane, since its blocks are gone by then; so before the first one the lane has to prove that it reaches the
+same store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import operator
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from ckptptr.errors import CkptptrError, InvalidArgumentError, StoreUnavailableError
+from ckptptr.stores.lending import Lender, UnlendableError, meaning
+from ckptptr.stores.port import Entry, Guarantee, Store, Token
+
+BLOCK_SIZE = 8 * 1024 * 1024
+PARTS_IN_FLIGHT = 16
+CONTENT_TYPE = "application/octet-stream"
+
+_SMALL = 1024 * 1024  # up to here an MD5 costs less than a request
+_FAILURES = 3
+_threads_in = 0  # the process that obstore's threads are in: they do not come along in a fork
+_log = logging.getLogger("ckptptr.stores")
+
+
+class FastLane:
+    """`store`, whose payload obstore moves.
+
+    Args:
+        store: the adapter over the filesystem.
+        lender: makes obstore's client for a bucket from that filesystem.
+        block_size: also the part size, unless the blocks fed are larger.
+    """
+
+    def __init__(self, store: Store, lender: Lender, *, block_size: int = BLOCK_SIZE) -> None:
+        import obstore
+
+        global _threads_in  # noqa: PLW0603 - they are obstore's, and one set for the process
+        _threads_in = _threads_in or os.getpid()
+        self.block_size = block_size
+        self._store = store
+        self._lender = lender
+        self._obstore: Any = obstore
+        self._lock = threading.Lock()
+        self._clients: dict[str, Any] = {}
+        self._proven: set[str] = set()
+        self._room = _Room(PARTS_IN_FLIGHT)
+        self._failures = 0
+        self._closed = ""
+
+    # The adapter's
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return self._store.guarantee
+
+    def url(self, key: str) -> str:
+        return self._store.url(key)
+
+    def read(self, key: str) -> tuple[bytes, Token]:
+        return self._store.read(key)
+
+    def create(self, key: str, body: bytes) -> Token:
+        return self._store.create(key, body)
+
+    def replace(self, key: str, body: bytes, token: Token) -> Token:
+        return self._store.replace(key, body, token)
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        return self._store.list(folder)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        self._store.delete(keys)
+
+    def copy(self, source: str, key: str) -> None:
+        self._store.copy(source, key)
+
+    # The lane's
+
+    def engine(self, key: str) -> str:
+        """What moves payload there, for people: `obstore`, or the filesystem and why."""
+        self._client(key.partition("/")[0])
+        return f"{self._lender.filesystem_name} ({self._closed})" if self._closed else "obstore"
+
+    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+        bucket, _, path = key.partition("/")
+        client = self._client(bucket)
+        if client is None:
+            self._store.upload(key, blocks)
+            return
+        count = operator.length_hint(blocks, PARTS_IN_FLIGHT)
+        source = iter(blocks)
+        first = next(source, b"")
+        second = next(source, None)
+        if second is not None:
+            size = len(first)
+            source = itertools.chain((first, second), source)
+            del first, second  # or they would stay in memory to the end
+            if self._reaches(client, key):
+                self._upload_parts(client, key, source, max(size, self.block_size), count)
+            else:
+                self._store.upload(key, source)
+            return
+        try:
+            answer = self._obstore.put(client, path, first, attributes=self._attributes, use_multipart=False)
+            self._check(client, key, answer, first)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the adapter knows better
+            self._store.upload(key, [first])
+            self._failed(error)
+        else:
+            self._succeeded(bucket)
+
+    def download(self, key: str, start: int, length: int) -> bytes:
+        bucket, _, path = key.partition("/")
+        client = self._client(bucket) if length else None
+        if client is None:
+            return self._store.download(key, start, length)
+        try:
+            body = bytes(self._obstore.get_range(client, path, start=start, length=length))
+            if len(body) == length:
+                self._succeeded(bucket)
+                return body
+            error: Exception = ValueError(f"{len(body)} of {length} bytes")
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the adapter knows better
+            error = failure
+        body = self._store.download(key, start, length)
+        self._failed(error)
+        return body
+
+    @property
+    def _attributes(self) -> dict[str, str]:
+        return {"Content-Type": CONTENT_TYPE, **self._lender.metadata}
+
+    def _upload_parts(
+        self, client: Any, key: str, blocks: Iterator[bytes], part_size: int, count: int
+    ) -> None:
+        sent = 0
+        broken: list[BaseException] = []
+        unwanted = threading.Event()
+
+        def watched() -> Iterator[bytes]:
+            nonlocal sent
+            while not unwanted.is_set():
+                try:
+                    block = next(blocks, None)
+                except BaseException as error:
+                    broken.append(error)
+                    raise
+                if block is None:
+                    return
+                sent += len(block)
+                yield block
+            raise InterruptedError
+
+        def put(parts: int) -> None:
+            self._obstore.put(
+                client,
+                key.partition("/")[2],
+                watched(),
+                attributes=self._attributes,
+                chunk_size=part_size,
+                max_concurrency=parts,
+            )
+
+        # In a thread of its own: this one stays free for signals, of which the main thread has to hear.
+        with self._room.taken(count) as parts, ThreadPoolExecutor(1, "ckptptr-obstore") as thread:
+            try:
+                thread.submit(put, parts).result()
+            except Exception as error:
+                if broken:
+                    raise broken[0] from None
+                raise self._meant(error, key) from error
+            finally:
+                unwanted.set()
+        self._check_size(client, key, sent)
+
+    def _check(self, client: Any, key: str, answer: Any, body: bytes) -> None:
+        """An ETag that is the MD5 proves that the bytes arrived; else the store says how many it has."""
+        if len(body) <= _SMALL:
+            digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
+            if (answer["e_tag"] or "").strip('"') == digest:
+                return
+        self._check_size(client, key, len(body))
+
+    def _check_size(self, client: Any, key: str, size: int) -> None:
+        try:
+            stored = self._obstore.head(client, key.partition("/")[2])["size"]
+        except Exception as error:
+            raise self._meant(error, key) from error
+        if stored != size:
+            raise StoreUnavailableError(f"sent {size} bytes, the store has {stored}", key=self.url(key))
+
+    def _reaches(self, client: Any, key: str) -> bool:
+        """Whether the lane was seen to reach this bucket with these credentials; asked once."""
+        bucket, _, path = key.partition("/")
+        if bucket in self._proven:
+            return True
+        try:
+            self._obstore.head(client, path)
+        except FileNotFoundError:
+            pass
+        except Exception as error:  # noqa: BLE001
+            self._close(f"{type(error).__name__} when it was tried")
+            return False
+        self._proven.add(bucket)
+        return True
+
+    def _meant(self, error: Exception, key: str) -> CkptptrError:
+        if isinstance(error, CkptptrError):
+            return error
+        if isinstance(error, ValueError):
+            return InvalidArgumentError("the store cannot have an object of this name", key=self.url(key))
+        return self._lender.refusal(*meaning(error), self.url(key))
+
+    def _client(self, bucket: str) -> Any:
+        """obstore's client; None where the lane is closed, as it is in a forked child."""
+        if self._closed or _threads_in != os.getpid():
+            return None
+        with self._lock:
+            if bucket not in self._clients:
+                try:
+                    self._clients[bucket] = self._lender.client(bucket)
+                except UnlendableError as error:
+                    self._close(str(error))
+                    return None
+                except Exception as error:  # noqa: BLE001 - other versions have other attributes
+                    self._close(f"{type(error).__name__} when obstore was set up")
+                    return None
+                _log.info("obstore moves payload to and from %s", self.url(bucket))
+            return self._clients[bucket]
+
+    def _succeeded(self, bucket: str) -> None:
+        self._proven.add(bucket)
+        self._failures = 0
+
+    def _failed(self, error: Exception) -> None:
+        """The adapter managed what the lane did not. A few of these in a row, and the lane is closed."""
+        self._failures += 1
+        _log.info("obstore failed (%s), %s did not", type(error).__name__, self._lender.filesystem_name)
+        if self._failures >= _FAILURES:
+            self._close(f"obstore failed {_FAILURES} times in a row where it did not")
+
+    def _close(self, reason: str) -> None:
+        if not self._closed:
+            self._closed = reason
+            _log.info("%s moves payload: %s", self._lender.filesystem_name, reason)
+
+
+class _Room:
+    """Parts in flight, shared by all uploads, so that their memory is bounded together."""
+
+    def __init__(self, parts: int) -> None:
+        self._parts = parts
+        self._free = parts
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, wanted: int) -> Iterator[int]:
+        """As many as wanted if they are free; fewer, but not very few, where they are not."""
+        wanted = max(1, min(wanted, self._parts))
+        enough = min(wanted, max(1, self._parts // 4))
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= enough)
+            given = min(wanted, self._free)
+            self._free -= given
+        try:
+            yield given
+        finally:
+            with self._changed:
+                self._free += given
+                self._changed.notify_all()

@@ -1,0 +1,320 @@
+"""What goes by the lane, what does not, and what happens when the lane fails; obstore's own memory and
+stubs of obstore stand for a cloud."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import obstore
+import pytest
+from obstore.store import MemoryStore as ObstoreMemory
+
+from ckptptr.errors import (
+    AccessDeniedError,
+    CkptptrError,
+    InvalidArgumentError,
+    NotFoundError,
+    StoreUnavailableError,
+)
+from ckptptr.stores import fast
+from ckptptr.stores.fast import FastLane, _Room
+from ckptptr.stores.lending import UnlendableError
+from ckptptr.stores.memory import MemoryStore
+
+BLOCK = 16
+
+
+class FakeLender:
+    filesystem_name: ClassVar[str] = "fakefs"
+    metadata: Mapping[str, str] = {"flyte-execution-name": "n"}
+
+    def __init__(self, refuses: str = "") -> None:
+        self.cloud = ObstoreMemory()
+        self._refuses = refuses
+
+    def client(self, bucket: str) -> Any:
+        if self._refuses:
+            raise UnlendableError(self._refuses)
+        return self.cloud
+
+    def refusal(self, code: str, status: int, url: str) -> CkptptrError:
+        kind = AccessDeniedError if status == 403 else StoreUnavailableError
+        return kind(f"{code} {status}", key=url)
+
+
+@pytest.fixture
+def slow() -> MemoryStore:
+    """The adapter."""
+    return MemoryStore(block_size=BLOCK)
+
+
+@pytest.fixture
+def lender() -> FakeLender:
+    return FakeLender()
+
+
+@pytest.fixture
+def lane(slow: MemoryStore, lender: FakeLender) -> FastLane:
+    return FastLane(slow, lender, block_size=BLOCK)
+
+
+class Stub(SimpleNamespace):
+    """An obstore that answers as told, and notes what it was asked."""
+
+    def __init__(self, **answers: Any) -> None:
+        super().__init__(asked=[])
+        self._answers = answers
+
+    def _answer(self, name: str, path: str) -> Any:
+        self.asked.append(f"{name} {path}")
+        answer = self._answers[name]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def put(self, _: Any, path: str, body: Iterable[bytes], **__: Any) -> Any:
+        if not isinstance(body, bytes):
+            list(body)
+        return self._answer("put", path)
+
+    def head(self, _: Any, path: str) -> Any:
+        return self._answer("head", path)
+
+    def get_range(self, _: Any, path: str, **__: Any) -> Any:
+        return self._answer("get_range", path)
+
+
+def through(lane: FastLane, **answers: Any) -> Stub:
+    stub = Stub(**answers)
+    lane._obstore = stub
+    return stub
+
+
+def listed(slow: MemoryStore) -> dict[str, int]:
+    return {entry.key: entry.size for entry in slow.list("bucket")}
+
+
+# Who moves what
+
+
+@pytest.mark.parametrize("blocks", [[], [b"1"], [b"x" * BLOCK, b"y" * BLOCK, b"z"]])
+def test_payload_goes_by_the_lane(
+    lane: FastLane, lender: FakeLender, slow: MemoryStore, blocks: list[bytes]
+) -> None:
+    lane.upload("bucket/a", iter(blocks))
+    assert bytes(obstore.get(lender.cloud, "a").bytes()) == b"".join(blocks)
+    assert listed(slow) == {}
+    assert lane.download("bucket/a", 0, len(b"".join(blocks))) == b"".join(blocks)
+    assert lane.engine("bucket") == "obstore"
+
+
+def test_everything_else_is_the_adapters(lane: FastLane, lender: FakeLender, slow: MemoryStore) -> None:
+    token = lane.create("bucket/LATEST", b"1")
+    token = lane.replace("bucket/LATEST", b"2", token)
+    assert lane.read("bucket/LATEST") == slow.read("bucket/LATEST") == (b"2", token)
+    lane.copy("bucket/LATEST", "bucket/copy")
+    assert [entry.key for entry in lane.list("bucket")] == ["bucket/LATEST", "bucket/copy"]
+    lane.delete(["bucket/LATEST", "bucket/copy"])
+    assert listed(slow) == {}
+    assert (lane.guarantee, lane.url("bucket/x")) == (slow.guarantee, slow.url("bucket/x"))
+    assert list(obstore.list(lender.cloud)) == []
+
+
+def test_metadata_is_attached(lane: FastLane, lender: FakeLender) -> None:
+    lane.upload("bucket/small", [b"1"])
+    lane.upload("bucket/large", [b"1" * BLOCK] * 3)
+    for name in ("small", "large"):
+        found = obstore.get(lender.cloud, name).attributes
+        assert found == {"flyte-execution-name": "n", "Content-Type": "application/octet-stream"}
+
+
+def test_what_cannot_be_lent_is_said_once_and_moved_by_the_filesystem(
+    slow: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    lane = FastLane(slow, FakeLender(refuses="the requester pays"))
+    with caplog.at_level(logging.INFO, "ckptptr"):
+        lane.upload("bucket/a", [b"1"])
+        lane.upload("bucket/b", [b"1" * BLOCK] * 2)
+        assert lane.download("bucket/a", 0, 1) == b"1"
+    assert listed(slow) == {"bucket/a": 1, "bucket/b": 2 * BLOCK}
+    assert [record.getMessage() for record in caplog.records] == ["fakefs moves payload: the requester pays"]
+    assert lane.engine("bucket") == "fakefs (the requester pays)"
+
+
+def test_a_forked_child_uses_the_filesystem(
+    lane: FastLane, slow: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast, "_threads_in", os.getpid() + 1)
+    lane.upload("bucket/a", [b"1"])
+    assert listed(slow) == {"bucket/a": 1}
+
+
+# What arrived
+
+
+def test_an_etag_that_is_the_md5_needs_no_second_request(lane: FastLane) -> None:
+    etag = hashlib.md5(b"1", usedforsecurity=False).hexdigest()
+    stub = through(lane, put={"e_tag": f'"{etag}"'})
+    lane.upload("bucket/a", [b"1"])
+    assert stub.asked == ["put a"]
+
+
+def test_of_other_etags_the_size_is_asked(lane: FastLane) -> None:
+    stub = through(lane, put={"e_tag": '"0x8D"'}, head={"size": 1})
+    lane.upload("bucket/a", [b"1"])
+    assert stub.asked == ["put a", "head a"]
+
+
+def test_what_arrived_in_part_is_sent_again_by_the_filesystem(lane: FastLane, slow: MemoryStore) -> None:
+    through(lane, put={"e_tag": None}, head={"size": 1})
+    lane.upload("bucket/a", [b"123"])
+    assert listed(slow) == {"bucket/a": 3}
+
+
+def test_of_many_blocks_what_arrived_in_part_is_an_error(lane: FastLane) -> None:
+    through(lane, put={"e_tag": None}, head={"size": BLOCK})
+    with pytest.raises(StoreUnavailableError, match=f"sent {2 * BLOCK} bytes, the store has {BLOCK}"):
+        lane.upload("bucket/a", [b"1" * BLOCK] * 2)
+
+
+# When the lane fails
+
+REFUSED = OSError("Server returned non-2xx status code: 403 Forbidden: <Error><Code>AccessDenied</Code>")
+
+
+def test_what_the_lane_does_not_manage_the_adapter_does(lane: FastLane, slow: MemoryStore) -> None:
+    slow.upload("bucket/old", [b"old"])
+    through(lane, put=REFUSED, get_range=REFUSED)
+    lane.upload("bucket/a", [b"1"])
+    assert lane.download("bucket/old", 0, 3) == b"old"
+    assert listed(slow) == {"bucket/a": 1, "bucket/old": 3}
+
+
+def test_what_neither_manages_is_the_adapters_error(lane: FastLane) -> None:
+    with pytest.raises(NotFoundError):
+        lane.download("bucket/nothing", 0, 1)
+    assert lane.engine("bucket") == "obstore"  # that was not its fault
+
+
+def test_a_lane_that_keeps_failing_is_closed(lane: FastLane, caplog: pytest.LogCaptureFixture) -> None:
+    stub = through(lane, put=REFUSED)
+    with caplog.at_level(logging.INFO, "ckptptr"):
+        for number in range(5):
+            lane.upload(f"bucket/{number}", [b"1"])
+    assert len(stub.asked) == 3
+    assert "fakefs moves payload: obstore failed 3 times" in caplog.text
+
+
+def test_failures_that_pass_do_not_close_it(lane: FastLane) -> None:
+    real = lane._obstore
+    for number in range(5):
+        through(lane, put=REFUSED)
+        lane.upload(f"bucket/{number}", [b"1"])
+        lane._obstore = real
+        lane.upload(f"bucket/good{number}", [b"1"])
+    assert lane.engine("bucket") == "obstore"
+
+
+def test_many_blocks_are_not_given_to_a_lane_that_reaches_nothing(lane: FastLane, slow: MemoryStore) -> None:
+    through(lane, head=REFUSED)
+    lane.upload("bucket/a", [b"1" * BLOCK] * 3)
+    assert listed(slow) == {"bucket/a": 3 * BLOCK}
+
+
+def test_the_lane_is_tried_once_and_a_missing_object_is_an_answer(lane: FastLane) -> None:
+    stub = through(lane, put={"e_tag": None}, head=FileNotFoundError())
+    for _ in range(2):
+        with pytest.raises(CkptptrError):  # the object is not found after the upload, which is another matter
+            lane.upload("bucket/a", [b"1" * BLOCK] * 2)
+    assert stub.asked == ["head a", "put a", "head a", "put a", "head a"]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "words"),
+    [
+        (REFUSED, AccessDeniedError, "AccessDenied 403"),
+        (OSError("connection reset"), StoreUnavailableError, " 0"),
+        (ValueError("Could not parse path"), InvalidArgumentError, "of this name"),
+    ],
+)
+def test_many_blocks_that_the_lane_loses_are_our_error(
+    lane: FastLane, error: Exception, expected: type[CkptptrError], words: str
+) -> None:
+    through(lane, put=error, head=FileNotFoundError())
+    with pytest.raises(expected, match=words) as caught:
+        lane.upload("bucket/a", [b"1" * BLOCK] * 2)
+    assert caught.value.key == "memory://bucket/a"
+
+
+@pytest.mark.parametrize("good", [0, 1, 2, 3])
+@pytest.mark.parametrize("error", [OSError("gone"), KeyboardInterrupt()])
+def test_an_error_of_the_blocks_passes_through(lane: FastLane, good: int, error: BaseException) -> None:
+    def blocks() -> Iterator[bytes]:
+        for _ in range(good):
+            yield b"1" * BLOCK
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        lane.upload("bucket/a", blocks())
+    assert caught.value is error
+
+
+@pytest.fixture
+def interrupt() -> Iterator[int]:
+    """A signal that interrupts the main thread as Ctrl-C does; test runners keep that one for themselves."""
+
+    def raise_it(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, raise_it)
+    yield signal.SIGUSR1
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_ends_an_upload_and_nothing_is_left(
+    lane: FastLane, lender: FakeLender, interrupt: int
+) -> None:
+    def endless() -> Iterator[bytes]:
+        yield b"1" * BLOCK
+        signal.pthread_kill(threading.main_thread().ident or 0, interrupt)
+        while True:
+            yield b"1" * BLOCK
+
+    with pytest.raises(KeyboardInterrupt):
+        lane.upload("bucket/a", endless())
+    assert list(obstore.list(lender.cloud)) == []
+
+
+# Room
+
+
+def test_uploads_share_the_parts_in_flight() -> None:
+    room = _Room(16)
+    with room.taken(6) as first, room.taken(16) as second:
+        assert (first, second) == (6, 10)
+    with room.taken(100) as all_of_them:
+        assert all_of_them == 16
+
+
+def test_an_upload_waits_rather_than_go_on_very_few_parts() -> None:
+    room, given = _Room(16), []
+    entered = threading.Event()
+
+    def wait() -> None:
+        with room.taken(16) as parts:
+            given.append(parts)
+            entered.set()
+
+    with room.taken(14):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert not entered.wait(0.05)
+    thread.join(5)
+    assert given == [16]
