@@ -216,6 +216,12 @@ CASES: dict[str, Case] = {
     "the path of a checkpoint that was swept": Case(
         text(lambda n: n.saved[1]), REFUSED, "there is no such object"
     ),
+    "the whole file with such a path: the next in its history is taken": Case(
+        lambda n: n.edited(checkpoint=n.saved[1], history=json.loads(n.latest)["history"][1:]),
+        REFUSED,
+        "there is no such object",
+        3,
+    ),
     "a path in another bucket": Case(
         text(lambda n: f"memory://{n.bucket}-2/x"),
         REFUSED,
