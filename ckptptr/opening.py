@@ -12,6 +12,7 @@ from ckptptr.errors import ConflictError, InvalidArgumentError
 from ckptptr.flyte.paths import NodePrefix
 from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.manifest import Lineage
+from ckptptr.protocol.names import NODES
 from ckptptr.protocol.node import HomesOf, Node
 from ckptptr.protocol.references import Root
 from ckptptr.stores.port import Store
@@ -20,7 +21,7 @@ from ckptptr.transfer.pool import run_all
 
 ALLOW_ROOTS = "CKPTPTR_ALLOW_ROOTS"
 
-FLYTE_PREFIXES = "_ckptptr"
+FLYTE_PREFIXES = NODES
 CLAIMS = "claims"
 _ATTEMPTS = "attempts"
 _TRIES = 20

@@ -68,7 +68,7 @@ def latest_of(here: Here, seen: Seen) -> shapes.Latest:
             note="",
             fence=None,
             written_by=None,
-            damage=seen.damage.removesuffix(f": {here.latest.url}") or None,
+            damage=seen.damage.replace(f": {here.latest.url}", "") or None,
         )
     return shapes.Latest(
         **common,

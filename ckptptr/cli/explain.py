@@ -139,7 +139,7 @@ class _Explanation:
             outcome="absent" if rejected.is_absent else "rejected",
             reference=rejected.reference,
             source=self._source(rejected.reference),
-            reason=rejected.reason.removesuffix(f": {self._here.latest.url}"),
+            reason=rejected.reason.replace(f": {self._here.latest.url}", ""),
             checkpoint=described if described.id else None,
         )
 

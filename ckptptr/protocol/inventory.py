@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.protocol.manifest import FileRecord, Lineage, Manifest, folders_above, is_plain_path
-from ckptptr.protocol.names import DATA, MANIFESTS, CheckpointId, manifest_key
+from ckptptr.protocol.names import DATA, MANIFESTS, NODES, CheckpointId, manifest_key
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import Root
 from ckptptr.stores.port import Entry, Store
@@ -58,7 +58,7 @@ def plain_files(store: Store, folder: str) -> tuple[FileRecord, ...]:
     """The files of a folder that stock flytekit, or a person, filled; without digests.
 
     Empty where there is nothing, or where anything of ours is below it: uncommitted payload is never
-    plain content.
+    plain content, nor is the LATEST of a node prefix.
 
     Raises:
         DamagedError: no disk can have these files, `a` and `a/b` for example.
@@ -66,7 +66,7 @@ def plain_files(store: Store, folder: str) -> tuple[FileRecord, ...]:
     sizes = {entry.key[len(folder) + 1 :]: entry.size for entry in store.list(folder)}
     # A web console makes folders visible by empty objects whose names end with a slash.
     files = {path: size for path, size in sizes.items() if path and not path.endswith("/")}
-    if any(_is_ours(path) for path in files):
+    if NODES in folder.split("/") or any(_is_ours(path) for path in files):
         return ()
     for path in files:
         if not is_plain_path(path) or any(above in files for above in folders_above(path)):

@@ -20,6 +20,8 @@ from ckptptr.errors import InvalidArgumentError
 LATEST = "LATEST"
 MANIFESTS = "manifests"
 DATA = "data"
+NODES = "_ckptptr"
+"""The folder in a root of Flyte that the node prefixes are in."""
 
 _ID = re.compile(r"([0-9]{10}|[1-9][0-9]{10,})-a([0-9]{4}|[1-9][0-9]{4,})-([a-z0-9]{6,})")
 """Only what `str(id)` writes: two spellings of one id would be two objects."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -22,6 +23,10 @@ from ckptptr.protocol import sealed
 from ckptptr.protocol.references import FRESH
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_OTHER_QUOTES = ("''", "\u2018\u2019", "\u201c\u201d")
+"""What a shell of Windows leaves around a word, and what word processors make of quotes."""
+_NO_QUOTES = frozenset("'`\u2018\u2019\u201c\u201d\u201e\u00ab")
+_PLACE = re.compile(r"\(byte (\d+)\)")
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +125,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
         sealed.check_format(document, url)
         checkpoint = document.get("checkpoint")
         if not isinstance(checkpoint, str) or not checkpoint.strip():
-            raise DamagedError('LATEST has no "checkpoint"', key=url)
+            raise _damaged('LATEST has no "checkpoint"', url)
         if not sealed.is_intact(document):
             return _edited(document, checkpoint.strip())
         try:
@@ -165,9 +170,11 @@ def _text(body: bytes, url: str) -> str:
     try:
         text = body.decode(codec).strip()
     except UnicodeDecodeError as error:
-        raise DamagedError(f"LATEST is not text ({error.reason} at byte {error.start})", key=url) from None
+        raise _damaged(f"LATEST is not text ({error.reason} at byte {error.start})", url) from None
+    if "\0" in text:
+        raise _damaged("LATEST has zero bytes in it: not text, or UTF-16 without a byte order mark", url)
     if not text:
-        raise DamagedError("LATEST is empty", key=url)
+        raise _damaged("LATEST is empty", url)
     return text
 
 
@@ -176,11 +183,18 @@ def _bare(text: str, url: str) -> str:
         try:
             text = msgspec.json.decode(text.encode(), type=str).strip()
         except msgspec.MsgspecError as error:
-            raise DamagedError(f"LATEST is not a quoted string ({error})", key=url) from None
+            raise _damaged(f"LATEST is not a quoted string ({error})", url) from None
+    elif len(text) > 1 and text[0] + text[-1] in _OTHER_QUOTES:
+        text = text[1:-1].strip()
     if not text:
-        raise DamagedError("LATEST is empty", key=url)
+        raise _damaged("LATEST is empty", url)
     if not text.isprintable():
-        raise DamagedError("LATEST is neither JSON nor one line with a path", key=url)
+        lines = text.splitlines()
+        why = f"it has {len(lines)} lines" if len(lines) > 1 else "there are control characters in it"
+        comment = next((n for n, line in enumerate(lines, start=1) if _is_comment(line)), None)
+        if comment is not None:
+            why = f"line {comment} is a comment"
+        raise _damaged(f"LATEST is neither JSON nor one line with a path ({why})", url)
     return text
 
 
@@ -189,8 +203,36 @@ def _parse(text: str, url: str) -> sealed.Document:
         document = msgspec.json.decode(text.encode(), type=sealed.Document)
         json.loads(text, object_pairs_hook=_refuse_twins)
     except (msgspec.DecodeError, RecursionError, _TwinsError) as error:
-        raise DamagedError(f"LATEST is not a JSON object ({error})", key=url) from None
+        raise _damaged(f"LATEST is not a JSON object ({_what_a_person_did(text, str(error))})", url) from None
     return document
+
+
+def _what_a_person_did(text: str, said: str) -> str:
+    """What the parser says, in the words of whoever edited the file: which line, and the usual slips."""
+    at = _PLACE.search(said)
+    if at is None:
+        return said
+    byte = int(at[1]) - ("trailing characters" in said)  # which counts the first of them
+    place = len(text.encode()[:byte].decode(errors="ignore"))
+    line = text.count("\n", 0, place) + 1
+    rest, before = text[place:], text[:place].rstrip()
+    if _is_comment(rest):
+        return f"line {line} has a comment, and JSON has none"
+    if rest[:1] and rest[0] in _NO_QUOTES:
+        return f"line {line} has {rest[0]} where JSON has straight double quotes"
+    if before.endswith(",") and rest[:1] in {"}", "]"}:
+        return f"line {before.count(chr(10)) + 1} has a trailing comma: nothing follows it"
+    return f"line {line}: {said[: at.start()].removeprefix('JSON is malformed: ').rstrip()}"
+
+
+def _is_comment(text: str) -> bool:
+    return text.lstrip().startswith(("//", "#", "/*"))
+
+
+def _damaged(what: str, url: str) -> DamagedError:
+    return DamagedError(
+        what, key=url, hint="One line with the path or id of a checkpoint, or with `none`, will do"
+    )
 
 
 class _TwinsError(Exception):

@@ -83,13 +83,13 @@ class Root:
             place = split(ref)
             if place.scheme != self.scheme:
                 raise InvalidArgumentError(
-                    f"the reference is in another kind of store than {self.scheme}", key=ref
+                    f"the reference is in another kind of store than {self.scheme}://", key=ref
                 )
             key = place.key
         elif ref.startswith("/"):
             if self.scheme != _FILE:
                 raise InvalidArgumentError(
-                    "the reference begins with a slash",
+                    "the reference begins with a slash: it is neither relative to the root nor a URI",
                     key=ref,
                     hint=f"Write it relative to the root, or as {self.scheme}://bucket/...",
                 )
@@ -101,7 +101,7 @@ class Root:
             raise InvalidArgumentError("the reference is not a plain path", key=ref)
         if not self._may_name(key):
             raise InvalidArgumentError(
-                "the reference leaves the root",
+                "the reference leaves the root (CKPTPTR_ALLOW_ROOTS lists what else may be named)",
                 key=ref,
                 hint="List the other place in CKPTPTR_ALLOW_ROOTS to permit it",
             )

@@ -137,6 +137,8 @@ class Resolver:
                 verdict = Verdict.PLAIN if attempt.manifest is None else candidate.verdict
                 return Resolution(verdict, attempt, tuple(rejected.values()), seen)
             rejected[candidate.reference] = attempt
+            if attempt.is_absent and candidate.verdict is Verdict.POINTER:
+                log.warning("not restoring %s, which LATEST names: %s", candidate.reference, attempt.reason)
             if self._has_moved(seen):
                 return None
         if self._has_moved(seen):

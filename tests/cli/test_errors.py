@@ -65,7 +65,7 @@ def test_with_json_an_error_is_json_on_stderr(node: FlyteNode, ids: dict[int, st
     assert json.loads(said.stderr) == {
         "error": {
             "code": "invalid-argument",
-            "message": "the reference leaves the root",
+            "message": "the reference leaves the root (CKPTPTR_ALLOW_ROOTS lists what else may be named)",
             "key": "/etc",
             "hint": "List the other place in CKPTPTR_ALLOW_ROOTS to permit it",
             "nodes": [],

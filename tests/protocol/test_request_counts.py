@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from tests.helpers import Paused, World
@@ -32,6 +34,25 @@ def test_a_steady_save_costs_the_manifest_and_latest(world: World, how: str) -> 
         if step:
             assert control(requests) == ["create manifests", "replace LATEST"]
             assert sum(request.startswith("upload") for request in requests) == 1
+
+
+def test_what_retention_lets_go_costs_a_look_at_the_home_and_two_deletions_in_the_background(
+    world: World,
+) -> None:
+    """The numbers that docs/operating.md counts with."""
+    run = world.process(0)
+    kept = 3
+    for step in range(1, 52):
+        with run.requests() as requests:
+            run.save_bytes(b"%d" % step, step=step)
+        if step < kept + 2:
+            continue
+        looks = step == 51  # every 50th after the first publish: for what killed savers left
+        counted = Counter(request.split()[0] for request in requests)
+        assert (counted.pop("upload"), counted.pop("create"), counted.pop("replace")) == (1, 1, 1)
+        reads, lists = kept + 3 + looks * (kept + 2), 2 + looks * 2
+        assert counted == {"read": reads, "list": lists, "delete": 2}
+        assert control(requests)[:3] == ["create manifests", "replace LATEST", "read LATEST"]
 
 
 def test_the_first_save_of_a_node_also_looks_for_what_is_there(world: World) -> None:

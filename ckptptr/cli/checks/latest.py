@@ -36,6 +36,18 @@ def state(e: Examined) -> Iterator[shapes.Finding]:
         yield ok("latest", f"LATEST is there and {_written(latest)}.", latest.url)
 
 
+def misplaced(e: Examined) -> Iterator[shapes.Finding]:
+    """`aws s3 cp file .../LATEST/` writes another object, and nobody reads it."""
+    below = next(iter(e.here.store.list(e.here.latest.key)), None)
+    if below is not None:
+        yield problem(
+            "latest-folder",
+            "There is a folder LATEST, and what is in it counts for nothing: an upload to a name that ends in"
+            " a slash lands there. Upload it as LATEST itself, and delete this.",
+            e.here.store.url(below.key),
+        )
+
+
 def _written(latest: shapes.Latest) -> str:
     if latest.state == "edited":
         return "was edited by a person (its checksum is not that of its text)"
@@ -157,4 +169,4 @@ def unnamed(e: Examined) -> Iterator[shapes.Finding]:
         )
 
 
-CHECKS: tuple[Check, ...] = (state, hold, target, history, payload, fence, unnamed)
+CHECKS: tuple[Check, ...] = (state, misplaced, hold, target, history, payload, fence, unnamed)
