@@ -53,6 +53,14 @@ def checkpoint_by_name(here: Here, target: Target) -> shapes.Checkpoint:
     )
 
 
+def engine_of(here: Here) -> str:
+    """What moves payload from and to the store, as seen from this machine."""
+    tell = getattr(here.adapter, "engine", None)
+    if tell is not None:
+        return str(tell(here.node.prefix))
+    return "fsspec" if "://" in here.url else "this machine's disk"
+
+
 def latest_of(here: Here, seen: Seen) -> shapes.Latest:
     """LATEST, as it was seen."""
     pointer = seen.pointer

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ckptptr.cli import shapes
-from ckptptr.cli.describe import checkpoint_by_name, checkpoint_of, latest_of
+from ckptptr.cli.describe import checkpoint_by_name, checkpoint_of, engine_of, latest_of
 from ckptptr.cli.target import Here
 from ckptptr.errors import CkptptrError, NotFoundError, StoreUnavailableError
 from ckptptr.protocol.candidates import Found, Verdict
@@ -64,6 +64,7 @@ class _Explanation:
             checkpoint=taken.checkpoint if taken else None,
             latest=latest_of(self._here, resolution.seen),
             candidates=candidates,
+            engine=engine_of(self._here),
         )
 
     def _meant(self) -> frozenset[str]:

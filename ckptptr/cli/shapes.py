@@ -83,7 +83,7 @@ class Show(msgspec.Struct, frozen=True, kw_only=True):
     """`ckptptr show`: `checkpoint` is what the next attempt would restore, null for a fresh start.
 
     `why`: in a sentence. `warnings`: what a person should know besides. `as_attempt`: the number of
-    the attempt in whose place this was resolved.
+    the attempt in whose place this was resolved. `engine`: what moves payload from and to here.
     """
 
     command: str = "show"
@@ -95,6 +95,7 @@ class Show(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Checkpoint | None
     latest: Latest
     candidates: list[Candidate]
+    engine: str
 
 
 class Entry(Checkpoint, frozen=True, kw_only=True):

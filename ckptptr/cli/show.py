@@ -30,7 +30,8 @@ def command(ctx: click.Context, here: Here, as_json: bool) -> None:
       latest {url, state (absent, written, edited, damaged), checkpoint, step, held,
         held_by (edit, use), note, fence, written_by, damage, guarantee},
       candidates [{outcome (taken, rejected, absent, next, unknown), reference,
-        source (latest, history, homes, doomed), reason, checkpoint}]
+        source (latest, history, homes, doomed), reason, checkpoint}],
+      engine
 
     Exits with 3 where there is nothing to restore and nobody asked for a fresh start.
     """
@@ -54,7 +55,7 @@ def _print(shown: shapes.Show, now: datetime) -> None:
         out.facts(_about(shown.checkpoint, now))
     out.blank()
     out.headline("LATEST")
-    out.facts(_about_latest(shown.latest))
+    out.facts([*_about_latest(shown.latest), ("payload by", shown.engine)])
     if shown.candidates:
         out.blank()
         out.headline("Candidates, in the order of a restore")
