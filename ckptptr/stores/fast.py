@@ -87,6 +87,12 @@ class FastLane:
     def copy(self, source: str, key: str) -> None:
         self._store.copy(source, key)
 
+    def __getattr__(self, name: str) -> Any:
+        """What is not in the port: the account, unfinished uploads."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._store, name)
+
     # The lane's
 
     def engine(self, key: str) -> str:

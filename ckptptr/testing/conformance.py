@@ -400,7 +400,7 @@ class StoreConformance:
 
         def blocks() -> Iterator[bytes]:
             nonlocal held, most
-            for _ in range(16):
+            for _ in range(32):
                 held += 1
                 most = max(most, held)
                 yield Block(store.block_size)
@@ -408,7 +408,7 @@ class StoreConformance:
         store.upload(f"{folder}/x", blocks())
         gc.collect()
         assert held == 0
-        assert (most <= 12) is self.holds_few_blocks
+        assert (most <= 24) is self.holds_few_blocks
 
     def test_uploads_from_several_threads_do_not_mix(self, store: Store, folder: str) -> None:
         bodies = {f"{folder}/{n}": bytes([n]) * (store.block_size + n) for n in range(4)}
