@@ -109,6 +109,15 @@ class Asynchronous(Generic[_T]):
             let_go_of_executors()
 
     def _run(self) -> None:
+        try:
+            self._save_what_waits()
+        except BaseException as error:
+            with self._changed:  # a bug, or a disk that refuses to take back: nobody shall wait for ever
+                self._is_busy, self._failure = False, self._failure or error
+                self._changed.notify_all()
+            raise
+
+    def _save_what_waits(self) -> None:
         while (job := self._next()) is not None:
             try:
                 result = self._save(job.snapshot.change, job.step, job.metadata)

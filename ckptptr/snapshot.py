@@ -8,6 +8,7 @@ old checkpoint folders as a whole. One that a killed process left behind is remo
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -24,6 +25,7 @@ from ckptptr.transfer.plan import HIDDEN, Local
 
 _NAME = f"{HIDDEN}save-"
 _LOCK = "lock"
+_TRIES = 10
 
 
 @dataclass(slots=True)
@@ -68,6 +70,7 @@ def snapshot(change: Change, *, consume: bool) -> Snapshot:
     """
     folders: dict[Path, StagingFolder] = {}
     files: dict[str, Local] = {}
+    taken = Snapshot(change)
     try:
         # Links first: what one points to may be taken away.
         for path, file in sorted(change.files.items(), key=lambda item: not _is_link(item[1])):
@@ -78,13 +81,13 @@ def snapshot(change: Change, *, consume: bool) -> Snapshot:
                 beside = _beside(file.source, path)
                 if beside not in folders:
                     folders[beside] = StagingFolder(beside)
+                    taken.folders.append(folders[beside])
                 files[path] = replace(file, source=folders[beside].take(file, file.source, consume=consume))
     except BaseException:
-        for folder in folders.values():
-            folder.give_back()
-            folder.remove()
+        taken.give_back()
         raise
-    return Snapshot(replace(change, files=files), [*folders.values()])
+    taken.change = replace(change, files=files)
+    return taken
 
 
 class StagingFolder:
@@ -130,13 +133,14 @@ class StagingFolder:
 
 
 def _new_folder(beside: Path) -> tuple[Path, FileLock]:
-    while True:
+    for _ in range(_TRIES):
         path = Path(tempfile.mkdtemp(prefix=_NAME, dir=beside))
         lock = FileLock(path / _LOCK)
         with suppress(Timeout, FileNotFoundError):  # another process took it for abandoned
             lock.acquire(timeout=0)
             if path.exists():
                 return path, lock
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
 
 def _remove_abandoned(folder: Path) -> None:
