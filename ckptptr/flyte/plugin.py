@@ -55,7 +55,7 @@ def is_disabled() -> bool:
     return os.environ.get(DISABLE, "").lower() not in {"", "0", "false", "no"}
 
 
-def checkpoint_of_task() -> PointerCheckpoint:
+def checkpoint_of_task(seed: str = "") -> PointerCheckpoint:
     """For `ckptptr.flyte.checkpoint`: ours in any case, or an error."""
     from flytekit import current_context
     from flytekit.core.context_manager import ExecutionParameters
@@ -74,6 +74,7 @@ def checkpoint_of_task() -> PointerCheckpoint:
             ) from error
         if given is None:
             raise
+    _plant(seed, is_late=isinstance(given, PointerCheckpoint) or given.__dict__.get(_OURS) is not None)
     if isinstance(given, PointerCheckpoint):
         return given
     if _OURS not in given.__dict__ or given.__dict__[_OURS] is None:
@@ -82,6 +83,22 @@ def checkpoint_of_task() -> PointerCheckpoint:
         given.__dict__[_OURS] = _with_deck(parameters, ours)
     made: PointerCheckpoint = given.__dict__[_OURS]
     return made
+
+
+def _plant(seed: str, *, is_late: bool) -> None:
+    """Let the node begin from a seed; what this process starts inherits it."""
+    from ckptptr.errors import InvalidArgumentError
+    from ckptptr.flyte.origins import SEED
+
+    if not seed or os.environ.get(SEED) == seed:
+        return
+    if is_late:
+        raise InvalidArgumentError(
+            "the checkpoint of this task was used before it was given this seed",
+            key=seed,
+            hint=f"Give it with the first use, or set {SEED}",
+        )
+    os.environ[SEED] = seed
 
 
 def _ours(parameters: Any, given: Any) -> PointerCheckpoint | None:

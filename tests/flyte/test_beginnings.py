@@ -95,6 +95,23 @@ def test_a_seed_is_where_a_new_execution_begins_and_what_log_shows_as_its_parent
     assert second.outputs == COUNTED_ON, second.log
 
 
+def test_a_task_can_say_itself_where_it_begins(tmp_path: Path) -> None:
+    old = node_at(tmp_path)
+    old.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+    new = replace(
+        old,
+        module="seeded",
+        task="begin",
+        folder=str(Path(__file__).with_name("tasks")),
+        execution="a-new-run",
+        inputs={"seed": old.prefix},
+    )
+    told = new.run(0)
+    assert told.outputs == {"o0": "3; the checkpoint of this task was used before it was given this seed"}, (
+        told.log
+    )
+
+
 def test_a_seed_that_is_not_there_fails_the_task_and_is_no_fresh_start(tmp_path: Path) -> None:
     failed = node_at(tmp_path, environ={"CKPTPTR_SEED": f"{tmp_path}/nothing/here"}).run(0)
     assert failed.outputs is None
