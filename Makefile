@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # What the tests write goes to memory where there is such a place: three times as fast. The local store's own
 # tests stay on a disk.
-PYTEST := $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )$(BIN)/pytest -n auto
+# Half of the time they wait, for servers and deadlines: hence two workers a core.
+WORKERS := $(shell echo $$((2 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu))))
+PYTEST := $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )$(BIN)/pytest -n $(WORKERS)
 
 # Azurite, for the tests: from npm, by the Node of a wheel; once.
 NPM := tests/servers/npm

@@ -52,12 +52,6 @@ def on_azure(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return place_at(f"abfs://{container}/{tmp_path.name}/data", options, environ, (server.key,))
 
 
-@pytest.fixture(params=["disk", *CLOUDS])
-def place(request: pytest.FixtureRequest) -> Place:
-    chosen: Place = request.getfixturevalue(f"on_{request.param}")
-    return chosen
-
-
 @pytest.fixture(params=CLOUDS)
 def cloud(request: pytest.FixtureRequest) -> Place:
     chosen: Place = request.getfixturevalue(f"on_{request.param}")

@@ -38,9 +38,9 @@ def before_the_first_upload(attempt: Attempt) -> list[str]:
     return operations[: operations.index("upload")]
 
 
-def test_attempt_3_resumes_from_the_last_whole_checkpoint_of_attempt_0_without_a_list(place: Place) -> None:
-    three_deaths(place)
-    last = place.node.run(3)
+def test_attempt_3_resumes_from_the_last_whole_checkpoint_of_attempt_0_without_a_list(on_disk: Place) -> None:
+    three_deaths(on_disk)
+    last = on_disk.node.run(3)
     assert last.outputs == COUNTED_ON, last.log
     restore = before_the_first_upload(last)
     # LATEST, the manifest, the payload; the list belongs to the first save, which looks for ids in its
@@ -49,27 +49,29 @@ def test_attempt_3_resumes_from_the_last_whole_checkpoint_of_attempt_0_without_a
     assert restore.count("list") == 1
 
 
-def test_what_the_kill_tore_is_there_and_is_never_restored(place: Place) -> None:
-    place.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
-    home = place.home(0)
-    uploaded = {key.split("/data/")[-1].split("/")[0] for key in place.keys(f"{home}/data")}
-    committed = {Path(key).stem for key in place.keys(f"{home}/manifests")}
+def test_what_the_kill_tore_is_there_and_is_never_restored(on_disk: Place) -> None:
+    on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+    home = on_disk.home(0)
+    uploaded = {key.split("/data/")[-1].split("/")[0] for key in on_disk.keys(f"{home}/data")}
+    committed = {Path(key).stem for key in on_disk.keys(f"{home}/manifests")}
     assert len(uploaded) == 4
     assert len(committed) == 3
     assert committed < uploaded
 
 
 def test_with_latest_deleted_the_walk_back_finds_it_and_the_forward_copy_makes_a_whole_home(
-    place: Place,
+    on_disk: Place,
 ) -> None:
-    restored_without_latest(place)
-    pointer = place.pointer()
+    restored_without_latest(on_disk)
+    pointer = on_disk.pointer()
     assert pointer["attempt"] == 3
     assert pointer["seq"] == 3
-    assert pointer["checkpoint"] == place.keys(f"{place.home(3)}/manifests")[0].removeprefix(f"{place.root}/")
+    assert pointer["checkpoint"] == on_disk.keys(f"{on_disk.home(3)}/manifests")[0].removeprefix(
+        f"{on_disk.root}/"
+    )
     # The prefix of attempt 0 may expire now: what is left of the node restores all the same.
-    place.store.delete(place.keys(place.home(0)))
-    last = place.node.run(4)
+    on_disk.store.delete(on_disk.keys(on_disk.home(0)))
+    last = on_disk.node.run(4)
     assert last.outputs == COUNTED_ON, last.log
 
 
@@ -86,30 +88,35 @@ def test_with_latest_and_the_older_homes_gone_the_platforms_previous_checkpoint_
 def test_a_person_edits_latest_to_an_older_checkpoint_and_the_next_attempt_resumes_from_it(
     on_disk: Place, form: str
 ) -> None:
-    _edit_and_resume(on_disk, form)
-
-
-def test_so_it_does_on_every_cloud(cloud: Place) -> None:
-    _edit_and_resume(cloud, "path")
-
-
-def _edit_and_resume(place: Place, form: str) -> None:
-    three_deaths(place)
-    pointer = place.pointer()
+    three_deaths(on_disk)
+    pointer = on_disk.pointer()
     newest, oldest = pointer["checkpoint"], pointer["history"][-1]["checkpoint"]
     forms = {
         "json": json.dumps({**pointer, "checkpoint": oldest}, indent=2),
-        "path": f"{oldest}\n",
-        "uri": place.store.url(f"{place.root}/{oldest}"),
+        "uri": on_disk.store.url(f"{on_disk.root}/{oldest}"),
     }
-    place.put_latest(forms[form])
-    last = place.node.run(3, Fault("kill", op="upload", nth=1))
+    on_disk.put_latest(forms[form])
+    last = on_disk.node.run(3, Fault("kill", op="upload", nth=1))
     assert last.signal == 9, last.log
-    after = place.pointer()
+    after = on_disk.pointer()
     assert not after["held"]
     assert after["fence"] == 3
     assert newest in [entry["checkpoint"] for entry in after["history"]]  # what was replaced can be chosen
-    assert place.node.run(4).outputs == {"o0": "counted from 1 to 8"}
+    assert on_disk.node.run(4).outputs == {"o0": "counted from 1 to 8"}
+
+
+def test_all_of_it_in_one_life_on_every_cloud(cloud: Place) -> None:
+    """Deaths, a torn save, LATEST lost, a person's choice: as above on a disk, with fewer attempts."""
+    restored_without_latest(cloud)
+    assert cloud.pointer()["attempt"] == 3
+    assert len(cloud.keys(f"{cloud.home(0)}/manifests")) == 3  # the fourth was torn
+    oldest = cloud.pointer()["history"][-1]["checkpoint"]
+    cloud.put_latest(f"{oldest}\n")
+    assert cloud.node.run(4, Fault("kill", op="upload", nth=1)).signal == 9
+    assert (cloud.pointer()["held"], cloud.pointer()["fence"]) == (False, 4)
+    last = cloud.node.run(5)
+    assert last.outputs == {"o0": "counted from 1 to 8"}, last.log
+    assert before_the_first_upload(last)[-4:] == ["read", "read", "download", "list"]
 
 
 def test_a_person_asks_for_a_fresh_start_and_gets_it(on_disk: Place) -> None:
