@@ -88,8 +88,13 @@ def places(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def choosing(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--step` and `--of-attempt`; the function gets them as `step` and `of_attempt`."""
-    return _STEP(_OF_ATTEMPT(function))
+    """`--step` and `--of-attempt`; the function gets them and its argument CHECKPOINT as one `choice`."""
+
+    @functools.wraps(function)
+    def run(checkpoint: str | None, step: int | None, of_attempt: int | None, **rest: Any) -> Any:
+        return function(choice=Choice(checkpoint, step, of_attempt), **rest)
+
+    return _STEP(_OF_ATTEMPT(run))
 
 
 @contextmanager

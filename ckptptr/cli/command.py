@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -86,13 +86,23 @@ def _tell_json(error: shapes.Error, exit_code: ExitCode) -> None:
     click.echo(shapes.encode(shapes.Failure(error=error, exit_code=int(exit_code))), err=True)
 
 
-def _parsed(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
-    """The options; a value that looks like an object, a list, true, false or null is read as JSON."""
-    options: dict[str, Any] = {}
+def split_pairs(pairs: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """What was given as KEY=VALUE.
+
+    Raises:
+        click.BadParameter: one was given otherwise.
+    """
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not (key and equals):
             raise click.BadParameter(f"{pair!r} is not of the form KEY=VALUE")
+        yield key, text
+
+
+def _parsed(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """The options; a value that looks like an object, a list, true, false or null is read as JSON."""
+    options: dict[str, Any] = {}
+    for key, text in split_pairs(pairs):
         options[key] = text
         if text in ("true", "false", "null") or text.startswith(("{", "[")):
             try:

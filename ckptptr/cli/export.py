@@ -28,10 +28,8 @@ def command(
     *,
     here: Here,
     as_json: bool,
-    checkpoint: str | None,
+    choice: Choice,
     destination: str,
-    step: int | None,
-    of_attempt: int | None,
 ) -> None:
     """Copy a checkpoint to the plain folder DEST, which stock flytekit (or anything else) can read.
 
@@ -43,7 +41,6 @@ def command(
       node, checkpoint (as in `ckptptr show`), destination, files, bytes
     """
     key = _key(here, destination)
-    choice = Choice(checkpoint, step, of_attempt)
     with saying_what_can_be_chosen(here):
         found = choice.found(here)
         _copy(here, found, key)

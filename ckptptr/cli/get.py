@@ -31,10 +31,8 @@ def command(
     *,
     here: Here,
     as_json: bool,
-    checkpoint: str | None,
+    choice: Choice,
     destination: str,
-    step: int | None,
-    of_attempt: int | None,
     wanted: tuple[str, ...],
     yes: bool,
 ) -> None:
@@ -52,7 +50,6 @@ def command(
     folder = Path(destination)
     if folder.exists() and not folder.is_dir():
         raise InvalidArgumentError("a checkpoint is downloaded into a folder", key=str(folder))
-    choice = Choice(checkpoint, step, of_attempt)
     with saying_what_can_be_chosen(here):
         told = _get(here, choice.found(here), folder, wanted, yes=yes, may_pass_over=not choice.is_made)
     if as_json:

@@ -22,9 +22,7 @@ def command(
     *,
     here: Here,
     as_json: bool,
-    checkpoint: str | None,
-    step: int | None,
-    of_attempt: int | None,
+    choice: Choice,
     note: str,
 ) -> None:
     """Keep a checkpoint, whatever retention says: no sweep deletes it.
@@ -37,15 +35,13 @@ def command(
       node, checkpoint and latest (as in `ckptptr show`), pinned, was_pinned,
       undo [arguments] or null, undo_command
     """
-    _set(here, Choice(checkpoint, step, of_attempt), pinned=True, note=note, as_json=as_json)
+    _set(here, choice, pinned=True, note=note, as_json=as_json)
 
 
 @node_command("unpin", "Let retention decide about a checkpoint again.")
 @click.argument("checkpoint", required=False)
 @choosing
-def unpin(
-    *, here: Here, as_json: bool, checkpoint: str | None, step: int | None, of_attempt: int | None
-) -> None:
+def unpin(*, here: Here, as_json: bool, choice: Choice) -> None:
     """Let retention decide about a checkpoint again.
 
     CHECKPOINT is said as for `ckptptr use`. Nothing is deleted by this: the next publish of a run may
@@ -55,7 +51,7 @@ def unpin(
     With --json:
       as `ckptptr pin`
     """
-    _set(here, Choice(checkpoint, step, of_attempt), pinned=False, note="", as_json=as_json)
+    _set(here, choice, pinned=False, note="", as_json=as_json)
 
 
 def _set(here: Here, choice: Choice, *, pinned: bool, note: str, as_json: bool) -> None:

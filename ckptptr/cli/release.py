@@ -20,9 +20,7 @@ def command(
     *,
     here: Here,
     as_json: bool,
-    checkpoint: str | None,
-    step: int | None,
-    of_attempt: int | None,
+    choice: Choice,
     yes: bool,
 ) -> None:
     """Take the hold off LATEST: it names the same checkpoint, and the next save moves it again.
@@ -34,7 +32,6 @@ def command(
     With --json:
       as `ckptptr use`
     """
-    choice = Choice(checkpoint, step, of_attempt)
     chosen = choice.on(here) if choice.is_made else None
     confirm_fresh(chosen or "", yes=yes)
     with saying_what_can_be_chosen(here):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from ckptptr.cli.command import JSON_OPTION, STORAGE_OPTION, ToldCommand
+from ckptptr.cli.command import JSON_OPTION, STORAGE_OPTION, ToldCommand, split_pairs
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import Cell, Output
 from ckptptr.cli.verbosity import verbose_option
@@ -45,10 +45,7 @@ def _pairs(read: bool) -> Any:
 
     def parsed(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for pair in pairs:
-            key, equals, text = pair.partition("=")
-            if not (key and equals):
-                raise click.BadParameter(f"{pair!r} is not of the form KEY=VALUE")
+        for key, text in split_pairs(pairs):
             values[key] = text
             if read:
                 with contextlib.suppress(json.JSONDecodeError):

@@ -19,9 +19,7 @@ def command(
     *,
     here: Here,
     as_json: bool,
-    checkpoint: str | None,
-    step: int | None,
-    of_attempt: int | None,
+    choice: Choice,
     note: str,
     yes: bool,
 ) -> None:
@@ -39,7 +37,7 @@ def command(
       checkpoint (what the next attempt restores now), undo [arguments] or null, undo_command,
       kept_as (where the bytes of a damaged LATEST are)
     """
-    chosen = Choice(checkpoint, step, of_attempt).on(here)
+    chosen = choice.on(here)
     confirm_fresh(chosen, yes=yes)
     with saying_what_can_be_chosen(here):
         before, _ = here.for_writing().chooser.use(chosen, note)

@@ -33,9 +33,7 @@ def command(
     *,
     here: Here,
     as_json: bool,
-    checkpoint: str | None,
-    step: int | None,
-    of_attempt: int | None,
+    choice: Choice,
     everything_here: bool,
     deep: bool,
 ) -> None:
@@ -54,7 +52,6 @@ def command(
 
     Exits with 4 where one of them is damaged or gone, with 3 where there is none.
     """
-    choice = Choice(checkpoint, step, of_attempt)
     if choice.is_made and everything_here:
         raise click.UsageError("Give either a checkpoint or --all.")
     subjects = [_chosen(here, choice)] if choice.is_made else _listed(here, only_first=not everything_here)
