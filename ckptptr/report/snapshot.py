@@ -17,11 +17,12 @@ from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.names import MANIFESTS, split_manifest_key
 from ckptptr.protocol.node import Node
-from ckptptr.stores.port import Entry, Guarantee, Store, Token
+from ckptptr.stores.around import Around
+from ckptptr.stores.port import Entry, Store, Token
 from ckptptr.transfer.pool import run_all
 
 
-class Snapshot:
+class Snapshot(Around):
     """The same store, as it was when each place was first looked at; nothing is written through it.
 
     Attributes:
@@ -29,21 +30,10 @@ class Snapshot:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self._read: dict[str, tuple[bytes, Token] | CkptptrError] = {}
         self._listed: dict[str, Sequence[Entry]] = {}
         self.hidden: frozenset[str] = frozenset()
-
-    @property
-    def guarantee(self) -> Guarantee:
-        return self._store.guarantee
-
-    @property
-    def block_size(self) -> int:
-        return self._store.block_size
-
-    def url(self, key: str) -> str:
-        return self._store.url(key)
 
     def read(self, key: str) -> tuple[bytes, Token]:
         if key not in self._read:
@@ -71,9 +61,6 @@ class Snapshot:
         self.hidden = frozenset(entry.key for _, entry in manifests[most:])
         for folder in folders:
             self._listed[folder] = tuple(e for e in self._listed[folder] if e.key not in self.hidden)
-
-    def download(self, key: str, start: int, length: int) -> bytes:
-        return self._store.download(key, start, length)
 
     def create(self, key: str, body: bytes) -> NoReturn:
         raise _not_here(key)

@@ -22,8 +22,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from ckptptr.errors import CkptptrError, InvalidArgumentError, StoreUnavailableError
+from ckptptr.stores.around import Around
 from ckptptr.stores.lending import Lender, UnlendableError, meaning
-from ckptptr.stores.port import Entry, Guarantee, Store, Token
+from ckptptr.stores.port import Store
 
 BLOCK_SIZE = 8 * 1024 * 1024
 PARTS_IN_FLIGHT = 16
@@ -35,7 +36,7 @@ _threads_in = 0  # the process that obstore's threads are in: they do not come a
 _log = logging.getLogger("ckptptr.stores")
 
 
-class FastLane:
+class FastLane(Around):
     """`store`, whose payload obstore moves.
 
     Args:
@@ -44,13 +45,15 @@ class FastLane:
         block_size: also the part size, unless the blocks fed are larger.
     """
 
+    block_size = BLOCK_SIZE
+
     def __init__(self, store: Store, lender: Lender, *, block_size: int = BLOCK_SIZE) -> None:
         import obstore
 
         global _threads_in  # noqa: PLW0603 - they are obstore's, and one set for the process
         _threads_in = _threads_in or os.getpid()
         self.block_size = block_size
-        self._store = store
+        super().__init__(store)
         self._lender = lender
         self._obstore: Any = obstore
         self._lock = threading.Lock()
@@ -59,33 +62,6 @@ class FastLane:
         self._room = _Room(PARTS_IN_FLIGHT)
         self._failures = 0
         self._closed = ""
-
-    # The adapter's
-
-    @property
-    def guarantee(self) -> Guarantee:
-        return self._store.guarantee
-
-    def url(self, key: str) -> str:
-        return self._store.url(key)
-
-    def read(self, key: str) -> tuple[bytes, Token]:
-        return self._store.read(key)
-
-    def create(self, key: str, body: bytes) -> Token:
-        return self._store.create(key, body)
-
-    def replace(self, key: str, body: bytes, token: Token) -> Token:
-        return self._store.replace(key, body, token)
-
-    def list(self, folder: str) -> Iterator[Entry]:
-        return self._store.list(folder)
-
-    def delete(self, keys: Iterable[str]) -> None:
-        self._store.delete(keys)
-
-    def copy(self, source: str, key: str) -> None:
-        self._store.copy(source, key)
 
     def __getattr__(self, name: str) -> Any:
         """What is not in the port: the account, unfinished uploads."""

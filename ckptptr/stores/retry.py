@@ -21,13 +21,14 @@ from typing import TypeVar
 
 from ckptptr.clock import Clock, backoff
 from ckptptr.errors import AccessDeniedError, StoreUnavailableError
-from ckptptr.stores.port import Entry, Guarantee, Store, Token
+from ckptptr.stores.around import Around
+from ckptptr.stores.port import Entry, Store, Token
 
 _log = logging.getLogger("ckptptr.stores")
 _T = TypeVar("_T")
 
 
-class Retrying:
+class Retrying(Around):
     """The same store, patient: `StoreUnavailableError` only after `tries` of them, with backoff in between.
 
     No try begins more than `at_most` seconds after the first, by `timer`.
@@ -44,31 +45,14 @@ class Retrying:
         at_most: float = 120.0,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._clock = clock
         self._tries = tries
         self._at_most = at_most
         self._timer = timer
 
-    @property
-    def guarantee(self) -> Guarantee:
-        return self._store.guarantee
-
-    @property
-    def block_size(self) -> int:
-        return self._store.block_size
-
-    def url(self, key: str) -> str:
-        return self._store.url(key)
-
     def read(self, key: str) -> tuple[bytes, Token]:
         return self._patiently("read", lambda: self._store.read(key))
-
-    def create(self, key: str, body: bytes) -> Token:
-        return self._store.create(key, body)
-
-    def replace(self, key: str, body: bytes, token: Token) -> Token:
-        return self._store.replace(key, body, token)
 
     def list(self, folder: str) -> Iterator[Entry]:
         return iter(self._patiently("list", lambda: [*self._store.list(folder)]))
@@ -76,9 +60,6 @@ class Retrying:
     def delete(self, keys: Iterable[str]) -> None:
         doomed = [*keys]
         self._patiently("delete", lambda: self._store.delete(doomed))
-
-    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
-        self._store.upload(key, blocks)
 
     def download(self, key: str, start: int, length: int) -> bytes:
         return self._patiently("download", lambda: self._store.download(key, start, length))

@@ -10,14 +10,15 @@ import operator
 from collections.abc import Callable, Iterable, Iterator
 
 from ckptptr.errors import PreemptedError
-from ckptptr.stores.port import Entry, Guarantee, Store, Token
+from ckptptr.stores.around import Around
+from ckptptr.stores.port import Entry, Store, Token
 
 
-class Stoppable:
+class Stoppable(Around):
     """The same store, until `stop`. After it every request raises `PreemptedError`."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self._is_stopped = False
         self._writing: set[str] = set()
 
@@ -29,17 +30,6 @@ class Stoppable:
         """
         self._is_stopped = True
         return frozenset(self._writing)
-
-    @property
-    def guarantee(self) -> Guarantee:
-        return self._store.guarantee
-
-    @property
-    def block_size(self) -> int:
-        return self._store.block_size
-
-    def url(self, key: str) -> str:
-        return self._store.url(key)
 
     def read(self, key: str) -> tuple[bytes, Token]:
         return self._running().read(key)

@@ -1,0 +1,49 @@
+"""A store around another: what is patient, stoppable or fast says only what it does otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ckptptr.stores.port import Entry, Guarantee, Store, Token
+
+
+class Around:
+    """The same store; made to be derived from."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return self._store.guarantee
+
+    @property
+    def block_size(self) -> int:
+        return self._store.block_size
+
+    def url(self, key: str) -> str:
+        return self._store.url(key)
+
+    def read(self, key: str) -> tuple[bytes, Token]:
+        return self._store.read(key)
+
+    def create(self, key: str, body: bytes) -> Token:
+        return self._store.create(key, body)
+
+    def replace(self, key: str, body: bytes, token: Token) -> Token:
+        return self._store.replace(key, body, token)
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        return self._store.list(folder)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        self._store.delete(keys)
+
+    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+        self._store.upload(key, blocks)
+
+    def download(self, key: str, start: int, length: int) -> bytes:
+        return self._store.download(key, start, length)
+
+    def copy(self, source: str, key: str) -> None:
+        self._store.copy(source, key)
