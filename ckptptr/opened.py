@@ -37,7 +37,8 @@ def open(
         retention: which checkpoints to keep; the last three by default.
         read_only: never writes: for evaluation.
         seed: what to restore while nothing has been saved here: the node prefix of another run, a
-            checkpoint, or a folder, anywhere in the same kind of store. It must be there then.
+            checkpoint, or a folder, anywhere in the same kind of store. It must be there then. A path that
+            is not absolute is relative to `url`.
         storage_options: for fsspec, as its filesystem for the URL's scheme takes them.
         filesystem: an fsspec filesystem to use as it is, with its credentials.
 
