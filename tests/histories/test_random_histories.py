@@ -133,6 +133,7 @@ class History:
         self.bucket = Witnessed(self.world.store)
         self.bucket.witness = self.witness
         self.retention = Retention(keep_last=self.random.choice([1, 2, 3]))
+        self.perhaps_pinned: set[str] = set()
         self.knows_incarnations = self.random.random() < 0.5
         self.pods: list[Pod] = []
         self.newest = -1
@@ -239,7 +240,9 @@ class History:
                     self.witness.excused.add(reference)
             elif act == "pin":
                 person.pin(reference)
-                if not (before.is_held and self._was_going(before, reference)):
+                if before.is_held and self._was_going(before, reference):
+                    self.perhaps_pinned.add(reference)  # its marker may have come too late
+                else:
                     self.witness.pinned.add(reference)
             else:
                 self.witness.pinned.discard(reference)
@@ -303,7 +306,7 @@ class History:
             background.catch_up()
         assert not self.witness.wrong, self.witness.wrong
         assert background.failures == []
-        going = [*self.world.latest().doomed, *self.witness.pinned]
+        going = [*self.world.latest().doomed, *self.witness.pinned, *self.perhaps_pinned]
         strays = [key for key in self.world.strays() if not any(id_of(name) in key for name in going)]
         assert strays == [], "these lie around in the end"
         assert len(self.world.latest().doomed) <= 2
