@@ -138,4 +138,4 @@ class _Chunks:
     def _fetch(self, chunk: int) -> Future[bytes]:
         start = chunk * CHUNK
         length = min(CHUNK, self._size - start)
-        return self._pool.submit(self._store.download, self._key, start, length)
+        return self._pool.submit(lambda: b"".join(self._store.download(self._key, start, length)))

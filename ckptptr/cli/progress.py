@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from ckptptr.stores.port import Store
+from ckptptr.stores.port import Block, Store
 
 Moved = Callable[[int], object]
 
@@ -41,10 +41,10 @@ class _Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def download(self, key: str, start: int, length: int) -> bytes:
-        data = self._store.download(key, start, length)
-        self._moved(len(data))
-        return data
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
+        for block in self._store.download(key, start, length):
+            yield block
+            self._moved(len(block))
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> None:
         def passing() -> Iterator[bytes]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import threading
 import uuid
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -19,6 +18,7 @@ from azure.storage.blob import BlobBlock
 
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.stores._azure_client import AzureClient, url
+from ckptptr.stores.room import Room
 
 MAX_BLOCKS = 50_000
 
@@ -37,11 +37,11 @@ def upload_blocks(
     key: str,
     blocks: Iterable[bytes],
     metadata: Mapping[str, str],
-    window: threading.Semaphore,
+    room: Room,
 ) -> None:
     """Stage the blocks as they come and commit them in order.
 
-    `window` bounds the blocks in flight: shared between uploads, it bounds their memory together.
+    `room` bounds the blocks in flight: shared between uploads, it bounds their memory together.
     """
     unique = uuid.uuid4().hex[:26]
     staged: list[BlobBlock] = []
@@ -52,9 +52,9 @@ def upload_blocks(
                 pending.popleft().result()
             name = _block_name(unique, len(staged), key)
             headers = checksum(block)
-            window.acquire()
+            room.take(len(block))
             part = client.start(client.send("stage_block", key, block_id=name, data=block, headers=headers))
-            part.add_done_callback(lambda _: window.release())
+            room.give_after(part, len(block))
             pending.append(part)
             staged.append(BlobBlock(name))
         while pending:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, wait
 from types import TracebackType
@@ -22,6 +21,7 @@ import google_crc32c
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.stores._gcs_client import Answer, Body, GCSClient, Request, as_text, bucket_path
 from ckptptr.stores._gcs_errors import CONTINUE, PassingError
+from ckptptr.stores.room import Room
 
 CHUNK = 256 * 1024
 """Blocks are multiples of this, but for the last."""
@@ -35,16 +35,14 @@ _log = logging.getLogger("ckptptr.stores")
 class ResumableUpload:
     """Use as a context manager; `put` blocks in order, and the end of the `with` block completes.
 
-    `window` bounds the blocks on their way: shared between uploads, it bounds their memory together.
+    `room` bounds the blocks on their way: shared between uploads, it bounds their memory together.
     """
 
-    def __init__(
-        self, client: GCSClient, key: str, resource: Mapping[str, Any], window: threading.Semaphore
-    ) -> None:
+    def __init__(self, client: GCSClient, key: str, resource: Mapping[str, Any], room: Room) -> None:
         self._client = client
         self._key = key
         self._resource = resource
-        self._window = window
+        self._room = room
         self._held: bytes | None = None
         self._sent = 0
         self._crc = 0
@@ -96,13 +94,13 @@ class ResumableUpload:
         start = self._sent
         self._sent += len(block)
         total = self._sent if last else None
-        self._window.acquire()
+        self._room.take(len(block))
         try:
             pending = self._client.start(self._key, lambda: self._send(block, start, total))
         except BaseException:
-            self._window.release()
+            self._room.give(len(block))
             raise
-        pending.add_done_callback(lambda _: self._window.release())
+        self._room.give_after(pending, len(block))
         self._pending = pending
         return pending
 

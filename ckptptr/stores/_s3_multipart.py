@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-import threading
 import zlib
 from collections import deque
 from collections.abc import Coroutine, Mapping
@@ -19,8 +18,11 @@ from typing import Any
 
 from ckptptr.errors import CkptptrError, InvalidArgumentError, StoreUnavailableError
 from ckptptr.stores._s3_client import S3Client
+from ckptptr.stores.room import ROOM, Room
 
 MAX_PARTS = 10_000
+COPY_COUNTS = ROOM // 8
+"""A part that is copied takes no memory here, but eight at a time are enough."""
 
 _log = logging.getLogger("ckptptr.stores")
 
@@ -47,17 +49,15 @@ def proven(answer: Mapping[str, Any], block: bytes, checksum: str, url: str) -> 
 class Multipart:
     """Use as a context manager; `put` and `copy` parts in order, and the end of the block completes.
 
-    `window` bounds the parts in flight: shared between uploads, it bounds their memory together.
+    `room` bounds the parts in flight: shared between uploads, it bounds their memory together.
     `proven` says at the end whether every part was acknowledged by a checksum.
     """
 
-    def __init__(
-        self, client: S3Client, key: str, metadata: Mapping[str, str], window: threading.Semaphore
-    ) -> None:
+    def __init__(self, client: S3Client, key: str, metadata: Mapping[str, str], room: Room) -> None:
         self._client = client
         self._key = key
         self._metadata = metadata
-        self._window = window
+        self._room = room
         self._count = 0
         self._pending: deque[Future[dict[str, Any]]] = deque()
         self._parts: list[dict[str, Any]] = []
@@ -72,12 +72,12 @@ class Multipart:
 
     def put(self, block: bytes) -> None:
         checksum = crc32(block)  # here and not on the event loop, which has sockets to serve
-        number = self._next()
-        self._start(self._put(number, block, checksum))
+        number = self._next(len(block))
+        self._start(self._put(number, block, checksum), len(block))
 
     def copy(self, source: dict[str, str], etag: str, start: int, length: int) -> None:
-        number = self._next()
-        self._start(self._copy(number, source, etag, f"bytes={start}-{start + length - 1}"))
+        number = self._next(COPY_COUNTS)
+        self._start(self._copy(number, source, etag, f"bytes={start}-{start + length - 1}"), COPY_COUNTS)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -91,8 +91,8 @@ class Multipart:
         else:
             self._abort()
 
-    def _next(self) -> int:
-        """The next part's number, once there is room in the window. Raises if an earlier part failed."""
+    def _next(self, size: int) -> int:
+        """The next part's number, once there is room for it. Raises if an earlier part failed."""
         self._count += 1
         if self._count > MAX_PARTS:
             raise InvalidArgumentError(
@@ -102,12 +102,12 @@ class Multipart:
             )
         while self._pending and self._pending[0].done():
             self._collect()
-        self._window.acquire()
+        self._room.take(size)
         return self._count
 
-    def _start(self, work: Coroutine[Any, Any, dict[str, Any]]) -> None:
+    def _start(self, work: Coroutine[Any, Any, dict[str, Any]], size: int) -> None:
         part = self._client.start(work)
-        part.add_done_callback(lambda _: self._window.release())
+        self._room.give_after(part, size)
         self._pending.append(part)
 
     def _collect(self) -> None:

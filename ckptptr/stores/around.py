@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
-from ckptptr.stores.port import Entry, Guarantee, Store, Token
+from ckptptr.stores.port import Block, Entry, Guarantee, Store, Token
 
 
 class Around:
@@ -42,7 +42,7 @@ class Around:
     def upload(self, key: str, blocks: Iterable[bytes]) -> None:
         self._store.upload(key, blocks)
 
-    def download(self, key: str, start: int, length: int) -> bytes:
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         return self._store.download(key, start, length)
 
     def copy(self, source: str, key: str) -> None:

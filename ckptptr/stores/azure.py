@@ -12,9 +12,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -24,11 +23,11 @@ from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, No
 from ckptptr.stores import _azure_copy
 from ckptptr.stores._azure_blocks import checksum, upload_blocks
 from ckptptr.stores._azure_client import AzureClient, url
-from ckptptr.stores.port import Entry, Guarantee, Token
+from ckptptr.stores.port import Block, Entry, Guarantee, Token
+from ckptptr.stores.room import Room
 
 BLOCK_SIZE = 16 * 1024 * 1024
 MAX_BLOCK_SIZE = 32 * 1024 * 1024
-BLOCKS_IN_FLIGHT = 8
 DELETES_IN_FLIGHT = 16
 COPY_PATIENCE = 600.0
 
@@ -66,7 +65,7 @@ class AzureStore:
         self._copy_patience = copy_patience
         self._metadata = {metadata_name(name): value for name, value in (metadata or {}).items()}
         self._client = AzureClient(filesystem)
-        self._window = threading.BoundedSemaphore(BLOCKS_IN_FLIGHT)
+        self._room = Room()
 
     @property
     def guarantee(self) -> Guarantee:
@@ -123,18 +122,19 @@ class AzureStore:
             return
         source = itertools.chain((first, second), source)
         del first, second  # or they would stay in memory to the end
-        upload_blocks(self._client, key, source, self._metadata, self._window)
+        upload_blocks(self._client, key, source, self._metadata, self._room)
 
-    def download(self, key: str, start: int, length: int) -> bytes:
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         if length == 0:
-            return b""
-        body, _ = self._client.download(key, offset=start, length=length)
-        if len(body) != length:
-            raise DamagedError(
-                f"got {len(body)} of {length} bytes from offset {start}: the object ends there",
-                key=self.url(key),
-            )
-        return body
+            return
+        with self._room.taken(length):
+            body, _ = self._client.download(key, offset=start, length=length)
+            if len(body) != length:
+                raise DamagedError(
+                    f"got {len(body)} of {length} bytes from offset {start}: the object ends there",
+                    key=self.url(key),
+                )
+            yield body
 
     def copy(self, source: str, key: str) -> None:
         _azure_copy.copy(self._client, source, key, self._metadata, self._copy_patience)

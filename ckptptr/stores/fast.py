@@ -16,21 +16,23 @@ import logging
 import operator
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 from ckptptr.errors import CkptptrError, InvalidArgumentError, StoreUnavailableError
 from ckptptr.stores.around import Around
 from ckptptr.stores.lending import Lender, UnlendableError, meaning
-from ckptptr.stores.port import Store
+from ckptptr.stores.port import Block, Store
+from ckptptr.stores.room import Room
 
 BLOCK_SIZE = 8 * 1024 * 1024
-PARTS_IN_FLIGHT = 16
+CHUNK = 1024 * 1024
+"""What is handed on at a time of what arrives; more would only be memory."""
 CONTENT_TYPE = "application/octet-stream"
 
 _SMALL = 1024 * 1024  # up to here an MD5 costs less than a request
+_MANY = 16  # blocks, where nobody knows how many there will be
 _FAILURES = 3
 _threads_in = 0  # the process that obstore's threads are in: they do not come along in a fork
 _log = logging.getLogger("ckptptr.stores")
@@ -59,7 +61,7 @@ class FastLane(Around):
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
         self._proven: set[str] = set()
-        self._room = _Room(PARTS_IN_FLIGHT)
+        self._room = Room()
         self._failures = 0
         self._closed = ""
 
@@ -82,7 +84,7 @@ class FastLane(Around):
         if client is None:
             self._store.upload(key, blocks)
             return
-        count = operator.length_hint(blocks, PARTS_IN_FLIGHT)
+        count = operator.length_hint(blocks, _MANY)
         source = iter(blocks)
         first = next(source, b"")
         second = next(source, None)
@@ -104,22 +106,28 @@ class FastLane(Around):
         else:
             self._succeeded(bucket)
 
-    def download(self, key: str, start: int, length: int) -> bytes:
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         bucket, _, path = key.partition("/")
         client = self._client(bucket) if length else None
         if client is None:
-            return self._store.download(key, start, length)
+            yield from self._store.download(key, start, length)
+            return
+        end = start + length
         try:
-            body = bytes(self._obstore.get_range(client, path, start=start, length=length))
-            if len(body) == length:
-                self._succeeded(bucket)
-                return body
-            error: Exception = ValueError(f"{len(body)} of {length} bytes")
+            answer = self._obstore.get(client, path, options={"range": (start, end)})
+            for chunk in answer.stream(min_chunk_size=CHUNK):
+                block = memoryview(chunk)[: end - start]
+                start += len(block)
+                yield block
         except Exception as failure:  # noqa: BLE001 - whatever it is, the adapter knows better
-            error = failure
-        body = self._store.download(key, start, length)
+            error: Exception = failure
+        else:
+            if start == end:
+                self._succeeded(bucket)
+                return
+            error = ValueError(f"{end - start} of {length} bytes are missing")
+        yield from self._store.download(key, start, end - start)
         self._failed(error)
-        return body
 
     @property
     def _attributes(self) -> dict[str, str]:
@@ -157,7 +165,10 @@ class FastLane(Around):
             )
 
         # In a thread of its own: this one stays free for signals, of which the main thread has to hear.
-        with self._room.taken(count) as parts, ThreadPoolExecutor(1, "ckptptr-obstore") as thread:
+        with (
+            self._room.some_taken(part_size, count) as parts,
+            ThreadPoolExecutor(1, "ckptptr-obstore") as thread,
+        ):
             try:
                 thread.submit(put, parts).result()
             except Exception as error:
@@ -238,28 +249,3 @@ class FastLane(Around):
         if not self._closed:
             self._closed = reason
             _log.info("%s moves payload: %s", self._lender.filesystem_name, reason)
-
-
-class _Room:
-    """Parts in flight, shared by all uploads, so that their memory is bounded together."""
-
-    def __init__(self, parts: int) -> None:
-        self._parts = parts
-        self._free = parts
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def taken(self, wanted: int) -> Iterator[int]:
-        """As many as wanted if they are free; fewer, but not very few, where they are not."""
-        wanted = max(1, min(wanted, self._parts))
-        enough = min(wanted, max(1, self._parts // 4))
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= enough)
-            given = min(wanted, self._free)
-            self._free -= given
-        try:
-            yield given
-        finally:
-            with self._changed:
-                self._free += given
-                self._changed.notify_all()

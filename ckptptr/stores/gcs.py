@@ -14,8 +14,7 @@ import contextlib
 import functools
 import itertools
 import json
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,10 +33,10 @@ from ckptptr.stores._gcs_client import (
     object_path,
 )
 from ckptptr.stores._gcs_resumable import CHUNK, ResumableUpload
-from ckptptr.stores.port import Entry, Guarantee, Token
+from ckptptr.stores.port import Block, Entry, Guarantee, Token
+from ckptptr.stores.room import Room
 
 BLOCK_SIZE = 16 * 1024 * 1024
-BLOCKS_IN_FLIGHT = 8
 DELETES_IN_FLIGHT = 32
 MAX_COPY_STEPS = 10_000
 PAGE = 1000
@@ -73,7 +72,7 @@ class GCSStore:
         self.block_size = block_size
         self._metadata = dict(metadata or {})
         self._client = GCSClient(filesystem, patience)
-        self._window = threading.BoundedSemaphore(BLOCKS_IN_FLIGHT)
+        self._room = Room()
 
     @property
     def guarantee(self) -> Guarantee:
@@ -130,29 +129,30 @@ class GCSStore:
         else:
             source = itertools.chain((first, second), source)
             del first, second  # or they would stay in memory to the end
-            with ResumableUpload(self._client, key, self._payload(key), self._window) as parts:
+            with ResumableUpload(self._client, key, self._payload(key), self._room) as parts:
                 for block in source:
                     parts.put(block)
             size, checksum, answer = parts.size, parts.crc32c, parts.answer
         self._check(key, answer, size, checksum)
 
-    def download(self, key: str, start: int, length: int) -> bytes:
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         if length == 0:
-            return b""
+            return
         span = {"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"}
-        answer = self._client.call(Request("download", key, "GET", _media(key), {"alt": "media"}, span))
-        if answer.status != 206:
-            raise DamagedError(
-                "the store does not give ranges of this object",
-                key=self.url(key),
-                hint="It may be stored with Content-Encoding: gzip. Upload it without.",
-            )
-        if len(answer.body) != length:
-            raise DamagedError(
-                f"got {len(answer.body)} of {length} bytes from offset {start}: the object ends there",
-                key=self.url(key),
-            )
-        return answer.body
+        with self._room.taken(length):
+            answer = self._client.call(Request("download", key, "GET", _media(key), {"alt": "media"}, span))
+            if answer.status != 206:
+                raise DamagedError(
+                    "the store does not give ranges of this object",
+                    key=self.url(key),
+                    hint="It may be stored with Content-Encoding: gzip. Upload it without.",
+                )
+            if len(answer.body) != length:
+                raise DamagedError(
+                    f"got {len(answer.body)} of {length} bytes from offset {start}: the object ends there",
+                    key=self.url(key),
+                )
+            yield answer.body
 
     def copy(self, source: str, key: str) -> None:
         where = f"/storage/v1/{object_path(source)}/rewriteTo/{object_path(key)}"

@@ -17,7 +17,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -34,10 +34,11 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores.port import Entry, Guarantee, Token
+from ckptptr.stores.port import Block, Entry, Guarantee, Token
 
 HIDDEN = ".ckptptr-"
 BLOCK_SIZE = 8 * 1024 * 1024
+PIECE = 1024 * 1024
 LOCK_TIMEOUT = 60.0
 
 
@@ -87,19 +88,22 @@ class LocalStore:
             for block in blocks:
                 new.write(block)
 
-    def download(self, key: str, start: int, length: int) -> bytes:
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         if length == 0:
-            return b""
-        path = _path(key)
-        with _reading(key), path.open("rb") as file:
-            file.seek(start)
-            data = file.read(length)
-        if len(data) < length:
-            raise DamagedError(
-                f"the file ends at byte {start + len(data)} or before, {start + length} were asked for",
-                key=key,
-            )
-        return data
+            return
+        with _reading(key):
+            file = _path(key).open("rb", buffering=0)
+        with file:
+            position, end = start, start + length
+            while position < end:
+                with _reading(key):
+                    block = os.pread(file.fileno(), min(PIECE, end - position), position)
+                if not block:
+                    raise DamagedError(
+                        f"the file ends at byte {position} or before, {end} were asked for", key=key
+                    )
+                position += len(block)
+                yield block
 
     def copy(self, source: str, key: str) -> None:
         path = _path(source)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 from ckptptr.errors import ConflictError, DamagedError, NotFoundError
-from ckptptr.stores.port import Entry, Guarantee, Token
+from ckptptr.stores.port import Block, Entry, Guarantee, Token
 
 
 class MemoryStore:
@@ -72,16 +72,16 @@ class MemoryStore:
         with self._lock:
             self._put(key, body)
 
-    def download(self, key: str, start: int, length: int) -> bytes:
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         if length == 0:
-            return b""
+            return
         with self._lock:
             body, _ = self._get(key)
         if len(body) < start + length:
             raise DamagedError(
                 f"the object has {len(body)} bytes, {start + length} were asked for", key=self.url(key)
             )
-        return body[start : start + length]
+        yield body[start : start + length]
 
     def copy(self, source: str, key: str) -> None:
         with self._lock:

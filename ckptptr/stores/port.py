@@ -24,15 +24,18 @@ only a failing network, a kill or a race of processes shows: that is up to the a
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NewType, Protocol
+from typing import NewType, Protocol, TypeAlias
 
 Token = NewType("Token", str)
 """Names one version of one object (an ETag, a generation). Opaque; compared for equality only.
 
 Equal bodies MAY have equal tokens (an S3 ETag is a digest): whoever swaps puts something unique into
 each body."""
+
+Block: TypeAlias = "bytes | memoryview"
+"""A piece of payload that came from a store; a view, where copying it was not worth while."""
 
 
 class Guarantee(enum.Enum):
@@ -104,8 +107,11 @@ class Store(Protocol):
         becomes visible under `key`, and its error passes through unchanged.
         """
 
-    def download(self, key: str, start: int, length: int) -> bytes:
-        """Exactly `length` bytes from offset `start`; `length` 0 gives `b""` without a request.
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
+        """Exactly `length` bytes from offset `start`, in blocks as they come; 0 bytes without a request.
+
+        The request is sent when the first block is asked for. What came before an error is good: who tries
+        again goes on behind it. Who wants no more of it calls `close`.
 
         Raises:
             NotFoundError: there is no such object.

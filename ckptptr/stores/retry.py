@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
 from ckptptr.clock import Clock, backoff
 from ckptptr.errors import AccessDeniedError, StoreUnavailableError
 from ckptptr.stores.around import Around
-from ckptptr.stores.port import Entry, Store, Token
+from ckptptr.stores.port import Block, Entry, Store, Token
 
 _log = logging.getLogger("ckptptr.stores")
 _T = TypeVar("_T")
@@ -61,22 +61,50 @@ class Retrying(Around):
         doomed = [*keys]
         self._patiently("delete", lambda: self._store.delete(doomed))
 
-    def download(self, key: str, start: int, length: int) -> bytes:
-        return self._patiently("download", lambda: self._store.download(key, start, length))
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
+        patience = self._patience("download")
+        while True:
+            try:
+                for block in self._store.download(key, start, length):
+                    start += len(block)
+                    length -= len(block)
+                    yield block
+                return
+            except StoreUnavailableError as error:
+                patience.spend(error)
 
     def copy(self, source: str, key: str) -> None:
         self._patiently("copy", lambda: self._store.copy(source, key))
 
     def _patiently(self, operation: str, attempt: Callable[[], _T]) -> _T:
-        end = self._timer() + self._at_most
-        for tried in range(1, self._tries):
+        patience = self._patience(operation)
+        while True:
             try:
                 return attempt()
-            except AccessDeniedError:
-                raise
             except StoreUnavailableError as error:
-                if self._timer() > end:
-                    raise
-                _log.warning("%s failed, try %d of %d: %s", operation, tried, self._tries, error)
-                backoff(self._clock, tried)
-        return attempt()
+                patience.spend(error)
+
+    def _patience(self, operation: str) -> _Patience:
+        return _Patience(operation, self._tries, self._timer() + self._at_most, self._timer, self._clock)
+
+
+class _Patience:
+    """That of one call."""
+
+    def __init__(
+        self, operation: str, tries: int, end: float, timer: Callable[[], float], clock: Clock
+    ) -> None:
+        self._operation = operation
+        self._tries = tries
+        self._end = end
+        self._timer = timer
+        self._clock = clock
+        self._tried = 0
+
+    def spend(self, error: StoreUnavailableError) -> None:
+        """Wait before the next try. Raises the error where there is none."""
+        self._tried += 1
+        if isinstance(error, AccessDeniedError) or self._tried == self._tries or self._timer() > self._end:
+            raise error
+        _log.warning("%s failed, try %d of %d: %s", self._operation, self._tried, self._tries, error)
+        backoff(self._clock, self._tried)

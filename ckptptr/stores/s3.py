@@ -9,8 +9,7 @@ takes them one by one only.
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,11 +29,11 @@ from ckptptr.errors import (
 from ckptptr.stores._s3_client import S3Client
 from ckptptr.stores._s3_errors import refusal
 from ckptptr.stores._s3_multipart import Multipart, crc32, proven
-from ckptptr.stores.port import Entry, Guarantee, Token
+from ckptptr.stores.port import Block, Entry, Guarantee, Token
+from ckptptr.stores.room import Room
 
 BLOCK_SIZE = 16 * 1024 * 1024
 COPY_PART_SIZE = 256 * 1024 * 1024
-PARTS_IN_FLIGHT = 8
 DELETE_BATCH = 1000
 
 _NO_MULTI_DELETE = ("MissingContentMD5", "InvalidRequest")
@@ -74,7 +73,7 @@ class S3Store:
         self._copy_part_size = copy_part_size
         self._metadata = dict(metadata or {})
         self._client = S3Client(filesystem)
-        self._window = threading.BoundedSemaphore(PARTS_IN_FLIGHT)
+        self._room = Room()
         self._deletes_singly = False  # until the server turns out to want it
 
     @cached_property
@@ -121,7 +120,7 @@ class S3Store:
             size = 0
             source = itertools.chain((first, second), source)
             del first, second  # or they would stay in memory to the end
-            with Multipart(self._client, key, self._metadata, self._window) as parts:
+            with Multipart(self._client, key, self._metadata, self._room) as parts:
                 for block in source:
                     parts.put(block)
                     size += len(block)
@@ -129,17 +128,18 @@ class S3Store:
         if not certain:
             self._check_size(key, size)
 
-    def download(self, key: str, start: int, length: int) -> bytes:
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         if length == 0:
-            return b""
-        answer = self._client.call("get_object", key, Range=f"bytes={start}-{start + length - 1}")
-        body: bytes = answer["Body"]
-        if len(body) != length:
-            raise DamagedError(
-                f"got {len(body)} of {length} bytes from offset {start}: the object ends there",
-                key=self.url(key),
-            )
-        return body
+            return
+        with self._room.taken(length):
+            answer = self._client.call("get_object", key, Range=f"bytes={start}-{start + length - 1}")
+            body: bytes = answer["Body"]
+            if len(body) != length:
+                raise DamagedError(
+                    f"got {len(body)} of {length} bytes from offset {start}: the object ends there",
+                    key=self.url(key),
+                )
+            yield body
 
     def copy(self, source: str, key: str) -> None:
         bucket, _, path = source.partition("/")
@@ -154,7 +154,7 @@ class S3Store:
             replaced = {"MetadataDirective": "REPLACE", "Metadata": self._metadata} if self._metadata else {}
             self._client.call("copy_object", key, CopySource=origin, **replaced)
             return
-        with Multipart(self._client, key, self._metadata, self._window) as parts:
+        with Multipart(self._client, key, self._metadata, self._room) as parts:
             for start in range(0, size, self._copy_part_size):
                 parts.copy(origin, head["ETag"], start, min(self._copy_part_size, size - start))
 

@@ -7,11 +7,11 @@ publish afterwards, whatever step it had come to: so its next request is refused
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from ckptptr.errors import PreemptedError
 from ckptptr.stores.around import Around
-from ckptptr.stores.port import Entry, Store, Token
+from ckptptr.stores.port import Block, Entry, Store, Token
 
 
 class Stoppable(Around):
@@ -49,8 +49,10 @@ class Stoppable(Around):
     def upload(self, key: str, blocks: Iterable[bytes]) -> None:
         self._running().upload(key, _UntilStopped(blocks, self._running))
 
-    def download(self, key: str, start: int, length: int) -> bytes:
-        return self._running().download(key, start, length)
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
+        for block in self._running().download(key, start, length):
+            yield block
+            self._running()
 
     def copy(self, source: str, key: str) -> None:
         self._running().copy(source, key)

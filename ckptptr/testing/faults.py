@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
 
 from ckptptr.errors import StoreUnavailableError
-from ckptptr.stores.port import Entry, Guarantee, Store, Token
+from ckptptr.stores.port import Block, Entry, Guarantee, Store, Token
 from ckptptr.testing.saves import Saves
 
 Op = Literal["read", "create", "replace", "list", "delete", "upload", "download", "copy"]
@@ -52,8 +52,8 @@ class Fault:
             that do not match.
         when: `before` the store hears of the request; `after` it was carried out and only the reply
             is lost (a `cut` begins with the next request); `during` an upload, its first block or
-            `byte` bytes sent, or a delete, its first key gone. A fault `during` matches no other
-            operation.
+            `byte` bytes sent, a download, half of it come, or a delete, its first key gone. A fault
+            `during` matches no other operation.
         op: the operation it is for; any when left out.
         key: a regular expression to be found in the key.
         save: the number of the save that it is for; any request when left out.
@@ -77,7 +77,7 @@ class Fault:
     def matches(self, request: Request) -> bool:
         if self.action == "corrupt" and request.op not in ("read", "download"):
             return False
-        if self.when == "during" and request.op not in ("upload", "delete"):
+        if self.when == "during" and request.op not in ("upload", "download", "delete"):
             return False
         if self.save not in (None, request.save):
             return False
@@ -189,9 +189,15 @@ class FaultyStore:
             blocks = self._broken_off(armed, blocks)
         self._run(armed, lambda: self.inner.upload(key, blocks))
 
-    def download(self, key: str, start: int, length: int) -> bytes:
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         armed = self._start("download", key)
-        return _corrupted(armed, self._run(armed, lambda: self.inner.download(key, start, length)))
+        body = self._run(armed, lambda: b"".join(self.inner.download(key, start, length)))
+        if armed and armed.when == "during":
+            yield body[: len(body) // 2]
+            self._strike(armed)
+            yield body[len(body) // 2 :]
+        else:
+            yield _corrupted(armed, body)
 
     def copy(self, source: str, key: str) -> None:
         self._run(self._start("copy", key), lambda: self.inner.copy(source, key))

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import xxhash
+
+from ckptptr.stores.port import Block
+
+Piece = TypeVar("Piece", bound=Block)
 
 _READ = 1 << 20
 
@@ -17,12 +22,12 @@ class Digest:
         self._state = xxhash.xxh3_128()
         self.size = 0
 
-    def over(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    def over(self, blocks: Iterable[Piece]) -> Iterator[Piece]:
         for block in blocks:
             self.add(block)
             yield block
 
-    def add(self, block: bytes) -> None:
+    def add(self, block: Block) -> None:
         self._state.update(block)
         self.size += len(block)
 

@@ -12,17 +12,16 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 import msgspec
 
 from ckptptr.errors import DamagedError, LocalDiskError
 from ckptptr.protocol.manifest import FileRecord
-from ckptptr.stores.port import Store
+from ckptptr.stores.port import Block, Store
 from ckptptr.transfer.digest import Digest, digest_of
 from ckptptr.transfer.plan import MIB, Range, ranges
 from ckptptr.transfer.pool import run_all
@@ -31,9 +30,9 @@ from ckptptr.transfer.staging import Staging, remove_left_behind
 
 FETCHES = 2
 RANGE = 8 * MIB
-AT_ONCE = 12
-"""So many ranges: more connections get more of a network, and each holds twice its range in memory."""
-SMALL_AT_ONCE = 32
+AT_ONCE = 32
+"""So many requests: more connections get more of a network. What they hold in memory is up to the store."""
+_PIECE = MIB
 
 
 class Download:
@@ -166,35 +165,31 @@ class Download:
         self, home: str, staging: Staging, records: Sequence[FileRecord]
     ) -> dict[FileRecord, tuple[str, Path]]:
         """Fetch each file, once; those that have the right digest."""
-        arriving: dict[FileRecord, _Arriving] = {}
-        for number, record in enumerate(records):
-            arriving[record] = _Arriving(record, staging.path / str(number))
-            with self._writing(arriving[record], "wb") as file:
-                file.truncate(record.size)
-        jobs = [(r, part) for r in records for part in ranges(r.size, min(RANGE, self._store.block_size))]
-        is_small = all(part.length <= MIB for _, part in jobs)
+        arriving = [_Arriving(record, staging.path / str(n)) for n, record in enumerate(records)]
+        for each in arriving:
+            with _disk(self._destination / each.record.path):
+                each.path.touch()
+        length = min(RANGE, self._store.block_size)
+        jobs = [(each, part) for each in arriving for part in ranges(each.record.size, length)]
 
-        def fetch(job: tuple[FileRecord, Range]) -> None:
-            record, part = job
-            data = self._store.download(f"{home}/{record.object}", part.start, part.length)
-            with self._writing(arriving[record], "r+b") as file:
-                arriving[record].take(file.fileno(), part, data)
-            progress.add(part.length)
+        def fetch(job: tuple[_Arriving, Range]) -> None:
+            each, part = job
+            key = f"{home}/{each.record.object}"
+            with (
+                _disk(self._destination / each.record.path),
+                closing(self._store.download(key, part.start, part.length)) as blocks,
+            ):
+                each.take(part, progress.over(blocks))
 
         with Progress("restoring", sum(record.size for record in records)) as progress:
-            run_all(fetch, jobs, workers=SMALL_AT_ONCE if is_small else AT_ONCE)
+            run_all(fetch, jobs, workers=AT_ONCE)
         found: dict[FileRecord, tuple[str, Path]] = {}
-        for record, each in arriving.items():
+        for each in arriving:
             digest = each.digest.hex()
-            if record.xxh3_128 in ("", digest):
-                with _disk(self._destination / record.path):
-                    found[record] = digest, staging.verified(each.path, digest)
+            if each.record.xxh3_128 in ("", digest):
+                with _disk(self._destination / each.record.path):
+                    found[each.record] = digest, staging.verified(each.path, digest)
         return found
-
-    @contextmanager
-    def _writing(self, arriving: _Arriving, mode: str) -> Iterator[IO[bytes]]:
-        with _disk(self._destination / arriving.record.path), arriving.path.open(mode, buffering=0) as file:
-            yield file
 
 
 class _Arriving:
@@ -207,24 +202,32 @@ class _Arriving:
         self._written: dict[int, int] = {}
         self._lock = threading.Lock()
 
-    def take(self, file: int, part: Range, data: bytes) -> None:
-        written = 0
-        while written < len(data):
-            written += os.pwrite(file, data[written:] if written else data, part.start + written)
-        with self._lock:
-            self._written[part.start] = part.length
-            while length := self._written.pop(self.digest.size, 0):
-                start = self.digest.size
-                self.digest.add(data if start == part.start else _pread(file, start, length))
+    def take(self, part: Range, blocks: Iterable[Block]) -> None:
+        """Write a range as it comes. Raises OSError, and what `blocks` raises."""
+        with self.path.open("r+b", buffering=0) as opened:
+            file = opened.fileno()
+            if part.length == self.record.size:
+                _write(file, 0, self.digest.over(blocks))
+                return
+            _write(file, part.start, blocks)
+            with self._lock:
+                self._written[part.start] = part.length
+                while length := self._written.pop(self.digest.size, 0):
+                    self._digest(file, self.digest.size + length)
+
+    def _digest(self, file: int, end: int) -> None:
+        """Digest up to `end` what has been written; it is still in the page cache."""
+        while self.digest.size < end:
+            self.digest.add(os.pread(file, min(_PIECE, end - self.digest.size), self.digest.size))
 
 
-def _pread(file: int, start: int, length: int) -> bytes:
-    parts: list[bytes] = []
-    while length and (part := os.pread(file, length, start)):
-        parts.append(part)
-        start += len(part)
-        length -= len(part)
-    return b"".join(parts)
+def _write(file: int, start: int, blocks: Iterable[Block]) -> None:
+    for block in blocks:
+        rest = block
+        while rest:
+            written = os.pwrite(file, rest, start)
+            start += written
+            rest = memoryview(rest)[written:]
 
 
 @contextmanager

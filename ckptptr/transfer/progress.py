@@ -9,9 +9,11 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
+from ckptptr.transfer.digest import Piece
 from ckptptr.wording import size
 
 FIRST_BAR = 1.0  # seconds
@@ -43,6 +45,12 @@ class Progress:
             self._total = 0  # what still comes from threads that are being stopped is not shown
             if self._bar is not None:
                 self._bar.stop()
+
+    def over(self, blocks: Iterable[Piece]) -> Iterator[Piece]:
+        """The same blocks, counted as they pass."""
+        for block in blocks:
+            self.add(len(block))
+            yield block
 
     def add(self, count: int) -> None:
         """`count` more bytes have passed."""

@@ -75,9 +75,7 @@ class _Blocks:
         return -(-self._file.size // self._block) if self._file.size else 0
 
     def __iter__(self) -> Iterator[bytes]:
-        for block in self.digest.over(_blocks(self._file, self._block)):
-            self._progress.add(len(block))
-            yield block
+        return self._progress.over(self.digest.over(_blocks(self._file, self._block)))
 
 
 def _blocks(file: Local, block: int) -> Iterator[bytes]:

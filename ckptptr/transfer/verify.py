@@ -57,7 +57,7 @@ def _blocks(store: Store, key: str, size: int) -> Iterator[bytes]:
     parts = [*ranges(size, store.block_size)]
 
     def fetch(part: Range) -> bytes:
-        return store.download(key, part.start, part.length)
+        return b"".join(store.download(key, part.start, part.length))
 
     if not parts:
         store.read(key)

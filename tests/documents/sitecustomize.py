@@ -6,12 +6,12 @@ Only where bytes go is replaced. URLs, references, and all that is printed are t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from ckptptr import stores
 from ckptptr.stores.local import LocalStore
-from ckptptr.stores.port import Entry, Token
+from ckptptr.stores.port import Block, Entry, Token
 
 
 class Buckets:
@@ -48,7 +48,7 @@ class Buckets:
     def upload(self, key: str, blocks: Iterable[bytes]) -> None:
         self._disk.upload(self._at(key), blocks)
 
-    def download(self, key: str, start: int, length: int) -> bytes:
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         return self._disk.download(self._at(key), start, length)
 
     def copy(self, source: str, key: str) -> None:

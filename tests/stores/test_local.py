@@ -212,7 +212,7 @@ def test_a_failed_read_is_absent_only_if_the_disk_says_so(
     monkeypatch.setattr(Path, "read_bytes", failing(number))
     for read in (
         lambda: STORE.read(key),
-        lambda: STORE.download(key, 0, 1),
+        lambda: b"".join(STORE.download(key, 0, 1)),
         lambda: STORE.copy(key, str(tmp_path / "y")),
     ):
         with pytest.raises(expected) as caught:

@@ -48,7 +48,7 @@ REPEATED: dict[str, Callable[[Store], object]] = {
     "read": lambda store: store.read("a/x"),
     "list": lambda store: [*store.list("a")],
     "delete": lambda store: store.delete(iter(["a/x"])),
-    "download": lambda store: store.download("a/x", 0, 1),
+    "download": lambda store: b"".join(store.download("a/x", 0, 1)),
     "copy": lambda store: store.copy("a/x", "a/y"),
 }
 SENT_ONCE: dict[str, Callable[[Store], object]] = {
@@ -62,6 +62,15 @@ def faulty(*faults: Fault) -> FaultyStore:
     memory = MemoryStore()
     memory.create("a/x", b"1")
     return FaultyStore(memory, faults)
+
+
+def test_a_download_goes_on_behind_what_came() -> None:
+    memory = MemoryStore()
+    memory.create("a/x", b"0123456789")
+    inner, clock = FaultyStore(memory, [Fault(when="during", times=2)]), StillClock()
+    blocks = [*Retrying(inner, clock).download("a/x", 1, 8)]
+    assert blocks == [b"1234", b"56", b"78"]
+    assert len(clock.slept) == 2
 
 
 @pytest.mark.parametrize("operation", REPEATED)

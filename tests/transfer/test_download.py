@@ -3,7 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,9 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.protocol.manifest import FileRecord
+from ckptptr.stores.around import Around
 from ckptptr.stores.memory import MemoryStore
+from ckptptr.stores.port import Block, Store
 from ckptptr.testing import Fault, FaultyStore, Killed
 from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.download import Download
@@ -53,7 +55,7 @@ def failing(store: FaultyStore, *faults: Fault) -> FaultyStore:
     return FaultyStore(store.inner, faults)
 
 
-def restore(store: FaultyStore, state: Path, records: list[FileRecord], *folders: str) -> list[FileRecord]:
+def restore(store: Store, state: Path, records: list[FileRecord], *folders: str) -> list[FileRecord]:
     with Download(store, state) as download:
         fetched = download.fetch(HOME, records)
         download.install(fetched, folders)
@@ -334,6 +336,29 @@ def test_what_the_disk_refuses_is_told_with_the_file_and_the_reason(
             restore(store, state, records)
     assert caught.value.key == str(state.parent / key)
     assert not state.exists() or content(state) == {}
+
+
+def test_what_the_disk_refuses_is_fetched_no_further(
+    store: FaultyStore, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store may hold room in memory for what it is asked for, until it is told that nobody wants it."""
+    begun = ended = 0
+
+    class Counting(Around):
+        def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
+            nonlocal begun, ended
+            begun += 1
+            try:
+                yield from super().download(key, start, length)
+            finally:
+                ended += 1
+
+    records = stored(store, {"model.pt": LARGE})
+    refusing(monkeypatch, "os.pwrite", errno.ENOSPC)
+    with pytest.raises(LocalDiskError) as caught:
+        restore(Counting(store), state, records)
+    assert begun == ended > 0
+    assert caught.value  # its traceback still holds the frames
 
 
 def test_a_write_that_takes_only_a_part_is_continued(

@@ -24,7 +24,7 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.stores import fast
-from ckptptr.stores.fast import FastLane, _Room
+from ckptptr.stores.fast import FastLane
 from ckptptr.stores.lending import UnlendableError
 from ckptptr.stores.memory import MemoryStore
 
@@ -87,8 +87,9 @@ class Stub(SimpleNamespace):
     def head(self, _: Any, path: str) -> Any:
         return self._answer("head", path)
 
-    def get_range(self, _: Any, path: str, **__: Any) -> Any:
-        return self._answer("get_range", path)
+    def get(self, _: Any, path: str, **__: Any) -> Any:
+        blocks = self._answer("get", path)
+        return SimpleNamespace(stream=lambda **_: iter(blocks))
 
 
 def through(lane: FastLane, **answers: Any) -> Stub:
@@ -111,7 +112,7 @@ def test_payload_goes_by_the_lane(
     lane.upload("bucket/a", iter(blocks))
     assert bytes(obstore.get(lender.cloud, "a").bytes()) == b"".join(blocks)
     assert listed(slow) == {}
-    assert lane.download("bucket/a", 0, len(b"".join(blocks))) == b"".join(blocks)
+    assert b"".join(lane.download("bucket/a", 0, len(b"".join(blocks)))) == b"".join(blocks)
     assert lane.engine("bucket") == "obstore"
 
 
@@ -142,7 +143,7 @@ def test_what_cannot_be_lent_is_said_once_and_moved_by_the_filesystem(
     with caplog.at_level(logging.INFO, "ckptptr"):
         lane.upload("bucket/a", [b"1"])
         lane.upload("bucket/b", [b"1" * BLOCK] * 2)
-        assert lane.download("bucket/a", 0, 1) == b"1"
+        assert b"".join(lane.download("bucket/a", 0, 1)) == b"1"
     assert listed(slow) == {"bucket/a": 1, "bucket/b": 2 * BLOCK}
     assert [record.getMessage() for record in caplog.records] == ["fakefs moves payload: the requester pays"]
     assert lane.engine("bucket") == "fakefs (the requester pays)"
@@ -191,15 +192,36 @@ REFUSED = OSError("Server returned non-2xx status code: 403 Forbidden: <Error><C
 
 def test_what_the_lane_does_not_manage_the_adapter_does(lane: FastLane, slow: MemoryStore) -> None:
     slow.upload("bucket/old", [b"old"])
-    through(lane, put=REFUSED, get_range=REFUSED)
+    through(lane, put=REFUSED, get=REFUSED)
     lane.upload("bucket/a", [b"1"])
-    assert lane.download("bucket/old", 0, 3) == b"old"
+    assert b"".join(lane.download("bucket/old", 0, 3)) == b"old"
     assert listed(slow) == {"bucket/a": 1, "bucket/old": 3}
+
+
+@pytest.mark.parametrize("breaks", [True, False], ids=["an error", "an early end"])
+def test_what_breaks_off_in_the_middle_the_adapter_continues(
+    lane: FastLane, slow: MemoryStore, breaks: bool
+) -> None:
+    slow.upload("bucket/old", [b"0123456789"])
+
+    def stream() -> Iterator[bytes]:
+        yield b"234"
+        yield b"56"
+        if breaks:
+            raise REFUSED
+
+    through(lane, get=stream())
+    assert [bytes(block) for block in lane.download("bucket/old", 2, 7)] == [b"234", b"56", b"78"]
+
+
+def test_more_than_was_asked_for_is_not_handed_on(lane: FastLane) -> None:
+    through(lane, get=[b"2345", b"6789"])
+    assert b"".join(lane.download("bucket/old", 2, 6)) == b"234567"
 
 
 def test_what_neither_manages_is_the_adapters_error(lane: FastLane) -> None:
     with pytest.raises(NotFoundError):
-        lane.download("bucket/nothing", 0, 1)
+        b"".join(lane.download("bucket/nothing", 0, 1))
     assert lane.engine("bucket") == "obstore"  # that was not its fault
 
 
@@ -290,31 +312,3 @@ def test_a_signal_ends_an_upload_and_nothing_is_left(
     with pytest.raises(KeyboardInterrupt):
         lane.upload("bucket/a", endless())
     assert list(obstore.list(lender.cloud)) == []
-
-
-# Room
-
-
-def test_uploads_share_the_parts_in_flight() -> None:
-    room = _Room(16)
-    with room.taken(6) as first, room.taken(16) as second:
-        assert (first, second) == (6, 10)
-    with room.taken(100) as all_of_them:
-        assert all_of_them == 16
-
-
-def test_an_upload_waits_rather_than_go_on_very_few_parts() -> None:
-    room, given = _Room(16), []
-    entered = threading.Event()
-
-    def wait() -> None:
-        with room.taken(16) as parts:
-            given.append(parts)
-            entered.set()
-
-    with room.taken(14):
-        thread = threading.Thread(target=wait)
-        thread.start()
-        assert not entered.wait(0.05)
-    thread.join(5)
-    assert given == [16]

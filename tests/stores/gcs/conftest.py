@@ -17,7 +17,7 @@ BLOCK = 256 * 1024  # the smallest that Google takes
 # Each operation of the port, with the permission that it is refused for.
 OPERATIONS: dict[str, tuple[str, Callable[[Store, str], object]]] = {
     "read": ("storage.objects.get", lambda store, key: store.read(key)),
-    "download": ("storage.objects.get", lambda store, key: store.download(key, 0, 1)),
+    "download": ("storage.objects.get", lambda store, key: b"".join(store.download(key, 0, 1))),
     "create": ("storage.objects.create", lambda store, key: store.create(key, b"1")),
     "replace": ("storage.objects.delete", lambda store, key: store.replace(key, b"1", Token("1"))),
     "upload": ("storage.objects.create", lambda store, key: store.upload(key, [b"1"])),

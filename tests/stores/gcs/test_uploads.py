@@ -11,7 +11,8 @@ from urllib.parse import quote
 import pytest
 
 from ckptptr.errors import InvalidArgumentError
-from ckptptr.stores.gcs import BLOCKS_IN_FLIGHT, GCSStore
+from ckptptr.stores.gcs import GCSStore
+from ckptptr.stores.room import MOST
 from tests.servers.gcs import MiniGCS, open_filesystem
 from tests.servers.proxy import FaultProxy, Rule
 from tests.stores.gcs.conftest import BLOCK
@@ -49,9 +50,9 @@ def test_uploads_share_one_bound_on_the_blocks_that_are_on_their_way(
     def on_their_way() -> int:
         return sum(seen.method == "PUT" and not seen.status for seen in gcs_proxy.log)
 
-    with ThreadPoolExecutor(12) as pool:
+    with ThreadPoolExecutor(40) as pool:
         uploads = [
-            pool.submit(proxied.upload, f"{folder}/{number}", [bytes(BLOCK)] * 2) for number in range(12)
+            pool.submit(proxied.upload, f"{folder}/{number}", [bytes(BLOCK)] * 2) for number in range(40)
         ]
         most = 0
         while not all(upload.done() for upload in uploads):
@@ -59,7 +60,7 @@ def test_uploads_share_one_bound_on_the_blocks_that_are_on_their_way(
             time.sleep(0.01)
         for upload in uploads:
             upload.result()
-    assert most == BLOCKS_IN_FLIGHT
+    assert most == MOST
 
 
 @pytest.mark.parametrize("size", [0, -BLOCK, BLOCK + 1, 1000])

@@ -1,0 +1,76 @@
+"""Room in memory for payload under way: what all transfers of one store hold together is bounded.
+
+It is counted in bytes and not in requests, since the blocks of enormous files are large.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+ROOM = 160 * 1024 * 1024
+"""So many bytes; with what the SDKs hold besides, the whole stays below 256 MiB."""
+
+MOST = 20
+"""So many transfers at once, however small they are."""
+
+
+class Room:
+    """`size` bytes, to be taken and given back. What is larger than all of it goes alone."""
+
+    def __init__(self, size: int = ROOM) -> None:
+        self._size = size
+        self._free = size
+        self._changed = threading.Condition()
+
+    def take(self, size: int) -> None:
+        """Wait until there is room for so many bytes."""
+        self._take(size, 1, 1)
+
+    def give(self, size: int) -> None:
+        """Give back what was taken."""
+        self._give(size, 1)
+
+    def give_after(self, transfer: Future[Any], size: int) -> None:
+        """Give it back as soon as that has ended, however it ends."""
+        transfer.add_done_callback(lambda _: self.give(size))
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Room for so many bytes, for as long as the `with` block runs."""
+        self.take(size)
+        try:
+            yield
+        finally:
+            self.give(size)
+
+    @contextmanager
+    def some_taken(self, size: int, wanted: int) -> Iterator[int]:
+        """Room for blocks of `size` bytes, and for how many: as many as wanted where they are free; fewer,
+        but not very few, where they are not."""
+        most = self._size // self._counted(size)
+        wanted = max(1, min(wanted, most))
+        given = self._take(size, wanted, min(wanted, max(1, most // 4)))
+        try:
+            yield given
+        finally:
+            self._give(size, given)
+
+    def _take(self, size: int, wanted: int, least: int) -> int:
+        size = self._counted(size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= least * size)
+            given = min(wanted, self._free // size)
+            self._free -= given * size
+        return given
+
+    def _give(self, size: int, count: int) -> None:
+        with self._changed:
+            self._free += self._counted(size) * count
+            self._changed.notify_all()
+
+    def _counted(self, size: int) -> int:
+        return max(self._size // MOST, min(size, self._size))
