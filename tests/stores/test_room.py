@@ -61,9 +61,9 @@ def test_room_is_given_back_however_a_transfer_ends(ends: object) -> None:
 
 def test_uploads_share_the_blocks_in_flight() -> None:
     room = Room(SIZE)
-    with room.some_taken(32, 6) as first, room.some_taken(32, 99) as second:
+    with room.some_taken(SIZE // 16, 6) as first, room.some_taken(32, 99) as second:
         assert (first, second) == (6, 10)
-    with room.some_taken(32, 99) as all_of_them:
+    with room.some_taken(SIZE // 16, 99) as all_of_them:
         assert all_of_them == 16
 
 
@@ -72,11 +72,11 @@ def test_an_upload_waits_rather_than_go_on_very_few_blocks() -> None:
     entered = threading.Event()
 
     def wait() -> None:
-        with room.some_taken(32, 16) as count:
+        with room.some_taken(SIZE // 16, 16) as count:
             given.append(count)
             entered.set()
 
-    with room.some_taken(32, 14):
+    with room.some_taken(SIZE // 16, 14):
         thread = threading.Thread(target=wait)
         thread.start()
         assert not entered.wait(0.05)
