@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -73,8 +74,10 @@ class Download:
             LocalDiskError: the disk is full, read-only, or not ours.
             StoreUnavailableError: the store did not answer.
         """
-        there = run_all(self._is_there, files)
-        missing = [record for record, is_there in zip(files, there, strict=True) if not is_there]
+        missing = [record for record in files if (record.path, record.xxh3_128) not in self._verified]
+        alike = [record for record in missing if self._looks_alike(record)]
+        there = {r for r, is_same in zip(alike, run_all(self._is_there, alike), strict=True) if is_same}
+        missing = [record for record in missing if record not in there]
         digests: dict[FileRecord, str] = {}
         if missing:
             with self._staging() as staging:
@@ -95,14 +98,15 @@ class Download:
         for folder in (self._destination, *(self._destination / folder for folder in folders)):
             with _disk(folder):
                 folder.mkdir(parents=True, exist_ok=True)
-        for record in files:
-            target = self._destination / record.path
+        targets = [self._destination / record.path for record in files]
+        for folder in dict.fromkeys(target.parent for target in targets):
+            with _disk(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        for target in targets:
             with _disk(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
                 if target.is_dir():
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        for record in files:
-            target = self._destination / record.path
+        for record, target in zip(files, targets, strict=True):
             fetched = self._verified.get((record.path, record.xxh3_128))
             with _disk(target):
                 if record.mode is not None:
@@ -110,13 +114,17 @@ class Download:
                 if fetched is not None:
                     fetched.replace(target)
 
-    def _is_there(self, record: FileRecord) -> bool:
-        if (record.path, record.xxh3_128) in self._verified:
-            return True
-        target = self._destination / record.path
+    def _looks_alike(self, record: FileRecord) -> bool:
+        """Whether it is worth while to look at the digest of what the destination has under that name."""
         try:
-            same_size = target.is_file() and target.stat().st_size == record.size
-            return bool(record.xxh3_128) and same_size and digest_of(target) == record.xxh3_128
+            there = os.stat(os.path.join(self._destination, record.path))
+        except OSError:
+            return False
+        return bool(record.xxh3_128) and stat.S_ISREG(there.st_mode) and there.st_size == record.size
+
+    def _is_there(self, record: FileRecord) -> bool:
+        try:
+            return digest_of(self._destination / record.path) == record.xxh3_128
         except OSError:
             return False
 
@@ -165,18 +173,22 @@ class Download:
         self, home: str, staging: Staging, records: Sequence[FileRecord]
     ) -> dict[FileRecord, tuple[str, Path]]:
         """Fetch each file, once; those that have the right digest."""
-        arriving = [_Arriving(record, staging.path / str(n)) for n, record in enumerate(records)]
-        for each in arriving:
-            with _disk(self._destination / each.record.path):
-                each.path.touch()
+        arriving = [
+            _Arriving(record, self._destination / record.path, staging.path / str(n))
+            for n, record in enumerate(records)
+        ]
         length = min(RANGE, self._store.block_size)
+        for each in arriving:
+            if not 0 < each.record.size <= length:  # the others are made by their only range
+                with _disk(each.target):
+                    each.path.touch()
         jobs = [(each, part) for each in arriving for part in ranges(each.record.size, length)]
 
         def fetch(job: tuple[_Arriving, Range]) -> None:
             each, part = job
             key = f"{home}/{each.record.object}"
             with (
-                _disk(self._destination / each.record.path),
+                _disk(each.target),
                 closing(self._store.download(key, part.start, part.length)) as blocks,
             ):
                 each.take(part, progress.over(blocks))
@@ -187,7 +199,7 @@ class Download:
         for each in arriving:
             digest = each.digest.hex()
             if each.record.xxh3_128 in ("", digest):
-                with _disk(self._destination / each.record.path):
+                with _disk(each.target):
                     found[each.record] = digest, staging.verified(each.path, digest)
         return found
 
@@ -195,8 +207,9 @@ class Download:
 class _Arriving:
     """A file whose ranges come in any order: each is written in place, and the digest follows behind."""
 
-    def __init__(self, record: FileRecord, path: Path) -> None:
+    def __init__(self, record: FileRecord, target: Path, path: Path) -> None:
         self.record = record
+        self.target = target
         self.path = path
         self.digest = Digest()
         self._written: dict[int, int] = {}
@@ -204,9 +217,10 @@ class _Arriving:
 
     def take(self, part: Range, blocks: Iterable[Block]) -> None:
         """Write a range as it comes. Raises OSError, and what `blocks` raises."""
-        with self.path.open("r+b", buffering=0) as opened:
+        is_all = part.length == self.record.size
+        with self.path.open("wb" if is_all else "r+b", buffering=0) as opened:
             file = opened.fileno()
-            if part.length == self.record.size:
+            if is_all:
                 _write(file, 0, self.digest.over(blocks))
                 return
             _write(file, part.start, blocks)

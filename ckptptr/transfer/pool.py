@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 WORKERS = 8
@@ -14,35 +14,36 @@ Result = TypeVar("Result")
 
 
 def run_all(work: Callable[[Item], Result], items: Iterable[Item], *, workers: int = WORKERS) -> list[Result]:
-    """`[work(item) for item in items]`, in parallel; what has not begun when one fails never begins."""
+    """`[work(item) for item in items]`, in parallel; what has not begun when one fails never begins.
+
+    Raises what the first of the items that failed has raised.
+    """
     todo = list(items)
     if len(todo) <= 1:
         return [work(item) for item in todo]
-    failed = threading.Event()
+    left = deque(range(len(todo)))  # the threads help themselves: a future for each item would cost more
+    done: dict[int, Result] = {}
+    failed: dict[int, BaseException] = {}
 
-    def attempt(item: Item) -> Result:
-        if failed.is_set():
-            raise _NeverBegunError
-        try:
-            return work(item)
-        except BaseException:
-            failed.set()
-            raise
+    def help_yourself() -> None:
+        while True:
+            try:
+                number = left.popleft()
+            except IndexError:
+                return
+            try:
+                done[number] = work(todo[number])
+            except BaseException as error:
+                left.clear()
+                failed[number] = error
+                raise
 
-    with ThreadPoolExecutor(min(workers, len(todo)), thread_name_prefix="ckptptr") as pool:
-        futures = [pool.submit(attempt, item) for item in todo]
+    count = min(workers, len(todo))
+    with ThreadPoolExecutor(count, thread_name_prefix="ckptptr") as pool:
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
+            wait([pool.submit(help_yourself) for _ in range(count)], return_when=FIRST_EXCEPTION)
         finally:  # also when this thread is interrupted: nobody waits for what has not begun
-            failed.set()
-            pool.shutdown(cancel_futures=True)
-    begun = [future for future in futures if not _never_began(future)]
-    return [future.result() for future in begun]
-
-
-class _NeverBegunError(Exception):
-    """Another item had failed by then."""
-
-
-def _never_began(future: Future[Result]) -> bool:
-    return future.cancelled() or isinstance(future.exception(), _NeverBegunError)
+            left.clear()
+    if failed:
+        raise failed[min(failed)]
+    return [done[number] for number in range(len(todo))]
