@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 # Half of the time they wait, for servers and deadlines: hence two workers a core. Those of test-fast do not.
 WORKERS := $(shell echo $$((2 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu))))
 # What pytest and the programs that it starts have compiled is kept, also where images say not to.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )$(BIN)/pytest -n $(WORKERS) --dist worksteal
+PYTEST := PYTHONDONTWRITEBYTECODE= $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )$(BIN)/pytest -n $(WORKERS)
 
 # Azurite, for the tests: from npm, by the Node of a wheel; once.
 NPM := tests/servers/npm
@@ -69,7 +69,7 @@ test: setup ## All tests; starts real servers for S3, Google Cloud Storage and A
 	$(PYTEST)
 
 test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute, and a sample of the slow ones
-	$(PYTEST) -n auto -m 'not servers and not slow'
+	$(PYTEST) -n logical --dist worksteal -m 'not servers and not slow'
 
 BENCH := --size 0.25 --rounds 2 --slow-rounds 1
 
