@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # What the tests write goes to memory where there is such a place: three times as fast. The local store's own
 # tests stay on a disk.
-# Half of the time they wait, for servers and deadlines: hence two workers a core.
+# Half of the time they wait, for servers and deadlines: hence two workers a core. Those of test-fast do not.
 WORKERS := $(shell echo $$((2 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu))))
-PYTEST := $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )$(BIN)/pytest -n $(WORKERS)
+# What pytest and the programs that it starts have compiled is kept, also where images say not to.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )$(BIN)/pytest -n $(WORKERS)
 
 # Azurite, for the tests: from npm, by the Node of a wheel; once.
 NPM := tests/servers/npm
@@ -67,8 +68,8 @@ demo: $(READY) ## The story: real kills of an unchanged task, on a local folder
 test: setup ## All tests; starts real servers for S3, Google Cloud Storage and Azure
 	$(PYTEST)
 
-test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute
-	$(PYTEST) -m 'not servers'
+test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute, and a sample of the slow ones
+	$(PYTEST) -n logical --dist worksteal -m 'not servers and not slow'
 
 BENCH := --size 0.25 --rounds 2 --slow-rounds 1
 

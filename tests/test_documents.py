@@ -121,8 +121,11 @@ def _program(path: Path, line: str) -> None:
 
 
 def _marked(document: Path) -> object:
-    marks = [pytest.mark.servers] if document.name in {"getting-started.md", "migrating.md"} else []
-    return pytest.param(document, id=document.name, marks=marks)  # those run pyflyte-execute
+    if document.name in {"getting-started.md", "migrating.md"}:
+        marks = [pytest.mark.servers]  # those run pyflyte-execute
+    else:
+        marks = [] if document.name == "README.md" else [pytest.mark.slow]
+    return pytest.param(document, id=document.name, marks=marks)
 
 
 @pytest.mark.parametrize("document", [_marked(d) for d in DOCUMENTS if d.name not in RUN_ELSEWHERE])

@@ -20,6 +20,7 @@ from ckptptr.errors import InvalidArgumentError, PreemptedError, StoreUnavailabl
 from ckptptr.preemption import Preemption
 from ckptptr.testing.faults import Fault
 from tests.helpers import Process, World
+from tests.sampling import sampled
 
 Save = Callable[[], None]
 
@@ -527,7 +528,7 @@ checkpoints.save(b"x", step=2)
 }
 
 
-@pytest.mark.parametrize("what", HANGS)
+@pytest.mark.parametrize("what", sampled(HANGS))
 def test_whatever_hangs_the_process_is_gone_soon_after_the_deadline(what: str, tmp_path: Path) -> None:
     block = f"with checkpoints.on_preemption(deadline=1.0):\n{_indented(HANGS[what])}"
     program = f"{PROGRAM}\nchange_files('one'); checkpoints.save(folder, step=1)\n{block}"

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import FlyteNode
+from tests.sampling import sampled
 
 CKPTPTR = [sys.executable, "-m", "ckptptr.cli"]
 
@@ -105,7 +106,7 @@ def test_no_terminal_cuts_a_path(node: FlyteNode, ids: dict[int, str]) -> None:
 COLOUR = re.compile("\x1b\\[(?:[0-9]+;)*(?:3[0-8]|9[0-7])[;m]")
 
 
-@pytest.mark.parametrize("arguments", [["log"], ["verify", "--deep"], ["doctor"]])
+@pytest.mark.parametrize("arguments", sampled([["log"], ["verify", "--deep"], ["doctor"]]))
 def test_colours_are_for_terminals_and_go_with_no_color(
     node: FlyteNode, ids: dict[int, str], arguments: list[str]
 ) -> None:
@@ -120,6 +121,7 @@ def test_errors_have_a_colour_on_terminals_and_none_with_no_color(node: FlyteNod
     assert not COLOUR.search(raw_on_terminal(100, "show", nowhere, exit_code=3, NO_COLOR="1"))
 
 
+@pytest.mark.slow
 def test_bytes_that_move_are_shown_on_a_terminal_and_not_in_a_pipe(
     node: FlyteNode, ids: dict[int, str], tmp_path: Path
 ) -> None:
@@ -133,7 +135,7 @@ def test_bytes_that_move_are_shown_on_a_terminal_and_not_in_a_pipe(
     assert "verifying" not in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [["log"], ["doctor"], ["log", "--json"]])
+@pytest.mark.parametrize("arguments", sampled([["log"], ["doctor"], ["log", "--json"]]))
 def test_a_reader_that_goes_away_is_no_error(
     node: FlyteNode, ids: dict[int, str], arguments: list[str]
 ) -> None:
@@ -161,6 +163,7 @@ def test_a_shell_completes_commands_and_options(words: str, completed: str) -> N
     assert done.stdout.split() == [completed]
 
 
+@pytest.mark.slow
 def test_what_the_help_says_about_completion_is_what_a_shell_evaluates() -> None:
     said = subprocess.run([*CKPTPTR, "--help"], capture_output=True, text=True, check=True).stdout
     for shell in ("bash", "zsh", "fish"):

@@ -60,6 +60,7 @@ def test_googles_key_file_is_the_one_that_the_pod_mounts(
         default()
 
 
+@pytest.mark.slow
 def test_what_is_printed_is_a_pod_spec_for_each_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
     (command,) = commands("clouds.py")
     printed = yaml.safe_load(bash(command))

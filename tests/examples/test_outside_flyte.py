@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.examples.texts import EXAMPLES, PROJECT, bash, commands, surroundings
+from tests.sampling import sampled
 
 PI = "done: pi is 3.14159"
 
@@ -65,7 +66,9 @@ def test_the_manifest_is_a_job_in_all_of_its_fields(job: dict[str, Any]) -> None
     assert client.sanitize_for_serialization(read) == job  # a field that Kubernetes does not know is lost
 
 
-@pytest.mark.parametrize(("number", "ends"), [(signal.SIGKILL, -9), (signal.SIGTERM, 75)])
+@pytest.mark.parametrize(
+    ("number", "ends"), [(signal.SIGKILL, -9), pytest.param(signal.SIGTERM, 75, marks=pytest.mark.slow)]
+)
 def test_the_command_of_a_pod_goes_on_after_another_pod_was_killed(
     job: dict[str, Any], tmp_path: Path, number: signal.Signals, ends: int
 ) -> None:
@@ -107,7 +110,7 @@ def slurm(tmp_path: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("restarts", [0, 2])
+@pytest.mark.parametrize("restarts", sampled([0, 2]))
 def test_slurm_is_asked_to_requeue_where_the_time_was_up_and_the_next_start_goes_on(
     slurm: dict[str, str], tmp_path: Path, restarts: int
 ) -> None:
@@ -126,6 +129,7 @@ def test_slurm_is_asked_to_requeue_where_the_time_was_up_and_the_next_start_goes
     assert (tmp_path / "scontrol").read_text().count("requeue") == 1
 
 
+@pytest.mark.slow
 def test_a_node_that_fails_is_requeued_by_slurm_itself(slurm: dict[str, str], tmp_path: Path) -> None:
     script = ["bash", str(EXAMPLES / "slurm.sbatch")]
     assert killed(script, signal.SIGKILL, environ=slurm, group=True) == -9

@@ -37,6 +37,7 @@ def test_an_execution_is_started_with_its_seed_in_the_environment(monkeypatch: p
     assert remote.execute.call_args.kwargs["envs"] == {"CKPTPTR_SEED": "s3://bucket/old"}
 
 
+@pytest.mark.slow
 def test_the_command_line_of_flytekit_takes_the_seed_as_the_text_says() -> None:
     *_, command = commands("seeding.py")
     program, run, _, option, value, *_ = command.split()

@@ -18,7 +18,7 @@ from ckptptr.opening import node_at
 from ckptptr.session import Session
 from ckptptr.stores.memory import MemoryStore
 
-pytestmark = pytest.mark.filterwarnings("ignore:Failed to initialize NumPy")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Failed to initialize NumPy")]
 
 
 @dataclass

@@ -44,6 +44,7 @@ def test_import_flytekit_loads_only_what_replaces_the_property() -> None:
     assert loaded.strip() == str(modules)
 
 
+@pytest.mark.slow
 def test_the_plugin_adds_less_than_30_ms_to_import_flytekit() -> None:
     code = (
         "import os; os.environ['CKPTPTR_DISABLE'] = '1'\n"
@@ -51,14 +52,18 @@ def test_the_plugin_adds_less_than_30_ms_to_import_flytekit() -> None:
         "for name in [m for m in sys.modules if m.startswith('ckptptr')]: del sys.modules[name]\n"
         "began = time.perf_counter(); import ckptptr.flyte.plugin; print(time.perf_counter() - began)"
     )
-    assert min(float(python(code, PATH="/usr/bin")) for _ in range(3)) < 0.030
+    assert any(float(python(code, PATH="/usr/bin")) < 0.030 for _ in range(3))
 
 
 @pytest.mark.parametrize(
     "breakage",
     [
         pytest.param("del ExecutionParameters.checkpoint", id="a flytekit without the property"),
-        pytest.param("ExecutionParameters.checkpoint = 7", id="a flytekit where it is something else"),
+        pytest.param(
+            "ExecutionParameters.checkpoint = 7",
+            id="a flytekit where it is something else",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_whatever_is_wrong_is_a_warning_and_never_an_import_error(breakage: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,11 @@ from ckptptr.protocol.retention import Retention
 from ckptptr.testing import Fault, FaultyStore
 from ckptptr.testing.faults import Killed
 from tests.helpers import FLYTE, PLAIN, Immediate, Paused, Process, World
+from tests.sampling import sampled
 
 KEEP_TWO = Retention(keep_last=2)
 NEVER = 10**6
+CHUNKS = 25  # odd, so that each has faults of every kind
 
 
 class Life:
@@ -168,16 +171,14 @@ def test_without_a_fault_the_life_is_as_it_reads(tmp_path: Path, key: str) -> No
     check_the_sequel(life, "no fault")
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("action", ["kill", "fail"])
-def test_a_fault_at_any_request_loses_nothing_that_was_confirmed(
-    tmp_path: Path, action: str, when: str
-) -> None:
+@pytest.mark.parametrize("chunk", sampled(range(CHUNKS)))
+def test_a_fault_at_any_request_loses_nothing_that_was_confirmed(tmp_path: Path, chunk: int) -> None:
     requests = live(tmp_path / "count", PLAIN).store.log
     assert len(requests) > 150
-    for request in requests:
+    matrix = list(product(requests, ["kill", "fail"], ["before", "after"]))
+    for number, (request, action, when) in list(enumerate(matrix))[chunk::CHUNKS]:
         fault = Fault(action, when=when, nth=request.n)  # type: ignore[arg-type]
-        life = live(tmp_path / str(request.n), PLAIN, fault)
+        life = live(tmp_path / str(number), PLAIN, fault)
         check_the_sequel(life, f"{action} {when} request {request.n} ({request.op} {request.key})")
 
 

@@ -30,9 +30,10 @@ from ckptptr.testing import Fault
 from tests.helpers import LAYOUTS, Paused, Process, World, id_of
 from tests.histories.turns import Paced, Turn
 from tests.histories.witness import Witness, Witnessed
+from tests.sampling import sampled
 
 HISTORIES = 150
-CHUNKS = 6
+CHUNKS = 15
 
 MAY_END_A_SAVE = (SupersededError, ConflictError, StoreUnavailableError, OutcomeUnknownError, DamagedError)
 MAY_END_A_RESTORE = (SupersededError, ConflictError, StoreUnavailableError, OutcomeUnknownError)
@@ -312,7 +313,7 @@ class History:
         assert len(self.world.latest().doomed) <= 2
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("chunk", sampled(range(CHUNKS)))
 def test_no_history_breaks_a_rule(tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeping, "LISTING_EVERY", 4)
     for seed in range(chunk, HISTORIES, CHUNKS):

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from ckptptr.clock import SystemClock
+from ckptptr.stores.lending import RETRIES
 from ckptptr.stores.s3 import S3Store
 from tests.servers.proxy import FaultProxy
 from tests.servers.s3 import open_filesystem
@@ -39,3 +41,10 @@ def impatient(s3_server: Seaweed, s3_proxy: FaultProxy) -> Iterator[S3Store]:
     settings = {"read_timeout": 1, "retries": {"max_attempts": 1}}
     with open_filesystem(s3_server, s3_proxy.endpoint, config_kwargs=settings) as filesystem:
         yield S3Store(filesystem, block_size=PART, copy_part_size=PART)
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A retry comes at once; obstore, whose pauses are its own, makes none."""
+    monkeypatch.setattr(SystemClock, "sleep", lambda *_: None)
+    monkeypatch.setitem(RETRIES, "max_retries", 0)

@@ -21,6 +21,8 @@ from ckptptr.stores._gcs_client import Patience
 from ckptptr.stores.probe import settle
 from ckptptr.stores.retry import Retrying
 
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
 HUSH = "hush+hush/hush=hush"
 FORMS = (HUSH, quote(HUSH, safe=""), quote(HUSH), "hush")  # whole, as URLs have it, or any part of it
 KEY = base64.b64encode(HUSH.encode()).decode()
