@@ -40,11 +40,16 @@ def save(drawn: Any, path: Path, bottom: float = 0.0) -> None:
     drawn.savefig(path, dpi=110)
 
 
-def grow(axes: Any, label: str, title: str = "") -> None:
-    """Log-log, with its grid and legend: a straight line of slope one is linear growth."""
+def grow(axes: Any, title: str, across: str, up: str) -> None:
+    """Log-log, with its grid and plain numbers."""
     axes.set_xscale("log")
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, high / 20), high * 1.5)  # what hardly grows shall not look as if it did
     axes.grid(visible=True, which="major", alpha=0.3)
-    axes.set_xlabel(label)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
     axes.set_title(title, fontsize=10)
-    axes.legend(fontsize=8)

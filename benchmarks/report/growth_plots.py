@@ -11,6 +11,7 @@ from benchmarks.report.drawing import COLOURS, figure, grow, save
 _COLOUR = {"ckptptr": COLOURS[OURS], "stock": COLOURS["stock"]}
 _DASH = {"local disk": ":", "s3": "-", "the last three": "-", "all": "--"}
 _HISTORY_COLOURS = {"save": "#0072b2", "restore": "#d55e00", "history": "#009e73"}
+_LABELS = {"save": "save", "restore": "restore", "history": "listing the history"}
 
 
 def write(growth: dict[str, Any], folder: Path) -> None:
@@ -19,7 +20,9 @@ def write(growth: dict[str, Any], folder: Path) -> None:
         if name in growth:
             with figure(10, 4, 2) as (drawn, axes):
                 draw(growth[name], *axes)
-                save(drawn, folder / f"growth-{name}.png")
+                lines, labels = axes[-1].get_legend_handles_labels()
+                drawn.legend(lines, labels, loc="lower center", ncols=3, fontsize=8, handlelength=4)
+                save(drawn, folder / f"growth-{name}.png", bottom=0.12)
 
 
 def _attempts(found: list[dict[str, Any]], seconds: Any, requests: Any) -> None:
@@ -27,8 +30,10 @@ def _attempts(found: list[dict[str, Any]], seconds: Any, requests: Any) -> None:
     seconds.plot(attempts, [1000 * each["restore"] for each in found], "o-", label="restore")
     requests.plot(attempts, [len(each["requests"]) for each in found], "o-", label="restore")
     requests.plot(attempts, [each["save"] for each in found], "s-", label="first save, until it returns")
-    requests.plot(attempts, [each["until_closed"] for each in found], "s:", label="… and in the background")
-    _finish(seconds, requests, "attempts", "A restore through LATEST")
+    requests.plot(
+        attempts, [each["until_closed"] for each in found], "s:", label="with those in the background"
+    )
+    _finish(seconds, requests, "attempts", "Attempts")
 
 
 def _history(found: list[dict[str, Any]], seconds: Any, requests: Any) -> None:
@@ -40,7 +45,7 @@ def _history(found: list[dict[str, Any]], seconds: Any, requests: Any) -> None:
                 "color": colour,
                 "linestyle": _DASH[kept],
                 "marker": "o",
-                "label": f"{name}, kept: {kept}",
+                "label": f"{_LABELS[name]}, kept: {kept}",
             }
             seconds.plot(before, [1000 * each["seconds"][name] for each in of_one], **style)
             requests.plot(before, [len(each["requests"][name]) for each in of_one], **style)
@@ -59,12 +64,9 @@ def _files(found: list[dict[str, Any]], saves: Any, restores: Any) -> None:
                 marker="o",
                 label=f"{client}, {where}",
             )
-        grow(axes, "files of 100 bytes", operation)
-        axes.set_ylabel("seconds (median)")
+        grow(axes, operation, "files of 100 bytes", "seconds (median)")
 
 
 def _finish(seconds: Any, requests: Any, label: str, title: str) -> None:
-    grow(seconds, label, f"{title}: time")
-    seconds.set_ylabel("ms (median)")
-    grow(requests, label, f"{title}: requests")
-    requests.set_ylabel("requests")
+    grow(seconds, f"{title}: time", label, "ms (median)")
+    grow(requests, f"{title}: requests", label, "requests")
