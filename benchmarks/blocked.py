@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,12 @@ def _measure(root: str, file: Path, size: int) -> list[dict[str, Any]]:
             state = mark + content
             file.write_bytes(state)
             began = time.perf_counter()
-            save()
+            returned = save()
             blocked = time.perf_counter() - began
-            checkpoints.wait()
+            if isinstance(returned, Future):
+                returned.result()
             sent = time.perf_counter() - began
+            checkpoints.wait()  # until nothing is swept any more
             if number >= 0:
                 records.append({"client": name, "round": number, "blocked": blocked, "sent": sent})
                 print(f"blocked   {name:34} {blocked:8.4f} of {sent:6.2f} s", flush=True)

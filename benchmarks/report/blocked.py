@@ -52,9 +52,10 @@ def plot(blocked: dict[str, Any], folder: Path) -> None:
         bars = axes.barh(
             [*by_name], [1e3 * middle(each, "blocked") for each in by_name.values()], color=colours
         )
-        axes.bar_label(bars, fmt="{:.3g} ms", padding=3, fontsize=8)
+        axes.bar_label(bars, fmt="{:,.1f} ms", padding=3, fontsize=8)
         axes.set_xscale("log")
-        axes.margins(x=0.2)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.margins(x=0.25)
         axes.set_xlabel("the training loop is blocked for, ms (median)")
         axes.set_title(f"A save of {blocked['bytes'] >> 20} MiB, s3, loopback")
         save(drawn, folder / "blocked.png")

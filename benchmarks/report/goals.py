@@ -48,7 +48,7 @@ def _times(results: dict[str, Any], cell: Cell, records: dict[str, Records]) -> 
     if cell.network == "counted":
         if cell.row.startswith("95"):
             moved = ours[0]["sent" if cell.operation == "save" else "received"]
-            yield _at_most(f"{where}: at most 6 % of the bytes", 100 * moved / payload(records), 6)
+            yield _at_most(f"{where}: % of the bytes moved, at most 6", 100 * moved / payload(records), 6)
         return
     if STOCK in records:
         times, by = (8, ", slow link") if cell.network == "slow" else (3, "")
@@ -85,7 +85,7 @@ def _blocked(blocked: dict[str, Any]) -> Iterator[str]:
     found = shares(blocked)
     for name in BACKGROUND:
         if name in found:
-            yield _at_most(f"{name}: blocked for at most 1 % of the upload", 100 * found[name], 1)
+            yield _at_most(f"{name}: blocked for, % of the upload, at most 1", 100 * found[name], 1)
 
 
 def _growth(growth: dict[str, Any]) -> Iterator[str]:

@@ -24,7 +24,7 @@ def _draw(cells: Cells, folder: Path) -> None:
     rows = [*dict.fromkeys(cell.row for cell in cells)]
     names = [name for name in CLIENTS if any(name in records for records in cells.values())]
     (server, network), width = next(iter(cells))[:2], 0.8 / len(names)
-    with figure(max(5, 3.2 * len(rows)), 3.8, len(rows)) as (drawn, axes):
+    with figure(max(7, 3.2 * len(rows)), 3.8, len(rows)) as (drawn, axes):
         for place, row in zip(axes if len(rows) > 1 else [axes], rows, strict=True):
             for cell, records in cells.items():
                 if cell.row != row:
