@@ -6,7 +6,7 @@ import os
 import tempfile
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -79,7 +79,7 @@ class OnAzure(Place):
         return {"AZURE_STORAGE_CONNECTION_STRING": connection}
 
 
-PLACES: dict[str, type[Place]] = {"s3": OnS3, "gcs": OnGCS, "azure": OnAzure}
+PLACES: dict[str, Callable[[ExitStack], Place]] = {"s3": OnS3, "gcs": OnGCS, "azure": OnAzure}
 
 
 @contextmanager

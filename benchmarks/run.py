@@ -146,6 +146,9 @@ class Run:
                 for name in self.clients
                 if self.server in CLIENTS[name].servers
             }
-            for worker in workers.values():  # all, before the first is timed
-                worker.warm_up()
+            for name, worker in workers.items():  # all, before the first is timed
+                try:
+                    worker.warm_up()
+                except RuntimeError as error:
+                    print(f"{self.server} {name}, before anything is timed: {error}", file=sys.stderr)
             yield workers
