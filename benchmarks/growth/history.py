@@ -2,8 +2,8 @@
 far as LATEST can name them (500, and those that are pinned); then, there, with the default retention.
 
 Timed are the next saves, until each returns; counted is what such a save sends until all is quiet, what it
-sweeps in the background included. Not the first of a process, which looks for orphans too, nor the one that
-sweeps what was kept until then.
+sweeps in the background included. Not the one that sweeps what was kept until then. The first save of a
+process is counted apart: it looks for orphans too.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def _costs(site: Site, name: str, retention: Retention, attempt: int) -> dict[st
         took["history"] = seconds(reader.history)
         named = len(reader.history())
     with site.open(name, counted=True, attempt=2 * attempt + 1, retention=retention) as checkpoints:
-        _save_and_sweep(checkpoints)
         requests = {
+            "first save": site.requests(lambda: _save_and_sweep(checkpoints)),
             "save": site.requests(lambda: _save_and_sweep(checkpoints)),
             "restore": site.requests(lambda: site.restored(checkpoints)),
             "history": site.requests(checkpoints.history),

@@ -44,15 +44,17 @@ def _history(found: list[dict[str, Any]]) -> str:
             f"{1000 * each['seconds'][name]:.1f} | {len(each['requests'][name])}"
             for name in ("save", "restore", "history")
         )
-        + " |"
+        + f" | {len(each['requests']['first save'])} |"
         for each in found
     ]
     return (
         "![history](growth-history.png)\n\nSmall checkpoints. LATEST names 500 at most, and those "
         "that are pinned. The requests of a save are those that it makes until all is quiet, what it "
-        "sweeps in the background included; its time ends when it returns.\n\n"
+        "sweeps in the background included; its time ends when it returns. The first "
+        "save of a process looks for orphans too, and reads every manifest while nobody waits.\n\n"
         "| kept | checkpoints before it | named by LATEST | save, ms | requests | restore, ms | requests "
-        "| listing, ms | requests |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n" + "\n".join(lines)
+        "| listing, ms | requests | requests of the first save of a process |\n"
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n" + "\n".join(lines)
     )
 
 
