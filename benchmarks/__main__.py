@@ -78,7 +78,7 @@ def _arguments() -> argparse.Namespace:
         "--files",
         type=int,
         default=10_000,
-        help="growth: at most so many on a local disk, a tenth of it on S3 (default: 10000)",
+        help="growth: at most so many on a local disk, a tenth on S3, a hundredth of history (10000)",
     )
     parser.add_argument("--scratch", type=Path, help="folder for local files (default: the temporary one)")
     parser.add_argument("--server-dir", type=Path, help="where SeaweedFS keeps its data (/dev/shm: memory)")

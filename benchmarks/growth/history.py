@@ -20,9 +20,9 @@ RETENTIONS = {"all": ALL, "the last three": Retention()}
 _numbers = itertools.count()
 
 
-def measure(site: Site, _: int) -> list[dict[str, Any]]:
+def measure(site: Site, most: int) -> list[dict[str, Any]]:
     found = []
-    for before in BEFORE:
+    for before in (each for each in BEFORE if each <= most // 100):
         name = f"history-{before}"
         with site.open(name, attempt=0, retention=ALL) as checkpoints:
             for _ in range(before):
