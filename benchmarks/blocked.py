@@ -1,10 +1,10 @@
-"""How long a training loop is blocked by a save, on SeaweedFS over loopback.
+"""How long a training loop is blocked by a save of one file, on SeaweedFS over loopback.
 
     python -m benchmarks.blocked [MIB]
 
-One file, five rounds, alternating: stock flytekit's save, ours, ours with `block=False` (the file is copied
-first), with `block=False, consume=True` (it is renamed), and of bytes. `sent` is when the checkpoint was
-confirmed.
+They take turns: stock flytekit's save, ours, ours with `block=False` (the file is copied first), with
+`block=False, consume=True` (it is renamed), and of bytes. `sent` is when the checkpoint was confirmed. Each
+has saved once before anything is timed.
 """
 
 from __future__ import annotations
@@ -14,54 +14,76 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from statistics import median
+from typing import Any
 
-from benchmarks.places import started
+from benchmarks.places import environment, started
+
+ROUNDS = 5
+STOCK = "stock"
+BACKGROUND = ("save(block=False), copied", "save(block=False, consume=True)", "save(bytes, block=False)")
+"""Those that return before the checkpoint is sent."""
 
 
 def main() -> None:
-    size = int(sys.argv[1]) if len(sys.argv) > 1 else 256
-    with started("s3") as place, tempfile.TemporaryDirectory() as scratch:
-        os.environ.update(place.environ(place.port))
-        _measure(place.root, Path(scratch, "model.bin"), size)
+    from benchmarks.report.blocked import table
+
+    print(table(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 256)))
 
 
-def _measure(root: str, file: Path, size: int) -> None:
-    from flytekit.core.checkpointer import SyncCheckpoint
+def measure(mib: int, scratch: Path | None = None, server_dir: Path | None = None) -> dict[str, Any]:
+    """Seconds for each contestant and round.
 
+    Args:
+        mib: size of the file.
+        scratch: a folder for it.
+        server_dir: where the server keeps its data.
+    """
+    with (
+        started("s3", server_dir) as place,
+        environment(place.environ(place.port)),
+        tempfile.TemporaryDirectory(dir=scratch) as folder,
+    ):
+        return {"bytes": mib << 20, "records": _measure(place.root, Path(folder, "model.bin"), mib << 20)}
+
+
+def _measure(root: str, file: Path, size: int) -> list[dict[str, Any]]:
     import ckptptr
+    from benchmarks.clients import Stock
 
-    checkpoints = ckptptr.open(f"{root}/run", attempt=0)
-    data = os.urandom(size << 20)
-
-    def stock() -> None:
-        SyncCheckpoint(checkpoint_dest=f"{root}/stock-{time.monotonic_ns()}").save(file)
-
+    flytekit = Stock(root)
+    checkpoints = ckptptr.open(
+        f"{root}/run", attempt=0, storage_options={"endpoint_url": os.environ["AWS_ENDPOINT_URL"]}
+    )
+    data = os.urandom(size)
     state = data
-
     contestants: dict[str, Callable[[], object]] = {
-        "stock": stock,
+        STOCK: lambda: flytekit.save(file, f"stock-{time.monotonic_ns()}"),
         "save": lambda: checkpoints.save(file),
-        "save(block=False)": lambda: checkpoints.save(file, block=False),
-        "save(block=False, consume=True)": lambda: checkpoints.save(file, block=False, consume=True),
-        "save(bytes, block=False)": lambda: checkpoints.save(state, block=False),
+        BACKGROUND[0]: lambda: checkpoints.save(file, block=False),
+        BACKGROUND[1]: lambda: checkpoints.save(file, block=False, consume=True),
+        BACKGROUND[2]: lambda: checkpoints.save(state, block=False),
     }
-    blocked: dict[str, list[float]] = {name: [] for name in contestants}
-    sent: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in range(5):
+    records = []
+    for number in range(-1, ROUNDS):
         for name, save in contestants.items():
-            state = number.to_bytes(1, "big") + data
-            file.write_bytes(number.to_bytes(1, "big") + name.encode() + data)  # nothing is as it was before
+            content = data if number >= 0 else data[:1024]
+            mark = f"{number} {name}".encode()  # nothing is as it was before
+            state = mark + content
+            file.write_bytes(state)
             began = time.perf_counter()
-            save()
-            blocked[name].append(time.perf_counter() - began)
-            checkpoints.wait()
-            sent[name].append(time.perf_counter() - began)
-    print(f"| {size} MiB | blocked, s | sent, s | blocked / sent |\n|---|---:|---:|---:|")
-    for name in contestants:
-        waited, took = median(blocked[name]), median(sent[name])
-        print(f"| {name} | {waited:.4f} | {took:.2f} | {waited / took:.2%} |")
+            returned = save()
+            blocked = time.perf_counter() - began
+            if isinstance(returned, Future):
+                returned.result()
+            sent = time.perf_counter() - began
+            checkpoints.wait()  # until nothing is swept any more
+            if number >= 0:
+                records.append({"client": name, "round": number, "blocked": blocked, "sent": sent})
+                print(f"blocked   {name:34} {blocked:8.4f} of {sent:6.2f} s", flush=True)
+    checkpoints.close()
+    return records
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def _obstore_store(root: str) -> Any:
     from obstore import store
 
     kind, _, bucket = root.partition("://")
-    http = {"allow_http": True}
+    http: Any = {"allow_http": True}
     if kind == "s3":
         return store.S3Store(
             bucket, endpoint=os.environ["AWS_ENDPOINT_URL"], region="us-east-1", client_options=http

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from tests.servers import azurite, gcs, s3, seaweed
 
@@ -76,13 +79,31 @@ class OnAzure(Place):
         return {"AZURE_STORAGE_CONNECTION_STRING": connection}
 
 
-PLACES: dict[str, type[Place]] = {"s3": OnS3, "gcs": OnGCS, "azure": OnAzure}
+PLACES: dict[str, Callable[[ExitStack], Place]] = {"s3": OnS3, "gcs": OnGCS, "azure": OnAzure}
 
 
 @contextmanager
-def started(kind: str) -> Iterator[Place]:
+def started(kind: str, folder: Path | None = None) -> Iterator[Place]:
+    """A new server; `folder` is where it keeps its data, the temporary one where that is not said."""
     with ExitStack() as stack:
-        yield PLACES[kind](stack)
+        tempfile.tempdir = str(folder) if folder else None
+        try:
+            place = PLACES[kind](stack)
+        finally:
+            tempfile.tempdir = None
+        yield place
+
+
+@contextmanager
+def environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """This process's own, for what is measured in it."""
+    before = dict(os.environ)
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _name() -> str:

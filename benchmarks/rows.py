@@ -27,10 +27,10 @@ class Row:
 def rows(scale: float) -> list[Row]:
     """The rows of the goals; `scale` 1 means 1 GiB in the first two."""
     return [
-        Row("one large", 1, int(1024 * scale) * MIB),
+        Row("one large", 1, max(1, int(1024 * scale)) * MIB),
         Row("64 medium", max(1, int(64 * scale)), 16 * MIB),
         Row("2000 small", max(1, int(2000 * scale)), 64 * 1024),
-        Row("95 % unchanged", 20, int(50 * scale) * MIB, changed=1),
+        Row("95 % unchanged", 20, max(1, int(50 * scale)) * MIB, changed=1),
     ]
 
 

@@ -50,13 +50,17 @@ class Options:
 
 @dataclass(frozen=True)
 class Stored:
-    """One version of one object. `resource` is what the writer said about it."""
+    """One version of one object. `resource` is what the writer said about it.
+
+    Google knows no MD5 of what came `in_parts`, by a multipart upload of the XML API.
+    """
 
     bucket: str
     name: str
     generation: int
     data: bytes
     resource: Mapping[str, Any]
+    in_parts: bool = False
 
     @cached_property
     def crc32c(self) -> str:
@@ -79,8 +83,13 @@ class Stored:
             "generation": str(self.generation),
             "size": str(len(self.data)),
             "crc32c": self.crc32c,
-            "md5Hash": self.md5,
+            **({} if self.in_parts else {"md5Hash": self.md5}),
         }
+
+    @property
+    def hashes(self) -> str:
+        """As `X-Goog-Hash` has them."""
+        return f"crc32c={self.crc32c}" + ("" if self.in_parts else f",md5={self.md5}")
 
 
 @dataclass
@@ -167,7 +176,7 @@ class MiniGCS:
             return web.json_response(found.json())
         headers = {
             "X-Goog-Generation": str(found.generation),
-            "X-Goog-Hash": f"crc32c={found.crc32c},md5={found.md5}",
+            "X-Goog-Hash": found.hashes,
         }
         span = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", ""))
         if not span:
@@ -287,7 +296,7 @@ class MiniGCS:
         data = b"".join(parts[number] for number in listed)
         upload_id = request.query["uploadId"]
         del self._multiparts[upload_id]
-        stored = self._write(names[0], self._sessions.pop(upload_id).resource, data, {})
+        stored = self._write(names[0], self._sessions.pop(upload_id).resource, data, {}, in_parts=True)
         return _xml(
             "<CompleteMultipartUploadResult><Bucket>b</Bucket><Key>k</Key>"
             f"<ETag>{stored.generation}</ETag></CompleteMultipartUploadResult>"
@@ -318,17 +327,25 @@ class MiniGCS:
             return web.json_response({"done": False, "totalBytesRewritten": str(done), "rewriteToken": token})
         resource = json.loads(body) if body else source.resource
         said = {key: value for key, value in resource.items() if key != "crc32c"}
-        stored = self._write(names[2], {**said, "name": names[3]}, source.data, request.query)
+        stored = self._write(
+            names[2], {**said, "name": names[3]}, source.data, request.query, in_parts=source.in_parts
+        )
         return web.json_response({"done": True, "resource": stored.json()})
 
     def _write(
-        self, bucket: str, resource: Mapping[str, Any], data: bytes, query: Mapping[str, str]
+        self,
+        bucket: str,
+        resource: Mapping[str, Any],
+        data: bytes,
+        query: Mapping[str, str],
+        *,
+        in_parts: bool = False,
     ) -> Stored:
         name, now = resource["name"], time.monotonic()
         if self._options.one_write_a_second and now < self._written.get((bucket, name), -1.0) + 1:
             raise RefusedError(429, "rateLimitExceeded")
         self._check(self._bucket(bucket).get(name), query)
-        stored = Stored(bucket, name, next(self._numbers), data, resource)
+        stored = Stored(bucket, name, next(self._numbers), data, resource, in_parts)
         if resource.get("crc32c", stored.crc32c) != stored.crc32c:
             raise RefusedError(400, "invalid")
         self._buckets[bucket][name] = stored
