@@ -71,7 +71,7 @@ test: setup ## All tests; starts real servers for S3, Google Cloud Storage and A
 test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute, and a sample of the slow ones
 	$(PYTEST) -n logical --dist worksteal -m 'not servers and not slow'
 
-BENCH := --size 0.25 --rounds 2 --slow-rounds 1
+BENCH := --size 0.25
 
 bench: setup ## Measure against the others and write benchmarks/results; BENCH="--size 1" for more
 	$(BIN)/pip install --quiet --group bench

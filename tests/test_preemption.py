@@ -502,7 +502,7 @@ class Hanging(MemoryStore):
         if self.hangs:
             os.write(1, b"hangs\\n")
             for_ever()
-        super().upload(key, blocks)
+        return super().upload(key, blocks)
 
 store = Hanging()
 session = Session(store, node_at(store, "b/run", attempt=0, read_only=False))

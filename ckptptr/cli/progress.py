@@ -46,10 +46,10 @@ class _Watched:
             yield block
             self._moved(len(block))
 
-    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         def passing() -> Iterator[bytes]:
             for block in blocks:
                 yield block
                 self._moved(len(block))
 
-        self._store.upload(key, passing())
+        return self._store.upload(key, passing())

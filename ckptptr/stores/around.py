@@ -39,8 +39,8 @@ class Around:
     def delete(self, keys: Iterable[str]) -> None:
         self._store.delete(keys)
 
-    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
-        self._store.upload(key, blocks)
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+        return self._store.upload(key, blocks)
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         return self._store.download(key, start, length)

@@ -113,16 +113,17 @@ class AzureStore:
             for rest in pending:
                 rest.cancel()
 
-    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         source = iter(blocks)
         first = next(source, b"")
         second = next(source, None)
         if second is None:
             self._put(key, first, overwrite=True, metadata=self._metadata)
-            return
+            return True
         source = itertools.chain((first, second), source)
         del first, second  # or they would stay in memory to the end
         upload_blocks(self._client, key, source, self._metadata, self._room)
+        return True  # each block was sent with its MD5
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         if length == 0:

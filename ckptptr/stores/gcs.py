@@ -118,7 +118,7 @@ class GCSStore:
                 if error is not None:
                     raise error
 
-    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         source = iter(blocks)
         first = next(source, b"")
         second = next(source, None)
@@ -133,7 +133,7 @@ class GCSStore:
                 for block in source:
                     parts.put(block)
             size, checksum, answer = parts.size, parts.crc32c, parts.answer
-        self._check(key, answer, size, checksum)
+        return self._check(key, answer, size, checksum)
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         if length == 0:
@@ -202,14 +202,14 @@ class GCSStore:
             )
         )
 
-    def _check(self, key: str, answer: Answer, size: int, checksum: str) -> None:
+    def _check(self, key: str, answer: Answer, size: int, checksum: str) -> bool:
         """Compare what the store says that it has with what was sent, and take back what differs.
 
         A store that compares by itself never comes so far; emulators and proxies may not.
         """
         stored = answer.json()
         if str(size) == stored.get("size") and stored.get("crc32c", checksum) == checksum:
-            return
+            return True
         condition = {"ifGenerationMatch": answer.field("generation")}
         self._client.call(Request("delete", key, "DELETE", f"/storage/v1/{object_path(key)}", condition))
         raise StoreUnavailableError("the store received other bytes than were sent", key=self.url(key))

@@ -83,10 +83,11 @@ class LocalStore:
             with _writing(str(folder)), contextlib.suppress(FileNotFoundError):
                 _fsync_folder(folder)
 
-    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         with _NewFile(key) as new:
             for block in blocks:
                 new.write(block)
+        return True
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         if length == 0:

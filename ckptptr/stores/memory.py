@@ -67,10 +67,11 @@ class MemoryStore:
             with self._lock:
                 self._objects.pop(key, None)
 
-    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         body = b"".join(blocks)
         with self._lock:
             self._put(key, body)
+        return True
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         if length == 0:

@@ -99,12 +99,15 @@ class Store(Protocol):
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects. One that is already gone is no error."""
 
-    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         """Write an object of any size from consecutive blocks, each but the last of `block_size` bytes.
 
-        Never more than a few blocks are held in memory. Returns only when the store has said by a
-        checksum, or by the size it lists, that all of it arrived. If `blocks` raises, nothing
-        becomes visible under `key`, and its error passes through unchanged.
+        Never more than a few blocks are held in memory. If `blocks` raises, nothing becomes visible
+        under `key`, and its error passes through unchanged.
+
+        Returns:
+            Whether the store has proven by a checksum that all of it arrived. Where it has not, the
+            caller looks at the size that is listed.
         """
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:

@@ -109,24 +109,19 @@ class S3Store:
             while batch := [*itertools.islice(paths, DELETE_BATCH)]:
                 self._delete_batch(bucket, batch)
 
-    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         source = iter(blocks)
         first = next(source, b"")
         second = next(source, None)
         if second is None:
             answer = self._put(key, first, Metadata=self._metadata)
-            size, certain = len(first), proven(answer, first, crc32(first), self.url(key))
-        else:
-            size = 0
-            source = itertools.chain((first, second), source)
-            del first, second  # or they would stay in memory to the end
-            with Multipart(self._client, key, self._metadata, self._room) as parts:
-                for block in source:
-                    parts.put(block)
-                    size += len(block)
-            certain = parts.proven
-        if not certain:
-            self._check_size(key, size)
+            return proven(answer, first, crc32(first), self.url(key))
+        source = itertools.chain((first, second), source)
+        del first, second  # or they would stay in memory to the end
+        with Multipart(self._client, key, self._metadata, self._room) as parts:
+            for block in source:
+                parts.put(block)
+        return parts.proven
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         if length == 0:
@@ -178,11 +173,6 @@ class S3Store:
     def _put(self, key: str, body: bytes, **parameters: Any) -> dict[str, Any]:
         checksum = {"ChecksumAlgorithm": "CRC32", "ChecksumCRC32": crc32(body)}
         return self._client.call("put_object", key, Body=body, **checksum, **parameters)
-
-    def _check_size(self, key: str, size: int) -> None:
-        stored = self._client.call("head_object", key)["ContentLength"]
-        if stored != size:
-            raise StoreUnavailableError(f"sent {size} bytes, the store has {stored}", key=self.url(key))
 
     def _pages(self, folder: str) -> Iterator[Entry]:
         bucket, _, path = folder.partition("/")

@@ -46,8 +46,8 @@ class Stoppable(Around):
     def delete(self, keys: Iterable[str]) -> None:
         self._running().delete(keys)
 
-    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
-        self._running().upload(key, _UntilStopped(blocks, self._running))
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+        return self._running().upload(key, _UntilStopped(blocks, self._running))
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         for block in self._running().download(key, start, length):

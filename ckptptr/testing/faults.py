@@ -183,11 +183,11 @@ class FaultyStore:
             self._strike(armed)
         self._run(armed, lambda: self.inner.delete(doomed))
 
-    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         armed = self._start("upload", key)
         if armed and armed.when == "during":
             blocks = self._broken_off(armed, blocks)
-        self._run(armed, lambda: self.inner.upload(key, blocks))
+        return self._run(armed, lambda: self.inner.upload(key, blocks))
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         armed = self._start("download", key)

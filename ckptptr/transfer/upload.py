@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ckptptr.errors import InvalidArgumentError, LocalDiskError
+from ckptptr.errors import InvalidArgumentError, LocalDiskError, StoreUnavailableError
 from ckptptr.stores.port import Store
 from ckptptr.transfer.digest import Digest
 from ckptptr.transfer.plan import MIB, ONE_REQUEST, UNKNOWN, Local, block_for, ranges
@@ -37,27 +38,44 @@ def upload_all(store: Store, files: Sequence[tuple[Local, str]]) -> list[Sent]:
     Raises:
         InvalidArgumentError: a file changed while it was read.
         LocalDiskError: a file could not be read.
-        StoreUnavailableError: the store did not take it.
+        StoreUnavailableError: the store did not take it, or not all of it.
     """
     sent: dict[str, Sent] = {}
+    unproven: list[str] = []
     rest = sorted(files, key=lambda pair: _size(pair[0]))
     with Progress("saving", sum(file.size for file, _ in files if file.size != UNKNOWN)) as progress:
         for limit, workers in (*_SIDE_BY_SIDE, (None, LARGE_AT_ONCE)):
             now = [pair for pair in rest if limit is None or _size(pair[0]) <= limit]
             rest = rest[len(now) :]
             done = run_all(lambda pair: _upload(store, *pair, progress), now, workers=workers)
-            sent.update(zip((key for _, key in now), done, strict=True))
+            for (_, key), (sent[key], is_proven) in zip(now, done, strict=True):
+                if not is_proven:
+                    unproven.append(key)
+    _check_listed(store, {key: sent[key].size for key in unproven})
     return [sent[key] for _, key in files]
+
+
+def _check_listed(store: Store, sizes: Mapping[str, int]) -> None:
+    """Where no checksum has proven that all of it arrived, the sizes have to: one listing for all."""
+    if not sizes:
+        return
+    folder = posixpath.commonpath([key.rpartition("/")[0] for key in sizes])
+    listed = {entry.key: entry.size for entry in store.list(folder)}
+    for key, size in sizes.items():
+        if listed.get(key) != size:
+            raise StoreUnavailableError(
+                f"sent {size} bytes, the store has {listed.get(key, 'nothing')}", key=store.url(key)
+            )
 
 
 def _size(file: Local) -> float:
     return math.inf if file.size == UNKNOWN else file.size
 
 
-def _upload(store: Store, file: Local, key: str, progress: Progress) -> Sent:
+def _upload(store: Store, file: Local, key: str, progress: Progress) -> tuple[Sent, bool]:
     blocks = _Blocks(file, store.block_size, progress)
-    store.upload(key, blocks)
-    return Sent(blocks.digest.size, blocks.digest.hex())
+    is_proven = store.upload(key, blocks)
+    return Sent(blocks.digest.size, blocks.digest.hex()), is_proven
 
 
 class _Blocks:

@@ -45,8 +45,8 @@ class Buckets:
     def delete(self, keys: Iterable[str]) -> None:
         self._disk.delete(map(self._at, keys))
 
-    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
-        self._disk.upload(self._at(key), blocks)
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+        return self._disk.upload(self._at(key), blocks)
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         return self._disk.download(self._at(key), start, length)

@@ -61,7 +61,7 @@ def test_room_is_given_back_however_a_transfer_ends(ends: object) -> None:
 
 def test_uploads_share_the_blocks_in_flight() -> None:
     room = Room(SIZE)
-    with room.some_taken(SIZE // 16, 6) as first, room.some_taken(32, 99) as second:
+    with room.some_taken(SIZE // 16, 6) as first, room.some_taken(SIZE // 16, 99) as second:
         assert (first, second) == (6, 10)
     with room.some_taken(SIZE // 16, 99) as all_of_them:
         assert all_of_them == 16

@@ -226,19 +226,13 @@ def test_another_checksum_than_ours_is_a_failed_upload() -> None:
 
 
 @pytest.mark.parametrize("blocks", [[b"12345"], [bytes(PART), b"1"]])
-def test_without_either_the_size_is_looked_up(
-    proxied: S3Store,
-    s3_proxy: FaultProxy,
-    folder: str,
-    blocks: list[bytes],
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("is_proven", [True, False])
+def test_whether_it_was_proven_is_told(
+    proxied: S3Store, folder: str, blocks: list[bytes], is_proven: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ckptptr.stores.s3.proven", lambda *_: False)
-    monkeypatch.setattr(_s3_multipart, "proven", lambda *_: False)
-    proxied.upload(f"{folder}/x", blocks)
-    assert s3_proxy.log[-1].method == "HEAD"
-    with pytest.raises(StoreUnavailableError, match="sent 1 bytes"):
-        proxied._check_size(f"{folder}/x", 1)
+    monkeypatch.setattr("ckptptr.stores.s3.proven", lambda *_: is_proven)
+    monkeypatch.setattr(_s3_multipart, "proven", lambda *_: is_proven)
+    assert proxied.upload(f"{folder}/x", blocks) is is_proven
 
 
 # Processes

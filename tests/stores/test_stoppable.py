@@ -83,9 +83,9 @@ def test_a_store_is_told_how_many_blocks_there_will_be_where_that_is_known() -> 
     class Asking(MemoryStore):
         hint = -2
 
-        def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+        def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
             self.hint = operator.length_hint(blocks, -1)
-            super().upload(key, blocks)
+            return super().upload(key, blocks)
 
     inner = Asking()
     Stoppable(inner).upload("a/x", [b"1", b"2"])

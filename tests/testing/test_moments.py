@@ -90,13 +90,13 @@ class Counting(MemoryStore):
         super().__init__(block_size=block_size)
         self.arrived = 0
 
-    def upload(self, key: str, blocks: object) -> None:
+    def upload(self, key: str, blocks: object) -> bool:
         def counted() -> object:
             for block in blocks:  # type: ignore[attr-defined]
                 self.arrived += len(block)
                 yield block
 
-        super().upload(key, counted())  # type: ignore[arg-type]
+        return super().upload(key, counted())  # type: ignore[arg-type]
 
 
 KEY = "home/data/0000000001-a0000-abcdef/{}"
@@ -144,8 +144,8 @@ def test_a_sigterm_at_a_byte_keeps_the_blocks_whole_and_comes_once() -> None:
     sizes: list[int] = []
 
     class Strict(MemoryStore):
-        def upload(self, key: str, blocks: object) -> None:
-            super().upload(key, [sizes.append(len(block)) or block for block in blocks])  # type: ignore
+        def upload(self, key: str, blocks: object) -> bool:
+            return super().upload(key, [sizes.append(len(block)) or block for block in blocks])  # type: ignore
 
     fault = Fault("term", "during", "upload", byte=3, times=None)
     store = FaultyStore(Strict(), [fault], on_term=lambda: told.append(len(sizes)))

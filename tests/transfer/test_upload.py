@@ -4,7 +4,7 @@ import operator
 import os
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -78,11 +78,45 @@ def test_blocks_are_whole_however_little_the_disk_gives_at_a_time(
     sizes: list[int] = []
 
     class Watching(MemoryStore):
-        def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+        def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
             sizes.extend(len(block) for block in blocks)
+            return True
 
     upload_all(Watching(block_size=BLOCK), [(written(tmp_path, 2 * BLOCK + 3), "x")])
     assert sizes == [BLOCK, BLOCK, 3]
+
+
+# What arrived
+
+
+class Unproven(FaultyStore):
+    """A store that answers without a checksum; `loses` what is under these names, or its last byte."""
+
+    def __init__(self, loses: Mapping[str, bool] = {}) -> None:
+        super().__init__(MemoryStore(block_size=BLOCK))
+        self._loses = loses
+
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+        body = b"".join(blocks)
+        loses_all = self._loses.get(key)
+        if not loses_all:
+            super().upload(key, [body if loses_all is None else body[:-1]])
+        return False
+
+
+def test_what_no_checksum_has_proven_is_looked_up_in_one_listing(tmp_path: Path) -> None:
+    store = Unproven()
+    files = [written(tmp_path, size, f"file{size}") for size in (0, 1, 3 * BLOCK)]
+    upload_all(store, [(file, f"home/data/1/{file.size}/{file.path}") for file in files])
+    assert [(r.op, r.key) for r in store.log if r.op != "upload"] == [("list", "home/data/1")]
+
+
+@pytest.mark.parametrize(("loses_all", "has"), [(True, "nothing"), (False, "4")])
+def test_what_did_not_arrive_whole_is_an_error(tmp_path: Path, loses_all: bool, has: str) -> None:
+    store = Unproven({"home/b": loses_all})
+    with pytest.raises(StoreUnavailableError, match=f"sent 5 bytes, the store has {has}") as caught:
+        upload_all(store, [(written(tmp_path, 5, name), f"home/{name}") for name in "abc"])
+    assert caught.value.key == "memory://home/b"
 
 
 # Files that do not hold still
@@ -90,8 +124,8 @@ def test_blocks_are_whole_however_little_the_disk_gives_at_a_time(
 
 def touched_after_first_block(touch: Callable[[], object]) -> MemoryStore:
     class Touching(MemoryStore):
-        def upload(self, key: str, blocks: Iterable[bytes]) -> None:
-            super().upload(key, self._with_touch(blocks))
+        def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+            return super().upload(key, self._with_touch(blocks))
 
         def _with_touch(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
             for number, block in enumerate(blocks):
@@ -207,7 +241,7 @@ class Draining(MemoryStore):
         self.most_at_once = self._now = 0
         self._count = threading.Lock()
 
-    def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         with self._count:
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
@@ -215,6 +249,7 @@ class Draining(MemoryStore):
             pass
         with self._count:
             self._now -= 1
+        return True
 
 
 def test_memory_is_bounded_by_a_few_blocks_however_large_the_file(tmp_path: Path) -> None:
@@ -243,9 +278,9 @@ def test_the_larger_files_are_the_fewer_go_side_by_side(tmp_path: Path, size: in
     meeting = threading.Barrier(at_once, timeout=5)
 
     class Meeting(Draining):
-        def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+        def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
             meeting.wait()
-            super().upload(key, self._met(blocks))
+            return super().upload(key, self._met(blocks))
 
         def _met(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
             meeting.wait()
@@ -264,8 +299,9 @@ def test_a_store_is_told_how_many_blocks_there_will_be(tmp_path: Path, size: int
     told: list[tuple[int, int]] = []
 
     class Listening(MemoryStore):
-        def upload(self, key: str, blocks: Iterable[bytes]) -> None:
+        def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
             told.append((operator.length_hint(blocks), len(list(blocks))))
+            return True
 
     upload_all(Listening(block_size=BLOCK), [(written(tmp_path, size), "home/x")])
     assert told == [(count, count)]
