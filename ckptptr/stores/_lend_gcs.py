@@ -25,6 +25,7 @@ class GCSLender:
     """Lends from a `gcsfs.GCSFileSystem`."""
 
     filesystem_name: ClassVar[str] = "gcsfs"
+    takes_blocks: ClassVar[bool] = True
 
     def __init__(self, filesystem: Any, metadata: Mapping[str, str] | None, *, forced: bool) -> None:
         self.metadata: Mapping[str, str] = dict(metadata or {})

@@ -32,6 +32,7 @@ class S3Lender:
     """Lends from an `s3fs.S3FileSystem`."""
 
     filesystem_name: ClassVar[str] = "s3fs"
+    takes_blocks: ClassVar[bool] = True
 
     def __init__(self, filesystem: Any, metadata: Mapping[str, str] | None, *, forced: bool) -> None:
         self.metadata: Mapping[str, str] = dict(metadata or {})

@@ -76,7 +76,10 @@ class FastLane(Around):
     def engine(self, key: str) -> str:
         """What moves payload there, for people: `obstore`, or the filesystem and why."""
         self._client(key.partition("/")[0])
-        return f"{self._lender.filesystem_name} ({self._closed})" if self._closed else "obstore"
+        filesystem = self._lender.filesystem_name
+        if self._closed:
+            return f"{filesystem} ({self._closed})"
+        return "obstore" if self._lender.takes_blocks else f"obstore, and {filesystem} what goes up in blocks"
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         bucket, _, path = key.partition("/")
@@ -91,7 +94,7 @@ class FastLane(Around):
             size = len(first)
             source = itertools.chain((first, second), source)
             del first, second  # or they would stay in memory to the end
-            if not self._reaches(client, key):
+            if not self._lender.takes_blocks or not self._reaches(client, key):
                 return self._store.upload(key, source)
             self._upload_parts(client, key, source, max(size, self.block_size), count)
             return False

@@ -53,6 +53,9 @@ class Lender(Protocol):
 
     filesystem_name: ClassVar[str]
 
+    takes_blocks: ClassVar[bool]
+    """Whether what is uploaded in many blocks goes by obstore too."""
+
     @property
     def metadata(self) -> Mapping[str, str]:
         """User metadata of every payload object."""

@@ -11,10 +11,10 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-ROOM = 160 * 1024 * 1024
+ROOM = 128 * 1024 * 1024
 """So many bytes; with what the SDKs hold besides, the whole stays below 256 MiB."""
 
-MOST = 20
+MOST = 16
 """So many transfers at once, however small they are."""
 
 

@@ -33,6 +33,7 @@ BLOCK = 16
 
 class FakeLender:
     filesystem_name: ClassVar[str] = "fakefs"
+    takes_blocks = True
     metadata: Mapping[str, str] = {"flyte-execution-name": "n"}
 
     def __init__(self, refuses: str = "") -> None:
@@ -147,6 +148,16 @@ def test_what_cannot_be_lent_is_said_once_and_moved_by_the_filesystem(
     assert listed(slow) == {"bucket/a": 1, "bucket/b": 2 * BLOCK}
     assert [record.getMessage() for record in caplog.records] == ["fakefs moves payload: the requester pays"]
     assert lane.engine("bucket") == "fakefs (the requester pays)"
+
+
+def test_blocks_that_the_lane_could_not_prove_are_the_filesystems(
+    lane: FastLane, lender: FakeLender, slow: MemoryStore
+) -> None:
+    lender.takes_blocks = False
+    lane.upload("bucket/small", [b"1"])
+    assert lane.upload("bucket/large", [b"1" * BLOCK] * 2) is True
+    assert listed(slow) == {"bucket/large": 2 * BLOCK}
+    assert lane.engine("bucket") == "obstore, and fakefs what goes up in blocks"
 
 
 def test_a_forked_child_uses_the_filesystem(

@@ -36,7 +36,8 @@ def check_alone(lane: FastLane, key: str) -> None:
     """It uploads and downloads without any help of the adapter, which is another store here."""
     lane.upload(key, [b"123"])
     assert b"".join(lane.download(key, 1, 2)) == b"23"
-    assert (lane.engine(key), lane._failures) == ("obstore", 0)
+    assert lane.engine(key).startswith("obstore")
+    assert lane._failures == 0
 
 
 # The switch
