@@ -37,7 +37,7 @@ def _head(results: dict[str, Any]) -> str:
         f"{link['carries']['unthrottled'] / 1e6:.0f} MB/s where it does not throttle.\n\n"
         "*What this machine allows* is how many times stock a client would be that costs nothing: no client "
         "is faster than the least CPU time that the server spent on that row for any contestant, spread over "
-        "all cores, and than 16 connections of the slow link; the client's own CPU time comes on top. "
+        "all cores, and than 32 connections of the slow link; the client's own CPU time comes on top. "
         "*Cheapest* adds the least CPU time of any client: what a perfect one would reach that keeps all "
         "cores busy and is as cheap as the cheapest here."
     )

@@ -24,7 +24,8 @@ _HEAD = (
     "| goal | measured | | what this machine allows | cheapest | ours, s | stock, s |\n"
     "|---|---:|---|---:|---:|---:|---:|\n"
 )
-CONNECTIONS = 16
+CONNECTIONS = 32
+"""So many a restore has."""
 
 
 def table(results: dict[str, Any], cells: Cells) -> str:
