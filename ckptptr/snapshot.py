@@ -3,7 +3,8 @@
 Bytes cannot change. Files are renamed into a hidden folder on the same disk where the caller gives
 them away, else copied there inside the kernel, which on XFS, Btrfs and the like shares the blocks
 and costs next to nothing. The folder stands beside what is saved and not in it, since programs delete
-old checkpoint folders as a whole. One that a killed process left behind is removed by the next.
+old checkpoint folders as a whole. One that a killed process left behind is removed by the first save of
+the next.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from ckptptr.transfer.plan import HIDDEN, Local
 _NAME = f"{HIDDEN}save-"
 _LOCK = "lock"
 _TRIES = 10
+
+_cleared: set[Path] = set()
+"""Where this process has looked for what killed ones left behind."""
 
 
 @dataclass(slots=True)
@@ -94,8 +98,10 @@ class StagingFolder:
     """A hidden folder that belongs to this process as long as it holds the lock in it."""
 
     def __init__(self, beside: Path) -> None:
-        for old in beside.glob(f"{_NAME}*"):
-            _remove_abandoned(old)
+        if beside not in _cleared:  # once: the caller waits, and may stand beside thousands of files
+            _cleared.add(beside)
+            for old in beside.glob(f"{_NAME}*"):
+                _remove_abandoned(old)
         self.path, self._lock = _new_folder(beside)
         self._taken: list[tuple[Path, Path]] = []
         self._count = 0

@@ -80,13 +80,14 @@ def test_files_that_are_added_one_by_one_are_all_in_the_one_save_that_they_becom
 ) -> None:
     saves.submit(of(b"1"), 1, {})
     assert saver.has_begun.wait(10)
+    (tmp_path / "state").mkdir()
     for name in ("model", "optimizer"):
-        (tmp_path / name).write_text(name)
-        saves.submit(of(tmp_path / name), 2, {})
+        (tmp_path / "state" / name).write_text(name)
+        saves.submit(of(tmp_path / "state" / name), 2, {})
     saver.may_go_on.set()
     assert saves.wait()
     assert saver.saved[1:] == [(2, {"model": b"model", "optimizer": b"optimizer"})]
-    assert [path.name for path in tmp_path.parent.iterdir() if path.name.startswith(".ckptptr-")] == []
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".ckptptr-")] == []
 
 
 def test_a_failure_is_raised_by_the_next_call_once_and_by_the_future(
