@@ -126,20 +126,17 @@ def is_of_another(store: Store, home: str, checkpoint: CheckpointId, lineage: Li
         return False
 
 
-def take_stock(
-    store: Store, root: Root, homes: Iterable[str], lineage: Lineage, *, but: str = ""
-) -> list[Target]:
+def take_stock(store: Store, root: Root, homes: Iterable[str], lineage: Lineage) -> list[Target]:
     """Every checkpoint of the node of `lineage` that is committed in `homes`, newest first by (attempt, seq).
 
     What a lost or bare LATEST knew is rebuilt from this. What could not be restored is left out: a
-    damaged manifest, or one whose objects are not all there. So is the checkpoint `but` (a reference).
+    damaged manifest, or one whose objects are not all there.
     """
     found: list[tuple[CheckpointId, Target]] = []
     for home in homes:
         stock = committed(store, home)
-        ids = [each for each in stock.ids if root.ref(manifest_key(home, each)) != but]
-        there = _objects(store, home) if ids else set()
-        for checkpoint in ids:
+        there = _objects(store, home) if stock.ids else set()
+        for checkpoint in stock.ids:
             manifest = _read_if_good(store, home, checkpoint, there)
             if manifest and not lineage.differs_from(manifest.lineage):
                 target = describe(root, home, manifest, pinned=checkpoint in stock.pinned)

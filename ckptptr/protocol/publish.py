@@ -175,8 +175,9 @@ class Publisher:
         The next few attempts are looked at as well: a zombie must find its fence again.
         """
         homes = (*self.node.later_homes(), *self.node.own_homes())
+        stock = take_stock(self.store, self.node.root, homes, self.node.lineage)
         ours = self._entry(manifest).checkpoint
-        found = take_stock(self.store, self.node.root, homes, self.node.lineage, but=ours)
+        found = [target for target in stock if target.checkpoint != ours]
         if found:
             log.warning(
                 "rebuilt the history of %s from %d committed checkpoints", self.latest.url, len(found)
