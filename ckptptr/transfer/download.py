@@ -220,19 +220,23 @@ class _Arriving:
         is_all = part.length == self.record.size
         with self.path.open("wb" if is_all else "r+b", buffering=0) as opened:
             file = opened.fileno()
-            if is_all:
-                _write(file, 0, self.digest.over(blocks))
-                return
-            _write(file, part.start, blocks)
-            with self._lock:
-                self._written[part.start] = part.length
-                while length := self._written.pop(self.digest.size, 0):
-                    self._digest(file, self.digest.size + length)
+            _write(file, part.start, self.digest.over(blocks) if is_all else blocks)
+            if not is_all:
+                self._digest_behind(file, part)
+
+    def _digest_behind(self, file: int, part: Range) -> None:
+        with self._lock:
+            self._written[part.start] = part.length
+            while length := self._written.pop(self.digest.size, 0):
+                self._digest(file, self.digest.size + length)
 
     def _digest(self, file: int, end: int) -> None:
-        """Digest up to `end` what has been written; it is still in the page cache."""
-        while self.digest.size < end:
-            self.digest.add(os.pread(file, min(_PIECE, end - self.digest.size), self.digest.size))
+        """Digest up to `end` what has been written, and is still in the page cache; less where somebody has
+        taken it away again, which makes it another digest."""
+        while (length := min(_PIECE, end - self.digest.size)) and (
+            piece := os.pread(file, length, self.digest.size)
+        ):
+            self.digest.add(piece)
 
 
 def _write(file: int, start: int, blocks: Iterable[Block]) -> None:

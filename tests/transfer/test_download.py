@@ -361,6 +361,15 @@ def test_what_the_disk_refuses_is_fetched_no_further(
     assert caught.value  # its traceback still holds the frames
 
 
+def test_a_file_that_somebody_cuts_short_meanwhile_is_damage_and_does_not_hang(
+    store: FaultyStore, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = stored(store, {"model.pt": LARGE})
+    monkeypatch.setattr(os, "pread", lambda *_: b"")
+    with pytest.raises(DamagedError, match="does not have the digest"):
+        restore(store, state, records)
+
+
 def test_a_write_that_takes_only_a_part_is_continued(
     store: FaultyStore, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
