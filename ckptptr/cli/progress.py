@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
 
+from ckptptr.stores.around import Around
 from ckptptr.stores.port import Block, Store
 
 Moved = Callable[[int], object]
@@ -30,16 +30,13 @@ def bar(what: str, total: int) -> Iterator[Moved]:
 
 def watched(store: Store, moved: Moved) -> Store:
     """The same store, whose payload requests tell how many bytes have moved."""
-    return cast(Store, _Watched(store, moved))
+    return _Watched(store, moved)
 
 
-class _Watched:
+class _Watched(Around):
     def __init__(self, store: Store, moved: Moved) -> None:
-        self._store = store
+        super().__init__(store)
         self._moved = moved
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         for block in self._store.download(key, start, length):

@@ -6,7 +6,7 @@ import io
 import os
 from typing import Any
 
-from ckptptr.errors import InvalidArgumentError
+from ckptptr.errors import DamagedError, InvalidArgumentError
 
 
 class Body(io.BytesIO):
@@ -18,6 +18,18 @@ class Body(io.BytesIO):
 
     def getbuffer(self) -> memoryview:
         return self._view[:]
+
+
+def check_length(body: bytes, start: int, length: int, url: str) -> None:
+    """Of the answer to a request for `length` bytes from offset `start`.
+
+    Raises:
+        DamagedError: it is another number of bytes.
+    """
+    if len(body) != length:
+        raise DamagedError(
+            f"got {len(body)} of {length} bytes from offset {start}: the object ends there", key=url
+        )
 
 
 def unsendable(error: ValueError, url: str) -> InvalidArgumentError:

@@ -19,10 +19,11 @@ from typing import Any
 
 from azure.core import MatchConditions
 
-from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
+from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError
 from ckptptr.stores import _azure_copy
 from ckptptr.stores._azure_blocks import checksum, upload_blocks
 from ckptptr.stores._azure_client import AzureClient, url
+from ckptptr.stores._sdk import check_length
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
 
@@ -130,11 +131,7 @@ class AzureStore:
             return
         with self._room.taken(length):
             body, _ = self._client.download(key, offset=start, length=length)
-            if len(body) != length:
-                raise DamagedError(
-                    f"got {len(body)} of {length} bytes from offset {start}: the object ends there",
-                    key=self.url(key),
-                )
+            check_length(body, start, length, self.url(key))
             yield body
 
     def copy(self, source: str, key: str) -> None:

@@ -33,6 +33,7 @@ from ckptptr.stores._gcs_client import (
     object_path,
 )
 from ckptptr.stores._gcs_resumable import CHUNK, ResumableUpload
+from ckptptr.stores._sdk import check_length
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
 
@@ -147,11 +148,7 @@ class GCSStore:
                     key=self.url(key),
                     hint="It may be stored with Content-Encoding: gzip. Upload it without.",
                 )
-            if len(answer.body) != length:
-                raise DamagedError(
-                    f"got {len(answer.body)} of {length} bytes from offset {start}: the object ends there",
-                    key=self.url(key),
-                )
+            check_length(answer.body, start, length, self.url(key))
             yield answer.body
 
     def copy(self, source: str, key: str) -> None:

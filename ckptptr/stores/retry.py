@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from ckptptr.clock import Clock, backoff
@@ -88,23 +89,21 @@ class Retrying(Around):
         return _Patience(operation, self._tries, self._timer() + self._at_most, self._timer, self._clock)
 
 
+@dataclass(slots=True)
 class _Patience:
     """That of one call."""
 
-    def __init__(
-        self, operation: str, tries: int, end: float, timer: Callable[[], float], clock: Clock
-    ) -> None:
-        self._operation = operation
-        self._tries = tries
-        self._end = end
-        self._timer = timer
-        self._clock = clock
-        self._tried = 0
+    operation: str
+    tries: int
+    end: float
+    timer: Callable[[], float]
+    clock: Clock
+    tried: int = 0
 
     def spend(self, error: StoreUnavailableError) -> None:
         """Wait before the next try. Raises the error where there is none."""
-        self._tried += 1
-        if isinstance(error, AccessDeniedError) or self._tried == self._tries or self._timer() > self._end:
+        self.tried += 1
+        if isinstance(error, AccessDeniedError) or self.tried == self.tries or self.timer() > self.end:
             raise error
-        _log.warning("%s failed, try %d of %d: %s", self._operation, self._tried, self._tries, error)
-        backoff(self._clock, self._tried)
+        _log.warning("%s failed, try %d of %d: %s", self.operation, self.tried, self.tries, error)
+        backoff(self.clock, self.tried)

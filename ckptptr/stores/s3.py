@@ -22,13 +22,13 @@ from botocore.exceptions import ClientError
 from ckptptr.errors import (
     CkptptrError,
     ConflictError,
-    DamagedError,
     NotFoundError,
     StoreUnavailableError,
 )
 from ckptptr.stores._s3_client import S3Client
 from ckptptr.stores._s3_errors import refusal
 from ckptptr.stores._s3_multipart import Multipart, crc32, proven
+from ckptptr.stores._sdk import check_length
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
 
@@ -129,11 +129,7 @@ class S3Store:
         with self._room.taken(length):
             answer = self._client.call("get_object", key, Range=f"bytes={start}-{start + length - 1}")
             body: bytes = answer["Body"]
-            if len(body) != length:
-                raise DamagedError(
-                    f"got {len(body)} of {length} bytes from offset {start}: the object ends there",
-                    key=self.url(key),
-                )
+            check_length(body, start, length, self.url(key))
             yield body
 
     def copy(self, source: str, key: str) -> None:

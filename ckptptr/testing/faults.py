@@ -17,7 +17,8 @@ from functools import partial
 from typing import Literal, TypeVar
 
 from ckptptr.errors import StoreUnavailableError
-from ckptptr.stores.port import Block, Entry, Guarantee, Store, Token
+from ckptptr.stores.around import Around
+from ckptptr.stores.port import Block, Entry, Store, Token
 from ckptptr.testing.saves import Saves
 
 Op = Literal["read", "create", "replace", "list", "delete", "upload", "download", "copy"]
@@ -125,7 +126,7 @@ class Armed:
         self._has_struck = True
 
 
-class FaultyStore:
+class FaultyStore(Around):
     """A store around another that keeps a log and applies faults; the first fault that hits, counts.
 
     A kill calls `on_kill` (a real `os.kill` in a subprocess) and raises `Killed`. After that every
@@ -141,6 +142,7 @@ class FaultyStore:
         on_kill: Callable[[], object] | None = None,
         on_term: Callable[[], object] | None = None,
     ) -> None:
+        super().__init__(inner)
         self.inner = inner
         self.log: list[Request] = []
         self._faults = [Armed(fault) for fault in faults]
@@ -149,17 +151,6 @@ class FaultyStore:
         self._on_term = on_term or partial(signal.raise_signal, signal.SIGTERM)
         self._lock = threading.Lock()
         self._dead = False
-
-    @property
-    def guarantee(self) -> Guarantee:
-        return self.inner.guarantee
-
-    @property
-    def block_size(self) -> int:
-        return self.inner.block_size
-
-    def url(self, key: str) -> str:
-        return self.inner.url(key)
 
     def read(self, key: str) -> tuple[bytes, Token]:
         armed = self._start("read", key)

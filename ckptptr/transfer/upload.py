@@ -41,17 +41,18 @@ def upload_all(store: Store, files: Sequence[tuple[Local, str]]) -> list[Sent]:
         StoreUnavailableError: the store did not take it, or not all of it.
     """
     sent: dict[str, Sent] = {}
-    unproven: list[str] = []
+    unproven: dict[str, int] = {}
     rest = sorted(files, key=lambda pair: _size(pair[0]))
     with Progress("saving", sum(file.size for file, _ in files if file.size != UNKNOWN)) as progress:
         for limit, workers in (*_SIDE_BY_SIDE, (None, LARGE_AT_ONCE)):
             now = [pair for pair in rest if limit is None or _size(pair[0]) <= limit]
             rest = rest[len(now) :]
             done = run_all(lambda pair: _upload(store, *pair, progress), now, workers=workers)
-            for (_, key), (sent[key], is_proven) in zip(now, done, strict=True):
+            for (_, key), (each, is_proven) in zip(now, done, strict=True):
+                sent[key] = each
                 if not is_proven:
-                    unproven.append(key)
-    _check_listed(store, {key: sent[key].size for key in unproven})
+                    unproven[key] = each.size
+    _check_listed(store, unproven)
     return [sent[key] for _, key in files]
 
 
