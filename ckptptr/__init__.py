@@ -34,10 +34,10 @@ from ckptptr.version import __version__
 if TYPE_CHECKING:
     from ckptptr.checkpoint import Checkpoint
     from ckptptr.checkpoints import Checkpoints
-    from ckptptr.opened import open
     from ckptptr.protocol.candidates import Verdict
     from ckptptr.protocol.resolve import Resolution
     from ckptptr.protocol.retention import Retention
+    from ckptptr.standalone import open
 
 _LAZY = {
     "Checkpoint": "ckptptr.checkpoint",
@@ -45,7 +45,7 @@ _LAZY = {
     "Resolution": "ckptptr.protocol.resolve",
     "Retention": "ckptptr.protocol.retention",
     "Verdict": "ckptptr.protocol.candidates",
-    "open": "ckptptr.opened",
+    "open": "ckptptr.standalone",
 }
 
 __all__ = [

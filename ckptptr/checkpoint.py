@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ckptptr.protocol.pointer import Target
-from ckptptr.session import Session
+from ckptptr.session.session import Session
 
 
 @dataclass(frozen=True, slots=True)

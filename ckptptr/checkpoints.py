@@ -18,24 +18,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
-from ckptptr import daemon
-from ckptptr.asynchronous import Asynchronous
-from ckptptr.batch import Batch
 from ckptptr.checkpoint import Checkpoint
-from ckptptr.content import Change, Saveable, change
 from ckptptr.errors import InvalidArgumentError, NotFoundError, PreemptedError
-from ckptptr.preemption import DEADLINE, SIGNALS, Preemption
+from ckptptr.lifetime import daemon
 from ckptptr.protocol.choose import Chooser
 from ckptptr.protocol.inventory import describe
 from ckptptr.protocol.manifest import check_path, plain_metadata
 from ckptptr.protocol.resolve import Resolution
-from ckptptr.reading import Member
-from ckptptr.restoring import Restorer
-from ckptptr.saving import Saver
-from ckptptr.session import Session
-from ckptptr.snapshot import snapshot
-from ckptptr.streaming import Stream
+from ckptptr.session.background_saves import Asynchronous
+from ckptptr.session.batch import Batch
+from ckptptr.session.content import Change, Saveable, change
+from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
+from ckptptr.session.restore import Restorer
+from ckptptr.session.save import Saver
+from ckptptr.session.session import Session
+from ckptptr.session.snapshot import snapshot
 from ckptptr.transfer.plan import UNKNOWN, Local
+from ckptptr.transfer.reader import Member
+from ckptptr.transfer.writer import Stream
 
 _T = TypeVar("_T")
 

@@ -23,11 +23,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from ckptptr.background import Background
 from ckptptr.checkpoint import Checkpoint
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.errors import CkptptrError, NotFoundError
-from ckptptr.opening import node_at
+from ckptptr.lifetime.background import Background
+from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.choose import Chooser
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.manifest import Manifest
@@ -36,10 +36,10 @@ from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.protocol.retention import Retention
-from ckptptr.session import Session
-from ckptptr.stores.last_writer import LastWriterWins
+from ckptptr.session.session import Session
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.port import Guarantee, Store
+from ckptptr.stores.wrappers.last_writer import LastWriterWins
 from ckptptr.testing import Fault, FaultyStore
 
 PLAIN = "bucket/run"

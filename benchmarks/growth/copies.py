@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.growth.site import Site
 from benchmarks.rows import MIB, Row, write
-from ckptptr.stores import open_store
+from ckptptr.stores.open import open_store
 
 
 def measure(site: Site, _: int) -> dict[str, int]:

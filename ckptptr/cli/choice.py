@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from ckptptr.cli import shapes
-from ckptptr.cli.everything import everything, restorable
-from ckptptr.cli.target import Here
 from ckptptr.errors import DamagedError, InvalidArgumentError, NotFoundError
+from ckptptr.inspect import shapes
+from ckptptr.inspect.log import everything, restorable
+from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.resolve import Resolver
 

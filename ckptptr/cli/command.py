@@ -21,12 +21,12 @@ from typing import Any
 import click
 import msgspec
 
-from ckptptr.cli import shapes
 from ckptptr.cli.exit_codes import ExitCode, exit_code_of
 from ckptptr.cli.output import printable
-from ckptptr.cli.target import locate
 from ckptptr.cli.verbosity import logging_to_stderr, verbose_option
 from ckptptr.errors import CkptptrError, StoreUnavailableError
+from ckptptr.inspect import shapes
+from ckptptr.inspect.target import locate
 
 
 class ToldCommand(click.Command):

@@ -6,13 +6,13 @@ import os
 
 import click
 
-from ckptptr.cli import shapes
 from ckptptr.cli.choice import Choice, choosing, places, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
-from ckptptr.cli.describe import checkpoint_of, in_words
 from ckptptr.cli.output import Output, counted, size
-from ckptptr.cli.target import Here
 from ckptptr.errors import CkptptrError, DamagedError, InvalidArgumentError
+from ckptptr.inspect import shapes
+from ckptptr.inspect.describe import checkpoint_of, in_words
+from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.complete import flaws
 from ckptptr.protocol.manifest import is_plain_path

@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from ckptptr.cli import shapes
 from ckptptr.cli.command import store_command
-from ckptptr.cli.lookup import nodes_below
 from ckptptr.cli.output import Cell, Column, Output, age, counted, number, size, utc
-from ckptptr.cli.target import NothingThereError, patient_store
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import UnsupportedFormatError
-from ckptptr.opening import FLYTE_PREFIXES
+from ckptptr.inspect import shapes
+from ckptptr.inspect.lookup import nodes_below
+from ckptptr.inspect.target import NothingThereError, patient_store
+from ckptptr.nodes.plain import FLYTE_PREFIXES
 from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.names import LATEST
 from ckptptr.protocol.references import FRESH

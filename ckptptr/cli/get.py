@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from ckptptr.cli import shapes
 from ckptptr.cli.choice import Choice, choosing, places, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
 from ckptptr.cli.confirm import confirm
-from ckptptr.cli.describe import checkpoint_of, in_words
 from ckptptr.cli.output import Output, counted, first_few, size
 from ckptptr.cli.progress import bar, watched
-from ckptptr.cli.target import Here
 from ckptptr.errors import InvalidArgumentError, NotFoundError
+from ckptptr.inspect import shapes
+from ckptptr.inspect.describe import checkpoint_of, in_words
+from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.resolve import Rejected, Resolver

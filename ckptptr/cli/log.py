@@ -7,13 +7,13 @@ from datetime import datetime
 
 import click
 
-from ckptptr.cli import shapes
 from ckptptr.cli.command import node_command
-from ckptptr.cli.describe import short, short_reference
-from ckptptr.cli.everything import everything
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import Cell, Column, Output, age, number, size, utc
-from ckptptr.cli.target import Here
+from ckptptr.inspect import shapes
+from ckptptr.inspect.describe import short, short_reference
+from ckptptr.inspect.log import everything
+from ckptptr.inspect.target import Here
 
 
 @node_command("log", "Every checkpoint of a node, across its attempts.")

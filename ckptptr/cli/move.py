@@ -7,13 +7,9 @@ from contextlib import suppress
 
 import click
 
-from ckptptr.cli import shapes
 from ckptptr.cli.confirm import confirm
-from ckptptr.cli.describe import in_words, latest_of, short_reference
-from ckptptr.cli.explain import explain
 from ckptptr.cli.output import Cell, Output
 from ckptptr.cli.show import headline
-from ckptptr.cli.target import Here
 from ckptptr.errors import (
     CkptptrError,
     DamagedError,
@@ -21,6 +17,10 @@ from ckptptr.errors import (
     NotFoundError,
     UnsupportedFormatError,
 )
+from ckptptr.inspect import shapes
+from ckptptr.inspect.describe import in_words, latest_of, short_reference
+from ckptptr.inspect.explain import explain
+from ckptptr.inspect.target import Here
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.references import FRESH
 

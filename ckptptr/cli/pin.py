@@ -6,12 +6,12 @@ import shlex
 
 import click
 
-from ckptptr.cli import shapes
 from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
-from ckptptr.cli.describe import checkpoint_of, in_words, latest_of, short
 from ckptptr.cli.output import Output
-from ckptptr.cli.target import Here
+from ckptptr.inspect import shapes
+from ckptptr.inspect.describe import checkpoint_of, in_words, latest_of, short
+from ckptptr.inspect.target import Here
 
 
 @node_command("pin", "Keep a checkpoint, whatever retention says.")

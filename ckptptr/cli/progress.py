@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 
-from ckptptr.stores.around import Around
 from ckptptr.stores.port import Block, Store
+from ckptptr.stores.wrappers.around import Around
 
 Moved = Callable[[int], object]
 

@@ -10,13 +10,13 @@ import msgspec
 from ckptptr.cli.command import node_command
 from ckptptr.cli.move import tell_held
 from ckptptr.cli.progress import bar, watched
-from ckptptr.cli.target import Here
-from ckptptr.content import change
 from ckptptr.errors import CkptptrError, InvalidArgumentError
-from ckptptr.opening import node_at
+from ckptptr.inspect.target import Here
+from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.manifest import plain_metadata
-from ckptptr.putting import put
-from ckptptr.session import Session
+from ckptptr.session.content import change
+from ckptptr.session.put import put
+from ckptptr.session.session import Session
 
 
 def _metadata(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ckptptr.cli import shapes
 from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
 from ckptptr.cli.move import confirm_fresh, moved, print_move
 from ckptptr.cli.show import headline
-from ckptptr.cli.target import Here
+from ckptptr.inspect import shapes
+from ckptptr.inspect.target import Here
 
 
 @node_command("release", "Take the hold off LATEST: the next save moves it again.")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from ckptptr.cli import shapes
 from ckptptr.cli.command import node_command
 from ckptptr.cli.exit_codes import ExitCode
-from ckptptr.cli.target import Here
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
+from ckptptr.inspect import shapes
+from ckptptr.inspect.target import Here
 from ckptptr.report.facts import gather
 from ckptptr.report.page import MARK, page
 

@@ -7,7 +7,7 @@ import click
 from ckptptr.cli.choice import saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
 from ckptptr.cli.move import tell_held
-from ckptptr.cli.target import Here
+from ckptptr.inspect.target import Here
 
 
 @node_command("rollback", "Go one or more checkpoints back.")

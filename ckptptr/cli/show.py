@@ -6,13 +6,13 @@ from datetime import datetime
 
 import click
 
-from ckptptr.cli import shapes
 from ckptptr.cli.command import node_command
-from ckptptr.cli.describe import in_words, short, short_reference
 from ckptptr.cli.exit_codes import ExitCode
-from ckptptr.cli.explain import explain
 from ckptptr.cli.output import Cell, Column, Output, number, size, when
-from ckptptr.cli.target import Here
+from ckptptr.inspect import shapes
+from ckptptr.inspect.describe import in_words, short, short_reference
+from ckptptr.inspect.explain import explain
+from ckptptr.inspect.target import Here
 
 
 @node_command("show", "What the next attempt would restore, and why.")

@@ -191,7 +191,7 @@ def command(
                 _tell_progress(attempt)
         life = Life(tuple(attempts))
     if as_json:
-        from ckptptr.cli.shapes import encode
+        from ckptptr.inspect.shapes import encode
 
         click.echo(encode(_shape(node, life, task, is_kept)))
     else:
@@ -235,8 +235,8 @@ def _place(root: str | None, keep: bool, storage_options: Mapping[str, Any]) -> 
         CkptptrError: it cannot be opened, or does not answer.
     """
     if root is not None:
-        from ckptptr.opening import FLYTE_PREFIXES
-        from ckptptr.stores import open_store
+        from ckptptr.nodes.plain import FLYTE_PREFIXES
+        from ckptptr.stores.open import open_store
 
         store, key = open_store(root, storage_options=storage_options)
         with contextlib.suppress(NotFoundError):

@@ -1,4 +1,4 @@
-"""What `ckptptr simulate --json` prints. **Append-only**, as `ckptptr.cli.shapes` says."""
+"""What `ckptptr simulate --json` prints. **Append-only**, as `ckptptr.inspect.shapes` says."""
 
 from __future__ import annotations
 

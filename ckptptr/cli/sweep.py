@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 import msgspec
 
-from ckptptr.cli import shapes
 from ckptptr.cli.command import node_command
 from ckptptr.cli.confirm import confirm
-from ckptptr.cli.describe import short_reference
 from ckptptr.cli.output import INDENT, Output, counted, size
-from ckptptr.cli.target import Here
+from ckptptr.inspect import shapes
+from ckptptr.inspect.describe import short_reference
+from ckptptr.inspect.target import Here
 from ckptptr.protocol.sweep import going, search, sweep_by_hand, sweepable
 
 

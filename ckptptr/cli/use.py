@@ -7,7 +7,7 @@ import click
 from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
 from ckptptr.cli.move import confirm_fresh, tell_held
-from ckptptr.cli.target import Here
+from ckptptr.inspect.target import Here
 
 
 @node_command("use", "Choose the checkpoint that the next attempt restores.")

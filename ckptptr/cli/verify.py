@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import click
 import msgspec
 
-from ckptptr.cli import shapes
 from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
-from ckptptr.cli.describe import checkpoint_of, in_words, short
-from ckptptr.cli.everything import everything
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import INDENT, Cell, Column, Output, counted, number, size
 from ckptptr.cli.progress import Moved, bar
-from ckptptr.cli.target import Here
 from ckptptr.errors import CkptptrError, StoreUnavailableError
+from ckptptr.inspect import shapes
+from ckptptr.inspect.describe import checkpoint_of, in_words, short
+from ckptptr.inspect.log import everything
+from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.complete import Flaw, flaws, sizes_in
 from ckptptr.transfer.verify import digest_flaws

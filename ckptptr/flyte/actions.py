@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ckptptr.flyte.paths import HOME, UID_LIMITS, NodePrefix, action_node
+from ckptptr.nodes.flyte_paths import HOME, UID_LIMITS, NodePrefix, action_node
 
 _RUN, _ACTION, _BASE = "RUN_NAME", "ACTION_NAME", "_U_RUN_BASE"
 

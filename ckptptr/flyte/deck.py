@@ -14,8 +14,8 @@ from typing import Any
 
 from flytekit.deck.deck import Deck
 
-from ckptptr import daemon
 from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
+from ckptptr.lifetime import daemon
 
 log = logging.getLogger("ckptptr")
 
@@ -54,7 +54,7 @@ class CheckpointsDeck(Deck):  # type: ignore[misc]
 
 
 def _draw(checkpoint: PointerCheckpoint) -> str:
-    from ckptptr.cli.target import Here
+    from ckptptr.inspect.target import Here
     from ckptptr.report.facts import Live, gather
     from ckptptr.report.page import section
 

@@ -26,8 +26,8 @@ from typing import NamedTuple
 
 from ckptptr.errors import UnidentifiedError
 from ckptptr.flyte.actions import Action
-from ckptptr.flyte.homes import Home
-from ckptptr.flyte.paths import UID_LIMITS, NodePrefix, array_node, node_uid
+from ckptptr.nodes.flyte_homes import Home
+from ckptptr.nodes.flyte_paths import UID_LIMITS, NodePrefix, array_node, node_uid
 
 _EXECUTION = ("FLYTE_INTERNAL_EXECUTION_ID", "_F_NM")
 _PROJECT = ("FLYTE_INTERNAL_EXECUTION_PROJECT", "_F_PRJ")

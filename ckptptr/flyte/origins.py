@@ -21,13 +21,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from ckptptr.flyte.homes import Home
 from ckptptr.flyte.identity import FlyteIdentity
-from ckptptr.flyte.paths import NodePrefix, lineage_node, node_uid
-from ckptptr.opening import key_of, root_at
+from ckptptr.nodes.flyte_homes import Home
+from ckptptr.nodes.flyte_paths import NodePrefix, lineage_node, node_uid
+from ckptptr.nodes.plain import key_of, root_at
+from ckptptr.nodes.seed import homes_before, seed_of
 from ckptptr.protocol.manifest import Lineage, Manifest
 from ckptptr.protocol.node import HomesOf, Origin
-from ckptptr.seeding import homes_before, seed_of
 from ckptptr.stores.port import Store
 
 SEED = "CKPTPTR_SEED"

@@ -14,15 +14,15 @@ from typing import Any, Literal, overload
 
 from flytekit.core.checkpointer import Checkpoint as FlyteCheckpoint
 
-from ckptptr.batch import Batch
 from ckptptr.checkpoint import Checkpoint
 from ckptptr.checkpoints import Checkpoints
-from ckptptr.content import Saveable
 from ckptptr.flyte.cohort import Cohort
 from ckptptr.flyte.errors import RecoverablePreemptedError, recoverable, recoverably
-from ckptptr.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.protocol.resolve import Resolution
-from ckptptr.streaming import Stream
+from ckptptr.session.batch import Batch
+from ckptptr.session.content import Saveable
+from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
+from ckptptr.transfer.writer import Stream
 
 
 @dataclass(slots=True)

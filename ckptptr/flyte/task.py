@@ -19,14 +19,14 @@ from ckptptr.flyte.handed_on import hand_on, handed_on
 from ckptptr.flyte.identity import FlyteIdentity, identify
 from ckptptr.flyte.origins import origins_of
 from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
-from ckptptr.opening import key_of, node_at, root_at
+from ckptptr.nodes.plain import key_of, node_at, root_at
 from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.retention import Retention
-from ckptptr.session import Session
-from ckptptr.stores import open_store
+from ckptptr.session.session import Session
+from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Store
-from ckptptr.stores.probe import settle
+from ckptptr.stores.wrappers.probe import settle
 
 log = logging.getLogger("ckptptr")
 

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from ckptptr.cli import shapes
-from ckptptr.cli.everything import everything
-from ckptptr.cli.explain import explain
 from ckptptr.cli.show import headline
-from ckptptr.cli.target import Here
 from ckptptr.clock import isoformat
 from ckptptr.errors import InvalidArgumentError
+from ckptptr.inspect import shapes
+from ckptptr.inspect.explain import explain
+from ckptptr.inspect.log import everything
+from ckptptr.inspect.target import Here
 from ckptptr.protocol.inventory import payload, read_manifest
 from ckptptr.protocol.names import CheckpointId, split_manifest_key
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.report.attempts import Attempt, Shown, View, next_attempt, past_attempts, this_attempt
-from ckptptr.report.snapshot import ShortLatest, Snapshot
+from ckptptr.report.cached_store import ShortLatest, Snapshot
 from ckptptr.report.words import counted
 from ckptptr.transfer.pool import run_all
 

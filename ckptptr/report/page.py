@@ -14,10 +14,10 @@ from itertools import groupby
 
 import msgspec
 
-from ckptptr.cli import shapes
-from ckptptr.cli.describe import short
 from ckptptr.cli.output import number
 from ckptptr.cli.show import headline
+from ckptptr.inspect import shapes
+from ckptptr.inspect.describe import short
 from ckptptr.report.attempts import Attempt, Shown, named
 from ckptptr.report.facts import Report
 from ckptptr.report.picture import picture, row_id

@@ -44,7 +44,7 @@ class Guarantee(enum.Enum):
     COMPARE_AND_SWAP = "compare-and-swap"
     LAST_WRITER_WINS = "last-writer-wins"
     UNPROVEN = "unproven"
-    """It depends on the server: `ckptptr.stores.probe` asks it."""
+    """It depends on the server: `ckptptr.stores.wrappers.probe` asks it."""
 
 
 @dataclass(frozen=True, slots=True)

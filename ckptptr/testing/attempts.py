@@ -22,7 +22,7 @@ from typing import Any
 
 import fsspec
 
-from ckptptr.flyte.paths import HOME, NodePrefix, fixed_length_id, node_uid, shard
+from ckptptr.nodes.flyte_paths import HOME, NodePrefix, fixed_length_id, node_uid, shard
 from ckptptr.testing.deaths import Death, before_python
 from ckptptr.testing.faults import Fault
 from ckptptr.testing.injected import FAULTS, LOG

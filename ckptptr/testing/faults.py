@@ -17,8 +17,8 @@ from functools import partial
 from typing import Literal, TypeVar
 
 from ckptptr.errors import StoreUnavailableError
-from ckptptr.stores.around import Around
 from ckptptr.stores.port import Block, Entry, Store, Token
+from ckptptr.stores.wrappers.around import Around
 from ckptptr.testing.saves import Saves
 
 Op = Literal["read", "create", "replace", "list", "delete", "upload", "download", "copy"]

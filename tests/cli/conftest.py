@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 import ckptptr
 from ckptptr.cli import main
 from ckptptr.clock import SystemClock
-from ckptptr.flyte.paths import NodePrefix
-from ckptptr.stores import open_store
+from ckptptr.nodes.flyte_paths import NodePrefix
+from ckptptr.stores.open import open_store
 from ckptptr.testing import Fault, FaultyStore
 
 EXECUTION = "axq2rsxnmht57kq9sxpt"
@@ -120,5 +120,5 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> list[Fault]:
         store, key = open_store(url, **options)
         return FaultyStore(store, found), key
 
-    monkeypatch.setattr("ckptptr.cli.target.open_store", faulty)
+    monkeypatch.setattr("ckptptr.inspect.target.open_store", faulty)
     return found

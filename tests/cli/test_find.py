@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ckptptr
-from ckptptr.flyte.paths import NodePrefix
+from ckptptr.nodes.flyte_paths import NodePrefix
 from tests.cli.conftest import EXECUTION, FlyteNode, run, run_json
 
 

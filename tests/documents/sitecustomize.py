@@ -9,7 +9,7 @@ import os
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
-from ckptptr import stores
+from ckptptr.stores import open as opening
 from ckptptr.stores.local import LocalStore
 from ckptptr.stores.port import Block, Entry, Token
 
@@ -59,4 +59,4 @@ def _on_cloud(place: Any, *_: Any) -> Buckets:
     return Buckets(place.scheme)
 
 
-stores._on_cloud = _on_cloud  # type: ignore[assignment]
+opening._on_cloud = _on_cloud  # type: ignore[assignment]

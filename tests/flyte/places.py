@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ckptptr.stores import Store, open_store
+from ckptptr.stores.open import open_store
+from ckptptr.stores.port import Store
 from ckptptr.testing.attempts import Fault, SimulatedNode
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from ckptptr.errors import InvalidArgumentError, UnidentifiedError
 from ckptptr.flyte.identity import FlyteIdentity, identify
-from ckptptr.flyte.paths import NodePrefix
 from ckptptr.flyte.task import node_of
-from ckptptr.opening import node_at
+from ckptptr.nodes.flyte_paths import NodePrefix
+from ckptptr.nodes.plain import node_at
 from ckptptr.stores.memory import MemoryStore
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.servers  # all of it runs pyflyte-execute
 
 OURS = "_ckptptr|_flytecheckpoints|ifGenerationMatch"  # and not what flytekit itself reads and writes
 START = 60.0  # seconds that a busy machine may take to start and to end a pod
-BUDGET = 15.0  # seconds of pauses for one request, at most; see `ckptptr.stores.retry`
+BUDGET = 15.0  # seconds of pauses for one request, at most; see `ckptptr.stores.wrappers.retry`
 PAYLOAD = "_flytecheckpoints(/|%2F)data"
 MANIFEST = "_flytecheckpoints(/|%2F)manifests"
 

@@ -14,8 +14,8 @@ from ckptptr.checkpoints import Checkpoints
 from ckptptr.errors import ConflictError, StoreUnavailableError
 from ckptptr.flyte import cohort
 from ckptptr.flyte.cohort import Cohort, incarnation
-from ckptptr.opening import node_at
-from ckptptr.session import Session
+from ckptptr.nodes.plain import node_at
+from ckptptr.session.session import Session
 from ckptptr.stores.memory import MemoryStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Failed to initialize NumPy")]

@@ -13,9 +13,9 @@ import pytest
 
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
-from ckptptr.opening import node_at
-from ckptptr.session import Session
-from ckptptr.stores import open_store
+from ckptptr.nodes.plain import node_at
+from ckptptr.session.session import Session
+from ckptptr.stores.open import open_store
 from ckptptr.testing.attempts import Attempt, SimulatedNode
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]  # each worker imports torch and flytekit

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ckptptr.errors import InvalidArgumentError, UnidentifiedError
 from ckptptr.flyte.identity import FlyteIdentity, identify
-from ckptptr.flyte.paths import NodePrefix
+from ckptptr.nodes.flyte_paths import NodePrefix
 
 GENERATED = "axq2rsxnmht57kq9sxpt"
 

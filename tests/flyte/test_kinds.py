@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ckptptr.flyte.paths import HOME, fixed_length_id, shard
+from ckptptr.nodes.flyte_paths import HOME, fixed_length_id, shard
 from ckptptr.testing.attempts import SimulatedNode
 from ckptptr.testing.deaths import in_save
 from tests.flyte.places import Place

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ckptptr.flyte.origins import earlier_lineages
 from ckptptr.flyte.task import node_of
-from ckptptr.opening import key_of
+from ckptptr.nodes.plain import key_of
 from ckptptr.protocol.node import Node, Origin
 from ckptptr.stores.memory import MemoryStore
 from tests.flyte.test_identity import Pod, pods, seen

@@ -17,8 +17,8 @@ from ckptptr import errors
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.flyte.errors import _RECOVERABLE, recoverable
 from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
-from ckptptr.opening import node_at
-from ckptptr.session import Session
+from ckptptr.nodes.plain import node_at
+from ckptptr.session.session import Session
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.testing.faults import Fault, FaultyStore
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ckptptr.stores import open_store
+from ckptptr.stores.open import open_store
 from ckptptr.testing.attempts import SimulatedNode
 from tests.flyte.stepping import Stepping, stepping_node
 

@@ -17,11 +17,11 @@ import pytest
 
 import ckptptr
 from ckptptr.checkpoints import Checkpoints
-from ckptptr.flyte.paths import NodePrefix
-from ckptptr.opening import node_at
+from ckptptr.nodes.flyte_paths import NodePrefix
+from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.manifest import Lineage
-from ckptptr.session import Session
-from ckptptr.stores import open_store
+from ckptptr.session.session import Session
+from ckptptr.stores.open import open_store
 from tests.cli.conftest import run, run_json
 
 HANDBOOK = Path(__file__).parents[2] / "docs/recovery.md"

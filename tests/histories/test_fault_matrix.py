@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from ckptptr.content import BYTES_NAME
 from ckptptr.errors import CkptptrError
 from ckptptr.protocol.retention import Retention
+from ckptptr.session.content import BYTES_NAME
 from ckptptr.testing import Fault, FaultyStore
 from ckptptr.testing.faults import Killed
 from tests.helpers import FLYTE, PLAIN, Immediate, Paused, Process, World

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from ckptptr import sweeping
 from ckptptr.errors import (
     CkptptrError,
     ConflictError,
@@ -26,6 +25,7 @@ from ckptptr.errors import (
     SupersededError,
 )
 from ckptptr.protocol.retention import Retention
+from ckptptr.session import background_sweeps as sweeping
 from ckptptr.testing import Fault
 from tests.helpers import LAYOUTS, Paused, Process, World, id_of
 from tests.histories.turns import Paced, Turn

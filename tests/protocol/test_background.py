@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from ckptptr.background import Background
 from ckptptr.errors import StoreUnavailableError
+from ckptptr.lifetime.background import Background
 
 
 def test_work_is_done_in_order_in_one_other_thread_and_can_be_waited_for() -> None:

@@ -14,9 +14,9 @@ from ckptptr.errors import (
 from ckptptr.protocol.latest import TRIES, Latest, Seen, Swap
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.sealed import seal
-from ckptptr.stores.last_writer import LastWriterWins
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.port import Guarantee, Store, Token
+from ckptptr.stores.wrappers.last_writer import LastWriterWins
 from ckptptr.testing import Fault, FaultyStore
 from tests.helpers import FakeClock, Interleaved
 

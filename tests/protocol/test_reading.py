@@ -9,9 +9,9 @@ import zipfile
 
 import pytest
 
-from ckptptr import reading
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.testing import Fault
+from ckptptr.transfer import reader as reading
 from tests.helpers import Process, World
 
 BODY = random.Random(1).randbytes(1000)

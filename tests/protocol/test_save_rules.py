@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ckptptr.content import BYTES_NAME
 from ckptptr.errors import DamagedError, InvalidArgumentError, StoreUnavailableError
 from ckptptr.protocol.publish import Standing
 from ckptptr.protocol.retention import Retention
+from ckptptr.session.content import BYTES_NAME
 from ckptptr.testing import Fault
 from tests.helpers import FLYTE, Paused, Process, World
 
@@ -324,7 +324,7 @@ def test_the_outcome_under_a_hold_has_its_own_name(world: World) -> None:
     run.save({"model": "1"})
     hold(world)
     saver = run.checkpoints._saver
-    from ckptptr.content import change
+    from ckptptr.session.content import change
 
     published = saver.save(change(b"2"), None, {})
     assert published.standing is Standing.HELD

@@ -12,8 +12,8 @@ import pytest
 
 from ckptptr.errors import InvalidArgumentError, StoreUnavailableError, SupersededError
 from ckptptr.stores.memory import MemoryStore
-from ckptptr.streaming import AbandonedError, Stream
 from ckptptr.testing import Fault
+from ckptptr.transfer.writer import AbandonedError, Stream
 from tests.helpers import World
 
 BODY = random.Random(1).randbytes(1000)

@@ -12,7 +12,7 @@ from ckptptr.errors import ConflictError, InvalidArgumentError, StoreUnavailable
 from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.retention import Retention
 from ckptptr.protocol.sweep import TRIES, delete, going, search, sweep_by_hand
-from ckptptr.sweeping import LISTING_EVERY
+from ckptptr.session.background_sweeps import LISTING_EVERY
 from ckptptr.testing import Fault
 from ckptptr.testing.faults import Killed
 from tests.helpers import Interleaved, Paused, Process, World

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ckptptr.cli.target import Here
-from ckptptr.opening import node_at
+from ckptptr.inspect.target import Here
+from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.retention import Retention
 from tests.helpers import FLYTE, Immediate, Paused, Process, World

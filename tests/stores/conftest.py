@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ckptptr.clock import SystemClock
-from ckptptr.stores.lending import RETRIES
-from ckptptr.stores.s3 import S3Store
+from ckptptr.stores.obstore.lending import RETRIES
+from ckptptr.stores.s3.store import S3Store
 from tests.servers.proxy import FaultProxy
 from tests.servers.s3 import open_filesystem
 from tests.servers.seaweed import Seaweed

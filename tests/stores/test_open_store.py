@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ckptptr.errors import InvalidArgumentError
-from ckptptr.stores import open_store
 from ckptptr.stores.local import LocalStore
 from ckptptr.stores.memory import MemoryStore
-from ckptptr.stores.s3 import S3Store
+from ckptptr.stores.open import open_store
+from ckptptr.stores.s3.store import S3Store
 from ckptptr.stores.urls import Place, split
 
 
@@ -143,7 +143,7 @@ WITHOUT = """
 import sys
 sys.modules["{filesystem}"] = None
 from ckptptr.errors import InvalidArgumentError
-from ckptptr.stores import open_store
+from ckptptr.stores.open import open_store
 try:
     open_store("{scheme}://bucket/x")
 except InvalidArgumentError as error:
@@ -178,8 +178,8 @@ def test_every_way_to_write_a_url_is_one_scheme_and_one_key(url: str, place: Pla
 
 IMPORT_ALL = """
 import sys
-import ckptptr.stores, ckptptr.testing
-ckptptr.stores.open_store("/x")
+import ckptptr.stores.open, ckptptr.testing
+ckptptr.stores.open.open_store("/x")
 heavy = "s3fs gcsfs adlfs azure fsspec botocore aiohttp flytekit pytest".split()
 print([name for name in heavy if name in sys.modules])
 """

@@ -14,10 +14,10 @@ from ckptptr.errors import (
     InvalidArgumentError,
     StoreUnavailableError,
 )
-from ckptptr.stores.last_writer import LastWriterWins
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.port import Guarantee, Store, Token
-from ckptptr.stores.probe import SETTING, probe, settle
+from ckptptr.stores.wrappers.last_writer import LastWriterWins
+from ckptptr.stores.wrappers.probe import SETTING, probe, settle
 from ckptptr.testing import StoreConformance
 from ckptptr.testing.faults import Fault, FaultyStore, Op
 

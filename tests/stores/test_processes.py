@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from ckptptr.stores import Store, Token, open_store
+from ckptptr.stores.open import open_store
+from ckptptr.stores.port import Store, Token
 
 RACERS = 4
 VERSIONS = 12
@@ -21,7 +22,8 @@ VERSIONS = 12
 RACE = """
 import json, sys
 from ckptptr.errors import ConflictError
-from ckptptr.stores import Token, open_store
+from ckptptr.stores.open import open_store
+from ckptptr.stores.port import Token
 url, options, name = sys.argv[1:]
 store, folder = open_store(url, storage_options=json.loads(options))
 list(store.list(folder))  # connected: what comes now is sent at once

@@ -9,7 +9,7 @@ import pytest
 from ckptptr.errors import AccessDeniedError, NotFoundError, StoreUnavailableError
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.port import Entry, Guarantee, Store, Token
-from ckptptr.stores.retry import Retrying
+from ckptptr.stores.wrappers.retry import Retrying
 from ckptptr.testing import Fault, FaultyStore, StoreConformance
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ckptptr.errors import StoreUnavailableError
-from ckptptr.stores.s3 import S3Store
+from ckptptr.stores.s3.store import S3Store
 
 pytestmark = pytest.mark.servers
 

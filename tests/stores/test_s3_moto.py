@@ -14,8 +14,8 @@ import pytest
 
 from ckptptr.clock import SystemClock
 from ckptptr.stores.port import Guarantee
-from ckptptr.stores.probe import settle
-from ckptptr.stores.s3 import S3Store
+from ckptptr.stores.s3.store import S3Store
+from ckptptr.stores.wrappers.probe import settle
 from ckptptr.testing import StoreConformance
 from tests.servers.moto import Moto
 from tests.servers.s3 import open_filesystem

@@ -16,10 +16,13 @@ from google.oauth2.credentials import Credentials
 
 from ckptptr.clock import SystemClock
 from ckptptr.errors import CkptptrError
-from ckptptr.stores import Store, _azure_client, gcs, open_store
-from ckptptr.stores._gcs_client import Patience
-from ckptptr.stores.probe import settle
-from ckptptr.stores.retry import Retrying
+from ckptptr.stores.azure import client as azure_client
+from ckptptr.stores.gcs import store as gcs
+from ckptptr.stores.gcs.client import Patience
+from ckptptr.stores.open import open_store
+from ckptptr.stores.port import Store
+from ckptptr.stores.wrappers.probe import settle
+from ckptptr.stores.wrappers.retry import Retrying
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -81,7 +84,7 @@ def unreachable(url: str, params: Mapping[str, str], **_: object) -> None:
 @pytest.fixture
 def heard(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
     """What was logged so far. Requests are tried once."""
-    monkeypatch.setattr(_azure_client, "TRIES", 1)
+    monkeypatch.setattr(azure_client, "TRIES", 1)
     monkeypatch.setitem(gcs.GCSStore.__init__.__kwdefaults__, "patience", Patience(tries=1))
     monkeypatch.setattr(gcsfs.credentials.requests, "get", unreachable)
     caplog.set_level(logging.DEBUG, logger="ckptptr")

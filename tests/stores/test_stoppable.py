@@ -10,7 +10,7 @@ import pytest
 from ckptptr.errors import NotFoundError, PreemptedError
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.port import Store, Token
-from ckptptr.stores.stoppable import Stoppable
+from ckptptr.stores.wrappers.stoppable import Stoppable
 from ckptptr.testing import FaultyStore, StoreConformance
 
 

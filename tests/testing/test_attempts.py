@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ckptptr.flyte.paths import UID_LIMITS, NodePrefix
+from ckptptr.nodes.flyte_paths import UID_LIMITS, NodePrefix
 from ckptptr.testing import Life, SimulatedNode, assert_resumes, simulate
 from ckptptr.testing.deaths import (
     after_save,

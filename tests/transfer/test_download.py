@@ -17,9 +17,9 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.protocol.manifest import FileRecord
-from ckptptr.stores.around import Around
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.port import Block, Store
+from ckptptr.stores.wrappers.around import Around
 from ckptptr.testing import Fault, FaultyStore, Killed
 from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.download import Download

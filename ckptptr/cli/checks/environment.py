@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 
-from ckptptr.cli import shapes
 from ckptptr.cli.checks.finding import note, ok, problem
 from ckptptr.errors import InvalidArgumentError
-from ckptptr.stores.probe import SETTING, assumed
+from ckptptr.inspect import shapes
+from ckptptr.stores.wrappers.probe import SETTING, assumed
 from ckptptr.version import __version__
 
 PACKAGES = ("flytekit", "fsspec", "s3fs", "gcsfs", "adlfs")

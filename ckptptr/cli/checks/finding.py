@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 
-from ckptptr.cli import shapes
-from ckptptr.cli.everything import everything
-from ckptptr.cli.explain import explain
-from ckptptr.cli.target import Here
 from ckptptr.errors import AccessDeniedError, CkptptrError, StoreUnavailableError
+from ckptptr.inspect import shapes
+from ckptptr.inspect.explain import explain
+from ckptptr.inspect.log import everything
+from ckptptr.inspect.target import Here
 from ckptptr.protocol.latest import Seen
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from ckptptr.cli import shapes
 from ckptptr.cli.checks.finding import Check, Examined, note
 from ckptptr.cli.output import age_of, counted
+from ckptptr.inspect import shapes
 from ckptptr.protocol.inventory import committed
 from ckptptr.protocol.names import data_folder
 from ckptptr.protocol.sweep import idle_payload

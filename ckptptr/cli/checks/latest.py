@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from ckptptr.cli import shapes
 from ckptptr.cli.checks.finding import Check, Examined, note, ok, problem
-from ckptptr.cli.describe import in_words, short_reference
 from ckptptr.cli.output import counted
 from ckptptr.errors import CkptptrError, StoreUnavailableError
-from ckptptr.opening import highest_attempt
+from ckptptr.inspect import shapes
+from ckptptr.inspect.describe import in_words, short_reference
+from ckptptr.nodes.plain import highest_attempt
 from ckptptr.protocol.complete import flaws, sizes_in
 
 

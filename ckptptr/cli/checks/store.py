@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from ckptptr.cli import shapes
 from ckptptr.cli.checks.finding import Check, Examined, note, ok
 from ckptptr.cli.output import age_of
 from ckptptr.clock import isoformat
 from ckptptr.errors import CkptptrError, InvalidArgumentError
+from ckptptr.inspect import shapes
 from ckptptr.stores.port import Guarantee
-from ckptptr.stores.probe import SETTING, assumed
+from ckptptr.stores.wrappers.probe import SETTING, assumed
 from ckptptr.transfer.pool import run_all
 from ckptptr.wording import age
 

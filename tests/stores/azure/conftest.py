@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ckptptr.stores import _azure_client
-from ckptptr.stores.azure import AzureStore
+from ckptptr.stores.azure import client as azure_client
+from ckptptr.stores.azure.store import AzureStore
 
 BLOCK = 64 * 1024
 
@@ -33,6 +33,6 @@ def proxied(azure_proxied: Any) -> AzureStore:
 @pytest.fixture
 def impatient(proxied: AzureStore, monkeypatch: pytest.MonkeyPatch) -> AzureStore:
     """Through the proxy, with two tries, one right after the other."""
-    monkeypatch.setattr(_azure_client, "TRIES", 2)
-    monkeypatch.setattr(_azure_client, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(azure_client, "TRIES", 2)
+    monkeypatch.setattr(azure_client, "FIRST_PAUSE", 0.01)
     return proxied

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from ckptptr.errors import AccessDeniedError, InvalidArgumentError, NotFoundError, StoreUnavailableError
-from ckptptr.stores import _azure_copy
-from ckptptr.stores._azure_errors import SourceUnverifiedError
-from ckptptr.stores.azure import AzureStore
+from ckptptr.stores.azure import copy as azure_copy
+from ckptptr.stores.azure.errors import SourceUnverifiedError
+from ckptptr.stores.azure.store import AzureStore
 from ckptptr.stores.port import Entry
 from tests.servers.proxy import FaultProxy, Rule
 
@@ -82,7 +82,7 @@ def test_an_interrupted_wait_ends_the_copy(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_azure_copy, "backoff", interrupt)
+    monkeypatch.setattr(azure_copy, "backoff", interrupt)
     azure_proxy.add(Rule(method="PUT", answer=PENDING))
     with pytest.raises(KeyboardInterrupt):
         proxied.copy(original, f"{folder}/y")

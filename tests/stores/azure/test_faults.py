@@ -18,9 +18,9 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores import _azure_client
-from ckptptr.stores._azure_errors import refusal, translated
-from ckptptr.stores.azure import AzureStore
+from ckptptr.stores.azure import client as azure_client
+from ckptptr.stores.azure.errors import refusal, translated
+from ckptptr.stores.azure.store import AzureStore
 from ckptptr.stores.port import Entry, Store, Token
 from tests.servers.azurite import Azurite, ask, open_filesystem
 from tests.servers.proxy import FaultProxy, Rule
@@ -113,7 +113,7 @@ def test_a_server_that_keeps_failing_is_unavailable(
 def test_the_timeouts_of_the_filesystem_apply(
     azure_server: Azurite, azure_proxy: FaultProxy, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_azure_client, "TRIES", 1)
+    monkeypatch.setattr(azure_client, "TRIES", 1)
     azure_proxy.add(Rule(hang=True, times=None))
     with open_filesystem(azure_server.connection_string(azure_proxy.endpoint), read_timeout=1) as filesystem:
         for operation in ("read", "create", "list"):
@@ -149,7 +149,7 @@ def test_being_asked_twice_to_slow_down_is_made_good_in_two_seconds(
 def test_a_server_that_is_not_there_is_unavailable(
     azure_server: Azurite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_azure_client, "TRIES", 2)
+    monkeypatch.setattr(azure_client, "TRIES", 2)
     with (
         open_filesystem(azure_server.connection_string("http://127.0.0.1:1")) as filesystem,
         pytest.raises(StoreUnavailableError, match="no answer"),

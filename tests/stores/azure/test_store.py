@@ -16,10 +16,10 @@ from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_ac
 
 from ckptptr.clock import SystemClock
 from ckptptr.errors import InvalidArgumentError, NotFoundError
-from ckptptr.stores.azure import MAX_BLOCK_SIZE, AzureStore
+from ckptptr.stores.azure.store import MAX_BLOCK_SIZE, AzureStore
 from ckptptr.stores.port import Entry, Guarantee
-from ckptptr.stores.probe import settle
 from ckptptr.stores.urls import Place, split
+from ckptptr.stores.wrappers.probe import settle
 from ckptptr.testing import StoreConformance
 from tests.servers.azurite import Azurite, ask, open_filesystem
 from tests.servers.proxy import FaultProxy
@@ -226,7 +226,7 @@ def test_a_custom_endpoint_is_asked(store: AzureStore, folder: str) -> None:
 AFTER_FORK = """
 import os, sys
 import adlfs
-from ckptptr.stores.azure import AzureStore
+from ckptptr.stores.azure.store import AzureStore
 key = sys.argv[1]
 store = AzureStore(adlfs.AzureBlobFileSystem())
 store.create(key + "/parent", b"1")

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ckptptr.errors import AccessDeniedError, InvalidArgumentError, StoreUnavailableError
-from ckptptr.stores import _azure_blocks
-from ckptptr.stores.azure import MAX_BLOCK_SIZE, AzureStore
+from ckptptr.stores.azure import upload as azure_upload
+from ckptptr.stores.azure.store import MAX_BLOCK_SIZE, AzureStore
 from ckptptr.stores.room import MOST
 from tests.servers.azurite import ask
 from tests.servers.proxy import FaultProxy, Rule
@@ -26,7 +26,7 @@ GIB = 1024 * 1024 * 1024
 
 
 def test_the_default_sizes_make_objects_of_781_gib_possible(azure_filesystem: Any) -> None:
-    assert AzureStore(azure_filesystem).block_size * _azure_blocks.MAX_BLOCKS > 781 * GIB
+    assert AzureStore(azure_filesystem).block_size * azure_upload.MAX_BLOCKS > 781 * GIB
 
 
 @pytest.mark.parametrize("size", [0, -1, MAX_BLOCK_SIZE + 1])
@@ -38,7 +38,7 @@ def test_a_block_size_that_does_not_fit_one_request_is_refused(azure_filesystem:
 def test_more_blocks_than_azure_takes_are_an_invalid_argument_and_leave_nothing(
     store: AzureStore, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_azure_blocks, "MAX_BLOCKS", 2)
+    monkeypatch.setattr(azure_upload, "MAX_BLOCKS", 2)
     with pytest.raises(InvalidArgumentError, match="more than the 2 blocks"):
         store.upload(f"{folder}/x", [bytes(BLOCK)] * 3)
     assert [*store.list(folder)] == []
@@ -136,9 +136,9 @@ def test_payload_carries_the_metadata_in_azures_names_and_control_objects_do_not
 def test_the_server_checks_the_checksum_that_is_sent(
     store: AzureStore, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = _azure_blocks.checksum(b"something else")
-    monkeypatch.setattr("ckptptr.stores.azure.checksum", lambda _: wrong)
-    monkeypatch.setattr(_azure_blocks, "checksum", lambda _: wrong)
+    wrong = azure_upload.checksum(b"something else")
+    monkeypatch.setattr("ckptptr.stores.azure.store.checksum", lambda _: wrong)
+    monkeypatch.setattr(azure_upload, "checksum", lambda _: wrong)
     for blocks in ([b"1"], [bytes(BLOCK)] * 2):
         with pytest.raises(StoreUnavailableError, match="Md5Mismatch"):
             store.upload(f"{folder}/x", blocks)

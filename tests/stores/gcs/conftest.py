@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ckptptr.stores._gcs_client import Patience
-from ckptptr.stores.gcs import GCSStore
+from ckptptr.stores.gcs.client import Patience
+from ckptptr.stores.gcs.store import GCSStore
 from ckptptr.stores.port import Store, Token
 
 BLOCK = 256 * 1024  # the smallest that Google takes

@@ -13,8 +13,8 @@ from ckptptr.errors import (
     DamagedError,
     StoreUnavailableError,
 )
-from ckptptr.stores._gcs_client import Patience
-from ckptptr.stores.gcs import GCSStore
+from ckptptr.stores.gcs.client import Patience
+from ckptptr.stores.gcs.store import GCSStore
 from ckptptr.stores.port import Entry
 from tests.servers.gcs import open_filesystem, refused
 from tests.servers.proxy import FaultProxy, Rule

@@ -12,7 +12,7 @@ import pytest
 from google.oauth2.credentials import Credentials
 
 from ckptptr.errors import AccessDeniedError, InvalidArgumentError
-from ckptptr.stores.gcs import GCSStore
+from ckptptr.stores.gcs.store import GCSStore
 from ckptptr.stores.port import Guarantee
 from tests.servers.gcs import MiniGCS, open_filesystem
 from tests.servers.proxy import FaultProxy
@@ -79,7 +79,7 @@ ASK = """
 import os, sys, time
 os.environ["STORAGE_EMULATOR_HOST"] = sys.argv[1]
 from flytekit.core.data_persistence import FileAccessProvider
-from ckptptr.stores.gcs import GCSStore
+from ckptptr.stores.gcs.store import GCSStore
 filesystem = FileAccessProvider(sys.argv[3], "gs://b/raw").get_filesystem("gs", token="anon")
 store = GCSStore(filesystem, block_size=256 * 1024)
 begun = time.monotonic()
@@ -111,7 +111,7 @@ AFTER_FORK = """
 import os, sys
 import gcsfs
 from google.oauth2.credentials import Credentials
-from ckptptr.stores.gcs import GCSStore
+from ckptptr.stores.gcs.store import GCSStore
 filesystem = gcsfs.GCSFileSystem(endpoint_url=sys.argv[1], token="anon")
 filesystem.credentials.credentials = Credentials("t")  # as if resolved at some cost
 store = GCSStore(filesystem)

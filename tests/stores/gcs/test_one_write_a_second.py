@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ckptptr.checkpoints import Checkpoints
-from ckptptr.opening import node_at
-from ckptptr.session import Session
-from ckptptr.stores.gcs import GCSStore
+from ckptptr.nodes.plain import node_at
+from ckptptr.session.session import Session
+from ckptptr.stores.gcs.store import GCSStore
 from tests.servers.gcs import GCSServer, MiniGCS, open_filesystem
 from tests.servers.proxy import FaultProxy
 

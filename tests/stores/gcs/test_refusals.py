@@ -21,8 +21,8 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores._gcs_errors import CONTINUE, reason_in, refusal
-from ckptptr.stores.gcs import GCSStore
+from ckptptr.stores.gcs.errors import CONTINUE, reason_in, refusal
+from ckptptr.stores.gcs.store import GCSStore
 from tests.servers.gcs import MiniGCS, open_filesystem, refused
 from tests.servers.proxy import FaultProxy
 from tests.stores.gcs.conftest import OPERATIONS

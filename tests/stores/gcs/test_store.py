@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ckptptr.errors import NotFoundError, StoreUnavailableError
-from ckptptr.stores.gcs import GCSStore
+from ckptptr.stores.gcs.store import GCSStore
 from ckptptr.stores.port import Entry, Guarantee
 from ckptptr.testing import StoreConformance
 from tests.servers.gcs import FakeGCS, MiniGCS, open_filesystem
@@ -118,7 +118,7 @@ def test_a_copy_that_the_store_makes_in_steps_is_followed_to_its_end() -> None:
 def test_a_copy_that_never_ends_is_given_up(
     store: GCSStore, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ckptptr.stores.gcs.MAX_COPY_STEPS", 0)
+    monkeypatch.setattr("ckptptr.stores.gcs.store.MAX_COPY_STEPS", 0)
     with pytest.raises(StoreUnavailableError, match="not copied"):
         store.copy(f"{folder}/x", f"{folder}/y")
 
@@ -126,7 +126,7 @@ def test_a_copy_that_never_ends_is_given_up(
 def test_listings_go_in_pages(
     proxied: GCSStore, gcs_proxy: FaultProxy, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ckptptr.stores.gcs.PAGE", 10)
+    monkeypatch.setattr("ckptptr.stores.gcs.store.PAGE", 10)
     names = [f"{folder}/{number:04}" for number in range(25)]
     for name in names:
         proxied.create(name, b"1")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from ckptptr.errors import InvalidArgumentError
-from ckptptr.stores.gcs import GCSStore
+from ckptptr.stores.gcs.store import GCSStore
 from ckptptr.stores.room import MOST
 from tests.servers.gcs import MiniGCS, open_filesystem
 from tests.servers.proxy import FaultProxy, Rule

@@ -1,0 +1,110 @@
+"""Checkpoints and LATEST of the library as the shapes that commands print."""
+
+from __future__ import annotations
+
+from ckptptr.inspect import shapes
+from ckptptr.inspect.target import Here
+from ckptptr.protocol.candidates import Found
+from ckptptr.protocol.latest import Seen
+from ckptptr.protocol.names import split_manifest_key
+from ckptptr.protocol.pointer import Target
+from ckptptr.protocol.references import FRESH
+
+
+def checkpoint_of(
+    here: Here, found: Found, named: Target | None = None, *, pinned: bool = False
+) -> shapes.Checkpoint:
+    """A checkpoint that was looked at; `named` is what LATEST says of it, if anything."""
+    url = here.store.url(here.node.root.key(found.reference))
+    manifest = found.manifest
+    if manifest is None:
+        size = sum(record.size for record in found.files)
+        return shapes.Checkpoint(checkpoint=found.reference, url=url, bytes=size, files=len(found.files))
+    return shapes.Checkpoint(
+        checkpoint=found.reference,
+        id=manifest.id,
+        url=url,
+        step=manifest.step,
+        attempt=manifest.attempt,
+        seq=manifest.seq,
+        bytes=manifest.total_bytes,
+        files=len(manifest.files),
+        # A forward copy was made later than what it is a copy of was published.
+        published_at=(named.published_at if named else "") or manifest.created_at,
+        published_by=manifest.created_by,
+        parent=manifest.parent,
+        pinned=pinned or bool(named and named.pinned),
+    )
+
+
+def checkpoint_by_name(here: Here, target: Target) -> shapes.Checkpoint:
+    """A checkpoint that could not be looked at: what LATEST says of it, and its name."""
+    split = split_manifest_key(f"{here.node.root.base}/{target.checkpoint}")
+    is_described = bool(target.published_at)
+    return shapes.Checkpoint(
+        checkpoint=target.checkpoint,
+        id=str(split[1]) if split else None,
+        step=target.step,
+        attempt=split[1].attempt if split else None,
+        seq=split[1].seq if split else None,
+        bytes=target.bytes if is_described else None,
+        published_at=target.published_at or None,
+        pinned=target.pinned,
+    )
+
+
+def engine_of(here: Here) -> str:
+    """What moves payload from and to the store, as seen from this machine."""
+    tell = getattr(here.adapter, "engine", None)
+    if tell is not None:
+        return str(tell(here.node.prefix))
+    return "fsspec" if "://" in here.url else "this machine's disk"
+
+
+def latest_of(here: Here, seen: Seen) -> shapes.Latest:
+    """LATEST, as it was seen."""
+    pointer = seen.pointer
+    common = {"url": here.latest.url, "guarantee": here.store.guarantee.value}
+    if pointer is None:
+        return shapes.Latest(
+            **common,
+            state="damaged" if seen.damage else "absent",
+            checkpoint=None,
+            step=None,
+            held=False,
+            held_by=None,
+            note="",
+            fence=None,
+            written_by=None,
+            damage=seen.damage.replace(f": {here.latest.url}", "") or None,
+        )
+    return shapes.Latest(
+        **common,
+        state="edited" if pointer.edited else "written",
+        checkpoint=FRESH if pointer.target.is_fresh else pointer.target.checkpoint,
+        step=pointer.target.step,
+        held=pointer.held,
+        held_by=("edit" if pointer.edited else "use") if pointer.held else None,
+        note=pointer.note,
+        fence=None if pointer.edited else pointer.fence,
+        written_by=pointer.published_by or None,
+        damage=None,
+    )
+
+
+def short(checkpoint: shapes.Checkpoint) -> str:
+    """Its id, or its reference where it has none."""
+    return checkpoint.id or checkpoint.checkpoint
+
+
+def short_reference(reference: str | None) -> str:
+    """The id in a reference, or the reference where it has none."""
+    split = split_manifest_key(f"/{reference}") if reference else None
+    return str(split[1]) if split else reference or "-"
+
+
+def in_words(checkpoint: shapes.Checkpoint | None) -> str:
+    """`step 3`, or what else tells a checkpoint from others; `nothing` for a fresh start."""
+    if checkpoint is None:
+        return "nothing"
+    return short(checkpoint) if checkpoint.step is None else f"step {checkpoint.step}"

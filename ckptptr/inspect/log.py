@@ -1,0 +1,153 @@
+"""Every checkpoint of a node, across its attempts: what LATEST names, and what its homes hold besides.
+
+A listing tells what LATEST does not: saves that were committed and never published, what retention
+let go and nobody has deleted yet, what stock flytekit left. Each manifest is read, so that a damaged
+one is known before somebody chooses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from ckptptr.errors import CkptptrError, NotFoundError, StoreUnavailableError
+from ckptptr.inspect import shapes
+from ckptptr.inspect.describe import checkpoint_by_name, checkpoint_of, latest_of
+from ckptptr.inspect.target import Here
+from ckptptr.protocol.candidates import Found
+from ckptptr.protocol.inventory import committed, plain_files, read_manifest
+from ckptptr.protocol.names import CheckpointId, manifest_key
+from ckptptr.protocol.pointer import Pointer, Target
+from ckptptr.transfer.pool import run_all
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelved:
+    """A checkpoint, or why it is none. `age` orders those in homes of this node."""
+
+    reference: str
+    found: Found | None = None
+    problem: CkptptrError | None = None
+    pinned: bool = False
+    age: tuple[int, int, str] | None = None
+
+
+def everything(here: Here) -> shapes.Log:
+    """All of them, newest first.
+
+    Within the homes of the node (attempt, seq) tells what is newer, never a clock. What comes from
+    elsewhere, another execution say, was there before any of them, and comes last.
+    """
+    seen = here.latest.read()
+    pointer = seen.pointer
+    shelved = {item.reference: item for item in _in_homes(here)}
+    named = _named(here, pointer, shelved)
+    ours = sorted((item for item in shelved.values() if item.age), key=_age, reverse=True)
+    others = [item for item in shelved.values() if not item.age]
+    target = next(iter(named), None) if pointer and not pointer.target.is_fresh else None
+    doomed = frozenset(pointer.doomed if pointer else ())
+    return shapes.Log(
+        node=here.url,
+        latest=latest_of(here, seen),
+        checkpoints=[
+            shapes.Entry(
+                **msgspec.structs.asdict(_described(here, item, named.get(item.reference))),
+                index=index,
+                state=_state(item.reference, target, named, doomed),
+                held=item.reference == target and seen.is_held,
+                problem=item.problem.message if item.problem else None,
+                problem_code=item.problem.code if item.problem else None,
+            )
+            for index, item in enumerate([*ours, *others], start=1)
+        ],
+    )
+
+
+def _age(item: _Shelved) -> tuple[int, int, str]:
+    return item.age or (-1, -1, "")
+
+
+def _state(
+    reference: str, target: str | None, named: dict[str, Target], doomed: frozenset[str]
+) -> shapes.State:
+    if reference == target:
+        return "target"
+    if reference in named:
+        return "history"
+    return "doomed" if reference in doomed else "unnamed"
+
+
+def _described(here: Here, item: _Shelved, named: Target | None) -> shapes.Checkpoint:
+    if item.found is not None:
+        return checkpoint_of(here, item.found, named, pinned=item.pinned)
+    described = checkpoint_by_name(here, named or Target(checkpoint=item.reference))
+    return msgspec.structs.replace(
+        described, checkpoint=item.reference, pinned=described.pinned or item.pinned
+    )
+
+
+def _in_homes(here: Here) -> list[_Shelved]:
+    jobs: list[tuple[str, CheckpointId | None, bool]] = []
+    for stock in run_all(lambda home: committed(here.store, home), here.node.own_homes()):
+        jobs += [(stock.home, checkpoint, checkpoint in stock.pinned) for checkpoint in stock.ids]
+        if not stock.ids:
+            jobs.append((stock.home, None, False))
+    return [item for item in run_all(lambda job: _read(here, *job), jobs) if item is not None]
+
+
+def _read(here: Here, home: str, checkpoint: CheckpointId | None, pinned: bool) -> _Shelved | None:
+    if checkpoint is None:
+        return _plain(here, home)
+    reference = here.node.root.ref(manifest_key(home, checkpoint))
+    item = _Shelved(reference, pinned=pinned, age=checkpoint.age)
+    try:
+        manifest = read_manifest(here.store, home, checkpoint)
+    except NotFoundError:
+        return None  # swept since it was listed
+    except StoreUnavailableError:
+        raise
+    except CkptptrError as error:
+        return replace(item, problem=error)
+    return replace(item, found=Found(reference, home, manifest.files, manifest))
+
+
+def _plain(here: Here, home: str) -> _Shelved | None:
+    files = plain_files(here.store, home)
+    reference = here.node.root.ref(home)
+    attempts = range(here.node.attempt + 1)
+    attempt = next((attempt for attempt in attempts if home in here.node.homes_of(attempt)), 0)
+    return _Shelved(reference, Found(reference, home, files), age=(attempt, -1, "")) if files else None
+
+
+def _named(here: Here, pointer: Pointer | None, shelved: dict[str, _Shelved]) -> dict[str, Target]:
+    """What LATEST names, the target first, by exact reference. What is not in a home is looked at."""
+    named: dict[str, Target] = {}
+    for target in pointer.retained if pointer else ():
+        reference = target.checkpoint
+        if reference not in shelved:
+            item = _look(here, reference, pointer)
+            reference = item.reference
+            shelved.setdefault(reference, item)
+        named.setdefault(reference, target)
+    return named
+
+
+def _look(here: Here, text: str, pointer: Pointer | None) -> _Shelved:
+    problem: CkptptrError = NotFoundError("there is no such checkpoint", key=text)
+    for candidate in here.candidates.named(text, pointer):
+        try:
+            found = candidate.load()
+        except StoreUnavailableError:
+            raise
+        except CkptptrError as error:
+            problem = error
+            continue
+        return _Shelved(found.reference, found)
+    return _Shelved(text, problem=problem)
+
+
+def restorable(log: shapes.Log) -> Iterator[shapes.Entry]:
+    """Those that a person can choose."""
+    return (entry for entry in log.checkpoints if entry.problem is None and entry.state != "doomed")

@@ -1,0 +1,111 @@
+"""From what a person has at hand to the node prefix: a `--checkpoint-path`, or the name of an execution.
+
+A home tells its node by the lineage in its manifests, or by a uid that Flyte did not hash. Else the
+nodes that have a LATEST are searched for one that has this home. Whatever is found is proven by
+Flyte's arithmetic: the node's own homes, computed, must include the one given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from ckptptr.errors import DamagedError, NotFoundError
+from ckptptr.nodes.flyte_paths import HOME, NodePrefix, node_uid, shard
+from ckptptr.nodes.plain import FLYTE_PREFIXES
+from ckptptr.protocol.inventory import committed, read_manifest
+from ckptptr.protocol.manifest import Lineage
+from ckptptr.protocol.names import LATEST
+from ckptptr.stores.port import Store
+
+_HASHED = re.compile(r"f[a-z1-6]{7}")
+_ATTEMPTS = 100
+"""How many attempts of a node are computed to find one whose uid is hashed."""
+
+# A uid is never all digits; the two numbers are the index and the retry of a legacy map task.
+_HOME = re.compile(
+    rf"(?P<above>.+)/(?P<uid>[^/]*[^/0-9][^/]*)(?:/(?P<index>[0-9]+)/(?P<retry>[0-9]+))?/{HOME}"
+)
+
+
+def nodes_below(store: Store, folder: str) -> list[str]:
+    """The node prefixes of Flyte below a folder that have a LATEST."""
+    prefixes = (e.key.removesuffix(f"/{LATEST}") for e in store.list(folder) if e.key.endswith(f"/{LATEST}"))
+    return [prefix for prefix in prefixes if NodePrefix.parse(prefix)]
+
+
+def nodes_of_execution(store: Store, root: str, name: str) -> list[str]:
+    """The nodes below a root that `name` may mean: an execution, and more of the path where it is said."""
+    wanted = name.strip("/").split("/")
+    found = []
+    for prefix in nodes_below(store, f"{root}/{FLYTE_PREFIXES}"):
+        path = prefix.split("/")[-4:]
+        starts = (start for start in range(3) if path[start : start + len(wanted)] == wanted)
+        if any(start + len(wanted) > 2 for start in starts):  # the execution is among what is said
+            found.append(prefix)
+    return found
+
+
+def home_in(key: str) -> str | None:
+    """The home that `key` is, or is inside of."""
+    before, marker, _ = f"{key}/".partition(f"/{HOME}/")
+    return f"{before}/{HOME}" if marker else None
+
+
+def nodes_with_home(store: Store, home: str) -> list[str]:
+    """The prefixes of the nodes to which a home of Flyte is proven to belong; one, where any."""
+    parts = _HOME.fullmatch(home)
+    if parts is None:
+        return []
+    above = parts["above"].split("/")
+    roots = ["/".join(above[:at]) for at in range(len(above) - 1, 0, -1) if above[at] == shard(parts["uid"])]
+    attempts = _attempts(parts)
+    for root in roots:
+        told = (node for lineage in _lineages(store, home) for node in _told(root, parts["uid"], lineage))
+        proven = [*_having(home, attempts, told)]
+        if not proven:
+            listed = filter(None, map(NodePrefix.parse, nodes_below(store, f"{root}/{FLYTE_PREFIXES}")))
+            proven = [*_having(home, attempts, listed)]
+        if proven:
+            return proven
+    return []
+
+
+def _attempts(parts: re.Match[str]) -> Iterable[int]:
+    """The attempts that the home may be of."""
+    if parts["retry"]:
+        return (int(parts["retry"]),)
+    number = parts["uid"].rpartition("-")[2]
+    if _HASHED.fullmatch(parts["uid"]) or not number.isdecimal():
+        return range(_ATTEMPTS)
+    return (int(number),)
+
+
+def _lineages(store: Store, home: str) -> Iterator[Lineage]:
+    for checkpoint in committed(store, home).ids:
+        try:
+            yield read_manifest(store, home, checkpoint).lineage
+        except (NotFoundError, DamagedError):
+            continue
+        return
+
+
+def _told(root: str, uid: str, lineage: Lineage) -> Iterator[NodePrefix]:
+    names = []
+    if re.fullmatch(r"[^/]+(/[0-9]+/[^/]+)*", lineage.node):
+        names.append(node_uid(lineage.node))
+    read = re.fullmatch(rf"{re.escape(lineage.execution)}-(.+)-[0-9]+", uid)
+    names += [read[1]] if read else []
+    for name in names if lineage.project and lineage.domain and lineage.execution else ():
+        yield NodePrefix(
+            root=root,
+            project=lineage.project,
+            domain=lineage.domain,
+            execution=lineage.execution,
+            node=name,
+        )
+
+
+def _having(home: str, attempts: Iterable[int], nodes: Iterable[NodePrefix]) -> Iterator[str]:
+    found = (node for node in nodes if any(home in node.homes_of(attempt) for attempt in attempts))
+    return iter(dict.fromkeys(node.prefix for node in found))

@@ -1,0 +1,61 @@
+"""A home taken apart, and put together again: the proof that a layout is Flyte's own.
+
+The shard is found by its value, scanning left from the uid: Union's builds have more between the two.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from ckptptr.nodes.flyte_paths import HOME, UID_LIMITS, NodePrefix, shard
+
+_HASHED = re.compile(r"f[a-z1-6]{7}")
+# A uid is never all digits; the two numbers are the index and the retry of a legacy map task.
+_TAIL = re.compile(
+    rf"(?P<above>.+)/(?P<uid>[^/]*[^/0-9][^/]*)(?:/(?P<index>[0-9]+)/(?P<retry>[0-9]+))?/{HOME}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A home taken apart: `<root>/<shard>/[infix/]<uid>[/<index>/<retry>]/_flytecheckpoints`."""
+
+    url: str
+    root: str
+    infix: tuple[str, ...]
+    uid: str
+    array: tuple[int, int] | None
+
+    @property
+    def is_hashed(self) -> bool:
+        return _HASHED.fullmatch(self.uid) is not None
+
+    @staticmethod
+    def parse(url: str) -> Home | None:
+        """None where nothing to the left of the uid is its shard: not a layout of Flyte's."""
+        tail = _TAIL.fullmatch(url)
+        if tail is None:
+            return None
+        above = tail["above"].split("/")
+        wanted = shard(tail["uid"])
+        first = 3 if "://" in url else 1  # a bucket is no shard
+        for at in range(len(above) - 1, first - 1, -1):
+            if above[at] == wanted:
+                array = (int(tail["index"]), int(tail["retry"])) if tail["index"] else None
+                return Home(url, "/".join(above[:at]), tuple(above[at + 1 :]), tail["uid"], array)
+        return None
+
+    def place(self, node: NodePrefix, attempt: int) -> NodePrefix | None:
+        """`node`, put where this home stands, if the home of its `attempt` then comes out as this one.
+
+        Only the lengths of uid for which it does are kept. For a short name both do, and yet may
+        differ for another attempt.
+        """
+        placed = replace(node, root=self.root, infix=self.infix)
+        limits = tuple(
+            limit
+            for limit in UID_LIMITS
+            if replace(placed, uid_limits=(limit,)).homes_of(attempt) == (self.url,)
+        )
+        return replace(placed, uid_limits=limits) if limits else None

@@ -1,0 +1,152 @@
+"""From a URL to a node, outside Flyte: where LATEST and the homes are, and which attempt we are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from ckptptr.clock import SystemClock, isoformat
+from ckptptr.errors import ConflictError, InvalidArgumentError
+from ckptptr.nodes.flyte_paths import NodePrefix
+from ckptptr.protocol.latest import Latest
+from ckptptr.protocol.manifest import Lineage
+from ckptptr.protocol.names import NODES
+from ckptptr.protocol.node import HomesOf, Node
+from ckptptr.protocol.references import Root
+from ckptptr.stores.port import Store
+from ckptptr.stores.urls import split
+from ckptptr.transfer.pool import run_all
+
+ALLOW_ROOTS = "CKPTPTR_ALLOW_ROOTS"
+
+FLYTE_PREFIXES = NODES
+CLAIMS = "claims"
+_ATTEMPTS = "attempts"
+_TRIES = 20
+
+LOOK_AHEAD = 10
+"""How many attempts in a row may have left nothing before the search for homes ends."""
+
+
+def root_at(store: Store, base: str, environ: Mapping[str, str] = os.environ) -> Root:
+    """The root at a key, with the other roots that people may name (`CKPTPTR_ALLOW_ROOTS`, separated
+    by commas or blanks)."""
+    scheme = split(store.url(base)).scheme
+    listed = map(split, environ.get(ALLOW_ROOTS, "").replace(",", " ").split())
+    return Root(scheme, base, tuple(place.key.rstrip("/") for place in listed if place.scheme == scheme))
+
+
+def key_of(url: str) -> str:
+    """The key in its store that a URL or a local path names."""
+    return split(url).key
+
+
+def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> Node:
+    """The node whose prefix is `key`.
+
+    Raises:
+        InvalidArgumentError: the attempt makes no sense, or cannot be claimed there.
+    """
+    if attempt is not None and attempt < 0:
+        raise InvalidArgumentError(f"attempt is {attempt}; attempts count from 0")
+    if f"/{FLYTE_PREFIXES}/" in key:
+        return _flyte_node(store, key, attempt=attempt, read_only=read_only)
+    if attempt is None:
+        attempt = _next_plain_attempt(store, key) if read_only else _claim(store, key)
+    return _plain_node(store, key, attempt)
+
+
+def _flyte_node(store: Store, key: str, *, attempt: int | None, read_only: bool) -> Node:
+    """A node of Flyte seen from outside its task: by a person, or by an evaluation."""
+    found = NodePrefix.parse(key)
+    if found is None:
+        raise InvalidArgumentError(
+            "not a node prefix",
+            key=store.url(key),
+            hint=f"It looks like <root>/{FLYTE_PREFIXES}/<project>/<domain>/<execution>/<node>",
+        )
+    if attempt is None and not read_only:
+        raise InvalidArgumentError(
+            "this node belongs to Flyte tasks",
+            key=store.url(key),
+            hint="Open it with read_only=True, or say which attempt this is",
+        )
+    if attempt is None:
+        attempt = _next_attempt(store, key, lambda: highest_attempt(store, found.homes_of))
+        attempt = max(attempt, found.first_attempt)
+    if attempt < found.first_attempt:
+        raise InvalidArgumentError(f"attempt is {attempt}; in Flyte 2 they count from 1", key=store.url(key))
+    home, *_ = found.homes_of(attempt)
+    lineage = Lineage(project=found.project, domain=found.domain, execution=found.execution)
+    return Node(root_at(store, found.root), key, attempt, home, found.homes_of, lineage=lineage)
+
+
+def highest_attempt(store: Store, homes_of: HomesOf, known: int = -1) -> int:
+    """The highest attempt that left anything in its home; `known` where none above it did.
+
+    LATEST need not know of it: it may be gone, or held since before that attempt began.
+    """
+
+    def left_something(attempt: int) -> bool:
+        return any(True for home in homes_of(attempt) for _ in store.list(home))
+
+    while True:
+        ahead = range(known + 1, known + 1 + LOOK_AHEAD)
+        found = [attempt for attempt, has in zip(ahead, run_all(left_something, ahead), strict=True) if has]
+        if not found:
+            return known
+        known = max(found)
+
+
+def _next_attempt(store: Store, key: str, search: Callable[[], int]) -> int:
+    """One more than LATEST knows of: whoever only looks is none of the attempts.
+
+    Args:
+        search: finds the highest attempt by its home, for a LATEST that is gone, damaged or edited and
+            so knows of none.
+    """
+    fence = Latest(store, key, SystemClock(), author="").read().fence
+    return (fence if fence >= 0 else search()) + 1
+
+
+def _next_plain_attempt(store: Store, key: str) -> int:
+    return _next_attempt(store, key, lambda: highest_plain_attempt(store, key))
+
+
+def highest_plain_attempt(store: Store, key: str) -> int:
+    """The highest attempt outside Flyte that left anything in its home; -1 where none did."""
+    homes = (entry.key[len(key) + 1 :].split("/")[1] for entry in store.list(f"{key}/{_ATTEMPTS}"))
+    return max((int(name) for name in homes if name.isdecimal()), default=-1)
+
+
+def _plain_node(store: Store, key: str, attempt: int) -> Node:
+    homes_of = plain_homes(key)
+    return Node(root_at(store, key), key, attempt, homes_of(attempt)[0], homes_of)
+
+
+def plain_homes(key: str) -> HomesOf:
+    """The home of each attempt outside Flyte."""
+    return lambda attempt: (f"{key}/{_ATTEMPTS}/{attempt}",)
+
+
+def _claim(store: Store, key: str) -> int:
+    """The next free attempt number, made ours by an object that only one of us can create."""
+    claimed = [entry.key.rpartition("/")[2] for entry in store.list(f"{key}/{CLAIMS}")]
+    first = max([_next_plain_attempt(store, key), *(int(name) + 1 for name in claimed if name.isdecimal())])
+    clock = SystemClock()
+    claim = {"claim": clock.token(12), "pid": os.getpid(), "claimed_at": isoformat(clock.now())}
+    body = msgspec.json.encode(claim)
+    for candidate in range(first, first + _TRIES):
+        if _is_claimed_by_us(store, f"{key}/{CLAIMS}/{candidate:04d}", body):
+            return candidate
+    raise ConflictError(f"{_TRIES} attempt numbers in a row were taken", key=store.url(key))
+
+
+def _is_claimed_by_us(store: Store, key: str, body: bytes) -> bool:
+    try:
+        store.create(key, body)
+    except ConflictError:
+        return store.read(key)[0] == body  # ours where only the reply was lost
+    return True

@@ -1,0 +1,89 @@
+"""A seed: the checkpoint of another run, which a node begins from while it has nothing of its own.
+
+Whoever configures the run names it, so that it may be anywhere that the same store reaches: a node
+prefix, a checkpoint, a home, a folder of files. What is named and cannot be had is an error, never a
+fresh start that nobody would notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ckptptr.errors import InvalidArgumentError
+from ckptptr.nodes.flyte_paths import NodePrefix
+from ckptptr.nodes.plain import CLAIMS, highest_attempt, highest_plain_attempt, plain_homes, root_at
+from ckptptr.protocol.names import LATEST
+from ckptptr.protocol.node import HomesOf, HomesThere, Origin
+from ckptptr.protocol.references import FRESH, AtManifest, InFolder, Root
+from ckptptr.stores.port import Store
+from ckptptr.stores.urls import split
+
+
+def seed_of(store: Store, root: Root, text: str) -> tuple[Origin, ...]:
+    """The origin that `text` names; none for an empty one, or `none`. Nothing is asked of the store yet.
+
+    Args:
+        root: of the node that is seeded; a path that is not absolute is relative to it.
+    """
+    text = text.strip()
+    if not text or text.lower() == FRESH:
+        return ()
+    what = f"the seed {text}"
+    try:
+        where = _parse(root, text.rstrip("/").removesuffix(f"/{LATEST}"))
+    except InvalidArgumentError as error:
+        return (_invalid(what, error),)
+    if isinstance(where, AtManifest):
+        return (Origin(what=what, checkpoint=where, is_required=True),)
+    flyte = NodePrefix.parse(where.folder)
+    there = _widest(root_at(store, flyte.root if flyte else where.folder), where.folder)
+    homes = homes_before(flyte.homes_of) if flyte else _in_folder(where.folder)
+    return (Origin(what=what, homes=homes, prefix=where.folder, root=there, is_required=True),)
+
+
+def homes_before(homes_of: HomesOf) -> HomesThere:
+    """All homes of another node, from the highest attempt that left anything downwards."""
+
+    def homes(store: Store, fence: int) -> Iterable[str]:
+        highest = highest_attempt(store, homes_of, fence)
+        return (home for attempt in range(highest, -1, -1) for home in homes_of(attempt))
+
+    return homes
+
+
+def _in_folder(folder: str) -> HomesThere:
+    """The homes of a run outside Flyte, where the folder is its node prefix; else the folder itself."""
+
+    def homes(store: Store, fence: int) -> Iterable[str]:
+        highest = max(fence, highest_plain_attempt(store, folder))
+        if highest < 0:
+            return () if any(True for _ in store.list(f"{folder}/{CLAIMS}")) else (folder,)
+        homes_of = plain_homes(folder)
+        return (home for attempt in range(highest, -1, -1) for home in homes_of(attempt))
+
+    return homes
+
+
+def _parse(root: Root, text: str) -> AtManifest | InFolder:
+    is_absolute = "://" in text or text.startswith("/")
+    meant = (_widest(root, split(text).key) if is_absolute else root).parse(text)
+    if isinstance(meant, AtManifest | InFolder):
+        return meant
+    raise InvalidArgumentError("a seed is a place, and no id", key=text, hint="Give its whole path or URL")
+
+
+def _widest(root: Root, key: str) -> Root:
+    """The root, with all that is in the bucket of `key` permitted besides; all of a disk."""
+    return replace(root, allowed=(*root.allowed, key.partition("/")[0]))
+
+
+def _invalid(what: str, error: InvalidArgumentError) -> Origin:
+    """An origin that raises when it is needed, and not while anything of the node's own is there."""
+
+    def homes(_: Store, __: int) -> Iterable[str]:
+        raise InvalidArgumentError(
+            f"{what} cannot be taken: {error.message}", key=error.key, hint=error.hint
+        ) from error
+
+    return Origin(what=what, homes=homes, is_required=True)

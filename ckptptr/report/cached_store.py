@@ -1,0 +1,97 @@
+"""A store of which each object is read once: all that one page says is of one moment.
+
+Where the homes hold more than a page can show, or than a task should wait for, the oldest manifests
+are left out of the listings and of what LATEST says, and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import NoReturn
+
+import msgspec
+
+from ckptptr.clock import Clock
+from ckptptr.errors import CkptptrError, InvalidArgumentError
+from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.names import MANIFESTS, split_manifest_key
+from ckptptr.protocol.node import Node
+from ckptptr.stores.port import Entry, Store, Token
+from ckptptr.stores.wrappers.around import Around
+from ckptptr.transfer.pool import run_all
+
+
+class Snapshot(Around):
+    """The same store, as it was when each place was first looked at; nothing is written through it.
+
+    Attributes:
+        hidden: the keys of the manifests that `keep_newest` left out.
+    """
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._read: dict[str, tuple[bytes, Token] | CkptptrError] = {}
+        self._listed: dict[str, Sequence[Entry]] = {}
+        self.hidden: frozenset[str] = frozenset()
+
+    def read(self, key: str) -> tuple[bytes, Token]:
+        if key not in self._read:
+            try:
+                self._read[key] = self._store.read(key)
+            except CkptptrError as error:
+                self._read[key] = error
+        answer = self._read[key]
+        if isinstance(answer, CkptptrError):
+            raise answer
+        return answer
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        if folder not in self._listed:
+            self._listed[folder] = tuple(self._store.list(folder))
+        return iter(self._listed[folder])
+
+    def keep_newest(self, homes: Iterable[str], most: int) -> None:
+        """Hide all manifests in these homes but the newest `most`."""
+        folders = [f"{home}/{MANIFESTS}" for home in homes]
+        run_all(self.list, folders)
+        entries = (entry for folder in folders for entry in self._listed[folder])
+        manifests = [(split[1].age, entry) for entry in entries if (split := split_manifest_key(entry.key))]
+        manifests.sort(key=lambda pair: pair[0], reverse=True)
+        self.hidden = frozenset(entry.key for _, entry in manifests[most:])
+        for folder in folders:
+            self._listed[folder] = tuple(e for e in self._listed[folder] if e.key not in self.hidden)
+
+    def create(self, key: str, body: bytes) -> NoReturn:
+        raise _not_here(key)
+
+    def replace(self, key: str, body: bytes, token: Token) -> NoReturn:
+        raise _not_here(key)
+
+    def delete(self, keys: Iterable[str]) -> NoReturn:
+        raise _not_here(", ".join(keys))
+
+    def upload(self, key: str, blocks: Iterable[bytes]) -> NoReturn:
+        raise _not_here(key)
+
+    def copy(self, source: str, key: str) -> NoReturn:
+        raise _not_here(key)
+
+
+class ShortLatest(Latest):
+    """LATEST, whose history names nothing that a snapshot hides."""
+
+    def __init__(self, snapshot: Snapshot, node: Node, clock: Clock) -> None:
+        super().__init__(snapshot, node.prefix, clock, author="")
+        self._hidden = {node.root.ref(key) for key in snapshot.hidden}
+
+    def read(self) -> Seen:
+        seen = super().read()
+        if seen.pointer is None:
+            return seen
+        history = tuple(entry for entry in seen.pointer.history if entry.checkpoint not in self._hidden)
+        return replace(seen, pointer=msgspec.structs.replace(seen.pointer, history=history))
+
+
+def _not_here(key: str) -> InvalidArgumentError:
+    return InvalidArgumentError("a snapshot of a store is not written to", key=key)

@@ -1,0 +1,157 @@
+"""Saves that nobody waits for: one at a time, in the background.
+
+Where saves come faster than they can be sent, those that wait become one: the newest content wins,
+and files that were added one by one are all in it. A save that failed is never remembered as done:
+the next call raises its error, and so does `wait`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from ckptptr.errors import InvalidArgumentError
+from ckptptr.lifetime import daemon
+from ckptptr.lifetime.background import before_executors_close, let_go_of_executors
+from ckptptr.session.content import Change
+from ckptptr.session.snapshot import Snapshot
+
+log = logging.getLogger("ckptptr")
+
+EXIT_DEADLINE = "CKPTPTR_EXIT_DEADLINE"
+_EXIT_SECONDS = 600.0
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[_T]):
+    """A save that has not begun, made of all that were asked for since the last one began."""
+
+    snapshot: Snapshot
+    step: int | None
+    metadata: dict[str, Any]
+    done: list[Future[_T]] = field(default_factory=list)
+
+
+class Asynchronous(Generic[_T]):
+    """The background saves of one process.
+
+    Args:
+        save: makes one save; called in a daemon thread, which keeps no interpreter from exiting.
+        until: until when, by `time.monotonic()`, the end of the process may be put off, where it was told
+            to end; None where it was not: then for `CKPTPTR_EXIT_DEADLINE` seconds.
+    """
+
+    def __init__(
+        self,
+        save: Callable[[Change, int | None, dict[str, Any]], _T],
+        until: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        self._save = save
+        self._until = until
+        self._exit_seconds = _exit_deadline()
+        self._pid = 0
+        self._changed = threading.Condition()
+        self._waiting: _Waiting[_T] | None = None
+        self._is_busy = False
+        self._failure: BaseException | None = None
+
+    def submit(self, snapshot: Snapshot, step: int | None, metadata: Mapping[str, Any]) -> Future[_T]:
+        """Save some time soon; the result is that of the save that has this content in it.
+
+        Raises: what an earlier one failed with; this one was not taken then.
+        """
+        self.raise_failure()
+        done: Future[_T] = Future()
+        done.set_running_or_notify_cancel()
+        with self._changed:
+            before = self._waiting
+            if before is not None:
+                log.info("a save that was waiting becomes one with the next, which came first")
+                snapshot = before.snapshot.then(snapshot)
+            earlier = before.done if before else []
+            self._waiting = _Waiting(snapshot, step, dict(metadata), [*earlier, done])
+            if not self._is_busy:
+                self._is_busy = True
+                daemon.start(self._run)
+            if not self._pid:
+                self._pid = os.getpid()
+                before_executors_close(self._wait_at_exit)
+        return done
+
+    def raise_failure(self) -> None:
+        """Raise what a save failed with that nobody has been told of."""
+        with self._changed:
+            failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def wait(self, until: float | None = None) -> bool:
+        """Until nothing is under way or waits, or until `until` by `time.monotonic()`; whether that is so."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not self._is_busy, None if until is None else max(0.0, until - time.monotonic())
+            )
+
+    def _wait_at_exit(self) -> None:
+        if self._pid != os.getpid():
+            return  # a fork: they are the parent's
+        until = self._until()
+        if not self.wait(until or time.monotonic() + self._exit_seconds):
+            log.warning("the process ends before its last save in the background is done")
+            let_go_of_executors()
+
+    def _run(self) -> None:
+        try:
+            self._save_what_waits()
+        except BaseException as error:
+            with self._changed:  # a bug, or a disk that refuses to take back: nobody shall wait for ever
+                self._is_busy, self._failure = False, self._failure or error
+                self._changed.notify_all()
+            raise
+
+    def _save_what_waits(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                result = self._save(job.snapshot.change, job.step, job.metadata)
+            except BaseException as error:  # noqa: BLE001 - told to whoever asks next
+                self._failed(job, error)
+            else:
+                job.snapshot.release()
+                for done in job.done:
+                    done.set_result(result)
+
+    def _next(self) -> _Waiting[_T] | None:
+        with self._changed:
+            job, self._waiting = self._waiting, None
+            if job is None:
+                self._is_busy = False
+                self._changed.notify_all()
+            return job
+
+    def _failed(self, job: _Waiting[_T], error: BaseException) -> None:
+        log.warning("a save in the background failed: %s", error)
+        for folder in job.snapshot.give_back():
+            log.warning("files that it was given cannot be put back and are kept in %s", folder)
+        with self._changed:
+            self._failure = error
+        for done in job.done:
+            done.set_exception(error)
+
+
+def _exit_deadline() -> float:
+    text = os.environ.get(EXIT_DEADLINE, "")
+    try:
+        seconds = float(text or _EXIT_SECONDS)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:
+        raise InvalidArgumentError(f"{EXIT_DEADLINE} is {text!r}, not a number of seconds")
+    return seconds

@@ -1,0 +1,278 @@
+"""A process that is told to end: one last save, with a deadline.
+
+A machine is taken away with SIGTERM, and SIGKILL comes some seconds later; the kernel does not even
+deliver SIGTERM to a process with id 1 that has no handler for it. The rules kept here:
+
+- The handler raises in the main thread, so that the loop unwinds, but never inside our own code: a
+  save that was interrupted half-way would leave the session in pieces. A save that is under way is
+  the last one.
+- Saves and restores of a block run in a daemon thread, and their callers wait. So the wait ends at
+  the deadline whatever hangs, and no thread keeps the interpreter from exiting.
+- What was abandoned sends no further request: LATEST stays on the last whole checkpoint.
+- A restore is not waited for: whoever restores has nothing new to save.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent import futures
+from concurrent.futures import Future
+from types import FrameType, TracebackType
+from typing import Any, Generic, TypeVar
+
+from ckptptr.errors import InvalidArgumentError, PreemptedError
+from ckptptr.lifetime import daemon
+from ckptptr.lifetime.background import before_executors_close, let_go_of_executors
+from ckptptr.session.session import Session
+
+log = logging.getLogger("ckptptr")
+
+DEADLINE = 20.0
+"""Seconds from the signal. Kubernetes kills after `terminationGracePeriodSeconds`, which is 30 unless set."""
+
+LOOK_UP = 0.2
+"""Seconds for which anybody waits at a time. A signal that comes just before the main thread begins to wait
+does not interrupt it: Python calls the handler when the wait is over."""
+
+SIGNALS = (signal.SIGTERM,)
+
+_T = TypeVar("_T")
+
+
+class Preemption:
+    """The block of `Checkpoints.on_preemption`; see there.
+
+    Args:
+        save: makes the last save; called in another thread, with the context variables of this one.
+        settle: waits for the saves that nobody waits for, until a time by `time.monotonic()`.
+        deadline: seconds from the signal.
+        interrupt: whether the signal raises wherever the main thread is, or only `check` and saves do.
+        raises: the error that ends the block.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        save: Callable[[], object] | None,
+        *,
+        settle: Callable[[float | None], object],
+        deadline: float,
+        signals: Iterable[int],
+        interrupt: bool,
+        raises: type[PreemptedError],
+    ) -> None:
+        if not (deadline > 0 and math.isfinite(deadline)):
+            raise InvalidArgumentError(f"deadline is {deadline!r}, not a number of seconds above 0")
+        self._session = session
+        self._save = save
+        self._settle = settle
+        self._deadline = deadline
+        self._signals = tuple(dict.fromkeys(signals))
+        self._interrupt = interrupt
+        self._raises = raises
+        self._previous: dict[int, Any] = {}
+        self._process = os.getpid()
+        self._is_inside = False
+        self._is_abandoned = False
+        self._operations: set[_Operation[Any]] = set()
+        self._signal: signal.Signals | None = None
+        self._until: float | None = None
+        self._repeated = 0
+        self._outcome = ""
+        self._is_saved = False
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether saves and restores run by `run`: inside the block, and for ever once one was abandoned."""
+        return self._is_inside or self._is_abandoned
+
+    def __enter__(self) -> Preemption:
+        if threading.current_thread() is not threading.main_thread():
+            raise InvalidArgumentError(
+                "on_preemption handles a signal, which Python allows in the main thread only",
+                hint="Enter the block there, around what starts the threads",
+            )
+        self._is_inside = True
+        for number in self._signals:
+            try:
+                self._previous[number] = signal.signal(signal.Signals(number), self._handle)
+            except (ValueError, OSError) as error:
+                self._put_back()
+                raise InvalidArgumentError(f"signal {number!r} cannot be handled: {error}") from error
+        if self._signal is not None:  # it came just now, and was only noted
+            self.__exit__(None, None, None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._signal is None:
+            self._put_back()
+        if self._signal is None:  # it may have come until the handlers were back
+            return
+        try:
+            failure = self._last_save()
+        finally:
+            self._put_back()
+        causes = (failure, self._call_previous(self._signal), error)
+        raise self._error() from next((c for c in causes if c and not isinstance(c, PreemptedError)), None)
+
+    def check(self) -> None:
+        """End the block here, if the signal has come: between two steps, where `interrupt` is False.
+
+        Raises:
+            PreemptedError: it has.
+        """
+        if self._signal is not None:
+            raise self._error()
+
+    def run(self, work: Callable[[], _T], *, is_save: bool, in_background: bool = False) -> _T:
+        """Do `work` where it can be abandoned; a restore is, as soon as the signal comes.
+
+        Args:
+            in_background: nobody waits for this save: where the block has a `save` of its own, that is
+                still made.
+
+        Raises:
+            PreemptedError: the signal came. In the main thread also where the save was finished all
+                the same: so a loop that swallows errors meets it again at its next save.
+        """
+        if self._is_abandoned or self._left() == 0:
+            raise self._error()
+        operation = _Operation(work, is_save=is_save)
+        self._operations.add(operation)
+        operation.start()
+        if not operation.wait(self._left if is_save else lambda: None if self._signal is None else 0.0):
+            self._abandon(operation)
+            raise self._error()
+        was_the_last = self._signal is not None and self._confirms(operation)
+        self._is_saved |= was_the_last and not in_background
+        self._operations.discard(operation)
+        result = operation.done.result()
+        if was_the_last and threading.current_thread() is threading.main_thread():
+            raise self._error()
+        return result
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        """Handle the signal. Nothing is logged: what it interrupts may be in the middle of writing a line."""
+        if os.getpid() != self._process:  # a fork, which is told to end by its parent: not our matter
+            signal.signal(number, self._previous[number] or signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        if self._signal is not None:
+            self._repeated += 1
+            return
+        self._until = self._session.background.until = time.monotonic() + self._deadline
+        self._signal = signal.Signals(number)
+        while frame is not None and frame.f_globals is not globals():
+            frame = frame.f_back
+        if frame is None and self._interrupt:  # with this very module on the stack, it sees to it
+            raise self._error()
+
+    def _last_save(self) -> BaseException | None:
+        """End what is under way, or else save once more; why that failed, if it did."""
+        log.warning("%s; %.1f s are left until the deadline", self._told(), self._left())
+        self._settle(self._until)
+        for operation in tuple(self._operations):  # of other threads
+            if operation.is_save and operation.wait(self._left):
+                self._is_saved |= self._confirms(operation)
+            else:
+                self._abandon(operation)
+        is_over = self._is_saved or self._is_abandoned
+        failure = self._save_once_more(self._save) if self._save and not is_over else None
+        if self._repeated:
+            log.warning("it was told so %d times more, which was ignored", self._repeated)
+        log.warning("%s", self._error())
+        return failure
+
+    def _save_once_more(self, save: Callable[[], object]) -> BaseException | None:
+        operation, before = _Operation(save, is_save=True), self._outcome
+        operation.start()
+        if not operation.wait(self._left):
+            self._abandon(operation)
+            return None
+        self._settle(self._until)
+        failure = operation.done.exception()
+        if failure is not None and self._outcome == before:
+            self._outcome = f"the last save failed ({failure})"
+        return failure
+
+    def _call_previous(self, number: signal.Signals) -> BaseException | None:
+        """Do what the handler would have done that was there before; what it raised."""
+        handler = self._previous.get(number)
+        if not callable(handler):
+            return None
+        try:
+            handler(number, sys._getframe())
+        except BaseException as error:  # noqa: BLE001 - SystemExit, say: the block ends with our error
+            log.warning("the handler of %s that was there before raised %r", number.name, error)
+            return error
+        return None
+
+    def _put_back(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler or signal.SIG_DFL)  # None: it was not set by Python
+        self._is_inside = False
+
+    def _confirms(self, operation: _Operation[Any]) -> bool:
+        """Whether it was the last save, and went well."""
+        if not operation.is_save or operation.done.exception() is not None:
+            return False
+        self._outcome = f"the last save is confirmed, LATEST is on {self._target()}"
+        return True
+
+    def _abandon(self, operation: _Operation[Any]) -> None:
+        if self._is_abandoned:
+            return
+        target = self._target()
+        if self._session.latest.key in self._session.stop():
+            target += ", unless its very last request still lands"
+        self._is_abandoned = True
+        before_executors_close(let_go_of_executors)
+        seconds = self._deadline - (self._left() or 0.0)
+        what = "the last save" if operation.is_save else "the restore"
+        self._outcome = f"{what} was abandoned after {seconds:.1f} s, LATEST stays on {target}"
+
+    def _left(self) -> float | None:
+        return None if self._until is None else max(0.0, self._until - time.monotonic())
+
+    def _target(self) -> str:
+        """What LATEST names, as far as this process knows."""
+        pointer = self._session.seen.pointer if self._session.seen else None
+        if pointer is None:
+            return "what it was on"
+        return pointer.target.checkpoint if pointer.target.step is None else f"step {pointer.target.step}"
+
+    def _told(self) -> str:
+        return f"this process is told to end by {self._signal.name if self._signal else 'nobody'}"
+
+    def _error(self) -> PreemptedError:
+        return self._raises(f"{self._told()}; {self._outcome or 'no save was under way'}")
+
+
+class _Operation(Generic[_T]):
+    """Work in a daemon thread, and the wait for it."""
+
+    def __init__(self, work: Callable[[], _T], *, is_save: bool) -> None:
+        self.is_save = is_save
+        self.done: Future[_T] = Future()
+        self._work = work
+
+    def start(self) -> None:
+        daemon.start(self._work, self.done)
+
+    def wait(self, left: Callable[[], float | None]) -> bool:
+        """Until it is done, or no seconds are left (None: no end to them); whether it is done."""
+        while not self.done.done():
+            seconds = left()
+            if seconds == 0:
+                return False
+            futures.wait([self.done], timeout=LOOK_UP if seconds is None else min(seconds, LOOK_UP))
+        return True

@@ -1,0 +1,190 @@
+"""Restore: resolve, download and verify, adopt, put in place, copy forward."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ckptptr.errors import CkptptrError, ConflictError, NotFoundError
+from ckptptr.protocol.adopt import adopt
+from ckptptr.protocol.candidates import Found, Verdict
+from ckptptr.protocol.forward import copy_home, move_latest
+from ckptptr.protocol.inventory import check_complete
+from ckptptr.protocol.latest import Seen
+from ckptptr.protocol.manifest import FileRecord
+from ckptptr.protocol.resolve import ROUNDS, Resolution, Resolver
+from ckptptr.session.content import Content
+from ckptptr.session.session import Session
+from ckptptr.transfer.copy import CancelledError, copy_all
+from ckptptr.transfer.download import Download
+from ckptptr.wording import moved
+
+log = logging.getLogger("ckptptr")
+
+
+class Restorer:
+    """Restores for one session.
+
+    Args:
+        read_only: never adopts, forwards or sweeps: for evaluation and the command line.
+    """
+
+    def __init__(self, session: Session, *, read_only: bool = False) -> None:
+        self._session = session
+        self._read_only = read_only
+
+    def look(self) -> Resolution:
+        """What a restore would return, as far as manifests tell; nothing is fetched or moved."""
+        session = self._session
+        return Resolver(session.candidates, session.latest).resolve(lambda _: None)
+
+    def restore(self, destination: Path) -> Resolution:
+        """Put the newest good checkpoint into `destination`.
+
+        Raises: see `Checkpoints.restore`.
+        """
+        session = self._session
+        began = time.monotonic()
+        with session.lock, Download(session.store, destination) as download:
+            resolution, files, adopted = self._resolve(lambda found: download.fetch(found.home, found.files))
+            session.seen = adopted or resolution.seen
+            found = resolution.found
+            if found is None:
+                log.info("%s", resolution)
+            else:
+                self._put_in_place(download, found, files)
+                size = sum(record.size for record in files)
+                session.restored_in = time.monotonic() - began
+                log.info("%s (%s)", resolution, moved(size, session.restored_in))
+            if adopted:
+                log.info("attempt %d moved LATEST accordingly: %s", session.node.attempt, session.latest.url)
+            if adopted and found is not None and found.home != session.node.home:
+                self._forward(found, files)
+        return resolution
+
+    def attach(self) -> Resolution:
+        """Take up the newest good checkpoint as a restore does, and fetch nothing of it.
+
+        It is judged by its manifest, and all its objects are there.
+
+        Raises: see `Checkpoints.restore`.
+        """
+        session = self._session
+
+        def check(found: Found) -> list[FileRecord]:
+            if found.manifest is not None:
+                check_complete(session.store, found.home, found.manifest)
+            return list(found.files)
+
+        with session.lock:
+            resolution, files, adopted = self._resolve(check)
+            session.seen = adopted or resolution.seen
+            log.info("%s", resolution)
+            found = resolution.found
+            if found is not None:
+                self._build_on(found, files)
+                if adopted and found.manifest is not None and found.home != session.node.home:
+                    self._forward(found, files)
+        return resolution
+
+    def restore_named(self, destination: Path, checkpoint: str) -> Resolution:
+        """Put the checkpoint of that name into `destination`, or fail: there is no second choice.
+
+        LATEST is not moved: whoever resolved for all ranks has done that.
+        """
+        session = self._session
+        with session.lock, Download(session.store, destination) as download:
+            seen = session.latest.read()
+            for candidate in session.candidates.named(checkpoint, seen.pointer):
+                found = candidate.load()
+                files = download.fetch(found.home, found.files)
+                self._put_in_place(download, found, files)
+                verdict = candidate.verdict if found.manifest else Verdict.PLAIN
+                return Resolution(verdict, found, (), seen)
+        raise NotFoundError("no such checkpoint", key=checkpoint)
+
+    def _put_in_place(self, download: Download, found: Found, files: list[FileRecord]) -> None:
+        download.install(files, found.manifest.folders if found.manifest else ())
+        self._build_on(found, files)
+
+    def _build_on(self, found: Found, files: list[FileRecord]) -> None:
+        self._session.content = Content.of(found, files)
+        self._session.parent = found.reference
+
+    def _resolve(
+        self, fetch: Callable[[Found], list[FileRecord]]
+    ) -> tuple[Resolution, list[FileRecord], Seen | None]:
+        """Resolve, all of it fetched and verified, and then adopt where LATEST does not say it already.
+
+        Returns:
+            The resolution, the records of its files with their digests, and LATEST where we adopted.
+        """
+        session = self._session
+        fetched: dict[str, list[FileRecord]] = {}
+
+        def accept(found: Found) -> None:
+            if found.reference not in fetched:
+                fetched[found.reference] = fetch(found)
+
+        resolver = Resolver(session.candidates, session.latest)
+        for _ in range(ROUNDS):
+            resolution = resolver.resolve(accept)
+            found = resolution.found
+            files = fetched[found.reference] if found else []
+            is_taken_over = session.latest.fence.is_of_another_incarnation(resolution.seen.pointer)
+            if self._read_only or (resolution.follows_latest and not is_taken_over):
+                return resolution, files, None
+            if found is not None and found.may_not_be_named:
+                # What is doomed, or another node's, is never named: what LATEST gets to name is a copy.
+                try:
+                    found = self._copy_home(found, files)
+                except NotFoundError:
+                    continue  # a sweep was faster
+                resolution, files = replace(resolution, found=found), list(found.files)
+            swap = adopt(session.store, session.node, session.latest, resolution)
+            if swap.won:
+                return resolution, files, swap.seen
+        raise ConflictError(f"LATEST moved under {ROUNDS} restores in a row", key=session.latest.url)
+
+    def _forward(self, found: Found, files: Sequence[FileRecord]) -> None:
+        """Copy what was adopted into our own home: behind the caller's back, or at once from another
+        bucket, of which later attempts may not be told."""
+        root = self._session.node.root
+
+        def forward() -> None:
+            try:
+                copied = self._copy_home(found, files, is_cancelled=self._session.has_saved.is_set)
+            except CancelledError:
+                return
+            self._take_up(found, copied)
+
+        if root.bucket_of(found.home) == root.bucket_of(root.base):
+            self._session.background.run("the forward copy", forward)
+            return
+        try:
+            forward()
+        except CkptptrError as error:
+            log.warning("the forward copy failed, the restore did not: %s", error)
+
+    def _copy_home(
+        self, found: Found, files: Sequence[FileRecord], *, is_cancelled: Callable[[], bool] = lambda: False
+    ) -> Found:
+        session = self._session
+
+        def copy(pairs: Sequence[tuple[str, str]]) -> None:
+            copy_all(session.store, pairs, is_cancelled=is_cancelled)
+
+        return copy_home(session.publisher, found, files, copy, session.author)
+
+    def _take_up(self, source: Found, copied: Found) -> None:
+        session = self._session
+        with session.lock:
+            if session.has_saved.is_set():
+                return
+            session.seen = move_latest(session.publisher, source, copied)
+            if session.content.reference == source.reference:
+                session.content = Content.of(copied)
+        log.info("copied forward into %s", session.store.url(session.node.home))

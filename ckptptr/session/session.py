@@ -1,0 +1,66 @@
+"""What one process knows of its node: the store, LATEST as last seen, the current content."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections import deque
+
+from ckptptr.clock import Clock, SystemClock
+from ckptptr.lifetime.background import Background
+from ckptptr.protocol.candidates import Candidates
+from ckptptr.protocol.fence import Fence
+from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.node import Node
+from ckptptr.protocol.publish import Publisher
+from ckptptr.protocol.retention import Retention
+from ckptptr.session.content import Content
+from ckptptr.stores.port import Store
+from ckptptr.stores.wrappers.retry import Retrying
+from ckptptr.stores.wrappers.stoppable import Stoppable
+
+
+class Session:
+    """Shared by saving and restoring; `lock` guards all that is not constant.
+
+    Args:
+        incarnation: what all processes of this incarnation of the attempt share: see `Fence`.
+
+    Attributes:
+        author: who we are, for people; made of host name, process id and a random number.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        node: Node,
+        *,
+        retention: Retention | None = None,
+        clock: Clock | None = None,
+        background: Background | None = None,
+        incarnation: str = "",
+    ) -> None:
+        self.clock = clock or SystemClock()
+        stoppable = Stoppable(store)
+        self.stop = stoppable.stop
+        self.store: Store = Retrying(stoppable, self.clock)
+        self.node = node
+        self.retention = retention or Retention()
+        self.author = f"{socket.gethostname()}/{os.getpid()}/{self.clock.token(6)}"
+        fence = Fence(node.attempt, incarnation)
+        self.latest = Latest(self.store, node.prefix, self.clock, self.author, fence)
+        self.publisher = Publisher(self.store, node, self.latest, self.clock, self.retention)
+        self.candidates = Candidates(self.store, node, self.clock)
+        self.background = background or Background()
+        self.lock = threading.RLock()
+        self.seen: Seen | None = None
+        self.content = Content()
+        self.parent: str | None = None
+        self.restored_in: float | None = None
+        """How long the last restore took, in seconds."""
+        self.saves = 0
+        self.saved_in: deque[tuple[str, float]] = deque(maxlen=1000)
+        """The last of these saves: the id, and how long it took in seconds."""
+        self.has_saved = threading.Event()
+        """Set when the run begins its first own save: an unfinished forward copy is not wanted any more."""

@@ -1,0 +1,55 @@
+"""`ckptptr.open(url)`: checkpoints without Flyte."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ckptptr.checkpoints import Checkpoints
+from ckptptr.clock import SystemClock
+from ckptptr.nodes.plain import node_at
+from ckptptr.nodes.seed import seed_of
+from ckptptr.protocol.retention import Retention
+from ckptptr.session.session import Session
+from ckptptr.stores.open import open_store
+from ckptptr.stores.wrappers.probe import settle
+from ckptptr.stores.wrappers.retry import Retrying
+
+
+def open(
+    url: str,
+    *,
+    attempt: int | None = None,
+    retention: Retention | None = None,
+    read_only: bool = False,
+    seed: str = "",
+    storage_options: Mapping[str, Any] | None = None,
+    filesystem: Any = None,
+) -> Checkpoints:
+    """The checkpoints at a URL, without Flyte: `LATEST` is kept there, homes below `attempts/`.
+
+    Args:
+        url: `s3://bucket/run-42` or a local path. A node prefix of Flyte (`.../_ckptptr/...`) can be
+            opened read-only.
+        attempt: which attempt this is, counted from 0; the fence. Not given: the next free number is
+            claimed on the store, create-only.
+        retention: which checkpoints to keep; the last three by default.
+        read_only: never writes: for evaluation.
+        seed: what to restore while nothing has been saved here: the node prefix of another run, a
+            checkpoint, or a folder, anywhere in the same kind of store. It must be there then. A path that
+            is not absolute is relative to `url`.
+        storage_options: for fsspec, as its filesystem for the URL's scheme takes them.
+        filesystem: an fsspec filesystem to use as it is, with its credentials.
+
+    Raises:
+        InvalidArgumentError: the URL, the scheme or the attempt makes no sense.
+        StoreUnavailableError: the store did not answer.
+    """
+    store, key = open_store(url, filesystem=filesystem, storage_options=storage_options)
+    if not read_only:
+        store = settle(store, key, SystemClock())
+    patient = Retrying(store, SystemClock())
+    node = node_at(patient, key, attempt=attempt, read_only=read_only)
+    node = replace(node, origins=seed_of(patient, node.root, seed))
+    return Checkpoints(Session(store, node, retention=retention), read_only=read_only)

@@ -1,0 +1,142 @@
+"""Single Azure requests through an adlfs filesystem: its credentials, endpoint, timeouts and event loop.
+
+adlfs's own methods cache listings, do not wait for copies, and clash with callers over `metadata`. So
+the SDK's client underneath is called. That one waits 15 seconds and more before it tries a failed
+request again, and this cannot be set for a single request: it is told not to, and we do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import fsspec.asyn
+from azure.core.credentials import AzureSasCredential
+from azure.core.exceptions import AzureError
+
+from ckptptr.errors import InvalidArgumentError
+from ckptptr.stores.azure.errors import is_transient, translated
+from ckptptr.stores.sdk import Body, Client
+
+TRIES = 5
+FIRST_PAUSE = 0.4  # seconds; each pause is twice the one before: all four of them are 3 to 6 s
+
+_T = TypeVar("_T")
+
+
+def _send_in_pieces(request: Any) -> None:
+    """The SDK hands plain bytes to aiohttp, which then blocks the event loop with all of them at once."""
+    if request.http_request.data:
+        request.http_request.data = Body(request.http_request.data)
+
+
+class AzureClient(Client):
+    """Requests to Azure."""
+
+    @property
+    def account(self) -> str:
+        """The name of the storage account; empty where the endpoint is not Azure's own."""
+        return str(self._filesystem.service_client.account_name or "")
+
+    @property
+    def host(self) -> str:
+        """The host that requests go to."""
+        return urlsplit(str(self._filesystem.service_client.url)).hostname or ""
+
+    def call(self, operation: str, key: str, **parameters: Any) -> Any:
+        """Send one request about `container/path` and wait for the answer. Raises our errors only.
+
+        `operation` is a method of the SDK's `BlobClient`.
+        """
+        return self._wait(self.send, operation, key, **parameters)
+
+    def start(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
+        """Let a coroutine around `send` run, and do not wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._filesystem.loop)
+
+    async def send(self, operation: str, key: str, **parameters: Any) -> Any:
+        """As `call`, on the filesystem's event loop."""
+        request = getattr(self._blob(key), operation)
+        if "data" in parameters:
+            parameters["raw_request_hook"] = _send_in_pieces
+        return await self._patiently(operation, key, lambda limits: request(**parameters, **limits))
+
+    def download(self, key: str, **span: int) -> tuple[bytes, Any]:
+        """The bytes (`offset`, `length`; else all) and the properties that came with them, in one request.
+
+        Above 32 MiB the SDK makes several, all about the same version.
+        """
+        blob = self._blob(key)
+
+        async def request(limits: dict[str, Any]) -> tuple[bytes, Any]:
+            stream = await blob.download_blob(**span, **limits)
+            return await stream.readall(), stream.properties
+
+        answer: tuple[bytes, Any] = self._wait(self._patiently, "download_blob", key, request)
+        return answer
+
+    def page(self, folder: str, marker: str | None, **parameters: Any) -> tuple[list[Any], str | None]:
+        """One page of the properties of what is below `folder/`, and where the next one begins."""
+        container, _, path = folder.partition("/")
+        service = self._filesystem.service_client
+        prefix = f"{path}/" if path else ""
+
+        async def request(limits: dict[str, Any]) -> tuple[list[Any], str | None]:
+            found = service.get_container_client(container).list_blobs(
+                name_starts_with=prefix, **parameters, **limits
+            )
+            pages = found.by_page(marker)
+            async for page in pages:
+                return [item async for item in page], pages.continuation_token
+            return [], None
+
+        answer: tuple[list[Any], str | None] = self._wait(self._patiently, "list_blobs", folder, request)
+        return answer
+
+    def source_url(self, key: str) -> str:
+        """What a copy inside the account names as its source; what it is signed with covers this too.
+
+        A signature that is part of the URL is; one that the SDK adds to each request has to be added here.
+        """
+        blob = self._blob(key)
+        if isinstance(blob.credential, AzureSasCredential):
+            return f"{blob.url}?{blob.credential.signature.lstrip('?')}"
+        return str(blob.url)
+
+    def _blob(self, key: str) -> Any:
+        container, _, path = key.partition("/")
+        if not path:
+            raise InvalidArgumentError("the key names a container and no object in it", key=url(key))
+        if "\\" in path:  # and would so meet another object
+            raise InvalidArgumentError(
+                "Azure takes a backslash in a name for a slash", key=url(key), hint="Rename the file."
+            )
+        return self._filesystem.service_client.get_blob_client(container, path)
+
+    def _wait(self, work: Callable[..., Coroutine[Any, Any, _T]], *arguments: Any, **parameters: Any) -> _T:
+        answer: _T = fsspec.asyn.sync(self._filesystem.loop, work, *arguments, **parameters)
+        return answer
+
+    async def _patiently(
+        self, operation: str, key: str, request: Callable[[dict[str, Any]], Awaitable[_T]]
+    ) -> _T:
+        # adlfs keeps the timeouts it was made with for the requests that it sends.
+        limits = {**getattr(self._filesystem, "_timeout_kwargs", {}), "retry_total": 0}
+        with translated(operation, url(key)):
+            for tried in range(TRIES - 1):
+                try:
+                    return await request(limits)
+                except AzureError as error:
+                    if not is_transient(error):
+                        raise
+                await asyncio.sleep(FIRST_PAUSE * 2**tried * (0.5 + random.random() / 2))
+            return await request(limits)
+
+
+def url(key: str) -> str:
+    """The key as a person writes it."""
+    return f"abfs://{key}"

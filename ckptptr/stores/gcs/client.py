@@ -1,0 +1,318 @@
+"""Single requests to the JSON API through a gcsfs filesystem: its credentials, endpoint, settings,
+connections and event loop.
+
+gcsfs's own methods are not used. They drop the error codes, retry for up to a minute without saying so,
+cache listings, have no condition but "create", and first ask what kind of bucket it is, which can
+stall for a minute (`GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT`). What is retried, and for how long, is said by
+`Patience` alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import google_crc32c
+from google.auth.transport import requests as google_requests
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from ckptptr.clock import SystemClock
+from ckptptr.errors import InvalidArgumentError, NotFoundError, StoreUnavailableError
+from ckptptr.stores.gcs.errors import PassingError, answered, authorized, is_passing, reason_in, refusal
+from ckptptr.stores.sdk import renew_event_loop
+from ckptptr.version import __version__
+
+_SLICE = 256 * 1024
+_SLOWEST = 64 * 1024  # bytes in a second: a body that goes out more slowly counts as stuck
+_SLOW = 4  # times as long may a slow answer take
+_CONNECT = 10.0  # seconds
+_LONGEST_NAME = 1024
+_CLOCK = SystemClock()
+_TOKEN_REQUEST: Any = google_requests.Request  # google-auth is typed in parts
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long one call goes on when the store does not answer well.
+
+    The waits double from `wait` on, each shortened by chance to between half and all of it: with the
+    defaults a storm of 503s is over in 4 to 8 seconds. No further try begins `at_most` seconds after
+    the first, so that a store that never answers costs two times `answer`. All times are in seconds.
+    """
+
+    tries: int = 5
+    wait: float = 0.5
+    longest_wait: float = 5.0
+    answer: float = 30.0
+    at_most: float = 45.0
+
+    def pause(self, tried: int, asked: float) -> float:
+        """How long to wait after try number `tried`. What the server `asked` for counts, within bounds."""
+        planned = self.wait * 2.0 ** (tried - 1) * (0.5 + _CLOCK.jitter() / 2)
+        return min(self.longest_wait, max(planned, asked))
+
+
+DEFAULT_PATIENCE = Patience()
+
+
+class Body:
+    """Pieces to send one after the other, without a copy, and again from the start in the next try."""
+
+    def __init__(self, *pieces: bytes | memoryview) -> None:
+        self._pieces = pieces
+        self.size = sum(len(piece) for piece in pieces)
+
+    async def __aiter__(self) -> AsyncIterator[memoryview]:
+        for piece in self._pieces:
+            view = memoryview(piece)
+            for start in range(0, len(view), _SLICE):  # or the event loop would do nothing else meanwhile
+                yield view[start : start + _SLICE]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request about `key`. `where` is the path below the endpoint, or a URL that the store gave.
+
+    `welcome` are statuses besides 2xx that are no failures. `whole` says that the answer's body is one
+    whole object: it is compared with the checksum beside it. `slow`: the store works before it answers.
+    """
+
+    operation: str
+    key: str
+    method: str
+    where: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body | None = None
+    welcome: tuple[int, ...] = ()
+    whole: bool = False
+    slow: bool = False
+
+    @property
+    def url(self) -> str:
+        """For messages: the key as a person writes it. The real URL can be a secret (upload sessions)."""
+        return f"gs://{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, read to its end. `url` is that of the request, for messages."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+    url: str
+
+    def field(self, name: str) -> str:
+        """What the object in the body has under that name."""
+        value = self.json().get(name)
+        if not isinstance(value, str):
+            raise StoreUnavailableError(f"the answer has no {name}", key=self.url)
+        return value
+
+    def json(self) -> dict[str, Any]:
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise StoreUnavailableError("the answer is not that of Google Cloud Storage", key=self.url)
+        return found
+
+    def header(self, name: str) -> str:
+        value = self.headers.get(name)
+        if value is None:
+            raise StoreUnavailableError(f"the answer has no {name}", key=self.url)
+        return value
+
+
+class GCSClient:
+    """Safe to use from any thread and, unlike the filesystem it is made from, after a fork."""
+
+    def __init__(self, filesystem: Any, patience: Patience) -> None:
+        self._origin = filesystem
+        self._patience = patience
+        self._renewing = threading.Lock()
+        self._buckets: set[str] = set()  # that are known to exist
+
+    @property
+    def endpoint(self) -> str:
+        """The URL that requests go to."""
+        return str(self._origin._location)
+
+    def call(self, request: Request) -> Answer:
+        """Send, patiently, and wait for the answer. Raises our errors only."""
+        return self.run(request.key, lambda: self.send(request))
+
+    def run(self, key: str, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Do `work`, made of `send`, on the filesystem's event loop and wait for it."""
+        future = self.start(key, work)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # this thread was interrupted, and nobody waits any more
+            raise
+
+    def start(self, key: str, work: Callable[[], Coroutine[Any, Any, _T]]) -> Future[_T]:
+        """Let `work` begin, and do not wait for it."""
+        filesystem = self._filesystem
+        self._renew(filesystem, f"gs://{key}")
+        return asyncio.run_coroutine_threadsafe(work(), filesystem.loop)
+
+    async def send(self, request: Request) -> Answer:
+        """One request, again and again while its failure may pass. On the event loop, as `once`."""
+        return await self.patiently(lambda: self.once(request))
+
+    async def patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """`attempt` until it does not raise `PassingError`, or patience ends."""
+        patience, now = self._patience, asyncio.get_running_loop().time
+        end = now() + patience.at_most
+        tried = 0
+        while True:
+            try:
+                return await attempt()
+            except PassingError as passing:
+                tried += 1
+                pause = patience.pause(tried, passing.after)
+                if tried >= patience.tries or now() + pause > end:
+                    raise passing.error from passing.__cause__
+            await asyncio.sleep(pause)
+
+    async def once(self, request: Request) -> Answer:
+        """One request, one time. Raises `PassingError` for a failure that may pass, our errors for others."""
+        with answered(request.operation, request.url):
+            answer = await self._exchange(request)
+        bucket = request.key.partition("/")[0]
+        if 200 <= answer.status < 300 or answer.status in request.welcome:
+            if request.whole and not _is_intact(answer):
+                raise PassingError(StoreUnavailableError("the bytes changed on the way", key=request.url))
+            self._buckets.add(bucket)
+            return answer
+        reason = reason_in(answer.body)
+        error = refusal(request.operation, answer.status, reason, request.url)
+        if is_passing(answer.status, reason):
+            raise PassingError(error, _seconds(answer.headers.get("Retry-After", "")))
+        if isinstance(error, NotFoundError) and bucket not in self._buckets:
+            await self.once(_look(bucket))  # it is not there, so nothing was said about the object
+        raise error
+
+    def prove(self, key: str) -> None:
+        """Raise `InvalidArgumentError` unless the key's bucket exists."""
+        self.call(_look(key))
+
+    @property
+    def _filesystem(self) -> Any:
+        if self._origin._pid != os.getpid():
+            self._renewing = threading.Lock()  # another thread of the parent may have held it
+            self._origin = _of_this_process(self._origin)
+        return self._origin
+
+    def _renew(self, filesystem: Any, url: str) -> None:
+        """Have a token that is good for some minutes. Asking for one blocks: so not on the event loop."""
+        credentials = filesystem.credentials.credentials
+        if credentials is None or credentials.valid:  # None is anonymous
+            return
+        with self._renewing, authorized(url):
+            if not credentials.valid:
+                credentials.refresh(_TOKEN_REQUEST())
+
+    async def _exchange(self, request: Request) -> Answer:
+        filesystem = self._filesystem
+        session = await filesystem._set_session()
+        headers = {"User-Agent": f"ckptptr/{__version__}", **request.headers}
+        if filesystem.credentials.credentials is not None:
+            filesystem.credentials.credentials.apply(headers)
+        patience, total = self._patience.answer * (_SLOW if request.slow else 1), None
+        if request.body:
+            headers["Content-Length"] = str(request.body.size)
+            total = patience + request.body.size / _SLOWEST  # `sock_read` does not count while it goes out
+        timeout = aiohttp.ClientTimeout(total=total, sock_connect=_CONNECT, sock_read=patience)
+        where = request.where if "://" in request.where else filesystem._location + request.where
+        query = filesystem._get_params(dict(request.query))  # adds who pays, where it is the requester
+        if query:
+            where += f"{'&' if '?' in where else '?'}{urlencode(query)}"
+        async with session.request(
+            request.method,
+            URL(where, encoded=True),
+            headers=headers,
+            data=request.body,
+            timeout=timeout,
+            allow_redirects=False,  # 308 is the answer to a part of an upload
+        ) as response:
+            return Answer(response.status, response.headers, await response.read(), request.url)
+
+
+def _of_this_process(old: Any) -> Any:
+    """The parent's filesystem, made again in a forked child: the event loop's thread stayed behind.
+
+    It is lent the credentials, so that they are not resolved a second time.
+    """
+    renew_event_loop()
+    lent = {"token": old.credentials.credentials or "anon", "project": old.project}
+    options = old.storage_options if old.storage_args else {**old.storage_options, **lent}
+    return type(old)(*old.storage_args, **options)
+
+
+def _look(key: str) -> Request:
+    """A look into the bucket: whether it exists."""
+    bucket = key.partition("/")[0]
+    query = {"maxResults": "1", "fields": "kind"}
+    return Request("list", bucket, "GET", f"/storage/v1/{bucket_path(bucket)}/o", query)
+
+
+def bucket_path(key: str) -> str:
+    """`b/bucket`, for URLs."""
+    return f"b/{quote(key.partition('/')[0], safe='')}"
+
+
+def object_path(key: str) -> str:
+    """`b/bucket/o/name`, for URLs; a slash in the name becomes `%2F`."""
+    return f"{bucket_path(key)}/o/{quote(object_name(key), safe='')}"
+
+
+def object_name(key: str) -> str:
+    """What follows the bucket. Raises `InvalidArgumentError` where no object can have that name."""
+    name = key.partition("/")[2]
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise InvalidArgumentError("the name is not text", key=repr(key)) from None
+    if size == 0:
+        raise InvalidArgumentError("a bucket is not an object", key=f"gs://{key}")
+    if size > _LONGEST_NAME:
+        raise InvalidArgumentError(f"the name has more than {_LONGEST_NAME} bytes", key=f"gs://{key}")
+    return name
+
+
+def crc32c(body: bytes) -> str:
+    """The checksum as Google writes it."""
+    return as_text(google_crc32c.value(body))
+
+
+def as_text(crc: int) -> str:
+    return base64.b64encode(crc.to_bytes(4, "big")).decode()
+
+
+def _is_intact(answer: Answer) -> bool:
+    if answer.headers.get("X-Goog-Stored-Content-Encoding", "identity") != "identity":
+        return True  # the checksum is that of the compressed bytes, as they are stored
+    hashes = ",".join(answer.headers.getall("X-Goog-Hash", []))
+    given = dict(each.strip().partition("=")[::2] for each in hashes.split(","))
+    return given.get("crc32c") in (None, crc32c(answer.body))
+
+
+def _seconds(text: str) -> float:
+    """Of a `Retry-After` in seconds; its other form, a date, goes by two clocks and is left out."""
+    return float(text) if text.isascii() and text.isdigit() else 0.0

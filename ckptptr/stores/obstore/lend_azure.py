@@ -1,0 +1,78 @@
+"""What an adlfs filesystem lends: its service client's endpoint, and the key, signature or token there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit
+
+import fsspec.asyn
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+
+from ckptptr.errors import CkptptrError
+from ckptptr.stores.azure.errors import refusal
+from ckptptr.stores.azure.store import metadata_name
+from ckptptr.stores.obstore.lending import CLIENT_OPTIONS, RETRIES, UnlendableError, check_way, refuse_unless
+
+_SCOPE = "https://storage.azure.com/.default"
+
+
+class AzureLender:
+    """Lends from an `adlfs.AzureBlobFileSystem`."""
+
+    filesystem_name: ClassVar[str] = "adlfs"
+    takes_blocks: ClassVar[bool] = False
+    """The SDK sends an MD5 with each block, which Azure compares; by obstore nothing would be proven."""
+
+    def __init__(self, filesystem: Any, metadata: Mapping[str, str] | None, *, forced: bool) -> None:
+        self.metadata: Mapping[str, str] = {metadata_name(n): value for n, value in (metadata or {}).items()}
+        self._filesystem = filesystem
+
+    def client(self, bucket: str) -> Any:
+        from obstore.store import AzureStore
+
+        service = self._filesystem.service_client
+        place = urlsplit(str(service.url))
+        endpoint = f"{place.scheme}://{place.netloc}{place.path.rstrip('/')}"
+        check_way(endpoint)
+        refuse_unless(service.account_name, "the endpoint names no account")
+        refuse_unless(getattr(service, "_location_mode", "primary") == "primary", "it reads the secondary")
+        return AzureStore(
+            bucket,
+            account_name=service.account_name,
+            endpoint=endpoint,
+            skip_signature=False,
+            client_options=CLIENT_OPTIONS,
+            retry_config=RETRIES,
+            credential_provider=_provider(self._filesystem, service, place.query),
+        )
+
+    def refusal(self, code: str, status: int, url: str) -> CkptptrError:
+        return refusal(code, status, "stage_block", url)
+
+
+def _provider(filesystem: Any, service: Any, query: str) -> Callable[[], Any]:
+    """A function that gives what the service client signs with at that moment."""
+    credential = service.credential
+    if "sig=" in query:
+        return lambda: {"sas_token": parse_qsl(query), "expires_at": None}
+    if isinstance(credential, AzureSasCredential):
+        return lambda: {"sas_token": parse_qsl(credential.signature.lstrip("?")), "expires_at": None}
+    if isinstance(credential, AzureNamedKeyCredential):
+        return lambda: {"access_key": credential.named_key.key, "expires_at": None}
+    if hasattr(credential, "account_key"):
+        return lambda: {"access_key": credential.account_key, "expires_at": None}
+    if hasattr(credential, "get_token"):
+
+        def token() -> Any:
+            found = fsspec.asyn.sync(filesystem.loop, credential.get_token, _SCOPE)
+            return {
+                "token": found.token,
+                "expires_at": datetime.fromtimestamp(found.expires_on, timezone.utc),
+            }
+
+        return token
+    if credential is None:
+        raise UnlendableError("access is anonymous")
+    raise UnlendableError(f"credentials of an unknown kind ({type(credential).__name__})")

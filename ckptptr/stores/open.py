@@ -1,0 +1,183 @@
+"""Where bytes live: one small port, an adapter each, and the one function that opens them."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
+from ckptptr.stores.obstore.lending import chosen
+from ckptptr.stores.port import Entry, Guarantee, Store, Token
+from ckptptr.stores.sdk import shown
+from ckptptr.stores.urls import Place, split
+
+__all__ = ["Entry", "Guarantee", "Store", "Token", "open_store"]
+
+_SUPPORTED = "Supported are local paths, file://, s3://, gs://, abfs:// and memory://"
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class _Cloud:
+    """A cloud: its adapter, and the fsspec filesystem and the extra of ours that it needs; and who lends
+    from that filesystem to the fast lane."""
+
+    module: str
+    adapter: str
+    filesystem: str
+    extra: str
+    lending: str
+    lender: str
+
+
+_CLOUDS = {
+    "s3": _Cloud("s3", "S3Store", "s3fs", "s3", "lend_s3", "S3Lender"),
+    "gs": _Cloud("gcs", "GCSStore", "gcsfs", "gcs", "lend_gcs", "GCSLender"),
+    "abfs": _Cloud(
+        "azure",
+        "AzureStore",
+        "adlfs",
+        "azure",
+        "lend_azure",
+        "AzureLender",
+    ),
+}
+
+
+def open_store(
+    url: str,
+    *,
+    filesystem: Any = None,
+    storage_options: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> tuple[Store, str]:
+    """The store that a URL or path lives in, and its key there.
+
+    A path is made absolute; `~` is left to the shell. Trailing slashes are dropped. What the port
+    cannot name is refused and never quietly turned into another key: `..`, and on a cloud a doubled
+    slash. Nothing is percent-decoded, as nothing is by fsspec.
+
+    Args:
+        url: a local path or `file://`; `s3://`, `s3a://`; `gs://`, `gcs://`; `abfs://`, `abfss://`,
+            `az://`; `memory://` (one per process).
+        filesystem: for a cloud, the fsspec filesystem to go through; what flytekit resolved, say.
+        storage_options: for a cloud, what to make one from, as fsspec takes it.
+        metadata: for a cloud, user metadata of every payload object uploaded.
+
+    Raises:
+        InvalidArgumentError: not a URL that this version can open; nothing was asked of any store.
+    """
+    place = split(url)
+    if place.scheme not in ("file", "memory", *_CLOUDS):
+        raise InvalidArgumentError(f"{place.scheme}:// is not a kind of store ckptptr knows", hint=_SUPPORTED)
+    if "://" in url and ("?" in place.key or "#" in place.key):
+        # Not repeated in full: a query can carry a signature.
+        raise InvalidArgumentError(
+            "a URL cannot have a query or a fragment here", key=re.split("[?#]", url)[0], hint="Leave it out"
+        )
+    if place.scheme == "file":
+        return _local(place.key, url)
+    key = _object_key(place.key, url)
+    if place.scheme == "memory":
+        return _process_memory(), key
+    if not _BUCKET.fullmatch(key.partition("/")[0]):
+        # Not repeated: people write `s3://access-key:secret@bucket`.
+        raise InvalidArgumentError(
+            "the URL has no valid bucket name", hint=f"It looks like {place.scheme}://bucket/folder"
+        )
+    return _on_cloud(place, filesystem, storage_options, metadata), key
+
+
+def _local(path: str, url: str) -> tuple[Store, str]:
+    from ckptptr.stores.local import LocalStore
+
+    if not path:
+        raise InvalidArgumentError("the path is empty")
+    if "://" in url and not path.startswith("/"):
+        raise InvalidArgumentError(
+            "a file URL has three slashes and no host", key=url, hint="It looks like file:///data/x"
+        )
+    if ".." in path.split("/"):
+        raise InvalidArgumentError("a path cannot have `..` segments", key=url)
+    # POSIX lets exactly two leading slashes mean something else, and abspath keeps them.
+    return LocalStore(), "/" + os.path.abspath(path).lstrip("/")
+
+
+def _object_key(rest: str, url: str) -> str:
+    key = rest.rstrip("/")
+    if not key:
+        raise InvalidArgumentError("the URL names nothing", key=url)
+    segments = key.split("/")
+    if "" in segments:
+        raise InvalidArgumentError(
+            "the URL has an empty segment (`//`)", key=url, hint="Write it with single slashes"
+        )
+    if "." in segments or ".." in segments:
+        raise InvalidArgumentError("a URL cannot have `.` or `..` segments", key=url)
+    return key
+
+
+@functools.cache
+def _process_memory() -> Store:
+    from ckptptr.stores.memory import MemoryStore
+
+    return MemoryStore()
+
+
+def _on_cloud(
+    place: Place,
+    filesystem: Any,
+    storage_options: Mapping[str, Any] | None,
+    metadata: Mapping[str, str] | None,
+) -> Store:
+    cloud = _CLOUDS[place.scheme]
+    if filesystem is None:
+        filesystem = _filesystem(place, cloud, storage_options or {})
+    elif storage_options:
+        raise InvalidArgumentError("pass a filesystem or storage options, not both")
+    elif place.scheme not in filesystem.protocol:  # a name, or a tuple of names
+        raise InvalidArgumentError(
+            f"this filesystem is for {filesystem.protocol!r}, the URL is {place.scheme}://"
+        )
+    adapter = getattr(import_module(f"ckptptr.stores.{cloud.module}.store"), cloud.adapter)
+    store: Store = adapter(filesystem, metadata=metadata)
+    held_by = getattr(store, "account", "")
+    if place.account and held_by not in ("", place.account):
+        raise InvalidArgumentError(
+            f"the URL names account {place.account}, the credentials are for {held_by}"
+        )
+    engine = chosen()
+    if engine == "fsspec":
+        return store
+    from ckptptr.stores.obstore.fast import FastLane
+
+    lender = getattr(import_module(f"ckptptr.stores.obstore.{cloud.lending}"), cloud.lender)
+    return FastLane(store, lender(filesystem, metadata, forced=engine == "obstore"))
+
+
+def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any]) -> Any:
+    import fsspec
+
+    account = {"account_name": place.account} if place.account else {}
+    try:
+        return fsspec.filesystem(place.scheme, **{"use_listings_cache": False, **account, **storage_options})
+    except ImportError as error:
+        raise InvalidArgumentError(
+            f"{place.scheme}:// needs {cloud.filesystem}", hint=f"pip install 'ckptptr[{cloud.extra}]'"
+        ) from error
+    except ValueError as error:  # what adlfs says of incomplete settings
+        raise InvalidArgumentError(
+            f"{cloud.filesystem} cannot connect with the settings given ({type(error).__name__})",
+            hint="On Azure set AZURE_STORAGE_ACCOUNT_NAME, or AZURE_STORAGE_CONNECTION_STRING",
+        ) from None
+    except OSError as error:  # gcsfs asks Google about a token, in a URL that it then shows
+        raise StoreUnavailableError(
+            f"{cloud.filesystem} could not connect ({type(error).__name__})",
+            key=f"{place.scheme}://{place.key}",
+            hint="It looks up its credentials first: check them and the network",
+        ) from shown(error)

@@ -1,0 +1,79 @@
+"""Single S3 requests through an s3fs filesystem: its credentials, endpoint, settings and event loop.
+
+s3fs's own methods send more requests than asked for, cache listings, and drop parameters that the
+installed SDK does not know, `IfMatch` among them. So the SDK's client underneath is called, which
+retries by itself (five tries, as botocore does) and refuses what it does not know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import fsspec.asyn
+
+from ckptptr.stores.s3.errors import translated
+from ckptptr.stores.sdk import Body, Client
+
+_T = TypeVar("_T")
+
+
+class S3Client(Client):
+    """Requests to S3."""
+
+    def endpoint(self) -> str:
+        """The URL that requests go to. Sends none."""
+
+        async def resolved() -> str:
+            with translated("connect", ""):
+                filesystem = self._filesystem
+                await filesystem.set_session()
+                url: str = filesystem.s3.meta.endpoint_url
+                return url
+
+        found: str = fsspec.asyn.sync(self._filesystem.loop, resolved)
+        return found
+
+    def call(self, operation: str, key: str, **parameters: Any) -> dict[str, Any]:
+        """Send one request about `bucket/path` and wait for the answer. Raises our errors only.
+
+        An answer's `Body` has been read to its end: it is bytes.
+        """
+        answer: dict[str, Any] = fsspec.asyn.sync(
+            self._filesystem.loop, self.send, operation, key, **parameters
+        )
+        return answer
+
+    def start(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
+        """Let a coroutine around `send` run, and do not wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._filesystem.loop)
+
+    async def send(self, operation: str, key: str, **parameters: Any) -> dict[str, Any]:
+        """As `call`, on the filesystem's event loop."""
+        with translated(operation, f"s3://{key}"):
+            bucket, _, path = key.partition("/")
+            filesystem = self._filesystem
+            await filesystem.set_session()
+            client = await filesystem.get_s3(bucket)
+            model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation])
+            # The filesystem's defaults (encryption, requester pays) where they apply. Ours go unfiltered:
+            # a condition that the SDK does not know must fail and not vanish.
+            known = model.input_shape.members
+            defaults = {**filesystem.s3_additional_kwargs, **filesystem.req_kw}
+            applicable = {name: value for name, value in defaults.items() if name in known}
+            if "Key" in known:
+                parameters["Key"] = path
+            if "Body" in parameters:
+                parameters["Body"] = Body(parameters["Body"])
+            answer: dict[str, Any] = await getattr(client, operation)(
+                **{**applicable, **parameters, "Bucket": bucket}
+            )
+            if "Body" in answer:
+                stream = answer["Body"]
+                try:
+                    answer["Body"] = await stream.read()
+                finally:
+                    stream.close()
+            return answer

@@ -1,0 +1,212 @@
+"""Amazon S3 and what speaks its language, through an s3fs filesystem that is handed in.
+
+Credentials, endpoint and region are whatever that filesystem resolved, which inside Flyte is what
+flytekit itself uses. Every method of the port is one request, except a `copy` (two), payload larger
+than one block, listings and deletions of more than a thousand objects, and deletions on a server that
+takes them one by one only.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
+
+from ckptptr.errors import (
+    CkptptrError,
+    ConflictError,
+    NotFoundError,
+    StoreUnavailableError,
+)
+from ckptptr.stores.port import Block, Entry, Guarantee, Token
+from ckptptr.stores.room import Room
+from ckptptr.stores.s3.client import S3Client
+from ckptptr.stores.s3.errors import refusal
+from ckptptr.stores.s3.upload import Multipart, crc32, proven
+from ckptptr.stores.sdk import check_length
+
+BLOCK_SIZE = 16 * 1024 * 1024
+COPY_PART_SIZE = 256 * 1024 * 1024
+DELETE_BATCH = 1000
+
+_NO_MULTI_DELETE = ("MissingContentMD5", "InvalidRequest")
+"""How a server says that it wants `Content-MD5` with a deletion of many; the SDKs send CRC32 since 2025."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A multipart upload whose parts are stored, and paid for, but make no object."""
+
+    key: str
+    upload_id: str
+    begun: datetime
+
+
+class S3Store:
+    """Keys are `bucket/path`. The token of an object is its ETag, quotes included.
+
+    Args:
+        filesystem: an `s3fs.S3FileSystem`, not an asynchronous one.
+        metadata: user metadata for payload (`upload`, `copy`); LATEST and manifests carry none.
+        block_size: also the part size, of which S3 takes 10,000: 16 MiB allow objects of 156 GiB.
+            At least 5 MiB.
+        copy_part_size: larger objects are copied in parts of this size, several at a time. One
+            request can copy 5 GiB, but then the answer takes longer than s3fs waits for one.
+    """
+
+    def __init__(
+        self,
+        filesystem: Any,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        block_size: int = BLOCK_SIZE,
+        copy_part_size: int = COPY_PART_SIZE,
+    ) -> None:
+        self.block_size = block_size
+        self._copy_part_size = copy_part_size
+        self._metadata = dict(metadata or {})
+        self._client = S3Client(filesystem)
+        self._room = Room()
+        self._deletes_singly = False  # until the server turns out to want it
+
+    @cached_property
+    def guarantee(self) -> Guarantee:
+        """Known of Amazon's own endpoints; of any other, nothing is known before it was asked."""
+        host = urlsplit(self._client.endpoint()).hostname or ""
+        is_amazon = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+        return Guarantee.COMPARE_AND_SWAP if is_amazon else Guarantee.UNPROVEN
+
+    def url(self, key: str) -> str:
+        return f"s3://{key}"
+
+    def read(self, key: str) -> tuple[bytes, Token]:
+        answer = self._client.call("get_object", key)
+        return answer["Body"], self._token(answer, key)
+
+    def create(self, key: str, body: bytes) -> Token:
+        return self._token(self._put(key, body, IfNoneMatch="*"), key)
+
+    def replace(self, key: str, body: bytes, token: Token) -> Token:
+        try:
+            return self._token(self._put(key, body, IfMatch=token), key)
+        except NotFoundError as error:
+            raise ConflictError("the object is gone", key=self.url(key)) from error
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        # Sorted here: SeaweedFS and the directory buckets of S3 Express list in an order of their own.
+        return iter(sorted(self._pages(folder), key=lambda entry: entry.key))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for bucket, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
+            paths = (key.partition("/")[2] for key in group)
+            while batch := [*itertools.islice(paths, DELETE_BATCH)]:
+                self._delete_batch(bucket, batch)
+
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+        source = iter(blocks)
+        first = next(source, b"")
+        second = next(source, None)
+        if second is None:
+            answer = self._put(key, first, Metadata=self._metadata)
+            return proven(answer, first, crc32(first), self.url(key))
+        source = itertools.chain((first, second), source)
+        del first, second  # or they would stay in memory to the end
+        with Multipart(self._client, key, self._metadata, self._room) as parts:
+            for block in source:
+                parts.put(block)
+        return parts.proven
+
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
+        if length == 0:
+            return
+        with self._room.taken(length):
+            answer = self._client.call("get_object", key, Range=f"bytes={start}-{start + length - 1}")
+            body: bytes = answer["Body"]
+            check_length(body, start, length, self.url(key))
+            yield body
+
+    def copy(self, source: str, key: str) -> None:
+        bucket, _, path = source.partition("/")
+        origin = {"Bucket": bucket, "Key": path}
+        try:
+            head = self._client.call("head_object", source)
+        except NotFoundError:
+            # A HEAD has no body to say whether the object or the bucket is missing; the copy's answer has.
+            head = {"ContentLength": 0}
+        size = head["ContentLength"]
+        if size <= self._copy_part_size:
+            replaced = {"MetadataDirective": "REPLACE", "Metadata": self._metadata} if self._metadata else {}
+            self._client.call("copy_object", key, CopySource=origin, **replaced)
+            return
+        with Multipart(self._client, key, self._metadata, self._room) as parts:
+            for start in range(0, size, self._copy_part_size):
+                parts.copy(origin, head["ETag"], start, min(self._copy_part_size, size - start))
+
+    def unfinished(self, folder: str) -> Iterator[Unfinished]:
+        """The multipart uploads below a folder that were begun and neither completed nor aborted."""
+        bucket, _, path = folder.partition("/")
+        position: dict[str, str] = {}
+        while True:
+            page = self._client.call("list_multipart_uploads", folder, Prefix=f"{path}/", **position)
+            for found in page.get("Uploads", ()):
+                yield Unfinished(f"{bucket}/{found['Key']}", found["UploadId"], found["Initiated"])
+            if not page["IsTruncated"]:
+                return
+            position = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def _token(self, answer: Mapping[str, Any], key: str) -> Token:
+        if "ETag" not in answer:  # a JuiceFS gateway, while the object is being overwritten
+            raise StoreUnavailableError("the store answered without an ETag", key=self.url(key))
+        return Token(answer["ETag"])
+
+    def _put(self, key: str, body: bytes, **parameters: Any) -> dict[str, Any]:
+        checksum = {"ChecksumAlgorithm": "CRC32", "ChecksumCRC32": crc32(body)}
+        return self._client.call("put_object", key, Body=body, **checksum, **parameters)
+
+    def _pages(self, folder: str) -> Iterator[Entry]:
+        bucket, _, path = folder.partition("/")
+        position: dict[str, str] = {"Prefix": f"{path}/"} if path else {}
+        while True:
+            page = self._client.call("list_objects_v2", folder, **position)
+            for found in page.get("Contents", ()):
+                yield Entry(f"{bucket}/{found['Key']}", found["Size"])
+            if not page["IsTruncated"]:
+                return
+            position["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _delete_batch(self, bucket: str, paths: Sequence[str]) -> None:
+        if not self._deletes_singly:
+            try:
+                self._delete_at_once(bucket, paths)
+            except CkptptrError as error:
+                if _code(error) not in _NO_MULTI_DELETE:
+                    raise
+                self._deletes_singly = True
+        if self._deletes_singly:
+            for path in paths:
+                self._delete_one(f"{bucket}/{path}")
+
+    def _delete_at_once(self, bucket: str, paths: Sequence[str]) -> None:
+        objects = [{"Key": path} for path in paths]
+        answer = self._client.call("delete_objects", bucket, Delete={"Objects": objects, "Quiet": True})
+        for failed in answer.get("Errors", ()):
+            error = refusal(failed["Code"], 0, "delete_objects", self.url(f"{bucket}/{failed['Key']}"))
+            if not isinstance(error, NotFoundError):
+                raise error
+
+    def _delete_one(self, key: str) -> None:
+        with suppress(NotFoundError):  # some answer so, where S3 says that it is gone
+            self._client.call("delete_object", key)
+
+
+def _code(error: CkptptrError) -> str:
+    """The server's own error code, where the error is an answer of the server."""
+    cause = error.__cause__
+    return str(cause.response["Error"].get("Code", "")) if isinstance(cause, ClientError) else ""

@@ -1,0 +1,163 @@
+"""One S3 multipart upload: parts in flight, completed when all are there, aborted when anything fails.
+
+The object becomes visible by the completion, so never in part. A kill leaves the parts behind,
+invisible but paid for: buckets want a lifecycle rule that aborts incomplete uploads.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import zlib
+from collections import deque
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any
+
+from ckptptr.errors import CkptptrError, InvalidArgumentError, StoreUnavailableError
+from ckptptr.stores.room import ROOM, Room
+from ckptptr.stores.s3.client import S3Client
+
+MAX_PARTS = 10_000
+COPY_COUNTS = ROOM // 8
+"""A part that is copied takes no memory here, but eight at a time are enough."""
+
+_log = logging.getLogger("ckptptr.stores")
+
+
+def crc32(block: bytes) -> str:
+    """The checksum as S3 writes it."""
+    return base64.b64encode(zlib.crc32(block).to_bytes(4, "big")).decode()
+
+
+def proven(answer: Mapping[str, Any], block: bytes, checksum: str, url: str) -> bool:
+    """Whether the answer to a put says that the block, with this CRC32, arrived.
+
+    Servers that know checksums have compared ours before they answered, and repeat it. From the others
+    an ETag that is the MD5 will do; with some kinds of encryption it is not, and nothing is proven.
+    """
+    echoed = answer.get("ChecksumCRC32")
+    if echoed is not None:
+        if echoed != checksum:
+            raise StoreUnavailableError("the store received other bytes than were sent", key=url)
+        return True
+    return str(answer["ETag"]).strip('"') == hashlib.md5(block, usedforsecurity=False).hexdigest()
+
+
+class Multipart:
+    """Use as a context manager; `put` and `copy` parts in order, and the end of the block completes.
+
+    `room` bounds the parts in flight: shared between uploads, it bounds their memory together.
+    `proven` says at the end whether every part was acknowledged by a checksum.
+    """
+
+    def __init__(self, client: S3Client, key: str, metadata: Mapping[str, str], room: Room) -> None:
+        self._client = client
+        self._key = key
+        self._metadata = metadata
+        self._room = room
+        self._count = 0
+        self._pending: deque[Future[dict[str, Any]]] = deque()
+        self._parts: list[dict[str, Any]] = []
+        self.proven = True
+
+    def __enter__(self) -> Multipart:
+        answer = self._client.call(
+            "create_multipart_upload", self._key, ChecksumAlgorithm="CRC32", Metadata=dict(self._metadata)
+        )
+        self._upload_id = answer["UploadId"]
+        return self
+
+    def put(self, block: bytes) -> None:
+        checksum = crc32(block)  # here and not on the event loop, which has sockets to serve
+        number = self._next(len(block))
+        self._start(self._put(number, block, checksum), len(block))
+
+    def copy(self, source: dict[str, str], etag: str, start: int, length: int) -> None:
+        number = self._next(COPY_COUNTS)
+        self._start(self._copy(number, source, etag, f"bytes={start}-{start + length - 1}"), COPY_COUNTS)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            try:
+                self._complete()
+            except BaseException:
+                self._abort()
+                raise
+        else:
+            self._abort()
+
+    def _next(self, size: int) -> int:
+        """The next part's number, once there is room for it. Raises if an earlier part failed."""
+        self._count += 1
+        if self._count > MAX_PARTS:
+            raise InvalidArgumentError(
+                f"the object needs more than the {MAX_PARTS} parts that S3 allows",
+                key=f"s3://{self._key}",
+                hint="Save it as several files, or open the store with a larger block size.",
+            )
+        while self._pending and self._pending[0].done():
+            self._collect()
+        self._room.take(size)
+        return self._count
+
+    def _start(self, work: Coroutine[Any, Any, dict[str, Any]], size: int) -> None:
+        part = self._client.start(work)
+        self._room.give_after(part, size)
+        self._pending.append(part)
+
+    def _collect(self) -> None:
+        self._parts.append(self._pending.popleft().result())
+
+    async def _put(self, number: int, block: bytes, checksum: str) -> dict[str, Any]:
+        answer = await self._client.send(
+            "upload_part",
+            self._key,
+            UploadId=self._upload_id,
+            PartNumber=number,
+            Body=block,
+            ChecksumAlgorithm="CRC32",
+            ChecksumCRC32=checksum,
+        )
+        self.proven &= proven(answer, block, checksum, f"s3://{self._key}")
+        return _part(number, answer)
+
+    async def _copy(self, number: int, source: dict[str, str], etag: str, span: str) -> dict[str, Any]:
+        answer = await self._client.send(
+            "upload_part_copy",
+            self._key,
+            UploadId=self._upload_id,
+            PartNumber=number,
+            CopySource=source,
+            CopySourceIfMatch=etag,  # or the parts could be of two versions
+            CopySourceRange=span,
+        )
+        return _part(number, answer["CopyPartResult"])
+
+    def _complete(self) -> None:
+        while self._pending:
+            self._collect()
+        self._client.call(
+            "complete_multipart_upload",
+            self._key,
+            UploadId=self._upload_id,
+            MultipartUpload={"Parts": self._parts},
+        )
+
+    def _abort(self) -> None:
+        for part in self._pending:
+            part.cancel()
+        try:
+            self._client.call("abort_multipart_upload", self._key, UploadId=self._upload_id)
+        except CkptptrError as error:  # what made us abort is what the caller wants to hear of
+            _log.warning("parts of an abandoned upload stay behind: %s", error)
+
+
+def _part(number: int, answer: Mapping[str, Any]) -> dict[str, Any]:
+    # Whatever checksum the server gave for a part it wants to see again at the end.
+    named = {name: answer[name] for name in ("ETag", "ChecksumCRC32") if name in answer}
+    return {"PartNumber": number, **named}

@@ -1,0 +1,105 @@
+"""Does this server keep the promise of conditional writes? Ask it, instead of believing it.
+
+The real clouds are known by their adapter. Of a custom endpoint nothing is known: some accept
+`If-Match` and ignore it, some want it unquoted and refuse all others. A few tiny requests on an
+object that nobody else knows find that out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+
+from ckptptr.clock import Clock
+from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError, StoreUnavailableError
+from ckptptr.stores.port import Guarantee, Store, Token
+from ckptptr.stores.wrappers.last_writer import LastWriterWins
+
+log = logging.getLogger("ckptptr")
+
+SETTING = "CKPTPTR_GUARANTEE"
+
+
+def settle(store: Store, folder: str, clock: Clock, environ: Mapping[str, str] = os.environ) -> Store:
+    """The store, such that its guarantee is a known one.
+
+    Args:
+        folder: where the probe may put an object of its own, for a moment.
+        environ: `CKPTPTR_GUARANTEE` says which guarantee to assume, so that nothing is probed.
+
+    Raises:
+        InvalidArgumentError: the setting names no guarantee.
+        StoreUnavailableError: the server did not answer.
+    """
+    guarantee = assumed(environ)
+    if guarantee is None and store.guarantee is not Guarantee.UNPROVEN:
+        return store
+    guarantee = guarantee or probe(store, f"{folder}/.probe-{clock.token(12)}")
+    if guarantee is Guarantee.COMPARE_AND_SWAP:
+        return store
+    log.warning(
+        "%s does not keep the promise of conditional writes: the last writer wins there, and a restore "
+        "looks at all attempts (see PROTOCOL.md, section 3)",
+        store.url(folder),
+    )
+    return LastWriterWins(store)
+
+
+def assumed(environ: Mapping[str, str] = os.environ) -> Guarantee | None:
+    """What `CKPTPTR_GUARANTEE` says to assume; None where it is not set.
+
+    Raises:
+        InvalidArgumentError: it names no guarantee.
+    """
+    name = environ.get(SETTING, "").strip()
+    return _parse(name) if name else None
+
+
+def probe(store: Store, key: str) -> Guarantee:
+    """What conditional writes are worth there: four requests, and a fifth to tidy up."""
+    first = _wrote(store, key, b"1", lambda: store.create(key, b"1"))
+    honest = (
+        first is not None
+        and _refuses(lambda: store.create(key, b"2"))
+        and _wrote(store, key, b"3", lambda: store.replace(key, b"3", first)) is not None
+        and _refuses(lambda: store.replace(key, b"4", first))
+    )
+    try:
+        store.delete([key])
+    except StoreUnavailableError as error:
+        log.warning("%s is of no use any more, and could not be deleted: %s", store.url(key), error)
+    return Guarantee.COMPARE_AND_SWAP if honest else Guarantee.LAST_WRITER_WINS
+
+
+def _wrote(store: Store, key: str, body: bytes, write: Callable[[], Token]) -> Token | None:
+    """The token of a write that nothing speaks against; None where the server refuses it."""
+    try:
+        return write()
+    except ConflictError:
+        pass
+    try:
+        found, token = store.read(key)
+    except NotFoundError:
+        return None
+    return token if found == body else None  # the reply was lost, and the client's own retry met it
+
+
+def _refuses(write: Callable[[], Token]) -> bool:
+    try:
+        write()
+    except ConflictError:
+        return True
+    return False
+
+
+def _parse(name: str) -> Guarantee:
+    try:
+        guarantee = Guarantee(name)
+    except ValueError:
+        guarantee = Guarantee.UNPROVEN
+    if guarantee is Guarantee.UNPROVEN:
+        raise InvalidArgumentError(
+            f"{SETTING} is {name!r}", hint="It is compare-and-swap or last-writer-wins, or not set"
+        )
+    return guarantee

@@ -1,0 +1,177 @@
+"""A save that nobody waits for holds on to its content as it was."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ckptptr.errors import InvalidArgumentError, LocalDiskError
+from ckptptr.session.content import change
+from ckptptr.session.snapshot import Snapshot, snapshot
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "work" / "model"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a").write_text("a")
+    (folder / "deep" / "b").write_text("b")
+    return folder
+
+
+def contents(taken: Snapshot) -> dict[str, bytes]:
+    files = taken.change.files
+    return {p: f.source if isinstance(f.source, bytes) else f.source.read_bytes() for p, f in files.items()}
+
+
+def hidden(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.name.startswith(".ckptptr-")]
+
+
+def test_what_is_changed_or_deleted_later_is_saved_as_it_was(model: Path) -> None:
+    taken = snapshot(change(model), consume=False)
+    (model / "a").write_text("changed")
+    for path in (model / "deep" / "b", model / "a"):
+        path.unlink()
+    assert contents(taken) == {"a": b"a", "deep/b": b"b"}
+    assert (taken.change.replaces, taken.change.files["a"].size) == (True, 1)
+
+
+def test_it_stands_beside_the_folder_that_is_saved_and_goes_with_release(model: Path) -> None:
+    taken = snapshot(change(model), consume=False)
+    assert [path.parent for path in hidden(model.parent)] == [model.parent]
+    taken.release()
+    assert hidden(model.parent) == []
+    assert contents(Snapshot(change(model))) == {"a": b"a", "deep/b": b"b"}
+
+
+def test_a_single_file_too(model: Path) -> None:
+    taken = snapshot(change(model / "a"), consume=False)
+    (model / "a").write_text("changed")
+    assert contents(taken) == {"a": b"a"}
+    assert [path.parent for path in hidden(model.parent)] == [model.parent]
+
+
+def test_bytes_are_taken_as_they_are_and_need_no_folder(tmp_path: Path) -> None:
+    state = bytearray(b"state")
+    taken = snapshot(change(state), consume=False)
+    state[:] = b"other"
+    assert [*contents(taken).values()] == [b"state"]
+    assert hidden(tmp_path) == []
+
+
+def test_files_that_are_given_away_are_renamed_and_not_copied(model: Path) -> None:
+    inode = (model / "a").stat().st_ino
+    taken = snapshot(change(model), consume=True)
+    assert [path for path in model.rglob("*") if path.is_file()] == []
+    source = taken.change.files["a"].source
+    assert isinstance(source, Path)
+    assert source.stat().st_ino == inode
+    assert contents(taken) == {"a": b"a", "deep/b": b"b"}
+
+
+def test_a_symbolic_link_that_is_given_away_is_saved_as_what_it_points_to_and_stays(model: Path) -> None:
+    (model / "link").symlink_to("a")
+    taken = snapshot(change(model), consume=True)
+    assert contents(taken) == {"a": b"a", "deep/b": b"b", "link": b"a"}
+    assert [path.name for path in model.iterdir() if path.is_symlink()] == ["link"]
+
+
+def test_when_the_disk_refuses_everything_is_where_it_was(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def refuse_b(self: Path, target: Path) -> Path:
+        if self.name == "b":
+            raise PermissionError(1, "Operation not permitted")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse_b)
+    with pytest.raises(LocalDiskError, match=r"Operation not permitted.*deep/b"):
+        snapshot(change(model), consume=True)
+    assert (model / "a").read_text() == "a"
+    assert (model / "deep" / "b").read_text() == "b"
+    assert hidden(model.parent) == []
+
+
+def test_a_file_that_grows_meanwhile_is_refused(model: Path) -> None:
+    planned = change(model)
+    (model / "a").write_text("longer")
+    with pytest.raises(InvalidArgumentError, match="changed while it was being saved"):
+        snapshot(planned, consume=False)
+    assert hidden(model.parent) == []
+
+
+def test_where_nothing_may_be_written_beside_it_the_copy_is_made_elsewhere(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    taken = snapshot(change(model), consume=False)
+    assert contents(taken) == {"a": b"a", "deep/b": b"b"}
+    assert len(hidden(elsewhere)) == 1
+    assert hidden(model.parent) == []
+
+
+@pytest.mark.parametrize("kernel_copies", [True, False])
+def test_large_files_are_copied_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel_copies: bool
+) -> None:
+    if not kernel_copies:
+        monkeypatch.delattr(os, "copy_file_range")
+    body = os.urandom(5_000_000)
+    (tmp_path / "large").write_bytes(body)
+    assert contents(snapshot(change(tmp_path / "large"), consume=False)) == {"large": body}
+
+
+def test_what_a_killed_process_left_behind_goes_and_what_a_living_one_holds_stays(model: Path) -> None:
+    script = (
+        "import os, sys\nfrom ckptptr.session.content import change\n"
+        "from ckptptr.session.snapshot import snapshot\n"
+        f"kept = snapshot(change({str(model)!r}), consume=False); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    (left_behind,) = hidden(model.parent)
+    held = snapshot(change(model), consume=False)
+    assert not left_behind.exists()
+    other = snapshot(change(model), consume=False)
+    assert contents(held) == contents(other) == {"a": b"a", "deep/b": b"b"}
+
+
+def test_two_after_each_other_are_one(model: Path) -> None:
+    both = snapshot(change(model / "a"), consume=False).then(
+        snapshot(change(model / "deep" / "b"), consume=True)
+    )
+    assert contents(both) == {"a": b"a", "b": b"b"}
+    both.release()
+    assert hidden(model.parent) == []
+
+
+def test_what_was_given_away_comes_back(model: Path) -> None:
+    taken = snapshot(change(model), consume=True)
+    assert taken.give_back() == []
+    assert contents(Snapshot(change(model))) == {"a": b"a", "deep/b": b"b"}
+    assert hidden(model.parent) == []
+
+
+def test_unless_another_file_has_taken_its_place_then_it_is_kept_where_it_is_told(model: Path) -> None:
+    taken = snapshot(change(model), consume=True)
+    (model / "a").write_text("newer")
+    (kept,) = taken.give_back()
+    assert [path.read_text() for path in kept.iterdir()] == ["a"]
+    assert (model / "a").read_text() == "newer"
+    snapshot(change(model), consume=False).release()
+    assert kept.exists()
+
+
+def test_what_a_later_one_replaces_is_let_go_of(model: Path) -> None:
+    both = snapshot(change(model), consume=False).then(snapshot(change(b"state"), consume=False))
+    assert [*contents(both).values()] == [b"state"]
+    assert hidden(model.parent) == []

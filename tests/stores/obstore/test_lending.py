@@ -1,0 +1,321 @@
+"""What is lent and what is not: settings that obstore would not honour keep the lane closed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import s3fs
+from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
+
+from ckptptr.errors import InvalidArgumentError
+from ckptptr.stores.memory import MemoryStore
+from ckptptr.stores.obstore import lending
+from ckptptr.stores.obstore.fast import FastLane
+from ckptptr.stores.obstore.lend_azure import AzureLender, _provider
+from ckptptr.stores.obstore.lend_gcs import GCSLender
+from ckptptr.stores.obstore.lend_s3 import S3Lender
+from ckptptr.stores.obstore.lending import UnlendableError, chosen
+from ckptptr.stores.open import open_store
+from ckptptr.stores.s3.store import S3Store
+from tests.servers import azurite, gcs, s3
+from tests.servers.azurite import Azurite
+from tests.servers.seaweed import Seaweed
+
+KEYS = {"key": "k", "secret": "s", "endpoint_url": "http://127.0.0.1:9", "skip_instance_cache": True}
+METADATA = {"flyte-execution-name": "n1"}
+
+
+def check_alone(lane: FastLane, key: str) -> None:
+    """It uploads and downloads without any help of the adapter, which is another store here."""
+    lane.upload(key, [b"123"])
+    assert b"".join(lane.download(key, 1, 2)) == b"23"
+    assert lane.engine(key).startswith("obstore")
+    assert lane._failures == 0
+
+
+# The switch
+
+
+@pytest.mark.parametrize(
+    ("value", "engine"), [("", "auto"), ("auto", "auto"), (" FSSPEC ", "fsspec"), ("obstore", "obstore")]
+)
+def test_the_engine_is_chosen_by_the_environment(
+    value: str, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CKPTPTR_ENGINE", value)
+    assert chosen() == engine
+
+
+def test_an_unknown_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CKPTPTR_ENGINE", "boto")
+    with pytest.raises(InvalidArgumentError, match="one of auto, fsspec, obstore"):
+        open_store("s3://bucket/x", storage_options=KEYS)
+
+
+def test_obstore_is_not_needed_but_missed_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lending, "find_spec", lambda _: None)
+    monkeypatch.setenv("CKPTPTR_ENGINE", "auto")
+    assert chosen() == "fsspec"
+    monkeypatch.setenv("CKPTPTR_ENGINE", "obstore")
+    with pytest.raises(InvalidArgumentError, match=r"pip install 'ckptptr\[fast\]'"):
+        chosen()
+
+
+@pytest.mark.parametrize(("engine", "kind"), [("auto", FastLane), ("fsspec", S3Store)])
+def test_a_store_is_opened_on_the_engine_chosen(
+    engine: str, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CKPTPTR_ENGINE", engine)
+    assert isinstance(open_store("s3://bucket/x", storage_options=KEYS)[0], kind)
+
+
+# S3
+
+
+@pytest.fixture
+def opened() -> Iterator[list[Any]]:
+    """Filesystems that are closed at the end."""
+    found: list[Any] = []
+    yield found
+    for filesystem in found:
+        if filesystem._s3 is not None:
+            s3.sync(filesystem.loop, filesystem.s3.close)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"anon": True}, "anonymous"),
+        ({"requester_pays": True}, "the requester pays"),
+        ({"s3_additional_kwargs": {"ServerSideEncryption": "aws:kms"}}, "s3_additional_kwargs"),
+        ({"config_kwargs": {"proxies": {"http": "http://proxy"}}}, "config_kwargs has proxies"),
+        ({"config_kwargs": {"s3": {"addressing_style": "virtual"}}}, "config_kwargs has s3"),
+        ({"client_kwargs": {"verify": False}}, "client_kwargs has verify"),
+        ({"endpoint_url": "ftp://host"}, "no HTTP URL|ValueError"),
+    ],
+)
+def test_s3_settings_that_obstore_does_not_share(
+    opened: list[Any], options: dict[str, Any], reason: str
+) -> None:
+    opened.append(s3fs.S3FileSystem(**{**KEYS, **options}))
+    with pytest.raises(UnlendableError, match=reason):
+        S3Lender(opened[0], {}, forced=True).client("bucket")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "endpoint", "reason"),
+    [
+        ("AWS_CA_BUNDLE", "/ca.pem", "https://127.0.0.1:9", "other authorities"),
+        ("AWS_SSE_KMS_KEY_ID", "key", "http://127.0.0.1:9", "which s3fs does not read"),
+        ("http_proxy", "http://proxy", "http://127.0.0.1:9", "a proxy|HTTP proxy"),
+    ],
+)
+def test_an_environment_that_only_one_of_them_heeds(
+    opened: list[Any], name: str, value: str, endpoint: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    opened.append(s3fs.S3FileSystem(**{**KEYS, "endpoint_url": endpoint}))
+    with pytest.raises(UnlendableError, match=reason):
+        S3Lender(opened[0], {}, forced=True).client("bucket")
+
+
+@pytest.mark.parametrize("bucket", ["express--use1-az4--x-s3", "point-abc-s3alias"])
+def test_s3_buckets_of_other_kinds(opened: list[Any], bucket: str) -> None:
+    opened.append(s3fs.S3FileSystem(**KEYS))
+    with pytest.raises(UnlendableError, match="general purpose"):
+        S3Lender(opened[0], {}, forced=True).client(bucket)
+
+
+def test_s3_credentials_that_are_renewed_are_lent_for_a_while() -> None:
+    """Each time that obstore asks it gets what the session has by then."""
+    keys = iter("ab")
+
+    class Session:
+        async def get_credentials(self) -> Any:
+            return self
+
+        async def get_frozen_credentials(self) -> Any:
+            return SimpleNamespace(access_key=next(keys), secret_key="s", token="t")
+
+    filesystem = s3fs.S3FileSystem(skip_instance_cache=True)
+    filesystem.session = Session()
+    lender = S3Lender(filesystem, {}, forced=True)
+    first, second = lender._credentials(), lender._credentials()
+    assert (first["access_key_id"], second["access_key_id"]) == ("a", "b")
+    left = first["expires_at"] - datetime.now(timezone.utc)
+    assert timedelta(minutes=9) < left <= timedelta(minutes=10)
+
+
+@pytest.mark.servers
+def test_s3_is_reached_with_the_filesystems_own_settings_and_not_the_environments(
+    s3_server: Seaweed, s3_filesystem: Any, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "other",
+        "AWS_SECRET_ACCESS_KEY": "other",
+        "AWS_SESSION_TOKEN": "other",
+        "AWS_SKIP_SIGNATURE": "true",
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true",
+        "AWS_REGION": "mars-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    store, key = open_store(
+        f"s3://{s3_bucket}/{uuid.uuid4().hex}", filesystem=s3_filesystem, metadata=METADATA
+    )
+    assert isinstance(store, FastLane)
+    check_alone(FastLane(MemoryStore(), store._lender), f"{key}/x")
+    head = s3_filesystem.call_s3("head_object", Bucket=s3_bucket, Key=f"{key}/x".partition("/")[2])
+    assert head["Metadata"] == METADATA
+
+
+_FORK = """
+import os, sys
+from ckptptr.stores.open import open_store
+store, key = open_store(sys.argv[1])
+store.upload(key + "/parent", [b"1"])
+assert store.engine(key) == "obstore"
+pid = os.fork()
+if pid == 0:
+    try:
+        store.upload(key + "/child", [b"2"])
+        another, _ = open_store(sys.argv[1])
+        another.upload(key + "/another", [b"3"])
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+store.upload(key + "/parent", [b"4"])
+os._exit(0)
+"""
+
+
+@pytest.mark.servers
+def test_a_forked_child_goes_on(s3_server: Seaweed, s3_filesystem: Any, s3_bucket: str) -> None:
+    folder = f"{s3_bucket}/{uuid.uuid4().hex}"
+    environ = {
+        "AWS_ACCESS_KEY_ID": s3_server.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3_server.secret_key,
+        "AWS_ENDPOINT_URL": s3_server.endpoint,
+        "AWS_REGION": "us-east-1",
+    }
+    subprocess.run(
+        [sys.executable, "-c", _FORK, f"s3://{folder}"], check=True, timeout=60, env={**os.environ, **environ}
+    )
+    assert sorted(s3_filesystem.find(folder)) == [
+        f"{folder}/{name}" for name in ("another", "child", "parent")
+    ]
+
+
+# Google Cloud Storage
+
+
+def gcs_filesystem(credentials: Any, endpoint: str = "http://storage.googleapis.com", **more: Any) -> Any:
+    found = {"_location": endpoint, "requester_pays": False, "session_kwargs": {}, **more}
+    return SimpleNamespace(credentials=SimpleNamespace(credentials=credentials), **found)
+
+
+class Credentials:
+    """As google-auth has them."""
+
+    quota_project_id: str | None = None
+
+    def __init__(self, *, valid: bool = True) -> None:
+        self.valid = valid
+        self.token = "old"
+        self.expiry = datetime(2026, 1, 1)  # without a zone, as google-auth has it
+
+    def refresh(self, _: object) -> None:
+        self.valid, self.token = True, "new"
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "forced", "reason"),
+    [
+        (gcs_filesystem(None, "http://127.0.0.1:9"), False, "not Google's own"),
+        (gcs_filesystem(None), True, "anonymous"),
+        (gcs_filesystem(Credentials(), requester_pays="p"), True, "the requester pays"),
+        (gcs_filesystem(Credentials(), session_kwargs={"proxy": "p"}), True, "session_kwargs"),
+        (gcs_filesystem(SimpleNamespace(quota_project_id="p")), True, "quota"),
+    ],
+)
+def test_gcs_settings_that_obstore_does_not_share(filesystem: Any, forced: bool, reason: str) -> None:
+    with pytest.raises(UnlendableError, match=reason):
+        GCSLender(filesystem, {}, forced=forced).client("bucket")
+
+
+def test_a_google_token_is_renewed_when_obstore_asks_and_it_is_not_good_any_more() -> None:
+    expires = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    lender = GCSLender(gcs_filesystem(Credentials()), {}, forced=False)
+    assert lender._token() == {"token": "old", "expires_at": expires}
+    lender = GCSLender(gcs_filesystem(Credentials(valid=False)), {}, forced=False)
+    assert lender._token() == {"token": "new", "expires_at": expires}
+
+
+@pytest.mark.servers
+def test_gcs_gets_the_token_and_the_metadata() -> None:
+    with gcs.MiniGCS(token="secret-token") as server:
+        server.make_bucket("bucket")
+        with gcs.open_filesystem(server.endpoint, token="anon") as filesystem:
+            credentials = Credentials(valid=False)
+            credentials.refresh = lambda _: credentials.__dict__.update(valid=True, token="secret-token")  # type: ignore[method-assign]
+            filesystem.credentials.credentials = credentials
+            credentials.expiry = datetime.now() + timedelta(hours=5)
+            client = GCSLender(filesystem, METADATA, forced=True)
+            check_alone(FastLane(MemoryStore(), client), "bucket/x")
+        assert server.get_json("/storage/v1/b/bucket/o/x")["metadata"] == METADATA
+
+
+# Azure
+
+
+def azure_lane(filesystem: Any) -> FastLane:
+    return FastLane(MemoryStore(), AzureLender(filesystem, METADATA, forced=True))
+
+
+@pytest.mark.servers
+def test_azure_gets_the_account_key_and_the_metadata(azure_filesystem: Any, azure_container: str) -> None:
+    lane, key = azure_lane(azure_filesystem), f"{azure_container}/{uuid.uuid4().hex}"
+    check_alone(lane, key)
+    properties = azurite.ask(azure_filesystem, key, "get_blob_properties")
+    assert properties.metadata == {"flyte_execution_name": "n1"}
+
+
+@pytest.mark.servers
+def test_azure_gets_a_shared_access_signature(azure_server: Azurite, azure_container: str) -> None:
+    sas = generate_account_sas(
+        azure_server.account,
+        azure_server.key,
+        ResourceTypes(object=True, container=True),
+        AccountSasPermissions(read=True, write=True, list=True, create=True),
+        datetime.now(timezone.utc) + timedelta(hours=1),
+    )
+    connection = f"BlobEndpoint={azure_server.endpoint}/{azure_server.account};SharedAccessSignature={sas}"
+    with azurite.open_filesystem(connection) as filesystem:
+        lane, key = azure_lane(filesystem), f"{azure_container}/{uuid.uuid4().hex}"
+        check_alone(lane, key)
+
+
+def test_azure_tokens_are_asked_of_the_filesystems_credential_each_time(azure_filesystem: Any) -> None:
+    class Credential:
+        async def get_token(self, scope: str) -> Any:
+            assert scope == "https://storage.azure.com/.default"
+            return SimpleNamespace(token="t", expires_on=1_800_000_000)
+
+    give = _provider(azure_filesystem, SimpleNamespace(credential=Credential()), "")
+    assert give() == {"token": "t", "expires_at": datetime.fromtimestamp(1_800_000_000, timezone.utc)}
+
+
+def test_azure_without_credentials_is_not_lent_from() -> None:
+    service = SimpleNamespace(url="http://a.blob.core.windows.net/", account_name="a", credential=None)
+    with pytest.raises(UnlendableError, match="anonymous"):
+        AzureLender(SimpleNamespace(service_client=service), {}, forced=True).client("container")
