@@ -1,8 +1,8 @@
 """Adopt: a restore that did not simply follow LATEST moves LATEST to what it is about to return.
 
-One compare-and-swap with the token that the resolution read; a conflict means that the world moved,
-and everything is resolved again. So the next attempt needs one GET, and a person's choice is taken
-up exactly once, by exactly one run, however many processes it has.
+One compare-and-swap with the token that the resolution read; where others moved LATEST first, all is
+resolved again. So the next attempt needs one GET, and a person's choice is taken up exactly once, by
+exactly one run, however many processes it has.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from ckptptr.protocol.inventory import newest_attempt, take_stock
-from ckptptr.protocol.latest import Latest, Swap
+from ckptptr.protocol.latest import Latest, Move
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.references import FRESH
@@ -18,12 +18,12 @@ from ckptptr.protocol.resolve import Resolution
 from ckptptr.stores.port import Store
 
 
-def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> Swap:
-    """Make LATEST name what `resolution` returns; no longer held, fenced by our attempt.
+def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> Move:
+    """The move that makes LATEST name what `resolution` returns; no longer held, fenced by our attempt.
 
     Raises:
         SupersededError: a newer attempt owns LATEST.
-        OutcomeUnknownError, StoreUnavailableError: as `Latest.swap`.
+        StoreUnavailableError: LATEST has lost the history or the fence, and the store did not list it.
     """
     seen = resolution.seen
     fence = seen.fence if seen.fence >= 0 else newest_attempt(store, node.later_homes(), node.lineage)
@@ -37,7 +37,7 @@ def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> S
     doomed = tuple(d for d in (seen.pointer.doomed if seen.pointer else ()) if d not in vanished)
     incarnation = latest.fence.marked_on(seen.pointer)
     pointer = Pointer(target=known, history=kept, doomed=doomed, fence=node.attempt, incarnation=incarnation)
-    return latest.swap(seen, pointer)
+    return Move(pointer, seen=seen)
 
 
 def history_of(store: Store, node: Node, pointer: Pointer | None) -> list[Target]:

@@ -17,14 +17,12 @@ from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, No
 from ckptptr.protocol.adopt import history_of
 from ckptptr.protocol.candidates import Candidates, Found
 from ckptptr.protocol.inventory import check_complete, committed
-from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.names import pin_key
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.references import FRESH
 from ckptptr.stores.port import Store
-
-TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +45,11 @@ class Chooser:
             return candidate.load()
         raise NotFoundError("no such checkpoint", key=checkpoint)
 
-    def use(self, checkpoint: str, note: str = "") -> tuple[Seen, Pointer]:
+    def use(self, checkpoint: str, note: str = "") -> tuple[Seen, Seen]:
         """Point LATEST at a checkpoint (or `none`) and hold it until a restore takes it up.
 
         Returns:
-            LATEST before, and what it says now.
+            LATEST before and after.
 
         Raises:
             InvalidArgumentError: what is named is doomed: it may be deleted at any moment.
@@ -63,7 +61,7 @@ class Chooser:
 
         return self._move(hold)
 
-    def rollback(self, back: int = 1, note: str = "") -> tuple[Seen, Pointer]:
+    def rollback(self, back: int = 1, note: str = "") -> tuple[Seen, Seen]:
         """Hold LATEST on the checkpoint that is `back` before the one it names: see `earlier`.
 
         Raises:
@@ -84,7 +82,7 @@ class Chooser:
 
         return self._move(hold)
 
-    def release(self, checkpoint: str | None = None) -> tuple[Seen, Pointer]:
+    def release(self, checkpoint: str | None = None) -> tuple[Seen, Seen]:
         """Take the hold off LATEST: the next save moves it again. With `checkpoint` it names that instead,
         which undoes a `use` where LATEST was not held before.
 
@@ -94,9 +92,9 @@ class Chooser:
         """
 
         def let_go(seen: Seen, named: list[Target]) -> Pointer:
-            name = checkpoint
-            if name is None and seen.pointer is not None:
-                name = seen.pointer.target.checkpoint
+            if checkpoint is None and seen.pointer is not None and not seen.pointer.held:
+                return seen.pointer
+            name = checkpoint or (seen.pointer.target.checkpoint if seen.pointer else None)
             if name is None:
                 kind = DamagedError if seen.damage else NotFoundError
                 raise kind(
@@ -106,9 +104,6 @@ class Chooser:
                 )
             return self._naming(name, seen, named, held=False)
 
-        seen = self.latest.read()
-        if checkpoint is None and seen.pointer is not None and not seen.pointer.held:
-            return seen, seen.pointer
         return self._move(let_go)
 
     def pin(self, checkpoint: str, note: str = "") -> Found:
@@ -229,20 +224,19 @@ class Chooser:
                 hint="Choose one that `ckptptr log` does not call doomed, or copy this one elsewhere first",
             )
 
-    def _move(self, decide: Callable[[Seen, list[Target]], Pointer]) -> tuple[Seen, Pointer]:
-        seen = self.latest.read()
-        for _ in range(TRIES):
+    def _move(self, decide: Callable[[Seen, list[Target]], Pointer]) -> tuple[Seen, Seen]:
+        """Where `decide` answers with the pointer that it saw, LATEST stays."""
+
+        def move(seen: Seen) -> Move | None:
             pointer = decide(seen, history_of(self.store, self.node, seen.pointer))
             if pointer is seen.pointer:
-                return seen, pointer
+                return None
             doomed = tuple(d for d in (seen.pointer.doomed if seen.pointer else ()) if not pointer.find(d))
             incarnation = seen.pointer.incarnation if seen.pointer else ""
-            pointer = msgspec.structs.replace(pointer, doomed=doomed, incarnation=incarnation)
-            swap = self.latest.swap(seen, pointer)
-            if swap.won:
-                return seen, pointer
-            seen = swap.seen
-        raise ConflictError(f"LATEST was moved by others each of the {TRIES} times", key=self.latest.url)
+            return Move(msgspec.structs.replace(pointer, doomed=doomed, incarnation=incarnation))
+
+        updated = self.latest.update(move)
+        return updated.before, updated.seen
 
 
 def earlier(node: Node, named: Iterable[Target], current: Target | None) -> list[Target]:

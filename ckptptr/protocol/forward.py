@@ -15,13 +15,11 @@ import msgspec
 from ckptptr.clock import isoformat
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.fence import Fence
-from ckptptr.protocol.latest import Seen
+from ckptptr.protocol.latest import Move, Seen
 from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.names import DATA, CheckpointId, manifest_key
 from ckptptr.protocol.pointer import Pointer
 from ckptptr.protocol.publish import Publisher
-
-TRIES = 10
 
 CopyAll: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]
 """Copies `(source key, key)` pairs inside the store."""
@@ -75,11 +73,11 @@ def move_latest(publisher: Publisher, source: Found, copied: Found) -> Seen:
 
     The copy takes its source's place. A pinned source stays named as well, in the history.
     """
-    seen = publisher.latest.read()
-    for _ in range(TRIES):
+
+    def decide(seen: Seen) -> Move | None:
         pointer = seen.pointer
         if pointer is None or not _still_names(pointer, source, publisher.latest.fence):
-            return seen
+            return None
         target = msgspec.structs.replace(
             copied.as_target(publisher.node),
             published_at=pointer.target.published_at,
@@ -87,11 +85,9 @@ def move_latest(publisher: Publisher, source: Found, copied: Found) -> Seen:
         )
         history = (pointer.target, *pointer.history) if pointer.target.pinned else pointer.history
         moved = msgspec.structs.replace(pointer, target=target, history=history)
-        swap = publisher.latest.swap(seen, moved, publishes=target.checkpoint)
-        seen = swap.seen
-        if swap.won:
-            return seen
-    return seen
+        return Move(moved, publishes=target.checkpoint)
+
+    return publisher.latest.update(decide).seen
 
 
 def _still_names(pointer: Pointer, source: Found, fence: Fence) -> bool:

@@ -102,8 +102,11 @@ class Resolver:
     latest: Latest
     _damaged: dict[str, Rejected] = field(default_factory=dict)
 
-    def resolve(self, accept: Accept) -> Resolution:
+    def resolve(self, accept: Accept, seen: Seen | None = None) -> Resolution:
         """The first good candidate, in order.
+
+        Args:
+            seen: LATEST as it was just read; read where it is not given.
 
         Raises:
             StoreUnavailableError: something could neither be read nor proven absent.
@@ -111,9 +114,10 @@ class Resolver:
             ConflictError: LATEST changed in each of the rounds.
         """
         for _ in range(ROUNDS):
-            resolution = self._round(self.latest.read(), accept)
+            resolution = self._round(seen or self.latest.read(), accept)
             if resolution is not None:
                 return resolution
+            seen = None
         raise ConflictError(f"LATEST changed {ROUNDS} times while it was resolved", key=self.latest.url)
 
     def _round(self, seen: Seen, accept: Accept) -> Resolution | None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 
 from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
 from ckptptr.protocol.inventory import Committed, committed, payload, read_manifest
-from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.manifest import Lineage, Manifest
 from ckptptr.protocol.names import CheckpointId, manifest_key
 from ckptptr.protocol.node import Node
@@ -26,8 +27,6 @@ from ckptptr.protocol.publish import DOOMED_LIMIT
 from ckptptr.stores.port import Entry, Store
 
 log = logging.getLogger("ckptptr")
-
-TRIES = 10
 
 
 def sweep(store: Store, node: Node, latest: Latest, doomed_before: Iterable[str]) -> tuple[str, ...]:
@@ -74,31 +73,27 @@ def sweep_by_hand(store: Store, node: Node, latest: Latest, agreed: Collection[s
         InvalidArgumentError: see `sweepable`.
         ConflictError: others kept moving LATEST.
     """
-    for _ in range(TRIES):
-        seen = latest.read()
+
+    def list_orphans(seen: Seen) -> Move | None:
         pointer = sweepable(seen, latest.url)
         found = [orphan for orphan in search(store, node, seen).orphans if orphan in agreed]
-        if found:
-            doomed = tuple(dict.fromkeys((*pointer.doomed, *found)))[:DOOMED_LIMIT]
-            pointer = msgspec.structs.replace(pointer, doomed=doomed)
-            if not latest.swap(seen, pointer).won:
-                continue
-        gone = sweep(store, node, latest, [reference for reference in pointer.doomed if reference in agreed])
-        _take_out(latest, frozenset(gone))
-        return gone
-    raise ConflictError(f"LATEST was moved by others each of the {TRIES} times", key=latest.url)
+        doomed = tuple(dict.fromkeys((*pointer.doomed, *found)))[:DOOMED_LIMIT]
+        return Move(msgspec.structs.replace(pointer, doomed=doomed)) if found else None
 
+    pointer = latest.update(list_orphans).seen.pointer
+    listed = pointer.doomed if pointer else ()
+    gone = sweep(store, node, latest, [reference for reference in listed if reference in agreed])
 
-def _take_out(latest: Latest, gone: Collection[str]) -> None:
-    """Let LATEST not list as doomed what is gone; where others keep moving it, a later sweep does."""
-    for _ in range(TRIES):
-        seen = latest.read()
+    def take_out(seen: Seen) -> Move | None:
         pointer = seen.pointer
         if pointer is None or pointer.held or not any(reference in gone for reference in pointer.doomed):
-            return
+            return None
         left = tuple(reference for reference in pointer.doomed if reference not in gone)
-        if latest.swap(seen, msgspec.structs.replace(pointer, doomed=left)).won:
-            return
+        return Move(msgspec.structs.replace(pointer, doomed=left))
+
+    with suppress(ConflictError):  # a later sweep takes them out
+        latest.update(take_out)
+    return gone
 
 
 def drop_held_back(store: Store, node: Node, latest: Latest, references: Iterable[str]) -> None:

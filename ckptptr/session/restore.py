@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ckptptr.errors import CkptptrError, ConflictError, NotFoundError
+from ckptptr.errors import CkptptrError, NotFoundError
 from ckptptr.protocol.adopt import adopt
 from ckptptr.protocol.candidates import Found, Verdict
 from ckptptr.protocol.forward import copy_home, move_latest
 from ckptptr.protocol.inventory import check_complete
-from ckptptr.protocol.latest import Seen
+from ckptptr.protocol.latest import Move, Seen
 from ckptptr.protocol.manifest import FileRecord
-from ckptptr.protocol.resolve import ROUNDS, Resolution, Resolver
+from ckptptr.protocol.resolve import Resolution, Resolver
 from ckptptr.session.content import Content
 from ckptptr.session.session import Session
 from ckptptr.transfer.copy import CancelledError, copy_all
@@ -123,31 +123,33 @@ class Restorer:
             The resolution, the records of its files with their digests, and LATEST where we adopted.
         """
         session = self._session
-        fetched: dict[str, list[FileRecord]] = {}
+        resolver = Resolver(session.candidates, session.latest)
+        records: dict[str, list[FileRecord]] = {}
+        copies: dict[str, Found] = {}
 
         def accept(found: Found) -> None:
-            if found.reference not in fetched:
-                fetched[found.reference] = fetch(found)
+            if found.reference not in records:
+                records[found.reference] = fetch(found)
+            if found.may_not_be_named and not self._read_only and found.reference not in copies:
+                copy = self._copy_home(found, records[found.reference])
+                copies[found.reference], records[copy.reference] = copy, [*copy.files]
 
-        resolver = Resolver(session.candidates, session.latest)
-        for _ in range(ROUNDS):
-            resolution = resolver.resolve(accept)
+        resolution: Resolution
+
+        def decide(seen: Seen) -> Move | None:
+            nonlocal resolution
+            resolution = resolver.resolve(accept, seen)
             found = resolution.found
-            files = fetched[found.reference] if found else []
             is_taken_over = session.latest.fence.is_of_another_incarnation(resolution.seen.pointer)
             if self._read_only or (resolution.follows_latest and not is_taken_over):
-                return resolution, files, None
+                return None
             if found is not None and found.may_not_be_named:
-                # What is doomed, or another node's, is never named: what LATEST gets to name is a copy.
-                try:
-                    found = self._copy_home(found, files)
-                except NotFoundError:
-                    continue  # a sweep was faster
-                resolution, files = replace(resolution, found=found), list(found.files)
-            swap = adopt(session.store, session.node, session.latest, resolution)
-            if swap.won:
-                return resolution, files, swap.seen
-        raise ConflictError(f"LATEST moved under {ROUNDS} restores in a row", key=session.latest.url)
+                resolution = replace(resolution, found=copies[found.reference])
+            return adopt(session.store, session.node, session.latest, resolution)
+
+        updated = session.latest.update(decide)
+        files = records[resolution.found.reference] if resolution.found else []
+        return resolution, files, None if updated.seen is updated.before else updated.seen
 
     def _forward(self, found: Found, files: Sequence[FileRecord]) -> None:
         """Copy what was adopted into our own home: behind the caller's back, or at once from another

@@ -18,7 +18,7 @@ from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.merge import merge
 from ckptptr.protocol.names import DATA, CheckpointId, manifest_key
-from ckptptr.protocol.publish import Published, Standing
+from ckptptr.protocol.publish import Fate, Published, Rebased, Standing
 from ckptptr.session.background_sweeps import Sweeping
 from ckptptr.session.content import Change, Content
 from ckptptr.session.session import Session
@@ -104,8 +104,8 @@ class Saver:
                 seen,
                 manifest,
                 lambda now, mine: self._rebase(now, mine, dropped),
-                condemned=self._sweeping.condemned,
-                swept=self._sweeping.swept,
+                orphans=self._sweeping.condemned,
+                deleted=self._sweeping.swept,
             )
             self._written = written
             self._settle(seen, published)
@@ -209,19 +209,19 @@ class Saver:
     def _reference(self, manifest: Manifest) -> str:
         return self._node.root.ref(manifest_key(self._node.home, manifest.checkpoint_id))
 
-    def _rebase(self, seen: Seen, mine: Manifest, dropped: set[str]) -> Manifest | None:
+    def _rebase(self, seen: Seen, mine: Manifest, dropped: set[str]) -> Rebased:
         """Others have moved LATEST while we saved: keep their files, and be sure of what we refer to."""
         if seen.pointer is None:
-            return mine
+            return Rebased(Fate.FITS, mine)
         session, theirs = self._session, self._sibling(seen)
         merged = merge(mine, theirs, base=session.content.files, dropped=dropped) if theirs else None
         files = {record.path: record for record in mine.files} if merged is None else merged
         is_at_risk = session.publisher.may_be_swept(seen.pointer, mine)
         lost = self._may_be_lost(files.values(), seen, theirs, None if is_at_risk else mine)
         if merged is None and not (lost or is_at_risk or self._is_behind(seen, mine)):
-            return mine
+            return Rebased(Fate.FITS, mine)
         if merged is None and theirs:
-            return None
+            return Rebased(Fate.CONTAINED, mine)
         checkpoint = self._new_id(seen)
         try:
             files |= self._copy(checkpoint, self._node.home, lost)
@@ -241,7 +241,7 @@ class Saver:
             total_bytes=sum(record.size for record in files.values()),
         )
         session.publisher.commit(rebased)
-        return rebased
+        return Rebased(Fate.RENEWED, rebased)
 
     def _is_behind(self, seen: Seen, mine: Manifest) -> bool:
         """Whether our predecessor has gone on meanwhile: what takes its place needs a higher seq."""

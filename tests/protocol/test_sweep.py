@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ckptptr.errors import ConflictError, InvalidArgumentError, StoreUnavailableError
-from ckptptr.protocol.latest import Latest
+from ckptptr.protocol.latest import MOVES, Latest
 from ckptptr.protocol.retention import Retention
-from ckptptr.protocol.sweep import TRIES, delete, going, search, sweep_by_hand
+from ckptptr.protocol.sweep import delete, going, search, sweep_by_hand
 from ckptptr.session.background_sweeps import LISTING_EVERY
 from ckptptr.testing import Fault
 from ckptptr.testing.faults import Killed
@@ -307,7 +307,7 @@ def test_nobody_sweeps_by_a_latest_that_cannot_tell_what_may_go(world: World, st
 def test_others_that_keep_moving_latest_end_a_sweep_by_hand(world: World) -> None:
     _, run = orphaned(world)
     store = Interleaved(world.store)
-    for nth in range(1, TRIES + 1):
+    for nth in range(1, MOVES + 1):
         store.add("before", "replace", "LATEST", nth, lambda: run.save({"model": "more"}))
     with pytest.raises(ConflictError, match="moved by others"):
         by_hand(world, store)
