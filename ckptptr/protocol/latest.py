@@ -59,6 +59,11 @@ class Seen:
         """The fence in force; a hand-edited, damaged or absent LATEST has none (-1)."""
         return self.pointer.fence if self.pointer and not self.pointer.edited else -1
 
+    @property
+    def expired(self) -> tuple[str, ...]:
+        """What LATEST lists as expired."""
+        return self.pointer.doomed if self.pointer else ()
+
     def is_proof_of(self, reference: str) -> bool:
         """Whether a machine wrote this, and names that checkpoint as target or in the history. A person's
         edit proves nothing: it keeps what stood around it."""

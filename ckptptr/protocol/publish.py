@@ -11,7 +11,7 @@ import enum
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ckptptr.clock import Clock, backoff
 from ckptptr.errors import (
@@ -21,10 +21,11 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.inventory import describe, take_stock
 from ckptptr.protocol.latest import Latest, Move, Seen
-from ckptptr.protocol.manifest import Manifest
-from ckptptr.protocol.names import manifest_key
+from ckptptr.protocol.manifest import FileRecord, Manifest
+from ckptptr.protocol.names import CheckpointId, manifest_key
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.references import FRESH
@@ -116,6 +117,41 @@ class Publisher:
             hint="The checkpoint is not committed; LATEST is unchanged",
         )
 
+    def manifest(
+        self,
+        checkpoint: CheckpointId,
+        files: Iterable[FileRecord],
+        *,
+        step: int | None,
+        metadata: dict[str, Any],
+        folders: Iterable[str] = (),
+        parent: str | None = None,
+        copied_from: str | None = None,
+    ) -> Manifest:
+        """The manifest of a new checkpoint in our own home."""
+        records = sorted(files, key=lambda record: record.path)
+        return Manifest(
+            id=str(checkpoint),
+            attempt=checkpoint.attempt,
+            seq=checkpoint.seq,
+            step=step,
+            created_at=self.latest.stamp(),
+            created_by=self.latest.author,
+            parent=parent,
+            copied_from=copied_from,
+            lineage=self.node.lineage,
+            metadata=metadata,
+            files=tuple(records),
+            folders=tuple(sorted({*folders})),
+            total_bytes=sum(record.size for record in records),
+        )
+
+    def found(self, manifest: Manifest) -> Found:
+        """A checkpoint of our own home, as a restore would find it."""
+        home = self.node.home
+        reference = self.node.root.ref(manifest_key(home, manifest.checkpoint_id))
+        return Found(reference, home, manifest.files, manifest)
+
     def publish(
         self,
         seen: Seen,
@@ -148,7 +184,7 @@ class Publisher:
         score = self.retention.score(manifest.metadata)
         return describe(self.node.root, self.node.home, manifest, score=score)
 
-    def may_be_swept(self, pointer: Pointer, manifest: Manifest) -> bool:
+    def may_be_deleted(self, pointer: Pointer, manifest: Manifest) -> bool:
         """Whether a sweep may have deleted a checkpoint of ours, which LATEST does not name.
 
         It was named, and has expired since; or all that is named is ours and newer, so that it counted as

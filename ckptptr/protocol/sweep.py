@@ -96,7 +96,7 @@ def sweep_by_hand(store: Store, node: Node, latest: Latest, agreed: Collection[s
     return gone
 
 
-def drop_held_back(store: Store, node: Node, latest: Latest, references: Iterable[str]) -> None:
+def delete_unpublished(store: Store, node: Node, latest: Latest, references: Iterable[str]) -> None:
     """Delete checkpoints of ours that no LATEST ever named, while a person holds it; not what the person
     has come to choose, in whatever words."""
     pointer = latest.read().pointer

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ckptptr.errors import CkptptrError, NotFoundError
@@ -17,8 +18,9 @@ from ckptptr.protocol.latest import Move, Seen
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.resolve import Resolution, Resolver
 from ckptptr.session.content import Content
+from ckptptr.session.objects import copy
 from ckptptr.session.session import Session
-from ckptptr.transfer.copy import CancelledError, copy_all
+from ckptptr.transfer.copy import CancelledError
 from ckptptr.transfer.download import Download
 from ckptptr.wording import moved
 
@@ -175,11 +177,8 @@ class Restorer:
         self, found: Found, files: Sequence[FileRecord], *, is_cancelled: Callable[[], bool] = lambda: False
     ) -> Found:
         session = self._session
-
-        def copy(pairs: Sequence[tuple[str, str]]) -> None:
-            copy_all(session.store, pairs, is_cancelled=is_cancelled)
-
-        return copy_home(session.publisher, found, files, copy, session.author)
+        copying = partial(copy, session, is_cancelled=is_cancelled)
+        return copy_home(session.publisher, found, files, copying)
 
     def _take_up(self, source: Found, copied: Found) -> None:
         session = self._session

@@ -44,7 +44,7 @@ def uncommitted(e: Examined) -> Iterator[shapes.Finding]:
                 "uncommitted",
                 f"{saves} begun here and not committed ({total}): killed, or being uploaded now. Never"
                 " restored; a sweep takes those of earlier attempts.",
-                store.url(data_folder(stock.home, newest)),
+                store.url(f"{stock.home}/{data_folder(newest)}"),
                 e.here.command("sweep", "--dry-run"),
             )
 
