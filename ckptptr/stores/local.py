@@ -34,9 +34,9 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.hidden import HIDDEN
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 
-HIDDEN = ".ckptptr-"
 BLOCK_SIZE = 8 * 1024 * 1024
 PIECE = 1024 * 1024
 LOCK_TIMEOUT = 60.0

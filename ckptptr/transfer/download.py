@@ -21,13 +21,14 @@ from types import TracebackType
 import msgspec
 
 from ckptptr.errors import DamagedError, LocalDiskError
+from ckptptr.hidden import remove_left_behind
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.port import Block, Store
 from ckptptr.transfer.digest import Digest, digest_of
 from ckptptr.transfer.plan import MIB, Range, ranges
 from ckptptr.transfer.pool import run_all
 from ckptptr.transfer.progress import Progress
-from ckptptr.transfer.staging import Staging, remove_left_behind
+from ckptptr.transfer.staging import PREFIX, Staging
 
 FETCHES = 2
 RANGE = 8 * MIB
@@ -62,7 +63,7 @@ class Download:
         for staging in self._stagings:
             staging.remove()
         if error is None:
-            remove_left_behind(self._destination)
+            remove_left_behind(self._destination, PREFIX)
 
     def fetch(self, home: str, files: Sequence[FileRecord]) -> list[FileRecord]:
         """Fetch and verify files; their records, with the digests of those that had none.

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
+from ckptptr.hidden import HIDDEN
 from ckptptr.protocol.manifest import check_path
-
-HIDDEN = ".ckptptr-"
-"""Names that begin so are ours (an unfinished restore, say) and are never saved."""
 
 MIB = 1 << 20
 

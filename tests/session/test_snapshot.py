@@ -1,4 +1,4 @@
-"""A save that nobody waits for holds on to its content as it was."""
+"""A background save has its content as it was when it was asked for."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_unless_another_file_has_taken_its_place_then_it_is_kept_where_it_is_tol
     assert kept.exists()
 
 
-def test_what_a_later_one_replaces_is_let_go_of(model: Path) -> None:
+def test_what_a_later_one_replaces_is_released(model: Path) -> None:
     both = snapshot(change(model), consume=False).then(snapshot(change(b"state"), consume=False))
     assert [*contents(both).values()] == [b"state"]
     assert hidden(model.parent) == []
