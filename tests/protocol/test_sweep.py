@@ -11,7 +11,7 @@ import pytest
 from ckptptr.errors import ConflictError, InvalidArgumentError, StoreUnavailableError
 from ckptptr.protocol.latest import MOVES, Latest
 from ckptptr.protocol.retention import Retention
-from ckptptr.protocol.sweep import delete, going, search, sweep_by_hand
+from ckptptr.protocol.sweep import delete, deletions, search, sweep_by_hand
 from ckptptr.session.background_sweeps import LISTING_EVERY
 from ckptptr.testing import Fault
 from ckptptr.testing.faults import Killed
@@ -321,7 +321,7 @@ def test_what_goes_is_known_before_it_goes(world: World) -> None:
     store, node, latest = person(world)
     pointer = latest.read().pointer
     assert pointer is not None
-    (leaving,) = going(store, node, pointer.doomed)
+    (leaving,) = deletions(store, node, pointer.doomed)
     there = set(world.find())
     delete(store, node, pointer.doomed)
     assert there - set(world.find()) == {*leaving.manifests, *(entry.key for entry in leaving.objects)}
