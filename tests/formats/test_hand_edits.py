@@ -159,9 +159,7 @@ CASES: dict[str, Case] = {
     "a folder of plain files, as stock flytekit writes them": Case(
         text(lambda n: "seeds/stock/"), OBEYED, "a plain folder, unverified", None
     ),
-    "an expired checkpoint that is not deleted yet": Case(
-        text(lambda n: n.saved[2]), OBEYED, CHOSEN, 2
-    ),
+    "an expired checkpoint that is not deleted yet": Case(text(lambda n: n.saved[2]), OBEYED, CHOSEN, 2),
     "a checkpoint of another node": Case(
         text(lambda n: n.other), OBEYED, "was named, and is taken although it belongs to node 'n1'", 77
     ),
@@ -213,9 +211,7 @@ CASES: dict[str, Case] = {
     "the id of a deleted checkpoint": Case(
         text(lambda n: n.name(1)), REFUSED, "no checkpoint of this node has that id"
     ),
-    "the path of a deleted checkpoint": Case(
-        text(lambda n: n.saved[1]), REFUSED, "there is no such object"
-    ),
+    "the path of a deleted checkpoint": Case(text(lambda n: n.saved[1]), REFUSED, "there is no such object"),
     "the whole file with such a path: the next in its history is used": Case(
         lambda n: n.edited(checkpoint=n.saved[1], history=json.loads(n.latest)["history"][1:]),
         REFUSED,
