@@ -94,7 +94,8 @@ def open_store(
 
 
 def _local(path: str, url: str) -> tuple[Store, str]:
-    from ckptptr.stores.local import LocalStore
+    from ckptptr.stores.local.lock import has_locks
+    from ckptptr.stores.local.store import LocalStore
 
     if not path:
         raise InvalidArgumentError("the path is empty")
@@ -105,7 +106,8 @@ def _local(path: str, url: str) -> tuple[Store, str]:
     if ".." in path.split("/"):
         raise InvalidArgumentError("a path cannot have `..` segments", key=url)
     # POSIX lets exactly two leading slashes mean something else, and abspath keeps them.
-    return LocalStore(), "/" + os.path.abspath(path).lstrip("/")
+    key = "/" + os.path.abspath(path).lstrip("/")
+    return LocalStore(has_locks=has_locks(key)), key
 
 
 def _object_key(rest: str, url: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ckptptr.errors import InvalidArgumentError
-from ckptptr.stores.local import LocalStore
+from ckptptr.stores.local.store import LocalStore
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.open import open_store
 from ckptptr.stores.s3.store import S3Store
