@@ -39,7 +39,7 @@ def install(environ: MutableMapping[str, str]) -> None:
         _be_deaf_to_sigterm()
     open_store = opening.open_store
 
-    def open_faulty(url: str, **options: Any) -> tuple[Store, str]:
+    def open_faulty(url: str | os.PathLike[str], **options: Any) -> tuple[Store, str]:
         store, key = open_store(url, **options)
         return LoggedStore(store, faults, log, pod), key
 
