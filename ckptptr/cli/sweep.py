@@ -46,7 +46,7 @@ def command(*, here: Here, as_json: bool, dry_run: bool, yes: bool) -> None:
 
 def _look(here: Here, *, dry_run: bool) -> shapes.Sweep:
     seen = here.latest.read()
-    doomed = sweepable(seen, here.latest.url).doomed
+    doomed = sweepable(seen, here.latest.url).expired
     wanted = dict.fromkeys((*doomed, *search(here.store, here.node, seen).orphans))
     leaving = [*deletions(here.store, here.node, wanted)]
     may_go = {reference for home in leaving for reference in home.references}

@@ -63,7 +63,7 @@ class Found:
     `reference` is how LATEST would name it. `manifest` is None for a plain folder, whose `files`
     have no digests yet. `home` is the key that the objects of `files` are relative to. `origin` says in
     words where it is from, if it is not from this node. `may_not_be_named`: by a machine's hand, in LATEST,
-    since it is doomed, or another node's of the same execution; a copy of it may.
+    since it has expired, or is another node's of the same execution; a copy of it may.
     """
 
     reference: str
@@ -137,7 +137,7 @@ class Candidates:
 
     def _in_pointer(self, pointer: Pointer) -> Iterator[Candidate]:
         trust = Trust.CHOSEN if pointer.held else Trust.NAMED
-        target = Context(Verdict.POINTER, trust, frozenset(pointer.doomed))
+        target = Context(Verdict.POINTER, trust, frozenset(pointer.expired))
         history = replace(target, verdict=Verdict.HISTORY)
         if self.origin is not None:
             trust = trust if self.origin.lineage else Trust.CHOSEN

@@ -23,7 +23,7 @@ from ckptptr.protocol.manifest import Lineage, Manifest
 from ckptptr.protocol.names import CheckpointId, manifest_key
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer
-from ckptptr.protocol.publish import DOOMED_LIMIT
+from ckptptr.protocol.publish import EXPIRED_LIMIT
 from ckptptr.stores.port import Entry, Store
 
 log = logging.getLogger("ckptptr")
@@ -38,7 +38,7 @@ def sweep(store: Store, node: Node, latest: Latest, expired_before: Iterable[str
     pointer = latest.read().pointer
     if pointer is None or pointer.held:
         return ()  # a person may be choosing right now, in whatever words
-    still = set(pointer.doomed) - {target.checkpoint for target in pointer.retained}
+    still = set(pointer.expired) - {target.checkpoint for target in pointer.retained}
     return delete(store, node, [reference for reference in expired_before if reference in still])
 
 
@@ -79,19 +79,18 @@ def sweep_by_hand(store: Store, node: Node, latest: Latest, agreed: Collection[s
     def list_orphans(seen: Seen) -> Move | None:
         pointer = sweepable(seen, latest.url)
         found = [orphan for orphan in search(store, node, seen).orphans if orphan in agreed]
-        doomed = tuple(dict.fromkeys((*pointer.doomed, *found)))[:DOOMED_LIMIT]
-        return Move(msgspec.structs.replace(pointer, doomed=doomed)) if found else None
+        listed = tuple(dict.fromkeys((*pointer.expired, *found)))[:EXPIRED_LIMIT]
+        return Move(msgspec.structs.replace(pointer, expired=listed)) if found else None
 
-    pointer = latest.update(list_orphans).seen.pointer
-    listed = pointer.doomed if pointer else ()
+    listed = latest.update(list_orphans).seen.expired
     gone = sweep(store, node, latest, [reference for reference in listed if reference in agreed])
 
     def take_out(seen: Seen) -> Move | None:
         pointer = seen.pointer
-        if pointer is None or pointer.held or not any(reference in gone for reference in pointer.doomed):
+        if pointer is None or pointer.held or not any(reference in gone for reference in pointer.expired):
             return None
-        left = tuple(reference for reference in pointer.doomed if reference not in gone)
-        return Move(msgspec.structs.replace(pointer, doomed=left))
+        left = tuple(reference for reference in pointer.expired if reference not in gone)
+        return Move(msgspec.structs.replace(pointer, expired=left))
 
     with suppress(ConflictError):  # a later sweep takes them out
         latest.update(take_out)
