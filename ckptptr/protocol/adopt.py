@@ -34,9 +34,11 @@ def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> M
     named = history_of(store, node, seen.pointer)
     known = next((entry for entry in named if entry.checkpoint == target.checkpoint), target)
     kept = tuple(e for e in named if e.checkpoint != target.checkpoint and e.checkpoint not in vanished)
-    doomed = tuple(d for d in (seen.pointer.doomed if seen.pointer else ()) if d not in vanished)
+    expired = tuple(reference for reference in seen.expired if reference not in vanished)
     incarnation = latest.fence.marked_on(seen.pointer)
-    pointer = Pointer(target=known, history=kept, doomed=doomed, fence=node.attempt, incarnation=incarnation)
+    pointer = Pointer(
+        target=known, history=kept, expired=expired, fence=node.attempt, incarnation=incarnation
+    )
     return Move(pointer, seen=seen)
 
 
@@ -50,7 +52,7 @@ def history_of(store: Store, node: Node, pointer: Pointer | None) -> list[Target
     if pointer is not None and not pointer.edited:
         return list(pointer.retained)
     known = pointer.history if pointer else ()
-    doomed = set(pointer.doomed if pointer else ())
+    expired = set(pointer.expired if pointer else ())
     stock = take_stock(store, node.root, node.own_homes(), node.lineage)
     named = {entry.checkpoint: entry for entry in stock}
     for entry in known:
@@ -58,5 +60,5 @@ def history_of(store: Store, node: Node, pointer: Pointer | None) -> list[Target
         if there is not None or not node.owns(entry.checkpoint):
             pinned = there.pinned if there else entry.pinned  # the marker counts, not what is written here
             named[entry.checkpoint] = msgspec.structs.replace(entry, pinned=pinned)
-    kept = (entry for entry in named.values() if entry.checkpoint not in doomed)
+    kept = (entry for entry in named.values() if entry.checkpoint not in expired)
     return sorted(kept, key=lambda entry: (entry.attempt, entry.seq), reverse=True)

@@ -52,7 +52,7 @@ class Chooser:
             LATEST before and after.
 
         Raises:
-            InvalidArgumentError: what is named is doomed: it may be deleted at any moment.
+            InvalidArgumentError: what is named has expired: it may be deleted at any moment.
             NotFoundError, DamagedError: it is not there, or not all of it.
         """
 
@@ -110,7 +110,7 @@ class Chooser:
         """Keep a checkpoint whatever retention says: a marker beside its manifest, and a flag in LATEST.
 
         Raises:
-            InvalidArgumentError: it is doomed, or a plain folder (which retention never touches).
+            InvalidArgumentError: it has expired, or it is a plain folder (which retention never touches).
         """
         seen = self.latest.read()
         found = self.find(checkpoint, seen)
@@ -118,7 +118,7 @@ class Chooser:
             raise InvalidArgumentError(
                 "a plain folder cannot be pinned", key=found.reference, hint="Retention never deletes it"
             )
-        self._refuse_doomed(found, seen)
+        self._refuse_expired(found, seen)
         key = pin_key(found.home, found.manifest.checkpoint_id)
         with self._marked(key, note):
             self._move(lambda seen, named: self._flag(found, seen, named, pinned=True))
@@ -178,7 +178,7 @@ class Chooser:
         if checkpoint.strip().lower() == FRESH:
             return Target(checkpoint=FRESH)
         found = self.find(checkpoint, seen)
-        self._refuse_doomed(found, seen)
+        self._refuse_expired(found, seen)
         if found.manifest is not None:
             check_complete(self.store, found.home, found.manifest)
         known = (entry for entry in named if entry.checkpoint == found.reference)
@@ -189,7 +189,7 @@ class Chooser:
 
         A person's own words are left alone: the adopt that takes them up reads the markers.
         """
-        self._refuse_doomed(found, seen)
+        self._refuse_expired(found, seen)
         if seen.pointer is not None and seen.pointer.edited:
             return seen.pointer
         entries = list(named)
@@ -216,8 +216,8 @@ class Chooser:
         attempts = (entry.attempt for entry in named if self.node.owns(entry.checkpoint))
         return seen.fence if seen.fence >= 0 else max(attempts, default=0)
 
-    def _refuse_doomed(self, found: Found, seen: Seen) -> None:
-        if seen.pointer is not None and found.reference in seen.pointer.doomed:
+    def _refuse_expired(self, found: Found, seen: Seen) -> None:
+        if found.reference in seen.expired:
             raise InvalidArgumentError(
                 "retention has let this checkpoint go, it may be deleted at any moment",
                 key=found.reference,
@@ -231,9 +231,9 @@ class Chooser:
             pointer = decide(seen, history_of(self.store, self.node, seen.pointer))
             if pointer is seen.pointer:
                 return None
-            doomed = tuple(d for d in (seen.pointer.doomed if seen.pointer else ()) if not pointer.find(d))
+            expired = tuple(reference for reference in seen.expired if not pointer.find(reference))
             incarnation = seen.pointer.incarnation if seen.pointer else ""
-            return Move(msgspec.structs.replace(pointer, doomed=doomed, incarnation=incarnation))
+            return Move(msgspec.structs.replace(pointer, expired=expired, incarnation=incarnation))
 
         updated = self.latest.update(move)
         return updated.before, updated.seen

@@ -62,7 +62,7 @@ class Seen:
     @property
     def expired(self) -> tuple[str, ...]:
         """What LATEST lists as expired."""
-        return self.pointer.doomed if self.pointer else ()
+        return self.pointer.expired if self.pointer else ()
 
     def is_proof_of(self, reference: str) -> bool:
         """Whether a machine wrote this, and names that checkpoint as target or in the history. A person's

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ckptptr.protocol.manifest import Lineage, Manifest
-from ckptptr.protocol.names import latest_key
 from ckptptr.protocol.references import AtManifest, Root
 from ckptptr.stores.port import Store
 
@@ -74,10 +73,6 @@ class Node:
     previous: str | None = None
     origins: tuple[Origin, ...] = ()
     lineage: Lineage = Lineage()
-
-    @property
-    def latest(self) -> str:
-        return latest_key(self.prefix)
 
     def earlier_homes(self) -> Iterator[str]:
         """The homes to walk back through, nearest first; not our own, none twice."""

@@ -51,13 +51,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return self.checkpoint.strip().lower() == FRESH
 
 
-class Pointer(msgspec.Struct, frozen=True, kw_only=True):
+class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doomed"}):
     """What LATEST says.
 
     `fence` is the highest attempt that ever published or adopted here, `incarnation` says which
     incarnation of that attempt (see `Fence`). `held`: a person chose the target and no run has
-    taken it up. `history`: what else is retained, newest publish first. `doomed`: what retention let go
-    and a sweep may delete. `edited`: by hand, see the module.
+    adopted it. `history`: what else is retained, newest publish first. `expired`: what retention released
+    and a sweep may delete; the key in LATEST is `doomed`. `edited`: by hand, see the module.
     """
 
     target: Target
@@ -68,7 +68,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     published_by: str = ""
     write_id: str = ""
     history: tuple[Target, ...] = ()
-    doomed: tuple[str, ...] = ()
+    expired: tuple[str, ...] = ()
     edited: bool = False
 
     @property
@@ -104,7 +104,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
                 "published_by": self.published_by,
                 "write_id": self.write_id,
                 "history": [msgspec.to_builtins(entry) for entry in self.history],
-                "doomed": list(self.doomed),
+                "doomed": list(self.expired),
                 "format": sealed.FORMAT,
             }
         )
@@ -140,7 +140,7 @@ def _edited(document: sealed.Document, checkpoint: str) -> Pointer:
     The numbers beside `checkpoint` describe what stood there before, so they do not count, and
     neither does `fence`.
     """
-    doomed = document.get("doomed")
+    listed = document.get("doomed")
     note = document.get("note")
     return Pointer(
         target=Target(checkpoint=checkpoint),
@@ -148,7 +148,7 @@ def _edited(document: sealed.Document, checkpoint: str) -> Pointer:
         edited=True,
         note=note if isinstance(note, str) else "",
         history=tuple(_readable(document.get("history"))),
-        doomed=tuple(name for name in doomed if isinstance(name, str)) if isinstance(doomed, list) else (),
+        expired=tuple(name for name in listed if isinstance(name, str)) if isinstance(listed, list) else (),
     )
 
 

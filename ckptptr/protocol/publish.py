@@ -35,8 +35,8 @@ from ckptptr.stores.port import Store
 log = logging.getLogger("ckptptr")
 
 COMMIT_TRIES = 10
-DOOMED_LIMIT = 1000
-"""Where nothing may be deleted (no permission, say), `doomed` must not grow for ever either."""
+EXPIRED_LIMIT = 1000
+"""How many LATEST lists: where nothing can be deleted (no permission) the list must not grow forever."""
 
 
 class Fate(enum.Enum):
@@ -192,7 +192,7 @@ class Publisher:
         """
         named = pointer.retained
         is_passed = named and all(self.is_in_own_home(t) and t.seq > manifest.seq for t in named)
-        if is_passed or self.entry(manifest).checkpoint in pointer.doomed:
+        if is_passed or self.entry(manifest).checkpoint in pointer.expired:
             return True
         try:
             self.store.read(manifest_key(self.node.home, manifest.checkpoint_id))
@@ -269,13 +269,13 @@ class _Publication:
             named[:2] = [pointer.target, entry]  # a sibling of this attempt is ahead, and stays the target
         kept, released = publisher.retention.split(named)
         expired = [target.checkpoint for target in released if publisher.node.owns(target.checkpoint)]
-        doomed = dict.fromkeys((*expired, *pointer.doomed, *self.orphans))
+        listed = dict.fromkeys((*expired, *pointer.expired, *self.orphans))
         for reference in (*(target.checkpoint for target in kept), *self.deleted):
-            doomed.pop(reference, None)
+            listed.pop(reference, None)
         return Pointer(
             target=kept[0],
             history=tuple(kept[1:]),
-            doomed=tuple(doomed)[:DOOMED_LIMIT],
+            expired=tuple(listed)[:EXPIRED_LIMIT],
             fence=publisher.node.attempt,
             incarnation=publisher.latest.fence.marked_on(pointer),
         )

@@ -171,9 +171,7 @@ class Preemption:
             return
         self._until = self._session.background.until = time.monotonic() + self._deadline
         self._signal = signal.Signals(number)
-        while frame is not None and frame.f_globals is not globals():
-            frame = frame.f_back
-        if frame is None and self._interrupt:  # with this very module on the stack, it sees to it
+        if self._interrupt and not _is_in_this_module(frame):
             raise self._error()
 
     def _last_save(self) -> BaseException | None:
@@ -276,3 +274,11 @@ class _Operation(Generic[_T]):
                 return False
             futures.wait([self.done], timeout=LOOK_UP if seconds is None else min(seconds, LOOK_UP))
         return True
+
+
+def _is_in_this_module(frame: FrameType | None) -> bool:
+    """Whether the signal interrupted code of this module, or what that code called. It looks for the signal
+    itself, and must not be left half-way. A flag would not do: a signal may come just before it is set."""
+    while frame is not None and frame.f_globals is not globals():
+        frame = frame.f_back
+    return frame is not None

@@ -164,7 +164,7 @@ def test_a_pin_leaves_a_persons_own_words_alone_and_the_adopt_that_takes_them_up
     world: World,
 ) -> None:
     run = saved(world, 1, 2, 3, retention=Retention(keep_last=1), background=Paused())
-    kept, doomed = world.named()[0], world.latest().doomed[0]
+    kept, doomed = world.named()[0], world.latest().expired[0]
     world.edit(checkpoint=doomed)
     before = world.seen()
     world.person().pin(kept)
