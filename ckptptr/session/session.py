@@ -6,12 +6,14 @@ import os
 import socket
 import threading
 from collections import deque
+from pathlib import Path
 
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.lifetime.background import Background
 from ckptptr.protocol.candidates import Candidates
 from ckptptr.protocol.fence import Fence
 from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.names import ATTEMPTS, CLAIMS
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.publish import Publisher
 from ckptptr.protocol.retention import Retention
@@ -64,3 +66,19 @@ class Session:
         """The last of these saves: the id, and how long it took in seconds."""
         self.has_saved = threading.Event()
         """Set when the run begins its first own save: an unfinished forward copy is not wanted any more."""
+
+    def own_places(self) -> tuple[Path, ...]:
+        """Where the store's own files of this node are, by their real paths; none where it is not a disk.
+
+        A folder that is saved may be around them, and must not be saved with them.
+        """
+        prefix, home, root = self.node.prefix, self.node.home, self.node.root.base
+        if "://" in self.store.url(prefix):
+            return ()
+        is_flyte = root != prefix
+        places = (
+            (root, prefix, home)
+            if is_flyte
+            else (self.latest.key, f"{prefix}/{ATTEMPTS}", f"{prefix}/{CLAIMS}")
+        )
+        return tuple(Path(os.path.realpath(place)) for place in places)

@@ -43,7 +43,7 @@ class Selection:
             that they lead to are saved, and a link that leads nowhere is left out with a warning. `skip`:
             both are left out with a warning. `refuse`: `InvalidArgumentError`. A link inside the folder is
             saved as what it points to, always.
-        without: folders that are never saved, by their real paths: those of the store itself.
+        without: files and folders that are never saved, by their real paths: those of the store itself.
 
     Raises:
         InvalidArgumentError: `links` is none of the three, or a pattern cannot be understood.
@@ -150,10 +150,12 @@ class _Walk:
             path = Path(child.path)
             if child.is_symlink() and not self._follows(path, inside, (*above, real)):
                 continue
-            if not is_folder:
-                yield from self._file(path, inside)
-            elif _real(path) not in self._selection.without:
+            if self._selection.without and _real(path) in self._selection.without:
+                continue
+            if is_folder:
                 yield from self.below(path, (*above, real), inside)
+            else:
+                yield from self._file(path, inside)
 
     def warn(self) -> None:
         for reason, names in self._left_out.items():
