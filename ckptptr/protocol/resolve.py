@@ -47,8 +47,8 @@ class Rejected:
 
     @property
     def may_be_meant_by_another(self) -> bool:
-        """Whether it was only LATEST that should not name it: it may be just what an origin means, taken
-        up by an attempt that died before it had its own copy."""
+        """Whether it was only LATEST that should not name it: it may be just what an origin means, which an
+        attempt adopted that died before it had its own copy."""
         return self.is_other_work or self.is_invalid
 
 

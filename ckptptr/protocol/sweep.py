@@ -222,7 +222,7 @@ def search(store: Store, node: Node, seen: Seen) -> Searched:
     """Look through all homes of a node for orphans, and for what LATEST must not name.
 
     Never just "what the LATEST I saw does not name": another process may have published, or be uploading,
-    since. So an orphan is what nobody can publish any more, see `_is_too_late`.
+    since. So an orphan is what no process can publish any more, see `_is_too_late`.
     """
     pointer = seen.pointer
     if pointer is None or pointer.held:

@@ -4,12 +4,12 @@ A machine is taken away with SIGTERM, and SIGKILL comes some seconds later; the 
 deliver SIGTERM to a process with id 1 that has no handler for it. The rules kept here:
 
 - The handler raises in the main thread, so that the loop unwinds, but never inside our own code: a
-  save that was interrupted half-way would leave the session in pieces. A save that is under way is
+  save that is interrupted half-way would leave the session broken. A save that is under way is
   the last one.
 - Saves and restores of a block run in a daemon thread, and their callers wait. So the wait ends at
   the deadline whatever hangs, and no thread keeps the interpreter from exiting.
-- What was abandoned sends no further request: LATEST stays on the last whole checkpoint.
-- A restore is not waited for: whoever restores has nothing new to save.
+- What is abandoned sends no further request: LATEST stays on the last whole checkpoint.
+- A restore is abandoned at once: a process that restores has nothing new to save.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DEADLINE = 20.0
 """Seconds from the signal. Kubernetes kills after `terminationGracePeriodSeconds`, which is 30 unless set."""
 
 LOOK_UP = 0.2
-"""Seconds for which anybody waits at a time. A signal that comes just before the main thread begins to wait
+"""How many seconds one wait lasts. A signal that comes just before the main thread begins to wait
 does not interrupt it: Python calls the handler when the wait is over."""
 
 SIGNALS = (signal.SIGTERM,)
@@ -137,8 +137,7 @@ class Preemption:
         """Do `work` where it can be abandoned; a restore is, as soon as the signal comes.
 
         Args:
-            in_background: nobody waits for this save: where the block has a `save` of its own, that is
-                still made.
+            in_background: it is a background save: the block's own `save` is still made.
 
         Raises:
             PreemptedError: the signal came. In the main thread also where the save was finished all

@@ -22,7 +22,10 @@ from ckptptr.stores.wrappers.stoppable import Stoppable
 
 
 class Session:
-    """Shared by saving and restoring; `lock` guards all that is not constant.
+    """Shared by saving and restoring.
+
+    `lock` guards what changes: a save or restore holds it from its look at LATEST to its end. Only what is
+    told to people is read without it, since it may be held by a save that hangs.
 
     Args:
         incarnation: what all processes of this incarnation of the attempt share: see `Fence`.
@@ -63,4 +66,4 @@ class Session:
         self.saved_in: deque[tuple[str, float]] = deque(maxlen=1000)
         """The last of these saves: the id, and how long it took in seconds."""
         self.has_saved = threading.Event()
-        """Set when the run begins its first own save: an unfinished forward copy is not wanted any more."""
+        """Set when the run begins its first own save, which cancels an unfinished forward copy."""
