@@ -33,11 +33,9 @@ from ckptptr.clock import SystemClock
 from ckptptr.errors import ConflictError, NotFoundError, StoreUnavailableError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.references import FRESH
+from ckptptr.settings import ROUND
 
 log = logging.getLogger("ckptptr")
-
-ROUND = "CKPTPTR_ROUND"
-"""Where a rank keeps its token, for the processes that it starts: they are of the same round."""
 
 _SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """Where torch, Open MPI and MPICH tell a process how many ranks there are."""
@@ -71,10 +69,10 @@ class Cohort:
         agent = _Agent.of(environ)
         if agent is None:
             return Cohort("", _store_of_group())
-        place, _, token = environ.get(ROUND, "").partition(" ")
+        place, _, token = ROUND.read(environ).partition(" ")
         if place != agent.place:
             token = agent.join()
-            environ[ROUND] = f"{agent.place} {token}"
+            environ[ROUND.name] = f"{agent.place} {token}"
         return Cohort(token, agent.store if token else _store_of_group())
 
     def decided(self) -> str | None:

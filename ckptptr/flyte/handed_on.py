@@ -10,18 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, MutableMapping
 
-VARIABLE = "CKPTPTR_HANDED_ON"
+from ckptptr.settings import HANDED_ON
 
 
 def hand_on(environ: MutableMapping[str, str], *, checkpoint_path: str, output_prefix: str) -> None:
     """Let the processes that this one starts know."""
-    environ[VARIABLE] = json.dumps({"checkpoint_path": checkpoint_path, "output_prefix": output_prefix})
+    environ[HANDED_ON.name] = json.dumps({"checkpoint_path": checkpoint_path, "output_prefix": output_prefix})
 
 
 def handed_on(environ: Mapping[str, str], *, checkpoint_path: str) -> str | None:
     """The output prefix that came with just this checkpoint path; None where none did."""
     try:
-        known = json.loads(environ.get(VARIABLE, ""))
+        known = json.loads(HANDED_ON.read(environ))
         output_prefix = known["output_prefix"] if known["checkpoint_path"] == checkpoint_path else None
     except (ValueError, KeyError, TypeError):
         return None

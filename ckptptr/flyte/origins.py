@@ -28,10 +28,8 @@ from ckptptr.nodes.plain import key_of, root_at
 from ckptptr.nodes.seed import homes_before, seed_of
 from ckptptr.protocol.manifest import Lineage, Manifest
 from ckptptr.protocol.node import HomesOf, Origin
+from ckptptr.settings import ACROSS_PARENT_RETRIES, SEED
 from ckptptr.stores.port import Store
-
-SEED = "CKPTPTR_SEED"
-ACROSS_PARENT_RETRIES = "CKPTPTR_ACROSS_PARENT_RETRIES"
 
 _BELOW = 3
 """How many attempts are tried of each level between a retried parent and the node."""
@@ -46,8 +44,8 @@ def origins_of(
     root = root_at(store, key_of(identity.root))
     return (
         *_recovered(identity, store),
-        *_before_parent_retries(identity, lineage, store, environ),
-        *seed_of(store, root, environ.get(SEED, "")),
+        *_before_parent_retries(identity, lineage, environ),
+        *seed_of(store, root, SEED.read(environ)),
     )
 
 
@@ -90,11 +88,11 @@ def _of_execution(store: Store, node: NodePrefix, home: str, attempt: int) -> Or
 
 
 def _before_parent_retries(
-    identity: FlyteIdentity, lineage: Lineage, store: Store, environ: Mapping[str, str]
+    identity: FlyteIdentity, lineage: Lineage, environ: Mapping[str, str]
 ) -> Iterator[Origin]:
     if not (identity.verified and identity.lineage):
         return
-    is_opted_in = environ.get(ACROSS_PARENT_RETRIES, "").lower() not in {"", "0", "false", "no"}
+    is_opted_in = ACROSS_PARENT_RETRIES.read(environ)
     for earlier in islice(earlier_lineages(identity.lineage), _MOST):
         is_same_input = identity.is_index and earlier.levels_up == 1
         if not (is_same_input or (is_opted_in and lineage.task and lineage.version)):

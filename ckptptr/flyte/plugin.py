@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
 
-DISABLE = "CKPTPTR_DISABLE"
-
 log = logging.getLogger("ckptptr")
 
 _OURS = "_ckptptr"
@@ -52,7 +50,9 @@ class _CheckpointProperty(property):
 
 
 def is_disabled() -> bool:
-    return os.environ.get(DISABLE, "").lower() not in {"", "0", "false", "no"}
+    from ckptptr.settings import DISABLE
+
+    return DISABLE.read()
 
 
 def checkpoint_of_task(seed: str = "") -> PointerCheckpoint:
@@ -88,17 +88,17 @@ def checkpoint_of_task(seed: str = "") -> PointerCheckpoint:
 def _plant(seed: str, *, is_late: bool) -> None:
     """Let the node begin from a seed; what this process starts inherits it."""
     from ckptptr.errors import InvalidArgumentError
-    from ckptptr.flyte.origins import SEED
+    from ckptptr.settings import SEED
 
-    if not seed or os.environ.get(SEED) == seed:
+    if not seed or SEED.read() == seed:
         return
     if is_late:
         raise InvalidArgumentError(
             "the checkpoint of this task was used before it was given this seed",
             key=seed,
-            hint=f"Give it with the first use, or set {SEED}",
+            hint=f"Give it with the first use, or set {SEED.name}",
         )
-    os.environ[SEED] = seed
+    os.environ[SEED.name] = seed
 
 
 def _ours(parameters: Any, given: Any) -> PointerCheckpoint | None:

@@ -13,7 +13,6 @@ from flytekit.core.context_manager import ExecutionParameters, FlyteContextManag
 
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
-from ckptptr.errors import InvalidArgumentError
 from ckptptr.flyte.cohort import incarnation
 from ckptptr.flyte.handed_on import hand_on, handed_on
 from ckptptr.flyte.identity import FlyteIdentity, identify
@@ -24,6 +23,7 @@ from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.retention import Retention
 from ckptptr.session.session import Session
+from ckptptr.settings import KEEP_BEST, KEEP_EVERY, KEEP_LAST
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Store
 from ckptptr.stores.wrappers.probe import settle
@@ -59,7 +59,7 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
     # see an empty one; and a place that we cannot open is better left to stock flytekit.
     files = FlyteContextManager.current_context().file_access
     filesystem = files.get_filesystem_for_path(identity.home)
-    metadata, retention = _metadata(files), _retention(os.environ)
+    metadata, retention = _metadata(files), retention_of(os.environ)
 
     def store_here() -> Store:
         return open_store(identity.home, filesystem=filesystem, metadata=metadata)[0]
@@ -122,14 +122,9 @@ def _metadata(files: Any) -> dict[str, str]:
     return {key: value for key, value in attached.items() if value}
 
 
-def _retention(environ: Mapping[str, str]) -> Retention:
-    """`CKPTPTR_KEEP_LAST` and `CKPTPTR_KEEP_EVERY`, where a task's code says nothing."""
-    last, every = _count(environ, "CKPTPTR_KEEP_LAST"), _count(environ, "CKPTPTR_KEEP_EVERY")
-    return Retention(keep_every=every) if last is None else Retention(keep_last=last, keep_every=every)
-
-
-def _count(environ: Mapping[str, str], name: str) -> int | None:
-    value = environ.get(name, "").strip()
-    if value and not value.isdigit():
-        raise InvalidArgumentError(f"{name} is {value!r}, not a number of checkpoints or steps")
-    return int(value) if value else None
+def retention_of(environ: Mapping[str, str]) -> Retention:
+    """What `CKPTPTR_KEEP_LAST`, `CKPTPTR_KEEP_EVERY` and `CKPTPTR_KEEP_BEST` say."""
+    last, every, best = KEEP_LAST.read(environ), KEEP_EVERY.read(environ), KEEP_BEST.read(environ)
+    if best is None:
+        return Retention(keep_last=last, keep_every=every)
+    return Retention(last, every, best.how_many, best.metric, best.lower_is_better)

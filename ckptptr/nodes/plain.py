@@ -15,11 +15,10 @@ from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.names import NODES
 from ckptptr.protocol.node import HomesOf, Node
 from ckptptr.protocol.references import Root
+from ckptptr.settings import ALLOW_ROOTS
 from ckptptr.stores.port import Store
 from ckptptr.stores.urls import split
 from ckptptr.transfer.pool import run_all
-
-ALLOW_ROOTS = "CKPTPTR_ALLOW_ROOTS"
 
 FLYTE_PREFIXES = NODES
 CLAIMS = "claims"
@@ -31,10 +30,9 @@ LOOK_AHEAD = 10
 
 
 def root_at(store: Store, base: str, environ: Mapping[str, str] = os.environ) -> Root:
-    """The root at a key, with the other roots that people may name (`CKPTPTR_ALLOW_ROOTS`, separated
-    by commas or blanks)."""
+    """The root at a key, with the other roots that people may name (`CKPTPTR_ALLOW_ROOTS`)."""
     scheme = split(store.url(base)).scheme
-    listed = map(split, environ.get(ALLOW_ROOTS, "").replace(",", " ").split())
+    listed = map(split, ALLOW_ROOTS.read(environ))
     return Root(scheme, base, tuple(place.key.rstrip("/") for place in listed if place.scheme == scheme))
 
 
