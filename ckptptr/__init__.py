@@ -32,15 +32,14 @@ from ckptptr.errors import (
 from ckptptr.version import __version__
 
 if TYPE_CHECKING:
-    from ckptptr.checkpoint import Checkpoint
-    from ckptptr.checkpoints import Checkpoints
+    from ckptptr.checkpoints import Checkpoint, Checkpoints
     from ckptptr.protocol.candidates import Verdict
     from ckptptr.protocol.resolve import Resolution
     from ckptptr.protocol.retention import Retention
     from ckptptr.standalone import open
 
 _LAZY = {
-    "Checkpoint": "ckptptr.checkpoint",
+    "Checkpoint": "ckptptr.checkpoints",
     "Checkpoints": "ckptptr.checkpoints",
     "Resolution": "ckptptr.protocol.resolve",
     "Retention": "ckptptr.protocol.retention",

@@ -12,18 +12,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
-from ckptptr.checkpoint import Checkpoint
 from ckptptr.errors import InvalidArgumentError, NotFoundError, PreemptedError
 from ckptptr.lifetime import daemon
 from ckptptr.protocol.choose import Chooser
 from ckptptr.protocol.inventory import describe
 from ckptptr.protocol.manifest import check_path, plain_metadata
+from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.session.background_saves import Asynchronous
 from ckptptr.session.batch import Batch
@@ -38,6 +39,38 @@ from ckptptr.transfer.reader import Member
 from ckptptr.transfer.writer import Stream
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One checkpoint, as LATEST names it.
+
+    `reference` is what LATEST, `restore(checkpoint=...)` and `ckptptr use` take; `url` is where its
+    manifest is; `bytes` the size of its payload; `published_at` a time in UTC, for people.
+    """
+
+    reference: str
+    url: str
+    step: int | None
+    attempt: int
+    seq: int
+    bytes: int
+    published_at: str
+    pinned: bool
+
+    @classmethod
+    def of(cls, target: Target, session: Session) -> Checkpoint:
+        """What LATEST says of it, and where it is."""
+        return cls(
+            reference=target.checkpoint,
+            url=session.store.url(session.node.root.key(target.checkpoint)),
+            step=target.step,
+            attempt=target.attempt,
+            seq=target.seq,
+            bytes=target.bytes,
+            published_at=target.published_at,
+            pinned=target.pinned,
+        )
 
 
 class Checkpoints:

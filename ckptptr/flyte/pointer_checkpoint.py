@@ -14,8 +14,7 @@ from typing import Any, Literal, overload
 
 from flytekit.core.checkpointer import Checkpoint as FlyteCheckpoint
 
-from ckptptr.checkpoint import Checkpoint
-from ckptptr.checkpoints import Checkpoints
+from ckptptr.checkpoints import Checkpoint, Checkpoints
 from ckptptr.flyte.cohort import Cohort
 from ckptptr.flyte.errors import RecoverablePreemptedError, recoverable, recoverably
 from ckptptr.protocol.resolve import Resolution
