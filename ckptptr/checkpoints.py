@@ -4,41 +4,31 @@ from __future__ import annotations
 
 import operator
 import os
-import shutil
-import tempfile
-import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent import futures
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, overload
 
 from ckptptr.errors import InvalidArgumentError, NotFoundError, PreemptedError
-from ckptptr.lifetime import daemon
+from ckptptr.lifetime.temporary import TemporaryFolders
 from ckptptr.protocol.choose import Chooser
 from ckptptr.protocol.inventory import describe
 from ckptptr.protocol.manifest import check_path, plain_metadata
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Resolution
-from ckptptr.session.background_saves import Asynchronous
 from ckptptr.session.batch import Batch
 from ckptptr.session.content import Change, Saveable, change
 from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.session.restore import Restorer
 from ckptptr.session.save import Saver
 from ckptptr.session.session import Session
-from ckptptr.session.snapshot import snapshot
-from ckptptr.transfer.plan import UNKNOWN, Local
+from ckptptr.session.turns import Turns
 from ckptptr.transfer.reader import Member
 from ckptptr.transfer.writer import Stream
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +75,9 @@ class Checkpoints:
         self._read_only = read_only
         self._restorer = Restorer(session, read_only=read_only)
         self._saver = Saver(session)
-        self._asynchronous = Asynchronous(
-            partial(self._save, in_background=True), lambda: session.background.until
-        )
-        self._cleanups: list[Callable[[], object]] = []
+        self._turns = Turns(session, self._save)
+        self._temporary = TemporaryFolders()
         self._resolution: Resolution | None = None
-        self._writing: int | None = None
-        self._preemption: Preemption | None = None
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -164,17 +150,15 @@ class Checkpoints:
                 before still is.
         """
         self._refuse_read_only()
-        self._refuse_inside_a_writer()
-        if block:
-            if consume:
-                raise InvalidArgumentError(
-                    "files are given away to a save that nobody waits for", hint="Add block=False"
-                )
-            self._settle()
-            return self._save(change(content), _whole(step), plain_metadata(metadata or {}))
-        self._asynchronous.raise_failure()
+        if block and consume:
+            raise InvalidArgumentError(
+                "files are given away to a save that nobody waits for", hint="Add block=False"
+            )
+        self._turns.begin(waits=block)
         whole, plain = _whole(step), plain_metadata(metadata or {})
-        return self._asynchronous.submit(snapshot(change(content), consume=consume), whole, plain)
+        if block:
+            return self._turns.save(change(content), whole, plain)
+        return self._turns.save_in_background(change(content), whole, plain, consume=consume)
 
     @contextmanager
     def batch(self, *, step: int | None = None, metadata: Mapping[str, Any] | None = None) -> Iterator[Batch]:
@@ -187,11 +171,11 @@ class Checkpoints:
         Nothing is saved where the block raises.
         """
         self._refuse_read_only()
-        self._refuse_inside_a_writer()
+        self._turns.begin(waits=False)
         batch, whole, plain = Batch(), _whole(step), plain_metadata(metadata or {})
         yield batch
-        self._settle()
-        self._save(batch.change, whole, plain)
+        self._turns.begin()
+        self._turns.save(batch.change, whole, plain)
 
     @contextmanager
     def writer(
@@ -211,24 +195,10 @@ class Checkpoints:
         Raises: as `save`; what the upload fails with is raised by the next write.
         """
         self._refuse_read_only()
-        self._refuse_inside_a_writer()
-        self._settle()
-        stream = Stream(check_path(name), self._session.store.block_size)
-        change = Change({name: Local(name, stream, UNKNOWN)})
-        whole, plain = _whole(step), plain_metadata(metadata or {})
-        upload = daemon.start(lambda: self._save(change, whole, plain))
-        upload.add_done_callback(stream.settle)
-        self._writing = threading.get_ident()
-        try:
+        self._turns.begin()
+        path, whole, plain = check_path(name), _whole(step), plain_metadata(metadata or {})
+        with self._turns.save_while_written(path, whole, plain) as stream:
             yield stream
-            stream.finish()
-        except BaseException:
-            stream.abandon()
-            futures.wait([upload])
-            raise
-        finally:
-            self._writing = None
-        upload.result()
 
     def restore(
         self, path: str | os.PathLike[str] | None = None, *, checkpoint: str | None = None
@@ -252,9 +222,8 @@ class Checkpoints:
             NotFoundError, InvalidArgumentError: a seed is needed, and it is not to be had.
             NotFoundError, DamagedError: with `checkpoint`: it is not to be had.
         """
-        destination = Path(path) if path is not None else self._temporary_folder()
-        self._refuse_inside_a_writer()
-        self._settle()
+        destination = Path(path) if path is not None else self._temporary.new()
+        self._turns.begin()
         if destination.exists() and not destination.is_dir():
             raise InvalidArgumentError("a checkpoint is restored to a folder", key=str(destination))
 
@@ -263,7 +232,7 @@ class Checkpoints:
                 return self._restorer.restore(destination)
             return self._restorer.restore_named(destination, checkpoint)
 
-        self._resolution = self._run(restore, is_save=False)
+        self._resolution = self._turns.restore(restore)
         return destination if self._resolution.found is not None else None
 
     def open(self, name: str | None = None) -> BufferedReader:
@@ -285,8 +254,7 @@ class Checkpoints:
             DamagedError: while reading: it is not what was saved.
             StoreUnavailableError and others: as `restore`.
         """
-        self._refuse_inside_a_writer()
-        self._settle()
+        self._turns.begin()
         with self._session.lock:
             if not self._session.content.reference:
                 self._resolution = self._restorer.attach()
@@ -359,55 +327,37 @@ class Checkpoints:
                 checkpoints inside another one.
             PreemptedError: the signal came.
         """
-        if self._preemption is not None and self._preemption.is_in_force:
-            raise InvalidArgumentError("on_preemption is in force already", key=self._session.latest.url)
-        self._preemption = Preemption(
-            self._session,
-            save,
-            settle=self._asynchronous.wait,
-            deadline=deadline,
-            signals=signals,
-            interrupt=interrupt,
-            raises=raises,
+        return self._turns.under(
+            Preemption(
+                self._session,
+                save,
+                settle=self._turns.wait_for_background,
+                deadline=deadline,
+                signals=signals,
+                interrupt=interrupt,
+                raises=raises,
+            )
         )
-        return self._preemption
 
     def wait(self) -> None:
         """Until saves, sweeps and forward copies that run in the background are done.
 
         Raises: what a save in the background failed with.
         """
-        self._settle()
+        self._turns.finish()
         self._session.background.wait()
 
     def close(self) -> None:
         """Wait, and let go of threads and temporary folders. Called at the end of a `with` block."""
         try:
-            self._settle()
+            self._turns.finish()
         finally:
             self._session.background.close()
-        for cleanup in self._cleanups:
-            cleanup()
+        self._temporary.remove()
 
-    def _settle(self) -> None:
-        """Let the saves in the background come first; raise what one of them failed with."""
-        self._asynchronous.wait()
-        self._asynchronous.raise_failure()
-
-    def _save(
-        self, change: Change, step: int | None, metadata: dict[str, Any], *, in_background: bool = False
-    ) -> Checkpoint:
-        published = self._run(
-            lambda: self._saver.save(change, step, metadata), is_save=True, in_background=in_background
-        )
-        node = self._session.node
+    def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Checkpoint:
+        published, node = self._saver.save(change, step, metadata), self._session.node
         return Checkpoint.of(describe(node.root, node.home, published.manifest), self._session)
-
-    def _run(self, work: Callable[[], _T], *, is_save: bool, in_background: bool = False) -> _T:
-        preemption = self._preemption
-        if preemption is None or not preemption.is_in_force:
-            return work()
-        return preemption.run(work, is_save=is_save, in_background=in_background)
 
     def _chooser(self) -> Chooser:
         session = self._session
@@ -418,28 +368,9 @@ class Checkpoints:
         with self._session.lock:
             self._session.seen = None
 
-    def _refuse_inside_a_writer(self) -> None:
-        if self._writing == threading.get_ident():
-            raise InvalidArgumentError(
-                "a writer of this thread is open, and its checkpoint comes first",
-                hint="Leave its block before",
-            )
-
     def _refuse_read_only(self) -> None:
         if self._read_only:
             raise InvalidArgumentError("this was opened read-only", key=self._session.latest.url)
-
-    def _temporary_folder(self) -> Path:
-        """A folder that is gone when this object is: flytekit never closes its checkpoint."""
-        folder = Path(tempfile.mkdtemp(prefix="ckptptr-"))
-        self._cleanups.append(weakref.finalize(self, _remove, folder, os.getpid()))
-        return folder
-
-
-def _remove(folder: Path, pid: int) -> None:
-    """Remove a temporary folder, but not from a process that was forked meanwhile: it is the parent's."""
-    if os.getpid() == pid:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _whole(step: int | None) -> int | None:
