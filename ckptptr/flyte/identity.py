@@ -28,6 +28,7 @@ from ckptptr.errors import UnidentifiedError
 from ckptptr.flyte.actions import Action
 from ckptptr.nodes.flyte_homes import Home
 from ckptptr.nodes.flyte_paths import UID_LIMITS, NodePrefix, array_node, node_uid
+from ckptptr.nodes.plain import key_beside
 
 _EXECUTION = ("FLYTE_INTERNAL_EXECUTION_ID", "_F_NM")
 _PROJECT = ("FLYTE_INTERNAL_EXECUTION_PROJECT", "_F_PRJ")
@@ -41,7 +42,7 @@ _NUMBER = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Recovered:
     """The home in another execution that recover mode handed to attempt 0.
 
     Attributes:
@@ -53,19 +54,6 @@ class Origin:
     home: str
     attempt: int | None = None
     node: NodePrefix | None = None
-
-    @property
-    def execution(self) -> str | None:
-        return self.node.execution if self.node else None
-
-    @property
-    def prefix(self) -> str | None:
-        """URL of the folder of that execution's LATEST."""
-        return self.node.prefix if self.node else None
-
-    def homes_of(self, attempt: int) -> tuple[str, ...]:
-        """As `NodePrefix.homes_of`; empty where only `home` is known."""
-        return self.node.homes_of(attempt) if self.node else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +69,7 @@ class FlyteIdentity(NodePrefix):
         home: URL of this attempt's home, as given, without a trailing slash.
         previous: URL that Flyte gave as the previous checkpoint, likewise, or None.
         why_not: the sentence that says why nothing is verified; "" where it is.
-        origin: set where `previous` was proven to belong to another execution.
+        recovered: set where `previous` was proven to belong to another execution.
     """
 
     lineage: str
@@ -92,12 +80,20 @@ class FlyteIdentity(NodePrefix):
     home: str
     previous: str | None
     why_not: str
-    origin: Origin | None
+    recovered: Recovered | None
 
     @property
     def verified(self) -> bool:
         """Whether the own home, recomputed, is the one given. If not, `homes_of` is empty."""
         return not self.why_not
+
+    def key(self, url: str) -> str:
+        """The key of `url`, in the store of `home`.
+
+        Raises:
+            InvalidArgumentError: it is in another store.
+        """
+        return key_beside(url, self.home)
 
 
 def identify(
@@ -129,37 +125,28 @@ def identify(
             raise UnidentifiedError(f"{names[0]} is {value!r}, which names no folder")
     if home is None:
         raise UnidentifiedError("Flyte gave no checkpoint path", hint="Upgrade flytepropeller.")
-
     unplaced = NodePrefix(
         root=_root_unproven(home), project=project, domain=domain, execution=execution, node="", uid_limits=()
     )
     if action:
         node, why_not = action.place(unplaced, previous)
-        claim = _Claim(node.node, action.attempt, action.name)
-        return _identity(node, claim, home, previous, environ, why_not=why_not)
-    given = Home.parse(home)
-    steps = _steps(outputs or "", f"{project}-{domain}-{execution}")
-    claims = list(_readings(steps)) if steps else _read_uid(given, execution)
-    proven = next(filter(None, (_prove(claim, given, unplaced) for claim in claims)), None)
-    if proven is None and not steps:
-        raise UnidentifiedError(
-            f"which node of execution {execution} this is cannot be told: the output prefix is "
-            f"{outputs or 'not given'}, and the checkpoint path holds no uid that can be read",
-            key=home,
-            hint=f"After /{project}-{domain}-{execution}/ an output prefix has <node>/data/<attempt>.",
-        )
-    if proven is None and _variable(environ, _ARRAY_INDEX) and not _NUMBER.fullmatch(steps[-1].node):
-        # All indices of a legacy map task have one output prefix: they would share a pointer.
-        raise UnidentifiedError(
-            "one index of a legacy map task, in a layout that does not tell the index",
-            key=home,
-            hint="Use map tasks that run as ArrayNode.",
-        )
-
-    node, claim = proven or (replace(unplaced, node=claims[0].node), claims[0])
-    why_not = "" if proven else _why_not(node, claim, home, _variable(environ, _ATTEMPT))
-    origin = _origin(node, claim.attempt, previous) if proven and previous else None
-    return _identity(node, claim, home, previous, environ, why_not=why_not, origin=origin)
+        read = _Read(node, _Claim(node.node, action.attempt, action.name), why_not)
+    elif steps := _steps(outputs or "", f"{project}-{domain}-{execution}"):
+        read = _by_output_prefix(steps, home, unplaced, environ)
+    else:
+        read = _by_uid(outputs, home, unplaced)
+    return FlyteIdentity(
+        **asdict(read.node),
+        lineage=read.claim.lineage,
+        is_index=read.claim.is_index,
+        task=_variable(environ, _TASK),
+        version=_variable(environ, _VERSION),
+        attempt=read.claim.attempt,
+        home=home,
+        previous=previous,
+        why_not=read.why_not,
+        recovered=None if action or read.why_not or not previous else _recovered(read, previous),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,28 +159,56 @@ class _Claim:
     is_index: bool = False
 
 
-def _identity(
-    node: NodePrefix,
-    claim: _Claim,
-    home: str,
-    previous: str | None,
-    environ: Mapping[str, str],
-    *,
-    why_not: str,
-    origin: Origin | None = None,
-) -> FlyteIdentity:
-    return FlyteIdentity(
-        **asdict(node),
-        lineage=claim.lineage,
-        is_index=claim.is_index,
-        task=_variable(environ, _TASK),
-        version=_variable(environ, _VERSION),
-        attempt=claim.attempt,
-        home=home,
-        previous=previous,
-        why_not=why_not,
-        origin=origin,
-    )
+class _Read(NamedTuple):
+    """What a layout gave: the node, the claim about it, and why it is not proven ("" where it is)."""
+
+    node: NodePrefix
+    claim: _Claim
+    why_not: str = ""
+
+
+def _by_output_prefix(
+    steps: list[_Step], home: str, unplaced: NodePrefix, environ: Mapping[str, str]
+) -> _Read:
+    """Flyte 1, whose output prefix tells the path of the node.
+
+    Raises:
+        UnidentifiedError: one index of a legacy map task, and nothing tells which.
+    """
+    given, claims = Home.parse(home), list(_readings(steps))
+    for claim in claims:
+        if proven := _prove(claim, given, unplaced):
+            return proven
+    if _variable(environ, _ARRAY_INDEX) and not _NUMBER.fullmatch(steps[-1].node):
+        # All indices of a legacy map task have one output prefix: they would share a pointer.
+        raise UnidentifiedError(
+            "one index of a legacy map task, in a layout that does not tell the index",
+            key=home,
+            hint="Use map tasks that run as ArrayNode.",
+        )
+    claim = claims[0]
+    node = replace(unplaced, node=claim.node)
+    return _Read(node, claim, _why_not(node, claim, home, _variable(environ, _ATTEMPT)))
+
+
+def _by_uid(outputs: str | None, home: str, unplaced: NodePrefix) -> _Read:
+    """Flyte 1 where no output prefix can be read: a uid that is not hashed tells the node.
+
+    Raises:
+        UnidentifiedError: the uid is hashed, or the layout is not Flyte's.
+    """
+    given, execution = Home.parse(home), unplaced.execution
+    found = given and re.fullmatch(rf"{re.escape(execution)}-(.+)-([0-9]+)", given.uid)
+    proven = found and _prove(_Claim(found[1], int(found[2]), lineage=""), given, unplaced)
+    if not proven:
+        raise UnidentifiedError(
+            f"which node of execution {execution} this is cannot be told: the output prefix is "
+            f"{outputs or 'not given'}, and the checkpoint path holds no uid that can be read",
+            key=home,
+            hint=f"After /{unplaced.project}-{unplaced.domain}-{execution}/ an output prefix has"
+            " <node>/data/<attempt>.",
+        )
+    return proven
 
 
 class _Step(NamedTuple):
@@ -226,13 +241,7 @@ def _readings(steps: list[_Step]) -> Iterator[_Claim]:
         yield _Claim(node_uid(lineage), int(steps[-1].attempt), lineage, is_index)
 
 
-def _read_uid(home: Home | None, execution: str) -> list[_Claim]:
-    """What the checkpoint path alone says, where its uid is not hashed."""
-    found = home and re.fullmatch(rf"{re.escape(execution)}-(.+)-([0-9]+)", home.uid)
-    return [_Claim(found[1], int(found[2]), lineage="")] if found else []
-
-
-def _prove(claim: _Claim, home: Home | None, unplaced: NodePrefix) -> tuple[NodePrefix, _Claim] | None:
+def _prove(claim: _Claim, home: Home | None, unplaced: NodePrefix) -> _Read | None:
     """The claim and the place of its node, if the home recomputed from them is the one given."""
     if home is None:
         return None
@@ -241,7 +250,7 @@ def _prove(claim: _Claim, home: Home | None, unplaced: NodePrefix) -> tuple[Node
         lineage = claim.lineage and f"{claim.lineage}/{claim.attempt}/i{index}"
         claim = _Claim(array_node(claim.node, claim.attempt, index), retry, lineage, is_index=True)
     node = home.place(replace(unplaced, node=claim.node), claim.attempt)
-    return (node, claim) if node else None
+    return _Read(node, claim) if node else None
 
 
 def _why_not(node: NodePrefix, claim: _Claim, home: str, environ_attempt: str) -> str:
@@ -255,18 +264,18 @@ def _why_not(node: NodePrefix, claim: _Claim, home: str, environ_attempt: str) -
     return sentence
 
 
-def _origin(node: NodePrefix, attempt: int, previous: str) -> Origin | None:
+def _recovered(read: _Read, previous: str) -> Recovered | None:
     """The other execution that `previous` is proven to belong to. Recover mode keeps project and domain."""
-    home = Home.parse(previous)
-    if home is None or previous in node.homes_of(attempt - 1):
+    home, node = Home.parse(previous), read.node
+    if home is None or previous in node.homes_of(read.claim.attempt - 1):
         return None
     if home.is_hashed:  # the shard fits the uid: all the proof that a hash can give
-        return Origin(home=previous)
+        return Recovered(home=previous)
     found = re.fullmatch(rf"(.+)-{re.escape(node.node)}-([0-9]+)", home.uid)
     if found is None or found[1] == node.execution:
         return None
     placed = home.place(replace(node, execution=found[1]), int(found[2]))
-    return Origin(home=previous, attempt=int(found[2]), node=placed) if placed else None
+    return Recovered(home=previous, attempt=int(found[2]), node=placed) if placed else None
 
 
 def _root_unproven(home: str) -> str:

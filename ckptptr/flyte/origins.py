@@ -24,7 +24,7 @@ import msgspec
 from ckptptr.flyte.identity import FlyteIdentity
 from ckptptr.nodes.flyte_homes import Home
 from ckptptr.nodes.flyte_paths import NodePrefix, lineage_node, node_uid
-from ckptptr.nodes.plain import key_of, root_at
+from ckptptr.nodes.plain import root_at
 from ckptptr.nodes.seed import homes_before, seed_of
 from ckptptr.protocol.manifest import Lineage, Manifest
 from ckptptr.protocol.node import HomesOf, Origin
@@ -41,7 +41,7 @@ def origins_of(
     identity: FlyteIdentity, lineage: Lineage, store: Store, environ: Mapping[str, str]
 ) -> tuple[Origin, ...]:
     """All of them, the first choice first. Nothing is asked of the store yet."""
-    root = root_at(store, key_of(identity.root))
+    root = root_at(store, identity.key(identity.root))
     return (
         *_recovered(identity, store),
         *_before_parent_retries(identity, lineage, environ),
@@ -50,14 +50,14 @@ def origins_of(
 
 
 def _recovered(identity: FlyteIdentity, store: Store) -> Iterator[Origin]:
-    origin = identity.origin
-    if origin is None:
+    recovered = identity.recovered
+    if recovered is None:
         return
-    if origin.node is not None:
-        yield _of_execution(store, origin.node, origin.home, origin.attempt or 0)
+    if recovered.node is not None:
+        yield _of_execution(identity, store, recovered.node, recovered.home, recovered.attempt or 0)
         return
 
-    parsed = Home.parse(origin.home)
+    parsed = Home.parse(recovered.home)
 
     def learn(manifest: Manifest) -> Origin | None:
         """Flyte hashed the path of the home: who saved there stands in the manifest, and proves itself."""
@@ -70,20 +70,20 @@ def _recovered(identity: FlyteIdentity, store: Store) -> Iterator[Origin]:
             node=node_uid(there.node) if there.node else "",
         )
         node = parsed.place(unplaced, manifest.attempt) if parsed else None
-        return _of_execution(store, node, origin.home, manifest.attempt) if node else None
+        return _of_execution(identity, store, node, recovered.home, manifest.attempt) if node else None
 
-    home = key_of(origin.home)
+    home = identity.key(recovered.home)
     yield Origin(what="another execution", homes=lambda *_: (home,), learn=learn)
 
 
-def _of_execution(store: Store, node: NodePrefix, home: str, attempt: int) -> Origin:
+def _of_execution(identity: FlyteIdentity, store: Store, node: NodePrefix, home: str, attempt: int) -> Origin:
     before = (earlier for number in range(attempt - 1, -1, -1) for earlier in node.homes_of(number))
-    homes = tuple(dict.fromkeys(map(key_of, (home, *before))))
+    homes = tuple(dict.fromkeys(map(identity.key, (home, *before))))
     return Origin(
         what=f"execution {node.execution}",
         homes=lambda *_: homes,
-        prefix=key_of(node.prefix),
-        root=root_at(store, key_of(node.root)),
+        prefix=identity.key(node.prefix),
+        root=root_at(store, identity.key(node.root)),
     )
 
 
@@ -101,8 +101,8 @@ def _before_parent_retries(
         node = replace(_place_of(identity), node=uid)
         yield Origin(
             what=f"the previous attempt of the parent ({earlier.lineage})",
-            homes=homes_before(_in_keys(node.homes_of)),
-            prefix=key_of(node.prefix),
+            homes=homes_before(_in_keys(identity, node.homes_of)),
+            prefix=identity.key(node.prefix),
             lineage=msgspec.structs.replace(
                 lineage,
                 node=earlier.lineage,
@@ -146,5 +146,5 @@ def _place_of(identity: FlyteIdentity) -> NodePrefix:
     )
 
 
-def _in_keys(homes_of: HomesOf) -> HomesOf:
-    return lambda attempt: tuple(map(key_of, homes_of(attempt)))
+def _in_keys(identity: FlyteIdentity, homes_of: HomesOf) -> HomesOf:
+    return lambda attempt: tuple(map(identity.key, homes_of(attempt)))

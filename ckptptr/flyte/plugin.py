@@ -46,7 +46,9 @@ class _CheckpointProperty(property):
             if found is None:
                 raise
             return found
-        return given if is_disabled() else _ours(parameters, given) or given
+        if is_disabled():
+            return given
+        return _ours(parameters, given) or given
 
 
 def is_disabled() -> bool:

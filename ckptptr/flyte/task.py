@@ -18,7 +18,7 @@ from ckptptr.flyte.handed_on import hand_on, handed_on
 from ckptptr.flyte.identity import FlyteIdentity, identify
 from ckptptr.flyte.origins import origins_of
 from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
-from ckptptr.nodes.plain import key_of, node_at, root_at
+from ckptptr.nodes.plain import node_at, root_at
 from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.retention import Retention
@@ -93,7 +93,7 @@ def node_of(identity: FlyteIdentity, store: Store, environ: Mapping[str, str] = 
     """The identity, in keys of the store."""
 
     def homes_of(attempt: int) -> tuple[str, ...]:
-        return tuple(key_of(home) for home in identity.homes_of(attempt))
+        return tuple(map(identity.key, identity.homes_of(attempt)))
 
     lineage = Lineage(
         project=identity.project,
@@ -103,14 +103,14 @@ def node_of(identity: FlyteIdentity, store: Store, environ: Mapping[str, str] = 
         task=identity.task,
         version=identity.version or msgspec.UNSET,
     )
-    previous = identity.previous if identity.origin is None else None
+    previous = identity.previous if identity.recovered is None else None
     return Node(
-        root=root_at(store, key_of(identity.root)),
-        prefix=key_of(identity.prefix),
+        root=root_at(store, identity.key(identity.root)),
+        prefix=identity.key(identity.prefix),
         attempt=identity.attempt,
-        home=key_of(identity.home),
+        home=identity.key(identity.home),
         homes_of=homes_of,
-        previous=key_of(previous) if previous else None,
+        previous=identity.key(previous) if previous else None,
         origins=origins_of(identity, lineage, store, environ),
         lineage=lineage,
     )

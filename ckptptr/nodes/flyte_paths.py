@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ckptptr.errors import InvalidArgumentError
+from ckptptr.protocol.names import NODES
 
 HOME = "_flytecheckpoints"
 """The last segment of every home (`CheckpointPrefix` in Flyte's `ioutils`)."""
@@ -31,14 +32,13 @@ UID_LIMITS = (50, 47)
 """How many bytes the uid of an attempt may have: 50; in Ray tasks 47, since Flyte v1.16.0."""
 
 _NODE_LIMIT = 20
-_PREFIXES = "_ckptptr"
 
 _SHARD_DIGITS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _BASE32 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"abcdefghijklmnopqrstuvwxyz123456")
 
 _ARRAY_NODE = re.compile(r"(?P<parent>.+)_(?P<attempt>[0-9]+)_i(?P<index>[0-9]+)")
 _ACTION_NODE = re.compile(r"(?P<action>.+)_v2")
-_NODE_PREFIX = re.compile(rf"(.*)/{_PREFIXES}/([^/]+)/([^/]+)/([^/]+)/([^/]+)/?")
+_NODE_PREFIX = re.compile(rf"(.*)/{NODES}/([^/]+)/([^/]+)/([^/]+)/([^/]+)/?")
 
 
 def fnv1a_32(data: bytes) -> int:
@@ -155,7 +155,7 @@ class NodePrefix:
     @property
     def prefix(self) -> str:
         """URL of the folder of LATEST, without a trailing slash."""
-        return "/".join((self.root, _PREFIXES, self.project, self.domain, self.execution, self.node))
+        return "/".join((self.root, NODES, self.project, self.domain, self.execution, self.node))
 
     def homes_of(self, attempt: int) -> tuple[str, ...]:
         """URLs of the places where this attempt's home may be: one for each uid that is possible."""

@@ -20,12 +20,11 @@ from ckptptr.stores.port import Store
 from ckptptr.stores.urls import split
 from ckptptr.transfer.pool import run_all
 
-FLYTE_PREFIXES = NODES
 CLAIMS = "claims"
 _ATTEMPTS = "attempts"
 _TRIES = 20
 
-LOOK_AHEAD = 10
+EMPTY_IN_A_ROW = 10
 """How many attempts in a row may have left nothing before the search for homes ends."""
 
 
@@ -36,9 +35,17 @@ def root_at(store: Store, base: str, environ: Mapping[str, str] = os.environ) ->
     return Root(scheme, base, tuple(place.key.rstrip("/") for place in listed if place.scheme == scheme))
 
 
-def key_of(url: str) -> str:
-    """The key in its store that a URL or a local path names."""
-    return split(url).key
+def key_beside(url: str, known: str) -> str:
+    """The key of `url`, which must be in the store of `known`: a key does not say which store it is in.
+
+    Raises:
+        InvalidArgumentError: it is in another kind of store, or in another account of Azure.
+    """
+    place, here = split(url), split(known)
+    is_same_account = not (place.account and here.account) or place.account == here.account
+    if place.scheme != here.scheme or not is_same_account:
+        raise InvalidArgumentError(f"this is not in the same store as {known}", key=url)
+    return place.key
 
 
 def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> Node:
@@ -49,7 +56,7 @@ def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> 
     """
     if attempt is not None and attempt < 0:
         raise InvalidArgumentError(f"attempt is {attempt}; attempts count from 0")
-    if f"/{FLYTE_PREFIXES}/" in key:
+    if f"/{NODES}/" in key:
         return _flyte_node(store, key, attempt=attempt, read_only=read_only)
     if attempt is None:
         attempt = _next_plain_attempt(store, key) if read_only else _claim(store, key)
@@ -63,7 +70,7 @@ def _flyte_node(store: Store, key: str, *, attempt: int | None, read_only: bool)
         raise InvalidArgumentError(
             "not a node prefix",
             key=store.url(key),
-            hint=f"It looks like <root>/{FLYTE_PREFIXES}/<project>/<domain>/<execution>/<node>",
+            hint=f"It looks like <root>/{NODES}/<project>/<domain>/<execution>/<node>",
         )
     if attempt is None and not read_only:
         raise InvalidArgumentError(
@@ -91,7 +98,7 @@ def highest_attempt(store: Store, homes_of: HomesOf, known: int = -1) -> int:
         return any(True for home in homes_of(attempt) for _ in store.list(home))
 
     while True:
-        ahead = range(known + 1, known + 1 + LOOK_AHEAD)
+        ahead = range(known + 1, known + 1 + EMPTY_IN_A_ROW)
         found = [attempt for attempt, has in zip(ahead, run_all(left_something, ahead), strict=True) if has]
         if not found:
             return known
