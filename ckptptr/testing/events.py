@@ -26,9 +26,8 @@ class Asked(_Event, frozen=True):
 class Restored(_Event, frozen=True):
     """A restore returned.
 
-    `verdict`: `pointer`, `history`, `walkback`, `plain` or `fresh`. `checkpoint`: its reference; None
-    for a fresh start, and so are `step`, `attempt` (that wrote it) and `seq`, which a plain folder
-    does not have either.
+    `verdict`: `pointer`, `history`, `walkback`, `origin`, `plain` or `fresh`. `checkpoint`: its reference.
+    `step`, `attempt` (that wrote it), `seq`: None for a plain folder. All four are None for a fresh start.
     """
 
     verdict: str

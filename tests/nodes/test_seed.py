@@ -59,6 +59,7 @@ def test_whatever_form_it_is_named_in_it_is_what_an_empty_run_begins_from(
     run = seeded(world, FORMS[form](old))
     assert run.restore() == {"model": "step 3"}
     assert "found in the seed" in str(run.resolution)
+    assert run.resolution.verdict is ckptptr.Verdict.ORIGIN
 
 
 def test_it_is_the_parent_of_what_is_saved_then(world: World, old: World) -> None:
