@@ -11,14 +11,14 @@ from ckptptr.checkpoints import Checkpoints
 from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.retention import Retention
 from ckptptr.session.session import Session
-from ckptptr.stores.local import LocalStore
 from ckptptr.stores.memory import MemoryStore
+from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Store
 
 
 @pytest.fixture(params=["memory", "disk"])
 def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Store, str]:
-    return (MemoryStore(), "b/run") if request.param == "memory" else (LocalStore(), str(tmp_path / "run"))
+    return (MemoryStore(), "b/run") if request.param == "memory" else open_store(str(tmp_path / "run"))
 
 
 @pytest.fixture
