@@ -1,19 +1,18 @@
 """Which node and which attempt this pod is, deduced from the strings a pod knows.
 
-No variable tells a pod its node id, and a task may be given paths of a layout that we have never
-seen. So everything deduced here is checked against the one thing that must agree: **recompute the
-own home; only if it equals the checkpoint path that Flyte gave, the homes of other attempts computed
-the same way are right.** Where it does not, the identity says why, still names one stable prefix for
-the node, and computes no homes.
+No variable tells a pod its node id, and the paths of a task may have a layout that we have never seen. So one
+check decides: **compute the own home; only if it equals the checkpoint path that Flyte gave, the homes of
+other attempts, computed in the same way, are right.** If it does not, the identity says why, still names one
+stable prefix for the node, and computes no homes.
 
-What is known comes from (Flyte v1.16.8, flytekit 1.16.31):
+The facts come from (Flyte v1.16.8, flytekit 1.16.31):
 
 - `--output-prefix`: `.../<project>-<domain>-<execution>/<node>/data/<attempt>[/<child>/<attempt>...]`,
-  unhashed. None in the workers of kfpytorch's Elastic with start method spawn.
+  not hashed. The workers of kfpytorch's Elastic with start method spawn have none.
 - the environment, for the execution; its short names are those of flytekit's `setup_execution`.
-- the checkpoint path itself: where its uid is not hashed, it can be read.
+- the checkpoint path itself: a uid that is not hashed can be read.
 
-What a pod of Flyte 2 knows is read by `ckptptr.flyte.actions`.
+`ckptptr.flyte.actions` reads what a pod of Flyte 2 knows.
 """
 
 from __future__ import annotations
@@ -47,8 +46,8 @@ class Recovered:
 
     Attributes:
         home: URL of that execution's last home of the same node.
-        attempt: the attempt it belonged to; None where Flyte hashed the uid.
-        node: that execution's node; None where Flyte hashed the uid.
+        attempt: the attempt it belonged to; None if Flyte hashed the uid.
+        node: that execution's node; None if Flyte hashed the uid.
     """
 
     home: str
@@ -62,14 +61,14 @@ class FlyteIdentity(NodePrefix):
 
     Attributes:
         lineage: the unhashed path of the node (`n2/1/n0/0/n3`), to notice collisions of Flyte's 32-bit
-            hash; "" where it was deduced from the checkpoint path alone.
-        is_index: whether it is one index of a map task, of whichever kind.
+            hash; "" if it was deduced from the checkpoint path alone.
+        is_index: whether it is one index of a map task of any kind.
         task, version: of the task, or "".
-        attempt: Flyte's own counter, from 0, in Flyte 2 from 1; of a legacy map task the retry of this index.
+        attempt: Flyte's counter, from 0, in Flyte 2 from 1; in a legacy map task the retry of this index.
         home: URL of this attempt's home, as given, without a trailing slash.
         previous: URL that Flyte gave as the previous checkpoint, likewise, or None.
-        why_not: the sentence that says why nothing is verified; "" where it is.
-        recovered: set where `previous` was proven to belong to another execution.
+        why_not: the sentence that says why the homes are not verified; "" if they are.
+        recovered: set if `previous` was proven to belong to another execution.
     """
 
     lineage: str
@@ -84,7 +83,7 @@ class FlyteIdentity(NodePrefix):
 
     @property
     def verified(self) -> bool:
-        """Whether the own home, recomputed, is the one given. If not, `homes_of` is empty."""
+        """Whether the own home, computed, is the one given. If not, `homes_of` is empty."""
         return not self.why_not
 
     def key(self, url: str) -> str:
@@ -103,7 +102,7 @@ def identify(
     output_prefix: str | None,
     environ: Mapping[str, str],
 ) -> FlyteIdentity | None:
-    """Who this pod is; None where this is no Flyte execution but a local run.
+    """Who this pod is; None in a local run.
 
     Args:
         checkpoint_path: `--checkpoint-path`, a URL or a local path.
@@ -112,7 +111,7 @@ def identify(
         environ: the pod's environment.
 
     Raises:
-        UnidentifiedError: the node cannot be told, so there is no prefix that is surely its own.
+        UnidentifiedError: the node is unknown, so no prefix is surely its own.
     """
     home, previous, outputs = map(_given, (checkpoint_path, prev_checkpoint, output_prefix))
     action = Action.read(home, environ)
@@ -160,7 +159,7 @@ class _Claim:
 
 
 class _Read(NamedTuple):
-    """What a layout gave: the node, the claim about it, and why it is not proven ("" where it is)."""
+    """What a layout gave: the node, the claim about it, and why it is not proven ("" if it is)."""
 
     node: NodePrefix
     claim: _Claim
@@ -180,9 +179,9 @@ def _by_output_prefix(
         if proven := _prove(claim, given, unplaced):
             return proven
     if _variable(environ, _ARRAY_INDEX) and not _NUMBER.fullmatch(steps[-1].node):
-        # All indices of a legacy map task have one output prefix: they would share a pointer.
+        # All indices of a legacy map task have one output prefix: they would share one LATEST.
         raise UnidentifiedError(
-            "one index of a legacy map task, in a layout that does not tell the index",
+            "this is an index of a legacy map task, and its paths do not tell which",
             key=home,
             hint="Use map tasks that run as ArrayNode.",
         )
@@ -192,7 +191,7 @@ def _by_output_prefix(
 
 
 def _by_uid(outputs: str | None, home: str, unplaced: NodePrefix) -> _Read:
-    """Flyte 1 where no output prefix can be read: a uid that is not hashed tells the node.
+    """Flyte 1 without a readable output prefix: a uid that is not hashed tells the node.
 
     Raises:
         UnidentifiedError: the uid is hashed, or the layout is not Flyte's.
@@ -202,8 +201,8 @@ def _by_uid(outputs: str | None, home: str, unplaced: NodePrefix) -> _Read:
     proven = found and _prove(_Claim(found[1], int(found[2]), lineage=""), given, unplaced)
     if not proven:
         raise UnidentifiedError(
-            f"which node of execution {execution} this is cannot be told: the output prefix is "
-            f"{outputs or 'not given'}, and the checkpoint path holds no uid that can be read",
+            f"it is unknown which node of execution {execution} this is: the output prefix is "
+            f"{outputs or 'not given'}, and the checkpoint path holds no readable uid",
             key=home,
             hint=f"After /{unplaced.project}-{unplaced.domain}-{execution}/ an output prefix has"
             " <node>/data/<attempt>.",
@@ -220,7 +219,7 @@ class _Step(NamedTuple):
 
 def _steps(outputs: str, execution: str) -> list[_Step]:
     """The levels of `.../<execution>/<node>/data/<attempt>[/<child>/<attempt>...]`; else none."""
-    # The greedy start finds the last such segment: what stands before it is up to the deployment.
+    # The greedy start finds the last such segment: the deployment decides what is before it.
     found = re.fullmatch(rf".*/{re.escape(execution)}/([^/]+)/data/([0-9]+)((?:/[^/]+/[0-9]+)*)", outputs)
     if found is None:
         return []
@@ -230,7 +229,7 @@ def _steps(outputs: str, execution: str) -> list[_Step]:
 
 
 def _readings(steps: list[_Step]) -> Iterator[_Claim]:
-    """What the levels may mean, the likeliest first: a number is the index of a map task, or a node's id."""
+    """What the levels may mean, likeliest first: a number is the index of a map task, or the id of a node."""
     top, *below = steps
     ids = [(f"n{step.node}", step.node) if _NUMBER.fullmatch(step.node) else (step.node,) for step in below]
     for children in product(*ids):
@@ -242,7 +241,7 @@ def _readings(steps: list[_Step]) -> Iterator[_Claim]:
 
 
 def _prove(claim: _Claim, home: Home | None, unplaced: NodePrefix) -> _Read | None:
-    """The claim and the place of its node, if the home recomputed from them is the one given."""
+    """The claim and its node, if the home computed from them is the one given."""
     if home is None:
         return None
     if home.array:
@@ -257,7 +256,7 @@ def _why_not(node: NodePrefix, claim: _Claim, home: str, environ_attempt: str) -
     expected = replace(node, root="<root>", uid_limits=UID_LIMITS).homes_of(claim.attempt)
     sentence = (
         f"attempt {claim.attempt} of node {claim.node} ({claim.lineage}) of execution {node.execution} "
-        f"comes out at {' or '.join(expected)}, but the checkpoint path given is {home}"
+        f"would be at {' or '.join(expected)}, but the checkpoint path given is {home}"
     )
     if environ_attempt not in ("", str(claim.attempt)):
         sentence += f", and {_ATTEMPT[0]} is {environ_attempt}"
@@ -279,7 +278,7 @@ def _recovered(read: _Read, previous: str) -> Recovered | None:
 
 
 def _root_unproven(home: str) -> str:
-    """The bucket, or on a disk, which has no such thing, the folder that holds the home."""
+    """The bucket; on a disk, which has none, the folder that holds the home."""
     scheme, separator, path = home.partition("://")
     if separator and not path.startswith("/"):
         return f"{scheme}://{path.partition('/')[0]}"
@@ -287,7 +286,7 @@ def _root_unproven(home: str) -> str:
 
 
 def _given(argument: str | None) -> str | None:
-    """The argument without trailing slashes; None for each way in which Flyte says that there is none."""
+    """The argument without trailing slashes; None for each of Flyte's ways to give none."""
     if argument is None or argument == '""' or argument.startswith("{{"):
         return None
     return argument.rstrip("/") or None

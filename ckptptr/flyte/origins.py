@@ -1,15 +1,15 @@
-"""Where a task begins that has nothing of its own, in this order:
+"""Where a task without a checkpoint of its own begins, in this order:
 
 1. the execution that it was recovered from (recover mode hands its last home to attempt 0);
 2. earlier attempts of its parent: Flyte gives every child another id when its parent is retried;
 3. the seed that `CKPTPTR_SEED` names.
 
 **Parents.** An index of a map task continues from the same index under the previous attempt of the map
-task: the list of inputs is the same. For other children nothing says that `dn0` is `dn0` again, so they
-need `CKPTPTR_ACROSS_PARENT_RETRIES=1`, and a checkpoint that was recorded for the same task and version.
-So does an index whose map task is itself the child of something that was retried. Every level is
-walked, the innermost first: what was nearest went on last. Which attempts the levels below a retried one
-had got to is not known: the first few are tried.
+task: the list of inputs is the same. For other children nothing says that `dn0` is `dn0` again. They need
+`CKPTPTR_ACROSS_PARENT_RETRIES=1`, and a checkpoint that was recorded for the same task and version. The same
+holds for an index whose map task is a child of something that was retried. Every level is searched, the
+innermost first, since that one ran last. It is unknown which attempts the levels below a retried one had
+reached: the first few are tried.
 """
 
 from __future__ import annotations
@@ -32,15 +32,19 @@ from ckptptr.settings import ACROSS_PARENT_RETRIES, SEED
 from ckptptr.stores.port import Store
 
 _BELOW = 3
-"""How many attempts are tried of each level between a retried parent and the node."""
+"""How many attempts are tried for each level between a retried parent and the node."""
 _MOST = 30
-"""How many earlier nodes are looked at, however many levels and retries there were."""
+"""How many earlier nodes are searched at most."""
 
 
 def origins_of(
     identity: FlyteIdentity, lineage: Lineage, store: Store, environ: Mapping[str, str]
 ) -> tuple[Origin, ...]:
-    """All of them, the first choice first. Nothing is asked of the store yet."""
+    """All of them, the first choice first. Sends no request.
+
+    Raises:
+        InvalidArgumentError: the recovered execution is in another store.
+    """
     root = root_at(store, identity.key(identity.root))
     return (
         *_recovered(identity, store),
@@ -60,7 +64,7 @@ def _recovered(identity: FlyteIdentity, store: Store) -> Iterator[Origin]:
     parsed = Home.parse(recovered.home)
 
     def learn(manifest: Manifest) -> Origin | None:
-        """Flyte hashed the path of the home: who saved there stands in the manifest, and proves itself."""
+        """Flyte hashed the path of the home. The manifest says who saved there; the path proves it."""
         there = manifest.lineage
         unplaced = replace(
             _place_of(identity),
@@ -134,7 +138,7 @@ def earlier_lineages(lineage: str) -> Iterator[Earlier]:
 
 
 def _place_of(identity: FlyteIdentity) -> NodePrefix:
-    """Only where the node is, without what the attempt knows."""
+    """The place of the node, without what only this attempt knows."""
     return NodePrefix(
         root=identity.root,
         project=identity.project,

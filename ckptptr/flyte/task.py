@@ -35,8 +35,9 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
     """The checkpoint of a pod; None in a local run.
 
     Raises:
-        UnidentifiedError: which node this is cannot be told.
-        InvalidArgumentError: its checkpoints are in a place that this version cannot open.
+        UnidentifiedError: it is unknown which node this is.
+        InvalidArgumentError: its checkpoints are in a place that this version cannot open, or a setting
+            makes no sense.
     """
     output_prefix = parameters.output_metadata_prefix
     identity = identify(
@@ -51,12 +52,12 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
         hand_on(os.environ, checkpoint_path=stock._checkpoint_dest, output_prefix=output_prefix)
     if not identity.verified:
         log.warning(
-            "this is not a layout of Flyte that is known here, so that only LATEST, the own home and "
-            "--prev-checkpoint are looked at: %s",
+            "ckptptr does not know this layout of Flyte's paths; it reads only LATEST, the own home and "
+            "--prev-checkpoint: %s",
             identity.why_not,
         )
-    # Now, not when first needed: the flytekit context is a ContextVar, and a thread that saves would
-    # see an empty one; and a place that we cannot open is better left to stock flytekit.
+    # Now, not when first needed: the flytekit context is a ContextVar, which is empty in a thread that saves;
+    # and stock flytekit may still open a place that we cannot.
     files = FlyteContextManager.current_context().file_access
     filesystem = files.get_filesystem_for_path(identity.home)
     metadata, retention = _metadata(files), retention_of(os.environ)
@@ -67,7 +68,7 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
     node, alone = node_of(identity, store_here()), SystemClock().token(12)
 
     def opening() -> Checkpoints:
-        # In a forked worker nothing that the parent had opened works.
+        # A forked worker cannot use what its parent had opened.
         store = settle(store_here(), node.prefix, SystemClock())
         ranks = incarnation(os.environ)
         return Checkpoints(
@@ -78,7 +79,7 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
 
 
 def locally(stock: SyncCheckpoint) -> PointerCheckpoint:
-    """The checkpoint of a local run: in the temporary folder that flytekit made for it."""
+    """The checkpoint of a local run, in the temporary folder that flytekit made for it."""
     where = str(stock._checkpoint_dest)
     log.info("a local run: checkpoints are saved in %s", where)
 
@@ -117,7 +118,7 @@ def node_of(identity: FlyteIdentity, store: Store, environ: Mapping[str, str] = 
 
 
 def _metadata(files: Any) -> dict[str, str]:
-    """What flytekit attaches to all that it uploads, unless its setting says not to."""
+    """The metadata that flytekit attaches to its uploads, unless its setting turns that off."""
     attached = getattr(files, "_execution_metadata", None) or {}
     return {key: value for key, value in attached.items() if value}
 

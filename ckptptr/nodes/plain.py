@@ -1,4 +1,4 @@
-"""From a URL to a node, outside Flyte: where LATEST and the homes are, and which attempt we are."""
+"""From a URL to a node, outside Flyte: where LATEST and the homes are, and the number of this attempt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ATTEMPTS = "attempts"
 _TRIES = 20
 
 EMPTY_IN_A_ROW = 10
-"""How many attempts in a row may have left nothing before the search for homes ends."""
+"""The search for homes ends after this many attempts in a row that left nothing."""
 
 
 def root_at(store: Store, base: str, environ: Mapping[str, str] = os.environ) -> Root:
@@ -52,7 +52,9 @@ def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> 
     """The node whose prefix is `key`.
 
     Raises:
-        InvalidArgumentError: the attempt makes no sense, or cannot be claimed there.
+        InvalidArgumentError: `attempt` is negative; `key` is inside a node of Flyte, or is one and neither
+            `attempt` nor `read_only` is given.
+        ConflictError: others claimed every attempt number that was tried.
     """
     if attempt is not None and attempt < 0:
         raise InvalidArgumentError(f"attempt is {attempt}; attempts count from 0")
@@ -64,7 +66,7 @@ def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> 
 
 
 def _flyte_node(store: Store, key: str, *, attempt: int | None, read_only: bool) -> Node:
-    """A node of Flyte seen from outside its task: by a person, or by an evaluation."""
+    """A node of Flyte, for a process that is not its task: a person's, or an evaluation."""
     found = NodePrefix.parse(key)
     if found is None:
         raise InvalidArgumentError(
@@ -76,7 +78,7 @@ def _flyte_node(store: Store, key: str, *, attempt: int | None, read_only: bool)
         raise InvalidArgumentError(
             "this node belongs to Flyte tasks",
             key=store.url(key),
-            hint="Open it with read_only=True, or say which attempt this is",
+            hint="Open it with read_only=True, or give the attempt",
         )
     if attempt is None:
         attempt = _next_attempt(store, key, lambda: highest_attempt(store, found.homes_of))
@@ -89,9 +91,9 @@ def _flyte_node(store: Store, key: str, *, attempt: int | None, read_only: bool)
 
 
 def highest_attempt(store: Store, homes_of: HomesOf, known: int = -1) -> int:
-    """The highest attempt that left anything in its home; `known` where none above it did.
+    """The highest attempt that left anything in its home; `known` if no higher one did.
 
-    LATEST need not know of it: it may be gone, or held since before that attempt began.
+    LATEST may not know that attempt: it may be deleted, or held since before the attempt began.
     """
 
     def left_something(attempt: int) -> bool:
@@ -106,11 +108,11 @@ def highest_attempt(store: Store, homes_of: HomesOf, known: int = -1) -> int:
 
 
 def _next_attempt(store: Store, key: str, search: Callable[[], int]) -> int:
-    """One more than LATEST knows of: whoever only looks is none of the attempts.
+    """One more than the highest attempt: a process that only reads is none of the attempts.
 
     Args:
-        search: finds the highest attempt by its home, for a LATEST that is gone, damaged or edited and
-            so knows of none.
+        search: finds the highest attempt by its home. Called if LATEST is missing, damaged or edited, and so
+            has no fence.
     """
     fence = Latest(store, key, SystemClock(), author="").read().fence
     return (fence if fence >= 0 else search()) + 1
@@ -121,7 +123,7 @@ def _next_plain_attempt(store: Store, key: str) -> int:
 
 
 def highest_plain_attempt(store: Store, key: str) -> int:
-    """The highest attempt outside Flyte that left anything in its home; -1 where none did."""
+    """The highest attempt outside Flyte that left anything in its home; -1 if none did."""
     homes = (entry.key[len(key) + 1 :].split("/")[1] for entry in store.list(f"{key}/{_ATTEMPTS}"))
     return max((int(name) for name in homes if name.isdecimal()), default=-1)
 
@@ -137,7 +139,7 @@ def plain_homes(key: str) -> HomesOf:
 
 
 def _claim(store: Store, key: str) -> int:
-    """The next free attempt number, made ours by an object that only one of us can create."""
+    """The next free attempt number. An object that only one process can create makes it ours."""
     claimed = [entry.key.rpartition("/")[2] for entry in store.list(f"{key}/{CLAIMS}")]
     first = max([_next_plain_attempt(store, key), *(int(name) + 1 for name in claimed if name.isdecimal())])
     clock = SystemClock()
@@ -153,5 +155,5 @@ def _is_claimed_by_us(store: Store, key: str, body: bytes) -> bool:
     try:
         store.create(key, body)
     except ConflictError:
-        return store.read(key)[0] == body  # ours where only the reply was lost
+        return store.read(key)[0] == body  # ours, if only the reply was lost
     return True

@@ -122,7 +122,7 @@ def test_a_person_who_asked_for_a_fresh_start_gets_it_here_and_there(world: Worl
         (
             "s3://bucket/old",
             InvalidArgumentError,
-            "cannot be taken: .*another kind of store",
+            "cannot be used: .*another kind of store",
         ),
         ("0000000017-a0003-k9x2abqz", InvalidArgumentError, "a seed is a place, and no id"),
         ("memory://bucket/../old", InvalidArgumentError, "not a plain path"),
