@@ -33,7 +33,7 @@ class LegacyArray(SimulatedNode):
         uid = fixed_length_id(50, [self.execution, self.uid, "0"])
         return f"{self.root}/{shard(uid)}/{uid}/{self.array_index}/{attempt}/{HOME}"
 
-    def outputs_at(self, attempt: int) -> str:
+    def outputs_at(self, _: int) -> str:
         return SimulatedNode.outputs_at(self, 0)
 
 

@@ -125,7 +125,7 @@ def test_a_claim_is_created_and_never_overwritten(store: FaultyStore) -> None:
 def test_a_claim_that_somebody_takes_at_this_moment_is_left_to_them(store: FaultyStore) -> None:
     opened(store)
     blind = FaultyStore(store.inner)
-    blind.list = lambda folder: iter(())  # type: ignore[method-assign]  # as it looked a moment ago
+    blind.list = lambda _: iter(())  # type: ignore[method-assign]  # as it looked a moment ago
     assert opened(blind).attempt == 1
 
 
@@ -144,7 +144,7 @@ def test_tries_to_claim_are_bounded(store: FaultyStore) -> None:
     for number in range(30):
         store.create(f"bucket/run/claims/{number:04d}", b"somebody's")
     taken = FaultyStore(store.inner)
-    taken.list = lambda folder: iter(())  # type: ignore[method-assign]  # as it looked a moment ago
+    taken.list = lambda _: iter(())  # type: ignore[method-assign]  # as it looked a moment ago
     with pytest.raises(ConflictError, match="20 attempt numbers in a row were taken: memory://bucket/run"):
         opened(taken)
 
