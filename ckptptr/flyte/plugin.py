@@ -76,14 +76,12 @@ def checkpoint_of_task(seed: str = "") -> PointerCheckpoint:
             ) from error
         if given is None:
             raise
-    _set_seed(seed, is_late=isinstance(given, PointerCheckpoint) or given.__dict__.get(_OURS) is not None)
-    if isinstance(given, PointerCheckpoint):
-        return given
-    if _OURS not in given.__dict__ or given.__dict__[_OURS] is None:
+    made: PointerCheckpoint | None = given if isinstance(given, PointerCheckpoint) else vars(given).get(_OURS)
+    _set_seed(seed, is_late=made is not None)
+    if made is None:
         _log_to_stderr()
-        ours = _remember(in_flyte(parameters, given)) or locally(given)
-        given.__dict__[_OURS] = _with_deck(parameters, ours)
-    made: PointerCheckpoint = given.__dict__[_OURS]
+        ours = in_flyte(parameters, given)
+        made = vars(given)[_OURS] = _with_deck(parameters, _remember(ours) if ours else locally(given))
     return made
 
 
@@ -112,9 +110,9 @@ def _ours(parameters: Any, given: Any) -> PointerCheckpoint | None:
 
     if type(given) is not SyncCheckpoint:
         return None
-    if _OURS not in given.__dict__:
-        given.__dict__[_OURS] = _make(parameters, given)
-    made: PointerCheckpoint | None = given.__dict__[_OURS]
+    if _OURS not in vars(given):
+        vars(given)[_OURS] = _make(parameters, given)
+    made: PointerCheckpoint | None = vars(given)[_OURS]
     return made
 
 
@@ -126,16 +124,16 @@ def _make(parameters: Any, given: Any) -> PointerCheckpoint | None:
         ours = in_flyte(parameters, given)
         if ours is None:
             log.info("a local run: stock flytekit saves checkpoints in %s", given._checkpoint_dest)
-        return _with_deck(parameters, _remember(ours))
+            return None
+        return _remember(_with_deck(parameters, ours))
     except Exception as error:  # noqa: BLE001 - a task must run as it would without us
         log.warning("stock flytekit checkpoints are used, not ckptptr's: %s", _safe(error))
         return None
 
 
-def _remember(ours: PointerCheckpoint | None) -> PointerCheckpoint | None:
+def _remember(ours: PointerCheckpoint) -> PointerCheckpoint:
     """A pod runs one task: a thread with an empty flytekit context gets the checkpoint of that task."""
-    if ours is not None:
-        _POD["checkpoint"] = ours
+    _POD["checkpoint"] = ours
     return ours
 
 
@@ -150,9 +148,9 @@ def _safe(error: Exception) -> object:
     return error if isinstance(error, CkptptrError) else type(error).__name__
 
 
-def _with_deck(parameters: Any, made: PointerCheckpoint | None) -> PointerCheckpoint | None:
+def _with_deck(parameters: Any, made: PointerCheckpoint) -> PointerCheckpoint:
     try:
-        if made is not None and parameters.enable_deck:
+        if parameters.enable_deck:
             from ckptptr.flyte.deck import add_deck
 
             add_deck(parameters.decks, made)
