@@ -24,7 +24,7 @@ def command(ctx: click.Context, here: Here, as_json: bool) -> None:
 
     \b
     With --json:
-      node, as_attempt, verdict (pointer, history, walkback, plain, fresh), why, warnings,
+      node, as_attempt, verdict (pointer, history, walkback, plain, fresh, origin), why, warnings,
       checkpoint {checkpoint, id, url, step, attempt, seq, bytes, files, published_at,
         published_by, parent, pinned} or null,
       latest {url, state (absent, written, edited, damaged), checkpoint, step, held,

@@ -35,6 +35,7 @@ _VERDICTS: dict[Verdict, shapes.Verdict] = {
     Verdict.POINTER: "pointer",
     Verdict.HISTORY: "history",
     Verdict.WALKBACK: "walkback",
+    Verdict.ORIGIN: "origin",
     Verdict.PLAIN: "plain",
     Verdict.FRESH: "fresh",
 }

@@ -12,10 +12,9 @@ from collections.abc import Iterable, Iterator
 
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.nodes.flyte_paths import HOME, NodePrefix, node_uid, shard
-from ckptptr.nodes.plain import FLYTE_PREFIXES
 from ckptptr.protocol.inventory import committed, read_manifest
 from ckptptr.protocol.manifest import Lineage
-from ckptptr.protocol.names import LATEST
+from ckptptr.protocol.names import LATEST, NODES
 from ckptptr.stores.port import Store
 
 _HASHED = re.compile(r"f[a-z1-6]{7}")
@@ -38,7 +37,7 @@ def nodes_of_execution(store: Store, root: str, name: str) -> list[str]:
     """The nodes below a root that `name` may mean: an execution, and more of the path where it is said."""
     wanted = name.strip("/").split("/")
     found = []
-    for prefix in nodes_below(store, f"{root}/{FLYTE_PREFIXES}"):
+    for prefix in nodes_below(store, f"{root}/{NODES}"):
         path = prefix.split("/")[-4:]
         starts = (start for start in range(3) if path[start : start + len(wanted)] == wanted)
         if any(start + len(wanted) > 2 for start in starts):  # the execution is among what is said
@@ -64,7 +63,7 @@ def nodes_with_home(store: Store, home: str) -> list[str]:
         told = (node for lineage in _lineages(store, home) for node in _told(root, parts["uid"], lineage))
         proven = [*_having(home, attempts, told)]
         if not proven:
-            listed = filter(None, map(NodePrefix.parse, nodes_below(store, f"{root}/{FLYTE_PREFIXES}")))
+            listed = filter(None, map(NodePrefix.parse, nodes_below(store, f"{root}/{NODES}")))
             proven = [*_having(home, attempts, listed)]
         if proven:
             return proven

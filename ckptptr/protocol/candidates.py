@@ -44,6 +44,7 @@ class Verdict(enum.Enum):
     POINTER = "LATEST"
     HISTORY = "the history of LATEST"
     WALKBACK = "the walk-back through earlier attempts"
+    ORIGIN = "another execution, an earlier attempt of the parent, or a seed"
     PLAIN = "a plain folder, unverified"
     FRESH = "a fresh start"
 
@@ -101,6 +102,12 @@ class Candidate:
     verdict: Verdict
     reference: str
     load: Callable[[], Found]
+
+    def verdict_on(self, found: Found) -> Verdict:
+        """Where the checkpoint came from, now that it is read."""
+        if found.manifest is None:
+            return Verdict.PLAIN
+        return Verdict.ORIGIN if found.origin else self.verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,8 +138,7 @@ class Resolver:
             attempt = self._try(candidate, accept)
             if isinstance(attempt, Found):
                 rejected.pop(candidate.reference, None)
-                verdict = Verdict.PLAIN if attempt.manifest is None else candidate.verdict
-                return Resolution(verdict, attempt, tuple(rejected.values()), seen)
+                return Resolution(candidate.verdict_on(attempt), attempt, tuple(rejected.values()), seen)
             rejected[candidate.reference] = attempt
             if attempt.is_absent and candidate.verdict is Verdict.POINTER:
                 log.warning("not restoring %s, which LATEST names: %s", candidate.reference, attempt.reason)

@@ -16,16 +16,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from ckptptr.errors import InvalidArgumentError
 from ckptptr.lifetime import daemon
 from ckptptr.lifetime.background import before_executors_close, let_go_of_executors
 from ckptptr.session.content import Change
 from ckptptr.session.snapshot import Snapshot
+from ckptptr.settings import EXIT_DEADLINE
 
 log = logging.getLogger("ckptptr")
-
-EXIT_DEADLINE = "CKPTPTR_EXIT_DEADLINE"
-_EXIT_SECONDS = 600.0
 
 _T = TypeVar("_T")
 
@@ -56,7 +53,7 @@ class Asynchronous(Generic[_T]):
     ) -> None:
         self._save = save
         self._until = until
-        self._exit_seconds = _exit_deadline()
+        self._exit_seconds = EXIT_DEADLINE.read()
         self._pid = 0
         self._changed = threading.Condition()
         self._waiting: _Waiting[_T] | None = None
@@ -144,14 +141,3 @@ class Asynchronous(Generic[_T]):
             self._failure = error
         for done in job.done:
             done.set_exception(error)
-
-
-def _exit_deadline() -> float:
-    text = os.environ.get(EXIT_DEADLINE, "")
-    try:
-        seconds = float(text or _EXIT_SECONDS)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= threading.TIMEOUT_MAX:
-        raise InvalidArgumentError(f"{EXIT_DEADLINE} is {text!r}, not a number of seconds")
-    return seconds

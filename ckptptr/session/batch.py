@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ckptptr.session.content import Change, Saveable, change
+import os
+
+from ckptptr.session.content import Change, Saveable, addition, change
 
 
 class Batch:
@@ -14,3 +16,7 @@ class Batch:
     def save(self, content: Saveable) -> None:
         """As `Checkpoints.save`, but nothing is uploaded before the batch ends."""
         self.change = self.change.then(change(content))
+
+    def add(self, file: str | os.PathLike[str]) -> None:
+        """As `Checkpoints.add`, but nothing is uploaded before the batch ends."""
+        self.change = self.change.then(addition(file))

@@ -47,7 +47,18 @@ _T = TypeVar("_T")
 
 
 class Preemption:
-    """The block of `Checkpoints.on_preemption`; see there.
+    """The block of `Checkpoints.on_preemption`: a signal ends it after one last save, within a deadline.
+
+    After the signal comes:
+
+    - A blocking save that is running is finished, and is the last one. A restore is abandoned at once, and
+      no last save is made. Otherwise the end of the block calls `save`.
+    - What has not finished by the deadline is abandoned: it sends no further request.
+    - The block raises `PreemptedError`, also if code inside swallowed the first one. Nothing of ours keeps
+      the process from ending then.
+    - More signals are ignored. An earlier Python handler runs after the last save, and is put back.
+
+    Python handles signals between its own instructions: not while a C function computes.
 
     Args:
         save: makes the last save; called in another thread, with the context variables of this one.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ckptptr.errors import CkptptrError, NotFoundError
 from ckptptr.protocol.adopt import adopt
-from ckptptr.protocol.candidates import Found, Verdict
+from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.forward import copy_home, move_latest
 from ckptptr.protocol.inventory import check_complete
 from ckptptr.protocol.latest import Move, Seen
@@ -104,8 +104,7 @@ class Restorer:
                 found = candidate.load()
                 files = download.fetch(found.home, found.files)
                 self._put_in_place(download, found, files)
-                verdict = candidate.verdict if found.manifest else Verdict.PLAIN
-                return Resolution(verdict, found, (), seen)
+                return Resolution(candidate.verdict_on(found), found, (), seen)
         raise NotFoundError("no such checkpoint", key=checkpoint)
 
     def _put_in_place(self, download: Download, found: Found, files: list[FileRecord]) -> None:

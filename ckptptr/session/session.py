@@ -6,8 +6,10 @@ import os
 import socket
 import threading
 from collections import deque
+from dataclasses import replace
 
 from ckptptr.clock import Clock, SystemClock
+from ckptptr.errors import InvalidArgumentError
 from ckptptr.lifetime.background import Background
 from ckptptr.protocol.candidates import Candidates
 from ckptptr.protocol.fence import Fence
@@ -49,11 +51,10 @@ class Session:
         self.stop = stoppable.stop
         self.store: Store = Retrying(stoppable, self.clock)
         self.node = node
-        self.retention = retention or Retention()
         self.author = f"{socket.gethostname()}/{os.getpid()}/{self.clock.token(6)}"
         fence = Fence(node.attempt, incarnation)
         self.latest = Latest(self.store, node.prefix, self.clock, self.author, fence)
-        self.publisher = Publisher(self.store, node, self.latest, self.clock, self.retention)
+        self.publisher = Publisher(self.store, node, self.latest, self.clock, retention or Retention())
         self.candidates = Candidates(self.store, node, self.clock)
         self.background = background or Background()
         self.lock = threading.RLock()
@@ -67,3 +68,22 @@ class Session:
         """The last of these saves: the id, and how long it took in seconds."""
         self.has_saved = threading.Event()
         """Set when the run begins its first own save, which cancels an unfinished forward copy."""
+
+    @property
+    def retention(self) -> Retention:
+        return self.publisher.retention
+
+    def retain(self, retention: Retention) -> None:
+        """Replace the retention, before the first save.
+
+        Raises:
+            InvalidArgumentError: this process has saved under another one.
+        """
+        with self.lock:
+            if retention != self.retention and self.has_saved.is_set():
+                raise InvalidArgumentError(
+                    f"this task has saved under {self.retention}",
+                    key=self.latest.url,
+                    hint="Give the retention before the first save, or set CKPTPTR_KEEP_LAST and the like",
+                )
+            self.publisher = replace(self.publisher, retention=retention)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from ckptptr.cli.checks.finding import Check, Examined, note, ok
@@ -10,8 +9,9 @@ from ckptptr.cli.output import age_of
 from ckptptr.clock import isoformat
 from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.inspect import shapes
+from ckptptr.settings import GUARANTEE
 from ckptptr.stores.port import Guarantee
-from ckptptr.stores.wrappers.probe import SETTING, assumed
+from ckptptr.stores.wrappers.probe import assumed
 from ckptptr.transfer.pool import run_all
 from ckptptr.wording import age
 
@@ -22,14 +22,14 @@ def guarantee(e: Examined) -> Iterator[shapes.Finding]:
         yield ok("guarantee", "LATEST is moved by compare-and-swap here.")
     elif given is Guarantee.LAST_WRITER_WINS:
         yield note("guarantee", "Of two who write LATEST at once the last one wins here.")
-    elif assumed() is not None:
-        yield note("guarantee", f"A custom endpoint, taken for what {SETTING} says: {os.environ[SETTING]}.")
+    elif (told := assumed()) is not None:
+        yield note("guarantee", f"A custom endpoint, taken for what {GUARANTEE.name} says: {told.value}.")
     else:
         yield note(
             "guarantee",
             "A custom endpoint: whether it keeps the promise of conditional writes is unproven. Each process"
             " that saves asks it, by writing; doctor changes nothing, and so did not ask."
-            f" {SETTING} answers in its place.",
+            f" {GUARANTEE.name} answers in its place.",
             e.here.url,
         )
 
