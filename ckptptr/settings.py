@@ -175,7 +175,7 @@ ENGINE = Setting(
     "CKPTPTR_ENGINE",
     "auto",
     _one_of("auto", "fsspec", "obstore"),
-    "one of auto, fsspec and obstore",
+    "one of auto, fsspec, obstore",
     "`auto`, `fsspec` or `obstore`: what moves payload. `auto` uses obstore where it is installed and can"
     " use the filesystem's credentials",
     shown_default="`auto`",

@@ -42,12 +42,12 @@ def at_step(session: Session, step: int) -> str:
 
 def pin(session: Session, checkpoint: str, note: str) -> None:
     _chooser(session).pin(checkpoint, note)
-    _forget(session)
+    session.forget()
 
 
 def unpin(session: Session, checkpoint: str) -> None:
     _chooser(session).unpin(checkpoint)
-    _forget(session)
+    session.forget()
 
 
 def _retained(session: Session) -> tuple[Target, ...]:
@@ -59,9 +59,3 @@ def _retained(session: Session) -> tuple[Target, ...]:
 
 def _chooser(session: Session) -> Chooser:
     return Chooser(session.store, session.node, session.latest, session.clock)
-
-
-def _forget(session: Session) -> None:
-    """LATEST was moved without the session: the next save reads it."""
-    with session.lock:
-        session.seen = None

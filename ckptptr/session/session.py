@@ -87,3 +87,8 @@ class Session:
                     hint="Give the retention before the first save, or set CKPTPTR_KEEP_LAST and the like",
                 )
             self.publisher = replace(self.publisher, retention=retention)
+
+    def forget(self) -> None:
+        """LATEST was moved without this session: the next save reads it."""
+        with self.lock:
+            self.seen = None
