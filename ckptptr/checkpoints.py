@@ -21,7 +21,7 @@ from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.session import naming
 from ckptptr.session.batch import Batch
-from ckptptr.session.content import Change, Saveable, addition, change
+from ckptptr.session.content import Change, Saveable, addition, change_of
 from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.session.restore import Restorer
 from ckptptr.session.save import Saver
@@ -155,8 +155,8 @@ class Checkpoints:
         self._begin_save(waits=block)
         whole, plain = _whole(step), plain_metadata(metadata or {})
         if block:
-            return self._turns.save(change(content), whole, plain)
-        return self._turns.save_in_background(change(content), whole, plain, consume=consume)
+            return self._turns.save(change_of(content), whole, plain)
+        return self._turns.save_in_background(change_of(content), whole, plain, consume=consume)
 
     def add(
         self,
@@ -192,7 +192,7 @@ class Checkpoints:
         batch, whole, plain = Batch(), _whole(step), plain_metadata(metadata or {})
         yield batch
         self._turns.begin()
-        self._turns.save(batch.change, whole, plain)
+        self._turns.save(batch.gathered, whole, plain)
 
     @contextmanager
     def writer(
@@ -345,7 +345,7 @@ class Checkpoints:
             Preemption(
                 self._session,
                 save,
-                settle=self._turns.wait_for_background,
+                wait=self._turns.wait_for_background,
                 deadline=deadline,
                 signals=signals,
                 interrupt=interrupt,

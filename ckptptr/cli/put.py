@@ -14,7 +14,7 @@ from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.inspect.target import Here
 from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.manifest import plain_metadata
-from ckptptr.session.content import change
+from ckptptr.session.content import change_of
 from ckptptr.session.put import put
 from ckptptr.session.session import Session
 
@@ -55,7 +55,7 @@ def command(
     With --json:
       as `ckptptr use`
     """
-    content = change(folder)
+    content = change_of(folder)
     if not content.files:
         raise InvalidArgumentError("there is no file in this folder", key=folder)
     writing = here.for_writing()

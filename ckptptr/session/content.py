@@ -84,7 +84,7 @@ def _beside(added: Collection[str], paths: Iterable[str]) -> list[str]:
     return [p for p in paths if p not in gone and not any(folder in added for folder in folders_above(p))]
 
 
-def change(content: Saveable) -> Change:
+def change_of(content: Saveable) -> Change:
     """What saving `content` means.
 
     Raises:
@@ -111,7 +111,7 @@ def change(content: Saveable) -> Change:
         raise InvalidArgumentError(
             "what was given cannot be saved", hint="Save a path, bytes, or a reader opened in binary mode"
         )
-    return change(data)
+    return change_of(data)
 
 
 def addition(file: str | os.PathLike[str]) -> Change:
@@ -127,4 +127,4 @@ def addition(file: str | os.PathLike[str]) -> Change:
             key=str(file) if isinstance(file, str | os.PathLike) else "",
             hint="save() makes a folder or bytes the whole content",
         )
-    return change(file)
+    return change_of(file)

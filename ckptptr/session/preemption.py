@@ -62,7 +62,7 @@ class Preemption:
 
     Args:
         save: makes the last save; called in another thread, with the context variables of this one.
-        settle: waits for the saves that nobody waits for, until a time by `time.monotonic()`.
+        wait: waits for background saves, until a time by `time.monotonic()`.
         deadline: seconds from the signal.
         interrupt: whether the signal raises wherever the main thread is, or only `check` and saves do.
         raises: the error that ends the block.
@@ -73,7 +73,7 @@ class Preemption:
         session: Session,
         save: Callable[[], object] | None,
         *,
-        settle: Callable[[float | None], object],
+        wait: Callable[[float | None], object],
         deadline: float,
         signals: Iterable[int],
         interrupt: bool,
@@ -83,7 +83,7 @@ class Preemption:
             raise InvalidArgumentError(f"deadline is {deadline!r}, not a number of seconds above 0")
         self._session = session
         self._save = save
-        self._settle = settle
+        self._wait = wait
         self._deadline = deadline
         self._signals = tuple(dict.fromkeys(signals))
         self._interrupt = interrupt
@@ -187,7 +187,7 @@ class Preemption:
     def _last_save(self) -> BaseException | None:
         """End what is under way, or else save once more; why that failed, if it did."""
         log.warning("%s; %.1f s are left until the deadline", self._told(), self._left())
-        self._settle(self._until)
+        self._wait(self._until)
         for operation in tuple(self._operations):  # of other threads
             if operation.is_save and operation.wait(self._left):
                 self._is_saved |= self._confirms(operation)
@@ -206,7 +206,7 @@ class Preemption:
         if not operation.wait(self._left):
             self._abandon(operation)
             return None
-        self._settle(self._until)
+        self._wait(self._until)
         failure = operation.done.exception()
         if failure is not None and self._outcome == before:
             self._outcome = f"the last save failed ({failure})"

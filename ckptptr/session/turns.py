@@ -82,7 +82,7 @@ class Turns(Generic[_Saved]):
         stream = Stream(name, self._session.store.block_size)
         added = Change({name: Local(name, stream, UNKNOWN)})
         upload = daemon.start(lambda: self._save(added, step, metadata))
-        upload.add_done_callback(stream.settle)
+        upload.add_done_callback(stream.upload_ended)
         self._writing = threading.get_ident()
         try:
             yield stream

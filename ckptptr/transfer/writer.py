@@ -83,7 +83,7 @@ class Stream(io.RawIOBase):
                 self._drop_one()
         self.close()
 
-    def settle(self, upload: Future[Any]) -> None:
+    def upload_ended(self, upload: Future[Any]) -> None:
         """The upload is over: let the writer know."""
         self._failure = upload.exception()
 
