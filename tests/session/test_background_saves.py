@@ -24,7 +24,7 @@ class Saver:
         self.may_go_on = threading.Event()
         self.failure: Exception | None = None
 
-    def __call__(self, change: Change, step: int | None, metadata: dict[str, Any]) -> str:
+    def __call__(self, change: Change, step: int | None, _: dict[str, Any]) -> str:
         self.has_begun.set()
         assert self.may_go_on.wait(10)
         if self.failure:
