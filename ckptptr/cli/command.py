@@ -22,11 +22,11 @@ import click
 import msgspec
 
 from ckptptr.cli.exit_codes import ExitCode, exit_code_of
-from ckptptr.cli.output import printable
 from ckptptr.cli.verbosity import logging_to_stderr, verbose_option
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.target import locate
+from ckptptr.wording import printable
 
 
 class ToldCommand(click.Command):

@@ -8,7 +8,7 @@ import click
 
 from ckptptr.cli.choice import Choice, choosing, places, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
-from ckptptr.cli.output import Output, counted, size
+from ckptptr.cli.output import Output
 from ckptptr.errors import CkptptrError, DamagedError, InvalidArgumentError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_of, in_words
@@ -19,6 +19,7 @@ from ckptptr.protocol.manifest import is_plain_path
 from ckptptr.protocol.names import DATA, MANIFESTS
 from ckptptr.stores.urls import split
 from ckptptr.transfer.copy import copy_all
+from ckptptr.wording import counted, size
 
 
 @node_command("export", "Copy a checkpoint, inside the store, to a plain folder.")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ckptptr.cli.command import store_command
-from ckptptr.cli.output import Cell, Column, Output, age, counted, number, size, utc
+from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import UnsupportedFormatError
 from ckptptr.inspect import shapes
@@ -21,6 +21,7 @@ from ckptptr.protocol.names import LATEST
 from ckptptr.protocol.references import FRESH
 from ckptptr.stores.port import Store
 from ckptptr.transfer.pool import run_all
+from ckptptr.wording import ago, counted, number, size, utc
 
 
 @store_command("find", "The executions and nodes of Flyte below a root.")
@@ -121,7 +122,7 @@ def _row(node: shapes.NodeFound, now: datetime) -> list[str]:
     words = [word for word in (said, "held" if node.held else "") if word]
     style = "red" if node.problem else "yellow" if words else "green"
     return [
-        age(node.published_at, now) or "-",
+        ago(node.published_at, now),
         utc(node.published_at),
         number(node.step),
         size(node.bytes),

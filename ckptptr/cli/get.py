@@ -9,7 +9,7 @@ import click
 from ckptptr.cli.choice import Choice, choosing, places, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
 from ckptptr.cli.confirm import confirm
-from ckptptr.cli.output import Output, counted, first_few, size
+from ckptptr.cli.output import Output
 from ckptptr.cli.progress import bar, watched
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.inspect import shapes
@@ -20,6 +20,7 @@ from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.resolve import Rejected, Resolver
 from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.download import Download
+from ckptptr.wording import counted, first_few, size
 
 
 @node_command("get", "Download a checkpoint, or files of it, verified.")

@@ -9,11 +9,12 @@ import click
 
 from ckptptr.cli.command import node_command
 from ckptptr.cli.exit_codes import ExitCode
-from ckptptr.cli.output import Cell, Column, Output, age, number, size, utc
+from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import short, short_reference
 from ckptptr.inspect.log import everything
 from ckptptr.inspect.target import Here
+from ckptptr.wording import ago, number, size, utc
 
 
 @node_command("log", "Every checkpoint of a node, across its attempts.")
@@ -84,7 +85,7 @@ def _row(entry: shapes.Entry, now: datetime) -> list[str]:
         number(entry.attempt),
         number(entry.seq),
         size(entry.bytes),
-        age(entry.published_at, now) or "-",
+        ago(entry.published_at, now),
         utc(entry.published_at),
         short(entry),
         short_reference(entry.parent),

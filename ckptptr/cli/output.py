@@ -10,30 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from ckptptr import wording
+from ckptptr.wording import printable
 
 INDENT = "  "
-FEW = 20
-
-
-def printable(text: str) -> str:
-    """`text` with control characters written out."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
-def first_few(lines: list[str]) -> list[str]:
-    """What fits on a screen, and how much more there is."""
-    more = len(lines) - FEW
-    return lines if more <= 0 else [*lines[:FEW], f"... and {more} more"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,47 +117,3 @@ def _padded(cell: str, width: int, column: Column) -> Cell:
 
 def _spaced(cells: Sequence[Cell]) -> list[str]:
     return [part for cell in cells for part in (INDENT, cell)]
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """`1 file`, `2 files`; `many` where that is more than an s."""
-    return f"{count} {one if count == 1 else many or f'{one}s'}"
-
-
-def number(value: int | None) -> str:
-    return "-" if value is None else str(value)
-
-
-def size(value: int | None) -> str:
-    return "-" if value is None else wording.size(value)
-
-
-def age_of(moment: str | None, now: datetime) -> timedelta | None:
-    """How long ago that was; None where the moment is not known."""
-    when = _parse(moment)
-    return now - when if when else None
-
-
-def age(moment: str | None, now: datetime) -> str:
-    """`3 hours ago`; empty where the moment is not known."""
-    passed = age_of(moment, now)
-    return "" if passed is None else wording.age(passed.total_seconds())
-
-
-def utc(moment: str | None) -> str:
-    """`2026-11-23 15:20:05`, without the zone; as it is where it is no time."""
-    when = _parse(moment)
-    return when.strftime("%Y-%m-%d %H:%M:%S") if when else moment or "-"
-
-
-def when(moment: str | None, now: datetime) -> str:
-    """`3 hours ago, 2026-11-23 15:20:05 UTC`."""
-    words = age(moment, now)
-    return f"{words}, {utc(moment)} UTC" if words else utc(moment)
-
-
-def _parse(moment: str | None) -> datetime | None:
-    try:
-        return datetime.strptime(moment or "", "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-    except ValueError:
-        return None

@@ -8,11 +8,12 @@ import click
 
 from ckptptr.cli.command import node_command
 from ckptptr.cli.exit_codes import ExitCode
-from ckptptr.cli.output import Cell, Column, Output, number, size, when
+from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import in_words, short, short_reference
 from ckptptr.inspect.explain import explain
 from ckptptr.inspect.target import Here
+from ckptptr.wording import number, size, when
 
 
 @node_command("show", "What the next attempt would restore, and why.")

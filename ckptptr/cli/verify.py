@@ -10,7 +10,7 @@ import msgspec
 from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
 from ckptptr.cli.exit_codes import ExitCode
-from ckptptr.cli.output import INDENT, Cell, Column, Output, counted, number, size
+from ckptptr.cli.output import INDENT, Cell, Column, Output
 from ckptptr.cli.progress import Moved, bar
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
@@ -20,6 +20,7 @@ from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.complete import Flaw, flaws, sizes_in
 from ckptptr.transfer.verify import digest_flaws
+from ckptptr.wording import counted, number, size
 
 
 @node_command("verify", "Whether a checkpoint is all there; every byte with --deep.")

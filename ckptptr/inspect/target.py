@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 
-from ckptptr.cli.output import first_few
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.inspect.lookup import home_in, nodes_below, nodes_of_execution, nodes_with_home
@@ -31,6 +30,7 @@ from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Store
 from ckptptr.stores.wrappers.probe import settle
 from ckptptr.stores.wrappers.retry import Retrying
+from ckptptr.wording import first_few
 
 _SHAPE = f"<root>/{FLYTE_PREFIXES}/<project>/<domain>/<execution>/<node>"
 

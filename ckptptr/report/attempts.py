@@ -20,7 +20,7 @@ from ckptptr.inspect.describe import short_reference
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.protocol.resolve import Rejected, Resolution
-from ckptptr.report.words import moment, span
+from ckptptr.wording import moment, span
 
 _MANY = 3
 _ELSEWHERE = "another execution or node"

@@ -23,8 +23,8 @@ from ckptptr.protocol.names import CheckpointId, split_manifest_key
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.report.attempts import Attempt, Shown, View, next_attempt, past_attempts, this_attempt
 from ckptptr.report.cached_store import ShortLatest, Snapshot
-from ckptptr.report.words import counted
 from ckptptr.transfer.pool import run_all
+from ckptptr.wording import counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,7 @@ from ckptptr.inspect.describe import short_reference
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.report.attempts import Attempt, Origin, Shown, View, named, thing
 from ckptptr.report.facts import Report, Unfinished
-from ckptptr.report.words import counted, moment, span
-from ckptptr.wording import size
+from ckptptr.wording import counted, moment, size, span
 
 WIDTH = 1000.0
 LEFT, RIGHT = 222.0, 860.0

@@ -14,7 +14,6 @@ from itertools import groupby
 
 import msgspec
 
-from ckptptr.cli.output import number
 from ckptptr.cli.show import headline
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import short
@@ -22,9 +21,8 @@ from ckptptr.report.attempts import Attempt, Shown, named
 from ckptptr.report.facts import Report
 from ckptptr.report.picture import picture, row_id
 from ckptptr.report.style import STYLE
-from ckptptr.report.words import counted, moment, span, utc
 from ckptptr.version import __version__
-from ckptptr.wording import size
+from ckptptr.wording import counted, date, moment, number, size, span
 
 MARK = "<!-- written by ckptptr report -->"
 """On the second line of every page: such a file may be written over."""
@@ -65,7 +63,7 @@ def section(report: Report, *, adapts: bool = False) -> str:
         *_checkpoints(report),
         *_unfinished(report),
         *_candidates(report.show),
-        f'<p class="quiet">Seen {escape(utc(report.written_at))} UTC by ckptptr {__version__},'
+        f'<p class="quiet">Seen {escape(date(report.written_at))} UTC by ckptptr {__version__},'
         " judged by manifests alone: no payload was fetched, nothing was moved.</p>",
         "</main>",
     ]
@@ -124,7 +122,7 @@ def _attempt(attempt: Attempt) -> str:
 
 
 def _from_to(first: str, last: str | None) -> str:
-    began, ended = utc(first), utc(last)
+    began, ended = date(first), date(last)
     if began == ended:
         return began
     day, _, clock = ended.partition(", ")
@@ -168,7 +166,7 @@ def _checkpoints(report: Report) -> Iterator[str]:
             _cell(number(item.step), "number"),
             _cell(number(item.attempt), "number"),
             _measured(size(item.bytes) if item.bytes is not None else "-", item.bytes or 0, largest),
-            _cell(utc(item.created_at or item.published_at)),
+            _cell(date(item.created_at or item.published_at)),
             _cell(since.get(item.checkpoint, "-"), "number"),
         ]
         if timed:

@@ -12,8 +12,7 @@ from html import escape
 from ckptptr.report.attempts import Shown
 from ckptptr.report.facts import Report
 from ckptptr.report.layout import LEFT, NEXT, WIDTH, Arrow, Dot, Kind, Layout, lay_out
-from ckptptr.report.words import span, utc
-from ckptptr.wording import size
+from ckptptr.wording import date, size, span
 
 _LEGEND_LINE = 22.0
 
@@ -145,7 +144,7 @@ def _told(dot: Dot) -> str:
     if item:
         words += [] if item.attempt is None else [f"attempt {item.attempt}"]
         words += [] if item.bytes is None else [size(item.bytes)]
-        words += [f"saved {utc(item.created_at)} UTC"] if item.created_at else []
+        words += [f"saved {date(item.created_at)} UTC"] if item.created_at else []
         words += [f"took {span(item.saved_in)}"] if item.saved_in is not None else []
         words += ["a copy of what was restored"] if item.copied_from else []
         words += ["pinned"] if item.pinned else []

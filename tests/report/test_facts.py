@@ -11,8 +11,8 @@ import pytest
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.protocol.latest import Latest
 from ckptptr.report.facts import Live, Report, gather
-from ckptptr.report.words import span, utc
 from ckptptr.testing import Fault, FaultyStore
+from ckptptr.wording import date, span
 from tests.report import stories
 from tests.report.stories import Story
 
@@ -142,7 +142,7 @@ def test_spans_of_time_in_words(seconds: float, words: str) -> None:
 
 
 def test_what_is_no_time_is_printed_as_it_is() -> None:
-    assert (utc("2026-11-04T03:20:05Z"), utc("soon"), utc(None)) == (
+    assert (date("2026-11-04T03:20:05Z"), date("soon"), date(None)) == (
         "4 Nov 2026, 03:20:05",
         "soon",
         "unknown",

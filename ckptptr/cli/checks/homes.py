@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from ckptptr.cli.checks.finding import Check, Examined, note
-from ckptptr.cli.output import age_of, counted
 from ckptptr.inspect import shapes
 from ckptptr.protocol.inventory import committed
 from ckptptr.protocol.names import data_folder
 from ckptptr.protocol.sweep import idle_payload
 from ckptptr.transfer.pool import run_all
-from ckptptr.wording import age, size
+from ckptptr.wording import age, counted, passed, size
 
-OLD = timedelta(days=7)
-"""From this age on a word is said about bucket rules that delete by age."""
+OLD = 7 * 86400
+"""In seconds: from this age on a word is said about bucket rules that delete by age."""
 
 
 def doomed(e: Examined) -> Iterator[shapes.Finding]:
@@ -75,11 +73,11 @@ def plain(e: Examined) -> Iterator[shapes.Finding]:
 
 def expiry(e: Examined) -> Iterator[shapes.Finding]:
     taken = e.shown.checkpoint
-    passed = age_of(taken.published_at, e.here.clock.now()) if taken else None
-    if taken is not None and passed is not None and passed >= OLD:
+    seconds = passed(taken.published_at, e.here.clock.now()) if taken else None
+    if taken is not None and seconds is not None and seconds >= OLD:
         yield note(
             "expiry",
-            f"What the next attempt resumes from was published {age(passed.total_seconds())}. A bucket rule"
+            f"What the next attempt resumes from was published {age(seconds)}. A bucket rule"
             " that deletes by age would take it; pinning does not protect from those.",
             taken.url,
         )

@@ -6,12 +6,12 @@ import functools
 from collections.abc import Iterator
 
 from ckptptr.cli.checks.finding import Check, Examined, note, ok, problem
-from ckptptr.cli.output import counted
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import in_words, short_reference
 from ckptptr.nodes.plain import highest_attempt
 from ckptptr.protocol.complete import flaws, sizes_in
+from ckptptr.wording import counted
 
 
 def state(e: Examined) -> Iterator[shapes.Finding]:

@@ -6,14 +6,13 @@ import os
 from collections.abc import Iterator
 
 from ckptptr.cli.checks.finding import Check, Examined, note, ok
-from ckptptr.cli.output import age_of
 from ckptptr.clock import isoformat
 from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.inspect import shapes
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.wrappers.probe import SETTING, assumed
 from ckptptr.transfer.pool import run_all
-from ckptptr.wording import age
+from ckptptr.wording import ago
 
 
 def guarantee(e: Examined) -> Iterator[shapes.Finding]:
@@ -53,8 +52,7 @@ def unfinished_uploads(e: Examined) -> Iterator[shapes.Finding]:
         return
     if found:
         oldest = min(found, key=lambda upload: upload.begun)
-        passed = age_of(isoformat(oldest.begun), e.here.clock.now())
-        since = f", the oldest begun {age(passed.total_seconds())}" if passed is not None else ""
+        since = f", the oldest begun {ago(isoformat(oldest.begun), e.here.clock.now())}"
         count = "1 multipart upload is" if len(found) == 1 else f"{len(found)} multipart uploads are"
         bucket, _, path = oldest.key.partition("/")
         yield note(
