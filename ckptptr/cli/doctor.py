@@ -12,10 +12,9 @@ from ckptptr.cli.checks.finding import Examined, findings_of, of_error, problem
 from ckptptr.cli.command import attempt_option, root_option, store_command
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import INDENT, Cell, Output
-from ckptptr.cli.show import headline
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import short
+from ckptptr.inspect.sentences import headline, short
 from ckptptr.inspect.target import locate
 from ckptptr.wording import counted
 

@@ -11,7 +11,8 @@ from ckptptr.cli.command import node_command
 from ckptptr.cli.output import Output
 from ckptptr.errors import CkptptrError, DamagedError, InvalidArgumentError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import checkpoint_of, in_words
+from ckptptr.inspect.describe import checkpoint_of
+from ckptptr.inspect.sentences import in_words
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.complete import flaws

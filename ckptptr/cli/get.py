@@ -13,7 +13,8 @@ from ckptptr.cli.output import Output
 from ckptptr.cli.progress import bar, watched
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import checkpoint_of, in_words
+from ckptptr.inspect.describe import checkpoint_of
+from ckptptr.inspect.sentences import in_words
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.manifest import FileRecord

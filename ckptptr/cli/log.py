@@ -11,8 +11,8 @@ from ckptptr.cli.command import node_command
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import short, short_reference
 from ckptptr.inspect.log import everything
+from ckptptr.inspect.sentences import short, short_reference
 from ckptptr.inspect.target import Here
 from ckptptr.wording import ago, number, size, utc
 

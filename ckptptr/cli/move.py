@@ -9,7 +9,6 @@ import click
 
 from ckptptr.cli.confirm import confirm
 from ckptptr.cli.output import Cell, Output
-from ckptptr.cli.show import headline
 from ckptptr.errors import (
     CkptptrError,
     DamagedError,
@@ -18,8 +17,9 @@ from ckptptr.errors import (
     UnsupportedFormatError,
 )
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import in_words, latest_of, short_reference
+from ckptptr.inspect.describe import latest_of
 from ckptptr.inspect.explain import explain
+from ckptptr.inspect.sentences import headline, in_words, short_reference
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.references import FRESH

@@ -10,7 +10,8 @@ from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
 from ckptptr.cli.output import Output
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import checkpoint_of, in_words, latest_of, short
+from ckptptr.inspect.describe import checkpoint_of, latest_of
+from ckptptr.inspect.sentences import in_words, short
 from ckptptr.inspect.target import Here
 
 

@@ -7,8 +7,8 @@ import click
 from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
 from ckptptr.cli.move import confirm_fresh, moved, print_move
-from ckptptr.cli.show import headline
 from ckptptr.inspect import shapes
+from ckptptr.inspect.sentences import headline
 from ckptptr.inspect.target import Here
 
 

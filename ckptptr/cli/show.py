@@ -10,8 +10,8 @@ from ckptptr.cli.command import node_command
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import in_words, short, short_reference
 from ckptptr.inspect.explain import explain
+from ckptptr.inspect.sentences import headline, held_in_words, short, short_reference
 from ckptptr.inspect.target import Here
 from ckptptr.wording import number, size, when
 
@@ -65,13 +65,6 @@ def _print(shown: shapes.Show, now: datetime) -> None:
     out.sentence("Judged by manifests alone: no payload was fetched, nothing was moved.", "dim")
 
 
-def headline(checkpoint: shapes.Checkpoint | None) -> str:
-    """`The next attempt resumes from step 3.`"""
-    if checkpoint is None:
-        return "The next attempt starts fresh."
-    return f"The next attempt resumes from {in_words(checkpoint)}."
-
-
 def _about(checkpoint: shapes.Checkpoint, now: datetime) -> list[tuple[str, str]]:
     count = "1 file" if checkpoint.files == 1 else f"{checkpoint.files} files"
     facts = [
@@ -95,7 +88,7 @@ def _about_latest(latest: shapes.Latest) -> list[tuple[str, str]]:
     if latest.damage:
         return [*facts, ("damaged", Cell(latest.damage, "red"))]
     facts.append(("names", short_reference(latest.checkpoint)))
-    facts.append(("held", held_in_words(latest)))
+    facts.append(("held", Cell(held_in_words(latest), "yellow" if latest.held else "")))
     if latest.note:
         facts.append(("note", latest.note))
     if latest.fence is not None:
@@ -103,14 +96,6 @@ def _about_latest(latest: shapes.Latest) -> list[tuple[str, str]]:
     if latest.written_by:
         facts.append(("written by", latest.written_by))
     return facts
-
-
-def held_in_words(latest: shapes.Latest) -> str:
-    """Whether LATEST is held, and by what; what that means."""
-    if not latest.held:
-        return "no, the next save moves it"
-    how = "a person edited LATEST" if latest.held_by == "edit" else "with `ckptptr use`"
-    return Cell(f"yes, {how}; no save moves it, the next restore takes it up", "yellow")
 
 
 _COLUMNS = (

@@ -9,7 +9,7 @@ from ckptptr.cli.command import node_command
 from ckptptr.cli.confirm import confirm
 from ckptptr.cli.output import INDENT, Output
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import short_reference
+from ckptptr.inspect.sentences import short_reference
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.sweep import going, search, sweep_by_hand, sweepable
 from ckptptr.wording import counted, size

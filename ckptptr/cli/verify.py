@@ -14,8 +14,9 @@ from ckptptr.cli.output import INDENT, Cell, Column, Output
 from ckptptr.cli.progress import Moved, bar
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import checkpoint_of, in_words, short
+from ckptptr.inspect.describe import checkpoint_of
 from ckptptr.inspect.log import everything
+from ckptptr.inspect.sentences import in_words, short
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.complete import Flaw, flaws, sizes_in

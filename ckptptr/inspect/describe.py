@@ -90,21 +90,3 @@ def latest_of(here: Here, seen: Seen) -> shapes.Latest:
         written_by=pointer.published_by or None,
         damage=None,
     )
-
-
-def short(checkpoint: shapes.Checkpoint) -> str:
-    """Its id, or its reference where it has none."""
-    return checkpoint.id or checkpoint.checkpoint
-
-
-def short_reference(reference: str | None) -> str:
-    """The id in a reference, or the reference where it has none."""
-    split = split_manifest_key(f"/{reference}") if reference else None
-    return str(split[1]) if split else reference or "-"
-
-
-def in_words(checkpoint: shapes.Checkpoint | None) -> str:
-    """`step 3`, or what else tells a checkpoint from others; `nothing` for a fresh start."""
-    if checkpoint is None:
-        return "nothing"
-    return short(checkpoint) if checkpoint.step is None else f"step {checkpoint.step}"

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import short_reference
+from ckptptr.inspect.sentences import short_reference
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.protocol.resolve import Rejected, Resolution

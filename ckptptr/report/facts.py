@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from ckptptr.cli.show import headline
 from ckptptr.clock import isoformat
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.explain import explain
 from ckptptr.inspect.log import everything
+from ckptptr.inspect.sentences import headline
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.inventory import payload, read_manifest
 from ckptptr.protocol.names import CheckpointId, split_manifest_key

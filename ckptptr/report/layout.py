@@ -15,7 +15,7 @@ from itertools import groupby, pairwise
 from math import sqrt
 from typing import Literal
 
-from ckptptr.inspect.describe import short_reference
+from ckptptr.inspect.sentences import short_reference
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.report.attempts import Attempt, Origin, Shown, View, named, thing
 from ckptptr.report.facts import Report, Unfinished

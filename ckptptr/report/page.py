@@ -14,9 +14,8 @@ from itertools import groupby
 
 import msgspec
 
-from ckptptr.cli.show import headline
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import short
+from ckptptr.inspect.sentences import headline, short
 from ckptptr.report.attempts import Attempt, Shown, named
 from ckptptr.report.facts import Report
 from ckptptr.report.picture import picture, row_id

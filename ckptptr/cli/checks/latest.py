@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ckptptr.cli.checks.finding import Check, Examined, note, ok, problem
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import in_words, short_reference
+from ckptptr.inspect.sentences import in_words, short_reference
 from ckptptr.nodes.plain import highest_attempt
 from ckptptr.protocol.complete import flaws, sizes_in
 from ckptptr.wording import counted
