@@ -10,7 +10,6 @@ from ckptptr.cli.choice import Choice, choosing, places, saying_what_can_be_chos
 from ckptptr.cli.command import node_command
 from ckptptr.cli.confirm import confirm
 from ckptptr.cli.output import Output
-from ckptptr.cli.progress import bar, watched
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_of
@@ -21,6 +20,7 @@ from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.resolve import Rejected, Resolver
 from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.download import Download
+from ckptptr.transfer.progress import at_once
 from ckptptr.wording import counted, first_few, size
 
 
@@ -66,8 +66,7 @@ def _get(
     files = _wanted(here, found, wanted)
     _ask(folder, files, yes=yes)
     rejected: tuple[Rejected, ...] = ()
-    size_of_all = sum(record.size for record in files)
-    with bar("downloading", size_of_all) as moved, Download(watched(here.store, moved), folder) as download:
+    with Download(here.store, folder, at_once("downloading")) as download:
         if may_pass_over:
             resolver = Resolver(here.candidates, here.latest)
             resolution = resolver.resolve(lambda one: _fetch(download, one, wanted))

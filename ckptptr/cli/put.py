@@ -9,7 +9,6 @@ import msgspec
 
 from ckptptr.cli.command import node_command
 from ckptptr.cli.move import tell_held
-from ckptptr.cli.progress import bar, watched
 from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.inspect.target import Here
 from ckptptr.nodes.plain import node_at
@@ -17,6 +16,7 @@ from ckptptr.protocol.manifest import plain_metadata
 from ckptptr.session.content import change
 from ckptptr.session.put import put
 from ckptptr.session.session import Session
+from ckptptr.transfer.progress import at_once
 
 
 def _metadata(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -60,9 +60,9 @@ def command(
         raise InvalidArgumentError("there is no file in this folder", key=folder)
     writing = here.for_writing()
     node = node_at(here.store, here.node.prefix, attempt=max(here.node.attempt - 1, 0), read_only=True)
-    with bar("uploading", sum(file.size for file in content.files.values())) as moved:
-        session = Session(watched(writing.store, moved), node, clock=here.clock)
-        reference = put(session, content, step=step, metadata=plain_metadata(metadata))
+    session = Session(writing.store, node, clock=here.clock)
+    metadata = plain_metadata(metadata)
+    reference = put(session, content, step=step, metadata=metadata, showing=at_once("uploading"))
     try:
         before, _ = writing.chooser.use(reference, note)
     except CkptptrError as error:

@@ -11,7 +11,6 @@ from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import INDENT, Cell, Column, Output
-from ckptptr.cli.progress import Moved, bar
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_of
@@ -20,6 +19,7 @@ from ckptptr.inspect.sentences import in_words, short
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.complete import Flaw, flaws, sizes_in
+from ckptptr.transfer.progress import Progress, at_once
 from ckptptr.transfer.verify import digest_flaws
 from ckptptr.wording import counted, number, size
 
@@ -114,32 +114,28 @@ def _verify(here: Here, subjects: list[_Subject], *, deep: bool) -> shapes.Verif
     homes = dict.fromkeys(s.found.home for s in subjects if s.found and s.found.manifest)
     sizes = {home: sizes_in(here.store, home) for home in homes}
     total = sum(subject.shape.bytes or 0 for subject in subjects) if deep else 0
-    read: list[int] = []
     checkpoints = []
-    with bar("verifying", total) as moved:
-
-        def fetched(count: int) -> None:
-            read.append(count)  # from several threads
-            moved(count)
-
+    with at_once("verifying")(total) as progress:
         for subject in subjects:
             state, problems = subject.state, [subject.problem] if subject.problem else []
             if subject.found:
-                bad = _flaws(here, subject.found, sizes, fetched if deep else None)
+                bad = _flaws(here, subject.found, sizes, progress if deep else None)
                 problems = [_flaw(here, flaw) for flaw in bad]
                 state = "damaged" if bad else "good" if subject.found.manifest else "unverified"
             checkpoints.append(shapes.Verified(checkpoint=subject.shape, state=state, problems=problems))
-    return shapes.Verify(node=here.url, deep=deep, bytes_read=sum(read), checkpoints=checkpoints)
+    return shapes.Verify(node=here.url, deep=deep, bytes_read=progress.done, checkpoints=checkpoints)
 
 
-def _flaws(here: Here, found: Found, sizes: dict[str, dict[str, int]], fetched: Moved | None) -> list[Flaw]:
-    """What is wrong by sizes; with `fetched`, which is told of the bytes, also by digests."""
+def _flaws(
+    here: Here, found: Found, sizes: dict[str, dict[str, int]], progress: Progress | None
+) -> list[Flaw]:
+    """What is wrong by sizes; with `progress`, by digests too."""
     bad = flaws(found.home, found.files, sizes[found.home]) if found.manifest else []
-    if fetched is None:
+    if progress is None:
         return bad
     known = {flaw.path for flaw in bad}
     rest = [record for record in found.files if record.path not in known]
-    return bad + digest_flaws(here.store, found.home, rest, fetched)
+    return bad + digest_flaws(here.store, found.home, rest, progress.add)
 
 
 def _flaw(here: Here, flaw: Flaw) -> shapes.Flaw:

@@ -10,10 +10,12 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+import ckptptr
 from tests.cli.conftest import FlyteNode
 from tests.sampling import sampled
 
@@ -25,13 +27,19 @@ def on_terminal(columns: int, *arguments: str) -> str:
     return re.sub("\x1b\\[[0-9;]*m", "", raw_on_terminal(columns, *arguments))
 
 
-def raw_on_terminal(columns: int, *arguments: str, exit_code: int = 0, **environment: str) -> str:
+def raw_on_terminal(
+    columns: int,
+    *arguments: str,
+    program: Sequence[str] = CKPTPTR,
+    exit_code: int = 0,
+    **environment: str,
+) -> str:
     """All that is sent to a terminal of that width."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     process = subprocess.Popen(
-        [*CKPTPTR, *arguments],
+        [*program, *arguments],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -133,6 +141,49 @@ def test_bytes_that_move_are_shown_on_a_terminal_and_not_in_a_pipe(
     )
     assert done.stderr == ""
     assert "verifying" not in done.stdout
+
+
+SLOWLY = """
+import time
+from ckptptr.cli import main
+from ckptptr.inspect import target
+from ckptptr.stores.open import open_store
+from ckptptr.stores.wrappers.around import Around
+
+class Slow(Around):
+    block_size = 4
+
+    def download(self, key, start, length):
+        time.sleep(0.7)
+        yield from self._store.download(key, start, length)
+
+    def upload(self, key, blocks):
+        return self._store.upload(key, (time.sleep(0.05) or block for block in blocks))
+
+def slow(url, **options):
+    store, key = open_store(url, **options)
+    return Slow(store), key
+
+target.open_store = slow
+main()
+"""
+"""The command, whose transfers take more than a second."""
+
+
+@pytest.mark.slow
+def test_one_bar_is_drawn_however_long_it_takes(node: FlyteNode, tmp_path: Path) -> None:
+    with ckptptr.open(node.url, attempt=0) as checkpoints:
+        checkpoints.save(b"x" * 140, step=1)
+    slowly = [sys.executable, "-c", SLOWLY]
+    for verb, arguments in (
+        ("downloading", ("get", node.url, str(tmp_path / "out"))),
+        ("uploading", ("put", node.url, str(tmp_path / "out"))),
+        ("verifying", ("verify", node.url, "--deep")),
+    ):
+        said = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", raw_on_terminal(100, *arguments, program=slowly))
+        drawn = re.findall("([a-z]+) [━╸╺]+ ", said)
+        assert set(drawn) == {verb}
+        assert len(drawn) > 2, "the transfer was too quick to prove anything"
 
 
 @pytest.mark.parametrize("arguments", sampled([["log"], ["doctor"], ["log", "--json"]]))
