@@ -15,13 +15,13 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
-import msgspec
 
 from ckptptr.cli.exit_codes import ExitCode, exit_code_of
+from ckptptr.cli.pairs import json_where_marked, pairs_option
 from ckptptr.cli.verbosity import logging_to_stderr, verbose_option
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
@@ -86,32 +86,6 @@ def _tell_json(error: shapes.Error, exit_code: ExitCode) -> None:
     click.echo(shapes.encode(shapes.Failure(error=error, exit_code=int(exit_code))), err=True)
 
 
-def split_pairs(pairs: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """What was given as KEY=VALUE.
-
-    Raises:
-        click.BadParameter: one was given otherwise.
-    """
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not (key and equals):
-            raise click.BadParameter(f"{pair!r} is not of the form KEY=VALUE")
-        yield key, text
-
-
-def _parsed(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
-    """The options; a value that looks like an object, a list, true, false or null is read as JSON."""
-    options: dict[str, Any] = {}
-    for key, text in split_pairs(pairs):
-        options[key] = text
-        if text in ("true", "false", "null") or text.startswith(("{", "[")):
-            try:
-                options[key] = msgspec.json.decode(text)
-            except msgspec.DecodeError as error:
-                raise click.BadParameter(f"the value of {key!r} is not JSON ({error})") from None
-    return options
-
-
 def store_command(name: str, short_help: str) -> Callable[[Callable[..., None]], click.Command]:
     """Make a command; the function gets `as_json`, `storage_options` and its own parameters."""
     return _decorated(name, short_help, (verbose_option, STORAGE_OPTION, JSON_OPTION))
@@ -155,12 +129,10 @@ _TARGET = click.argument("target")
 JSON_OPTION = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON; its keys never go or change their meaning."
 )
-STORAGE_OPTION = click.option(
+STORAGE_OPTION = pairs_option(
     "--storage-option",
     "storage_options",
-    metavar="KEY=VALUE",
-    multiple=True,
-    callback=_parsed,
+    read=json_where_marked,
     help="For fsspec's filesystem, repeatable: endpoint_url=http://localhost:9000, anon=true.",
 )
 root_option = click.option(

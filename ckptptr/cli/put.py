@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import msgspec
 
 from ckptptr.cli.command import node_command
 from ckptptr.cli.move import tell_held
+from ckptptr.cli.pairs import json_or_text, pairs_option
 from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.inspect.target import Here
 from ckptptr.nodes.plain import node_at
@@ -19,27 +19,13 @@ from ckptptr.session.session import Session
 from ckptptr.transfer.progress import at_once
 
 
-def _metadata(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not (key and equals):
-            raise click.BadParameter(f"{pair!r} is not of the form KEY=VALUE")
-        try:
-            found[key] = msgspec.json.decode(text)
-        except msgspec.DecodeError:
-            found[key] = text
-    return found
-
-
 @node_command("put", "Make a checkpoint of a local folder, and hold LATEST on it.")
 @click.argument("folder", type=click.Path(exists=True))
 @click.option("--step", type=int, metavar="N", help="The step of the training that it is of.")
-@click.option(
+@pairs_option(
     "--metadata",
-    multiple=True,
-    metavar="KEY=VALUE",
-    callback=_metadata,
+    "metadata",
+    read=json_or_text,
     help="Repeatable; a VALUE that is JSON is taken as such: loss=0.1.",
 )
 @click.option("--note", default="", metavar="TEXT", help="A word for whoever reads LATEST next.")

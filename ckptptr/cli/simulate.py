@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from ckptptr.cli.command import JSON_OPTION, STORAGE_OPTION, ToldCommand, split_pairs
+from ckptptr.cli.command import JSON_OPTION, STORAGE_OPTION, ToldCommand
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import Cell, Output
+from ckptptr.cli.pairs import json_or_text, pairs_option
 from ckptptr.cli.verbosity import verbose_option
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 
@@ -38,21 +39,6 @@ try:
 except BaseException as error:
     sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
 """
-
-
-def _pairs(read: bool) -> Any:
-    """A callback for `KEY=VALUE`, repeated. `read`: a value that is JSON is read as that."""
-
-    def parsed(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for key, text in split_pairs(pairs):
-            values[key] = text
-            if read:
-                with contextlib.suppress(json.JSONDecodeError):
-                    values[key] = json.loads(text)
-        return values
-
-    return parsed
 
 
 def _deaths(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> list[Death | None]:
@@ -78,12 +64,11 @@ class SimulateCommand(ToldCommand):
 
 @click.command("simulate", cls=SimulateCommand, short_help="Run a task through attempts that die.")
 @click.argument("task", metavar="MODULE:TASK")
-@click.option(
+@pairs_option(
     "--input",
     "inputs",
     metavar="NAME=VALUE",
-    multiple=True,
-    callback=_pairs(read=True),
+    read=lambda text: json_or_text(text, json.loads),  # which knows NaN, as a float may be
     help="Of the task, repeatable: n=8, xs=[1,2]; a text that looks like JSON in quotes.",
 )
 @click.option(
@@ -119,12 +104,10 @@ class SimulateCommand(ToldCommand):
     show_default=True,
     help="Of one attempt; then it is killed, and no other follows.",
 )
-@click.option(
+@pairs_option(
     "--env",
     "environ",
     metavar="NAME=VALUE",
-    multiple=True,
-    callback=_pairs(read=False),
     help="More of the environment of the pods, repeatable.",
 )
 @JSON_OPTION
