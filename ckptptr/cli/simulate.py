@@ -24,6 +24,7 @@ from ckptptr.cli.output import Cell, Output
 from ckptptr.cli.pairs import json_or_text, pairs_option
 from ckptptr.cli.verbosity import verbose_option
 from ckptptr.errors import InvalidArgumentError, NotFoundError
+from ckptptr.inspect import shapes
 
 if TYPE_CHECKING:
     from ckptptr.testing.attempts import SimulatedNode
@@ -174,9 +175,7 @@ def command(
                 _tell_progress(attempt)
         life = Life(tuple(attempts))
     if as_json:
-        from ckptptr.inspect.shapes import encode
-
-        click.echo(encode(_shape(node, life, task, is_kept)))
+        click.echo(shapes.encode(_shape(node, life, task, is_kept)))
     else:
         _print(node, life, is_kept)
     if not life.finished:
@@ -253,10 +252,8 @@ def _print(node: SimulatedNode, life: Life, is_kept: bool) -> None:
         out.line(Cell(f"To look at it: ckptptr log {shlex.quote(node.prefix)}", "dim"))
 
 
-def _shape(node: SimulatedNode, life: Life, task: str, is_kept: bool) -> msgspec.Struct:
-    from ckptptr.cli import simulate_shapes as shapes
-
-    return shapes.Simulated(
+def _shape(node: SimulatedNode, life: Life, task: str, is_kept: bool) -> shapes.Simulate:
+    return shapes.Simulate(
         node=node.prefix,
         kept=is_kept,
         task=task,
@@ -266,7 +263,7 @@ def _shape(node: SimulatedNode, life: Life, task: str, is_kept: bool) -> msgspec
         repeated_steps=list(life.repeated_steps),
         outputs=life.outputs,
         attempts=[
-            shapes.Attempt(
+            shapes.SimulatedAttempt(
                 attempt=attempt.number,
                 death=str(attempt.death) if attempt.death else None,
                 came=attempt.struck,
@@ -274,19 +271,14 @@ def _shape(node: SimulatedNode, life: Life, task: str, is_kept: bool) -> msgspec
                 signal=attempt.signal or None,
                 exit_code=None if attempt.signal else attempt.exit_code,
                 reason=attempt.reason,
-                restored=_restored(attempt),
-                saves=[shapes.Save(step=s.step, checkpoint=s.checkpoint or None) for s in attempt.saves],
+                restored=msgspec.convert(
+                    attempt.restored, shapes.SimulatedRestore | None, from_attributes=True
+                ),
+                saves=[
+                    shapes.SimulatedSave(step=s.step, checkpoint=s.checkpoint or None) for s in attempt.saves
+                ],
                 seconds=round(attempt.seconds, 3),
             )
             for attempt in life.attempts
         ],
-    )
-
-
-def _restored(attempt: Attempt) -> Any:
-    from ckptptr.cli import simulate_shapes as shapes
-
-    found = attempt.restored
-    return found and shapes.Restored(
-        **{name: getattr(found, name) for name in shapes.Restored.__struct_fields__}
     )

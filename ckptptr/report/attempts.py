@@ -65,7 +65,7 @@ class Shown(shapes.Entry, frozen=True, kw_only=True):
         return (-1 if self.is_elsewhere or self.attempt is None else self.attempt, self.seq or -1)
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class ResumedFrom(msgspec.Struct, frozen=True, kw_only=True):
     """What was resumed from: `reference`, first told by the checkpoint `by` (null for the next attempt).
 
     `words`: `step 3 of attempt 0`. `is_there`: it is one of the checkpoints that are shown.
@@ -79,7 +79,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     is_elsewhere: bool = False
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt.
 
     `role`: `this` is the attempt that looks, `next` the one to come. `origins`: what it resumed from,
@@ -94,7 +94,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     first: str | None
     last: str | None
     every: float | None
-    origins: list[Origin]
+    origins: list[ResumedFrom]
     words: str
     reasons: list[str]
 
@@ -117,7 +117,7 @@ def named(numbers: Sequence[int]) -> str:
     return f"Attempts {first} to {last}" if is_row else f"Attempts {', '.join(map(str, numbers))}"
 
 
-def past_attempts(shown: Sequence[Shown], before: int, view: View) -> list[Attempt]:
+def past_attempts(shown: Sequence[Shown], before: int, view: View) -> list[AttemptSummary]:
     """The attempts below `before`."""
     return [_past(shown, number, view) for number in range(before)]
 
@@ -128,7 +128,7 @@ def this_attempt(
     resolution: Resolution | None,
     restored_in: float | None,
     view: View,
-) -> Attempt:
+) -> AttemptSummary:
     """The attempt that looks at itself; its reasons are those of its own restore.
 
     Where this process did not restore (its workers did, say), it is told like any other attempt.
@@ -150,11 +150,11 @@ def this_attempt(
     return msgspec.structs.replace(attempt, role="this", words=words, reasons=reasons, origins=origins)
 
 
-def next_attempt(show: shapes.Show, number: int) -> Attempt:
+def next_attempt(show: shapes.Show, number: int) -> AttemptSummary:
     """The attempt to come."""
     taken = show.checkpoint
-    origin = taken and Origin(reference=taken.checkpoint, by=None, words=thing(taken), is_there=True)
-    return Attempt(
+    origin = taken and ResumedFrom(reference=taken.checkpoint, by=None, words=thing(taken), is_there=True)
+    return AttemptSummary(
         number=number,
         role="next",
         checkpoints=0,
@@ -168,14 +168,14 @@ def next_attempt(show: shapes.Show, number: int) -> Attempt:
     )
 
 
-def _past(shown: Sequence[Shown], number: int, view: View) -> Attempt:
+def _past(shown: Sequence[Shown], number: int, view: View) -> AttemptSummary:
     own = sorted((item for item in shown if item.attempt == number and not item.is_elsewhere), key=_age)
     saves = [item for item in own if item.copied_from is None]
     times = [when.timestamp() for when in (moment(item.created_at) for item in saves) if when]
     told = [item.created_at for item in own if item.created_at]
     gaps = [max(0.0, later - earlier) for earlier, later in pairwise(times)]
     origins = _origins(own, shown, view)
-    return Attempt(
+    return AttemptSummary(
         number=number,
         role="past",
         checkpoints=len(own),
@@ -193,7 +193,7 @@ def _age(item: Shown) -> tuple[int, int]:
     return item.age
 
 
-def _words(own: Sequence[Shown], origins: Sequence[Origin], view: View) -> str:
+def _words(own: Sequence[Shown], origins: Sequence[ResumedFrom], view: View) -> str:
     if not own:
         return f"left nothing that is {view.there}"
     resumed = " and then from ".join(origin.words for origin in origins)
@@ -204,16 +204,16 @@ def _words(own: Sequence[Shown], origins: Sequence[Origin], view: View) -> str:
     return f"resumed from {resumed}" if resumed else "started fresh"
 
 
-def _origins(own: Sequence[Shown], shown: Sequence[Shown], view: View) -> list[Origin]:
-    origins: list[Origin] = []
+def _origins(own: Sequence[Shown], shown: Sequence[Shown], view: View) -> list[ResumedFrom]:
+    origins: list[ResumedFrom] = []
     for item in own:
         if item.parent and not any(origin.reference == item.parent for origin in origins):
             origins.append(_origin(item.parent, item.checkpoint, shown, view))
     return origins
 
 
-def _origin(reference: str, by: str | None, shown: Sequence[Shown], view: View) -> Origin:
-    return Origin(
+def _origin(reference: str, by: str | None, shown: Sequence[Shown], view: View) -> ResumedFrom:
+    return ResumedFrom(
         reference=reference,
         by=by,
         words=_name(reference, shown, view),
@@ -244,7 +244,7 @@ def _found(found: Found, shown: Sequence[Shown], view: View) -> str:
     return f"{what} of {f'attempt {manifest.attempt}' if view.owns(found.reference) else _ELSEWHERE}"
 
 
-def _reasons(number: int, origins: Sequence[Origin], shown: Sequence[Shown], view: View) -> list[str]:
+def _reasons(number: int, origins: Sequence[ResumedFrom], shown: Sequence[Shown], view: View) -> list[str]:
     """What the attempts between it and its origin left, as far as that is still there."""
     if not origins:
         return []

@@ -22,7 +22,7 @@ from ckptptr.stores.wrappers.around import Around
 from ckptptr.transfer.pool import run_all
 
 
-class Snapshot(Around):
+class CachedStore(Around):
     """The same store, as it was when each place was first looked at; nothing is written through it.
 
     Attributes:
@@ -79,11 +79,11 @@ class Snapshot(Around):
 
 
 class ShortLatest(Latest):
-    """LATEST, whose history names nothing that a snapshot hides."""
+    """LATEST, whose history names nothing that a cached store hides."""
 
-    def __init__(self, snapshot: Snapshot, node: Node, clock: Clock) -> None:
-        super().__init__(snapshot, node.prefix, clock, author="")
-        self._hidden = {node.root.ref(key) for key in snapshot.hidden}
+    def __init__(self, store: CachedStore, node: Node, clock: Clock) -> None:
+        super().__init__(store, node.prefix, clock, author="")
+        self._hidden = {node.root.ref(key) for key in store.hidden}
 
     def read(self) -> Seen:
         seen = super().read()
@@ -94,4 +94,4 @@ class ShortLatest(Latest):
 
 
 def _not_here(key: str) -> InvalidArgumentError:
-    return InvalidArgumentError("a snapshot of a store is not written to", key=key)
+    return InvalidArgumentError("a report writes nothing to the store", key=key)

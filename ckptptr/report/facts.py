@@ -21,8 +21,15 @@ from ckptptr.inspect.target import Here
 from ckptptr.protocol.inventory import payload, read_manifest
 from ckptptr.protocol.names import CheckpointId, split_manifest_key
 from ckptptr.protocol.resolve import Resolution
-from ckptptr.report.attempts import Attempt, Shown, View, next_attempt, past_attempts, this_attempt
-from ckptptr.report.cached_store import ShortLatest, Snapshot
+from ckptptr.report.attempts import (
+    AttemptSummary,
+    Shown,
+    View,
+    next_attempt,
+    past_attempts,
+    this_attempt,
+)
+from ckptptr.report.cached_store import CachedStore, ShortLatest
 from ckptptr.transfer.pool import run_all
 from ckptptr.wording import counted
 
@@ -67,7 +74,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     headline: str
     show: shapes.Show
     checkpoints: list[Shown]
-    attempts: list[Attempt]
+    attempts: list[AttemptSummary]
     unfinished: list[Unfinished]
     left_out: int
 
@@ -81,13 +88,13 @@ def gather(here: Here, *, live: Live | None = None, most: int | None = None) -> 
 
     Raises: as `ckptptr show` and `ckptptr log`.
     """
-    snapshot = Snapshot(here.store)
+    cached = CachedStore(here.store)
     if most is not None:
-        snapshot.keep_newest(here.node.own_homes(), most)
-    here = replace(here, store=snapshot, latest=ShortLatest(snapshot, here.node, here.clock))
+        cached.keep_newest(here.node.own_homes(), most)
+    here = replace(here, store=cached, latest=ShortLatest(cached, here.node, here.clock))
     log, show = everything(here), explain(here)
     checkpoints = [_shown(here, entry, live) for entry in log.checkpoints]
-    hidden = snapshot.hidden - {_key(here, item) for item in checkpoints}
+    hidden = cached.hidden - {_key(here, item) for item in checkpoints}
     view = View(not hidden, here.node.owns)
     number, said = here.node.attempt, headline(show.checkpoint)
     attempts = past_attempts(checkpoints, number, view)

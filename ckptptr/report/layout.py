@@ -17,7 +17,7 @@ from typing import Literal
 
 from ckptptr.inspect.sentences import short_reference
 from ckptptr.protocol.names import CheckpointId
-from ckptptr.report.attempts import Attempt, Origin, Shown, View, named, thing
+from ckptptr.report.attempts import AttemptSummary, ResumedFrom, Shown, View, named, thing
 from ckptptr.report.facts import Report, Unfinished
 from ckptptr.wording import counted, moment, size, span
 
@@ -159,7 +159,7 @@ def _of_unfinished(item: Unfinished) -> Dot:
     )
 
 
-def _of_missing(origin: Origin, report: Report) -> Dot:
+def _of_missing(origin: ResumedFrom, report: Report) -> Dot:
     """Something was made of it, and it is not there any more, or not among those that are shown."""
     checkpoint = CheckpointId.match(short_reference(origin.reference))
     is_ours = checkpoint is not None and not origin.is_elsewhere
@@ -222,7 +222,7 @@ def _lanes(report: Report, dots: Sequence[Dot]) -> tuple[list[Lane], float]:
     if -1 in inhabited:
         add("Elsewhere", "another execution or node", LANE, inhabited[-1])
 
-    def is_bare(attempt: Attempt) -> bool:
+    def is_bare(attempt: AttemptSummary) -> bool:
         return attempt.role == "past" and attempt.number not in inhabited
 
     for bare, group in groupby(report.attempts, is_bare):
@@ -245,7 +245,7 @@ def _lanes(report: Report, dots: Sequence[Dot]) -> tuple[list[Lane], float]:
     return lanes, bottom
 
 
-def _subtitle(attempt: Attempt, view: View) -> str:
+def _subtitle(attempt: AttemptSummary, view: View) -> str:
     if attempt.role == "next":
         return attempt.words
     if not attempt.checkpoints:
@@ -253,7 +253,7 @@ def _subtitle(attempt: Attempt, view: View) -> str:
     return f"{counted(attempt.checkpoints, 'checkpoint')}, {size(attempt.bytes)}"
 
 
-def _arrows(attempts: Sequence[Attempt], dots: dict[str, Dot], following: Dot) -> Iterable[Arrow]:
+def _arrows(attempts: Sequence[AttemptSummary], dots: dict[str, Dot], following: Dot) -> Iterable[Arrow]:
     for attempt in attempts:
         for origin in attempt.origins:
             start = dots.get(origin.reference)

@@ -16,7 +16,7 @@ import msgspec
 
 from ckptptr.inspect import shapes
 from ckptptr.inspect.sentences import headline, short
-from ckptptr.report.attempts import Attempt, Shown, named
+from ckptptr.report.attempts import AttemptSummary, Shown, named
 from ckptptr.report.facts import Report
 from ckptptr.report.picture import picture, row_id
 from ckptptr.report.style import STYLE
@@ -97,7 +97,7 @@ def _head(report: Report) -> Iterator[str]:
         yield f'<p class="quiet">Task: {escape(", ".join(tasks))}</p>'
 
 
-def _attempts(attempts: Sequence[Attempt]) -> Iterator[str]:
+def _attempts(attempts: Sequence[AttemptSummary]) -> Iterator[str]:
     yield '<h2>What each attempt resumed from, and why</h2>\n<ul class="attempts">'
     for bare, group in groupby(attempts, lambda attempt: attempt.role == "past" and not attempt.checkpoints):
         alike = [*group]
@@ -109,7 +109,7 @@ def _attempts(attempts: Sequence[Attempt]) -> Iterator[str]:
     yield "</ul>"
 
 
-def _attempt(attempt: Attempt) -> str:
+def _attempt(attempt: AttemptSummary) -> str:
     role = {"this": ", this one,", "next": ", the next,"}.get(attempt.role, "")
     facts = [f"{counted(attempt.checkpoints, 'checkpoint')}, {size(attempt.bytes)}"] if attempt.bytes else []
     facts += [] if not attempt.every else [f"one every {span(attempt.every)}"]
