@@ -1,9 +1,9 @@
 """What every command shares: TARGET and the options, and what becomes of an error.
 
-    @node_command("show", "What the next attempt would restore.")
+    @node_command("show", "What the next attempt would restore.", shapes.Show)
     def command(here: Here, as_json: bool) -> None: ...
 
-    @store_command("find", "The nodes below a root.")
+    @store_command("find", "The nodes below a root.", shapes.Find)
     def command(as_json: bool, storage_options: dict[str, Any]) -> None: ...
 
 An error of the library is one message, a hint and an exit code, on stderr, as JSON with `--json`;
@@ -19,8 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
+import msgspec
 
 from ckptptr.cli.exit_codes import ExitCode, exit_code_of
+from ckptptr.cli.json_help import write_json_help
 from ckptptr.cli.pairs import json_where_marked, pairs_option
 from ckptptr.cli.verbosity import logging_to_stderr, verbose_option
 from ckptptr.errors import CkptptrError, StoreUnavailableError
@@ -30,7 +32,15 @@ from ckptptr.wording import printable
 
 
 class ToldCommand(click.Command):
-    """A command whose errors are told to people, and with `--json` to programs."""
+    """A command that prints a shape with `--json`; its errors go to people, or with `--json` to programs."""
+
+    def __init__(self, *arguments: Any, shape: type[msgspec.Struct], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.shape = shape
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_json_help(self.shape, formatter)
+        super().format_epilog(ctx, formatter)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -86,12 +96,16 @@ def _tell_json(error: shapes.Error, exit_code: ExitCode) -> None:
     click.echo(shapes.encode(shapes.Failure(error=error, exit_code=int(exit_code))), err=True)
 
 
-def store_command(name: str, short_help: str) -> Callable[[Callable[..., None]], click.Command]:
+def store_command(
+    name: str, short_help: str, shape: type[msgspec.Struct]
+) -> Callable[[Callable[..., None]], click.Command]:
     """Make a command; the function gets `as_json`, `storage_options` and its own parameters."""
-    return _decorated(name, short_help, (verbose_option, STORAGE_OPTION, JSON_OPTION))
+    return _decorated(name, short_help, shape, (verbose_option, STORAGE_OPTION, JSON_OPTION))
 
 
-def node_command(name: str, short_help: str) -> Callable[[Callable[..., None]], click.Command]:
+def node_command(
+    name: str, short_help: str, shape: type[msgspec.Struct]
+) -> Callable[[Callable[..., None]], click.Command]:
     """Make a command on one node; the function gets `here`, `as_json` and its own parameters."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
@@ -103,19 +117,23 @@ def node_command(name: str, short_help: str) -> Callable[[Callable[..., None]], 
             function(here=here, **rest)
 
         options = (verbose_option, attempt_option, root_option, STORAGE_OPTION, JSON_OPTION, _TARGET)
-        return _decorated(name, short_help, options)(run)
+        return _decorated(name, short_help, shape, options)(run)
 
     return decorate
 
 
 def _decorated(
-    name: str, short_help: str, decorators: Sequence[Callable[[Callable[..., None]], Callable[..., None]]]
+    name: str,
+    short_help: str,
+    shape: type[msgspec.Struct],
+    decorators: Sequence[Callable[[Callable[..., None]], Callable[..., None]]],
 ) -> Callable[[Callable[..., None]], click.Command]:
     def decorate(run: Callable[..., None]) -> click.Command:
         # The decorators run from the bottom up: the command's own parameters come after TARGET.
         for decorator in decorators:
             run = decorator(run)
-        command = click.command(name, cls=ToldCommand, short_help=short_help, epilog=_EPILOG)(run)
+        make = click.command(name, cls=ToldCommand, shape=shape, short_help=short_help, epilog=_EPILOG)
+        command = make(run)
         command.params.sort(key=lambda parameter: parameter.name in _SHARED)  # stable: its own options first
         return command
 

@@ -21,7 +21,7 @@ from ckptptr.wording import counted
 _LEVELS = ("problem", "note", "ok")
 
 
-@store_command("doctor", "What is wrong, what comes next and why, what to type.")
+@store_command("doctor", "What is wrong, what comes next and why, what to type.", shapes.Doctor)
 @click.argument("target", required=False)
 @attempt_option
 @root_option
@@ -40,10 +40,6 @@ def command(
     Looks at LATEST, at every home of the node, at the store, and at what is installed and set on this
     machine; without TARGET only at this machine. Changes nothing.
 
-    \b
-    With --json:
-      node or null, next (as `ckptptr show` prints it) or null,
-      findings [{level (ok, note, problem), check, what, object or null, type (a line) or null}]
 
     Exits with 9 where something is wrong, with 0 where there are only notes.
     """

@@ -23,7 +23,7 @@ from ckptptr.transfer.copy import copy_all
 from ckptptr.wording import counted, size
 
 
-@node_command("export", "Copy a checkpoint, inside the store, to a plain folder.")
+@node_command("export", "Copy a checkpoint, inside the store, to a plain folder.", shapes.Export)
 @places
 @choosing
 def command(
@@ -38,9 +38,6 @@ def command(
     CHECKPOINT is said as for `ckptptr use`; without it what the next attempt would resume from. No byte
     passes through this machine; so DEST is in the same store, and has to be empty. LATEST is not moved.
 
-    \b
-    With --json:
-      node, checkpoint (as in `ckptptr show`), destination, files, bytes
     """
     key = _key(here, destination)
     with saying_what_can_be_chosen(here):

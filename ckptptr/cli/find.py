@@ -24,7 +24,7 @@ from ckptptr.transfer.pool import run_all
 from ckptptr.wording import ago, counted, number, size, utc
 
 
-@store_command("find", "The executions and nodes of Flyte below a root.")
+@store_command("find", "The executions and nodes of Flyte below a root.", shapes.Find)
 @click.argument("root")
 def command(*, root: str, storage_options: dict[str, Any], as_json: bool) -> None:
     """The executions and nodes of Flyte that have checkpoints below ROOT, the newest publish first.
@@ -32,11 +32,6 @@ def command(*, root: str, storage_options: dict[str, Any], as_json: bool) -> Non
     ROOT is the raw-output base, s3://bucket/data, or anything below its `_ckptptr`: a project, a domain,
     an execution. Only what has a LATEST is found. One listing, and one read for each node.
 
-    \b
-    With --json:
-      root, nodes [{url, project, domain, execution, name,
-        state (absent, written, edited, damaged, newer-format), checkpoint, step, bytes,
-        published_at, held, note, problem}]
 
     Exits with 3 where there is none.
     """

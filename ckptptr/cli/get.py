@@ -24,7 +24,7 @@ from ckptptr.transfer.progress import at_once
 from ckptptr.wording import counted, first_few, size
 
 
-@node_command("get", "Download a checkpoint, or files of it, verified.")
+@node_command("get", "Download a checkpoint, or files of it, verified.", shapes.Get)
 @places
 @choosing
 @click.option("--file", "wanted", multiple=True, metavar="PATH", help="Only this file of it; repeatable.")
@@ -44,10 +44,6 @@ def command(
     next good one where that is damaged. Files that DEST has and the checkpoint has not stay; those it
     has already, with the right digest, are not fetched. LATEST is not moved.
 
-    \b
-    With --json:
-      node, checkpoint (as in `ckptptr show`), destination, files [path], bytes,
-      verified (false for a plain folder), rejected [{reference, reason}]
     """
     folder = Path(destination)
     if folder.exists() and not folder.is_dir():

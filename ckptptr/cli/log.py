@@ -17,19 +17,13 @@ from ckptptr.inspect.target import Here
 from ckptptr.wording import ago, number, size, utc
 
 
-@node_command("log", "Every checkpoint of a node, across its attempts.")
+@node_command("log", "Every checkpoint of a node, across its attempts.", shapes.Log)
 @click.pass_context
 def command(ctx: click.Context, here: Here, as_json: bool) -> None:
     """Every checkpoint of the node, across its attempts, newest publish first.
 
     From LATEST and a listing of the homes of the attempts. Each manifest is read; no payload is.
 
-    \b
-    With --json:
-      node, latest as in `ckptptr show`,
-      checkpoints [{checkpoint, id, url, step, attempt, seq, bytes, files, published_at,
-        published_by, parent, pinned, index, state (target, history, unnamed, doomed), held,
-        problem, problem_code}]
 
     Exits with 3 where the node has no checkpoint.
     """

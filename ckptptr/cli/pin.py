@@ -15,7 +15,7 @@ from ckptptr.inspect.sentences import in_words, short
 from ckptptr.inspect.target import Here
 
 
-@node_command("pin", "Keep a checkpoint, whatever retention says.")
+@node_command("pin", "Keep a checkpoint, whatever retention says.", shapes.Pin)
 @click.argument("checkpoint", required=False)
 @choosing
 @click.option("--note", default="", metavar="TEXT", help="Why; kept in the marker.")
@@ -31,15 +31,11 @@ def command(
     CHECKPOINT is said as for `ckptptr use`. A small marker beside its manifest pins it, and LATEST names
     it; what LATEST points to stays. A rule of the bucket that deletes by age does not know of pins.
 
-    \b
-    With --json:
-      node, checkpoint and latest (as in `ckptptr show`), pinned, was_pinned,
-      undo [arguments] or null, undo_command
     """
     _set(here, choice, pinned=True, note=note, as_json=as_json)
 
 
-@node_command("unpin", "Let retention decide about a checkpoint again.")
+@node_command("unpin", "Let retention decide about a checkpoint again.", shapes.Pin)
 @click.argument("checkpoint", required=False)
 @choosing
 def unpin(*, here: Here, as_json: bool, choice: Choice) -> None:
@@ -48,9 +44,6 @@ def unpin(*, here: Here, as_json: bool, choice: Choice) -> None:
     CHECKPOINT is said as for `ckptptr use`. Nothing is deleted by this: the next publish of a run may
     let it go.
 
-    \b
-    With --json:
-      as `ckptptr pin`
     """
     _set(here, choice, pinned=False, note="", as_json=as_json)
 

@@ -10,6 +10,7 @@ from ckptptr.cli.command import node_command
 from ckptptr.cli.move import tell_held
 from ckptptr.cli.pairs import json_or_text, pairs_option
 from ckptptr.errors import CkptptrError, InvalidArgumentError
+from ckptptr.inspect import shapes
 from ckptptr.inspect.target import Here
 from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.manifest import plain_metadata
@@ -19,7 +20,7 @@ from ckptptr.session.session import Session
 from ckptptr.transfer.progress import at_once
 
 
-@node_command("put", "Make a checkpoint of a local folder, and hold LATEST on it.")
+@node_command("put", "Make a checkpoint of a local folder, and hold LATEST on it.", shapes.Move)
 @click.argument("folder", type=click.Path(exists=True))
 @click.option("--step", type=int, metavar="N", help="The step of the training that it is of.")
 @pairs_option(
@@ -37,9 +38,6 @@ def command(
     It is committed beside those of the last attempt that left a trace, as its newest; no attempt is
     fenced off by it. One that is running goes on saving, and does not move LATEST.
 
-    \b
-    With --json:
-      as `ckptptr use`
     """
     content = change(folder)
     if not content.files:

@@ -12,7 +12,7 @@ from ckptptr.inspect.sentences import headline
 from ckptptr.inspect.target import Here
 
 
-@node_command("release", "Take the hold off LATEST: the next save moves it again.")
+@node_command("release", "Take the hold off LATEST: the next save moves it again.", shapes.Move)
 @click.argument("checkpoint", required=False)
 @choosing
 @click.option("--yes", is_flag=True, help="Do not ask before a fresh start.")
@@ -28,9 +28,6 @@ def command(
     With CHECKPOINT (said as for `ckptptr use`) LATEST names that one instead, without a hold: so this
     undoes a `use`, and LATEST is as it was before.
 
-    \b
-    With --json:
-      as `ckptptr use`
     """
     chosen = choice.on(here) if choice.is_made else None
     confirm_fresh(chosen or "", yes=yes)

@@ -12,13 +12,13 @@ from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.target import Here
-from ckptptr.report.facts import gather
+from ckptptr.report.facts import Report, gather
 from ckptptr.report.page import MARK, page
 
 _STDOUT = "-"
 
 
-@node_command("report", "A page to look at: attempts, checkpoints, sizes, lineage.")
+@node_command("report", "A page to look at: attempts, checkpoints, sizes, lineage.", Report)
 @click.option(
     "-o",
     "--output",
@@ -34,14 +34,6 @@ def command(ctx: click.Context, here: Here, as_json: bool, output: str | None, f
     One HTML file that needs no network and no script, to be opened in any browser, mailed, or
     attached to a ticket. A report that is there is written over; any other file only with --force.
 
-    \b
-    With --json: (and no page)
-      node, written_at, seen_by, headline, show (as `ckptptr show` prints it),
-      checkpoints [{all keys of `ckptptr log`, created_at, copied_from, metadata, task,
-        saved_in, is_elsewhere}],
-      attempts [{number, role (past, this, next), checkpoints, bytes, first, last, every,
-        origins [{reference, by, words, is_there, is_elsewhere}], words, reasons}],
-      unfinished [{id, attempt, bytes, files}], left_out
 
     Exits with 3 where the node has no checkpoint.
     """

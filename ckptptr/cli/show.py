@@ -16,23 +16,13 @@ from ckptptr.inspect.target import Here
 from ckptptr.wording import number, size, when
 
 
-@node_command("show", "What the next attempt would restore, and why.")
+@node_command("show", "What the next attempt would restore, and why.", shapes.Show)
 @click.pass_context
 def command(ctx: click.Context, here: Here, as_json: bool) -> None:
     """What the next attempt would restore, and why: candidate by candidate.
 
     The same rules as in a real restore, by manifests alone: no payload is fetched, nothing is moved.
 
-    \b
-    With --json:
-      node, as_attempt, verdict (pointer, history, walkback, plain, fresh), why, warnings,
-      checkpoint {checkpoint, id, url, step, attempt, seq, bytes, files, published_at,
-        published_by, parent, pinned} or null,
-      latest {url, state (absent, written, edited, damaged), checkpoint, step, held,
-        held_by (edit, use), note, fence, written_by, damage, guarantee},
-      candidates [{outcome (taken, rejected, absent, next, unknown), reference,
-        source (latest, history, homes, doomed), reason, checkpoint}],
-      engine
 
     Exits with 3 where there is nothing to restore and nobody asked for a fresh start.
     """

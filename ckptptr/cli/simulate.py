@@ -61,9 +61,12 @@ class SimulateCommand(ToldCommand):
 
         with formatter.section("Ways to die"):
             formatter.write("".join(f"  {line}\n" for line in FORMS.splitlines()))
+        super().format_epilog(ctx, formatter)
 
 
-@click.command("simulate", cls=SimulateCommand, short_help="Run a task through attempts that die.")
+@click.command(
+    "simulate", cls=SimulateCommand, shape=shapes.Simulate, short_help="Run a task through attempts that die."
+)
 @click.argument("task", metavar="MODULE:TASK")
 @pairs_option(
     "--input",
@@ -137,13 +140,6 @@ def command(
     Each attempt is a real pyflyte-execute with the paths and arguments that Flyte would give it, and
     each death a real signal. Attempts follow each other until the task finishes or fails for good.
 
-    \b
-    With --json:
-      node, kept, task, finished, resumed, started_over [attempts], repeated_steps, outputs,
-      attempts [{attempt, death, came, ending (finished, died, recoverable, failed, timed_out),
-        signal, exit_code, reason,
-        restored {verdict, checkpoint, step, attempt, seq} or null,
-        saves [{step, checkpoint}], seconds}]
 
     Exits with 10 where the task did not finish.
     """

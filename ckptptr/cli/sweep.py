@@ -15,7 +15,7 @@ from ckptptr.protocol.sweep import going, search, sweep_by_hand, sweepable
 from ckptptr.wording import counted, size
 
 
-@node_command("sweep", "Delete what retention let go, and saves that came to nothing.")
+@node_command("sweep", "Delete what retention let go, and saves that came to nothing.", shapes.Sweep)
 @click.option("--dry-run", is_flag=True, help="Say what would go, and delete nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def command(*, here: Here, as_json: bool, dry_run: bool, yes: bool) -> None:
@@ -24,10 +24,6 @@ def command(*, here: Here, as_json: bool, dry_run: bool, yes: bool) -> None:
     What LATEST names is never deleted, nor what is pinned, nor anything of the last attempt that published
     but for what it let go itself. A run does this by itself; this is for where none runs any more.
 
-    \b
-    With --json:
-      node, dry_run, checkpoints [{reference, why (doomed, orphan)}], objects, bytes,
-      kept [reference], swept [reference]
 
     Asks, unless --yes or --dry-run is given. Refuses while LATEST is held, absent or damaged.
     """

@@ -7,10 +7,11 @@ import click
 from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
 from ckptptr.cli.move import confirm_fresh, tell_held
+from ckptptr.inspect import shapes
 from ckptptr.inspect.target import Here
 
 
-@node_command("use", "Choose the checkpoint that the next attempt restores.")
+@node_command("use", "Choose the checkpoint that the next attempt restores.", shapes.Move)
 @click.argument("checkpoint", required=False)
 @choosing
 @click.option("--note", default="", metavar="TEXT", help="A word for whoever reads LATEST next.")
@@ -31,11 +32,6 @@ def command(
 
     No attempt that is running moves a held LATEST; the next one that restores takes it up, once.
 
-    \b
-    With --json:
-      node, before and latest (as in `ckptptr show`), verdict, why, warnings,
-      checkpoint (what the next attempt restores now), undo [arguments] or null, undo_command,
-      kept_as (where the bytes of a damaged LATEST are)
     """
     chosen = choice.on(here)
     confirm_fresh(chosen, yes=yes)

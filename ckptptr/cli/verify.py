@@ -24,7 +24,7 @@ from ckptptr.transfer.verify import digest_flaws
 from ckptptr.wording import counted, number, size
 
 
-@node_command("verify", "Whether a checkpoint is all there; every byte with --deep.")
+@node_command("verify", "Whether a checkpoint is all there; every byte with --deep.", shapes.Verify)
 @click.argument("checkpoint", required=False)
 @choosing
 @click.option("--all", "everything_here", is_flag=True, help="Each that could be chosen.")
@@ -45,12 +45,6 @@ def command(
     --deep every byte is fetched, kept nowhere, and its digest compared; what does not match is fetched
     once more before it counts.
 
-    \b
-    With --json:
-      node, deep, bytes_read,
-      checkpoints [{checkpoint (as in `ckptptr show`),
-        state (good, unverified: a plain folder, damaged, gone, newer-format),
-        problems [{path or null, object, problem}]}]
 
     Exits with 4 where one of them is damaged or gone, with 3 where there is none.
     """

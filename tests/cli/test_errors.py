@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from ckptptr import errors
-from ckptptr.cli import COMMANDS
 from ckptptr.cli.exit_codes import ExitCode, as_table, exit_code_of
 from ckptptr.testing import Fault
 from tests.cli.conftest import FlyteNode, run
@@ -140,5 +139,3 @@ def test_help_has_the_table_of_exit_codes() -> None:
     assert len(as_table().splitlines()) == len(ExitCode)
     for line in as_table().splitlines():
         assert line in said
-    for command in COMMANDS:
-        assert "With --json:" in run(command, "-h").stdout
