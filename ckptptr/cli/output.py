@@ -15,9 +15,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from ckptptr.inspect.sentences import Tone
 from ckptptr.wording import printable
 
 INDENT = "  "
+
+TONES: dict[Tone, str] = {"good": "green", "warning": "yellow", "bad": "red", "quiet": "dim", "": ""}
 
 
 @dataclass(frozen=True, slots=True)

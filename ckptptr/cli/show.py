@@ -8,10 +8,18 @@ import click
 
 from ckptptr.cli.command import node_command
 from ckptptr.cli.exit_codes import ExitCode
-from ckptptr.cli.output import Cell, Column, Output
+from ckptptr.cli.output import TONES, Cell, Column, Output
 from ckptptr.inspect import shapes
 from ckptptr.inspect.explain import explain
-from ckptptr.inspect.sentences import headline, held_in_words, short, short_reference
+from ckptptr.inspect.sentences import (
+    OUTCOMES,
+    SOURCES,
+    headline,
+    held_in_words,
+    name_of,
+    short,
+    short_reference,
+)
 from ckptptr.inspect.target import Here
 from ckptptr.wording import number, size, when
 
@@ -96,17 +104,15 @@ _COLUMNS = (
     Column("from"),
     Column("reason", tail=True),
 )
-_STYLES = {"taken": "green", "rejected": "red", "absent": "dim", "next": "", "unknown": "yellow"}
 
 
 def _row(candidate: shapes.Candidate, latest: shapes.Latest) -> list[str]:
     checkpoint = candidate.checkpoint
-    name = "LATEST itself" if candidate.reference == latest.url else candidate.reference
     return [
-        Cell(candidate.outcome, _STYLES[candidate.outcome]),
+        Cell(candidate.outcome, TONES[OUTCOMES[candidate.outcome]]),
         number(checkpoint.step) if checkpoint else "-",
-        short(checkpoint) if checkpoint else name,
+        name_of(candidate, latest),
         size(checkpoint.bytes) if checkpoint else "-",
-        "LATEST" if candidate.source == "latest" else candidate.source,
+        SOURCES[candidate.source],
         candidate.reason,
     ]

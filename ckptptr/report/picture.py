@@ -1,7 +1,7 @@
 """The picture: one inline SVG, drawn from the facts alone.
 
 Nothing is told by colour alone: each kind of mark has a form of its own, a title, and a line in the
-legend. The colours come from `page.STYLE`.
+legend. The colours are in `templates/style.css`.
 """
 
 from __future__ import annotations

@@ -30,10 +30,10 @@ def test_in_a_pipe_each_checkpoint_is_one_whole_line(node: FlyteNode, ids: dict[
     assert "\x1b" not in said.stdout
 
 
-def test_what_retention_let_go_is_doomed(node: FlyteNode) -> None:
+def test_what_retention_released_is_expired(node: FlyteNode) -> None:
     node.save(0, 1, 2, 3, 4)
     assert states(node) == [(4, "target"), (3, "history"), (2, "history"), (1, "doomed")]
-    assert "doomed: retention let it go" in run("log", node.url).stdout
+    assert "expired: released by retention" in run("log", node.url).stdout
 
 
 def test_saves_under_a_hold_are_committed_and_unnamed(node: FlyteNode, ids: dict[int, str]) -> None:
@@ -44,7 +44,7 @@ def test_saves_under_a_hold_are_committed_and_unnamed(node: FlyteNode, ids: dict
     assert states(node) == [(5, "unnamed"), (3, "history"), (2, "history"), (1, "target")]
     said = run("log", node.url).stdout
     assert "LATEST, held" in said
-    assert "unnamed: committed" in said
+    assert "unnamed: complete but not in LATEST" in said
 
 
 def test_with_latest_deleted_all_are_listed_as_unnamed(node: FlyteNode, ids: dict[int, str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import pickle
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +48,11 @@ def test_it_is_drawn_when_it_is_asked_for(checkpoints: Checkpoints) -> None:
     checkpoints.save(b"3", step=3)
     assert "saved 3 checkpoints" in deck.html
     assert deck.html.count('<g class="dot ') == 4  # and the next attempt
+
+
+def test_templates_are_loaded_when_a_deck_is_drawn_and_not_before() -> None:
+    code = "import sys, ckptptr, flytekit, ckptptr.flyte.deck; assert 'jinja2' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_what_its_workers_did_is_told_by_a_process_that_used_no_checkpoint_itself(tmp_path: Path) -> None:
