@@ -1,4 +1,4 @@
-"""What every command shares: TARGET and the options, and what becomes of an error.
+"""What every command shares: TARGET, the options, and how an error is reported.
 
     @node_command("show", "What the next attempt would restore.", shapes.Show)
     def command(here: Here, as_json: bool) -> None: ...
@@ -6,7 +6,7 @@
     @store_command("find", "The nodes below a root.", shapes.Find)
     def command(as_json: bool, storage_options: dict[str, Any]) -> None: ...
 
-An error of the library is one message, a hint and an exit code, on stderr, as JSON with `--json`;
+An error of the library is one message, a hint and an exit code, on stderr; JSON with `--json`. It is
 never a traceback.
 """
 
@@ -68,14 +68,14 @@ class ToldCommand(click.Command):
                 click.echo("Interrupted.", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
         except BrokenPipeError:
-            # What is still buffered has nowhere to go, at the end of the program neither.
+            # Python flushes stdout again when it exits, which would fail once more.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(ExitCode.NOBODY_READS)
+            ctx.exit(ExitCode.READER_CLOSED)
 
 
 def _tell(error: CkptptrError, *, as_json: bool) -> None:
     if isinstance(error, StoreUnavailableError) and not error.hint:
-        error.hint = "This says nothing about what is there: try again; -v tells more"
+        error.hint = "This says nothing about what is there. Try again; -v prints the log"
     details: Mapping[str, list[str]] = getattr(error, "details", {})
     if as_json:
         told = shapes.Error(code=error.code, message=error.message, key=error.key, hint=error.hint, **details)
@@ -99,14 +99,14 @@ def _tell_json(error: shapes.Error, exit_code: ExitCode) -> None:
 def store_command(
     name: str, short_help: str, shape: type[msgspec.Struct]
 ) -> Callable[[Callable[..., None]], click.Command]:
-    """Make a command; the function gets `as_json`, `storage_options` and its own parameters."""
+    """Make a command; the function gets `as_json`, `storage_options` and the parameters of its own."""
     return _decorated(name, short_help, shape, (verbose_option, STORAGE_OPTION, JSON_OPTION))
 
 
 def node_command(
     name: str, short_help: str, shape: type[msgspec.Struct]
 ) -> Callable[[Callable[..., None]], click.Command]:
-    """Make a command on one node; the function gets `here`, `as_json` and its own parameters."""
+    """Make a command on one node; the function gets `here`, `as_json` and the parameters of its own."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
@@ -140,27 +140,27 @@ def _decorated(
     return decorate
 
 
-_EPILOG = "What TARGET may be, and the exit codes: ckptptr --help"
+_EPILOG = "Forms of TARGET, and exit codes: ckptptr --help"
 _SHARED = ("as_json", "storage_options", "root", "attempt", "verbose")
 
 _TARGET = click.argument("target")
 JSON_OPTION = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON; its keys never go or change their meaning."
+    "--json", "as_json", is_flag=True, help="Print JSON. Its keys stay, and keep their meaning."
 )
 STORAGE_OPTION = pairs_option(
     "--storage-option",
     "storage_options",
     read=json_where_marked,
-    help="For fsspec's filesystem, repeatable: endpoint_url=http://localhost:9000, anon=true.",
+    help="An option of the fsspec filesystem, repeatable: endpoint_url=http://localhost:9000, anon=true.",
 )
 root_option = click.option(
     "--root",
     metavar="URL",
-    help="The raw-output base, s3://bucket/data: TARGET is then the name of an execution below it.",
+    help="The raw-output base, such as s3://bucket/data. TARGET is then the name of an execution below it.",
 )
 attempt_option = click.option(
     "--attempt",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Look as attempt N would. By default the one after the last that left a trace.",
+    help="Look as attempt N would. Default: the one after the last attempt that left something.",
 )

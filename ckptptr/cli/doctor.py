@@ -1,4 +1,4 @@
-"""`ckptptr doctor`: what is wrong, what the next attempt will do and why, and what to type."""
+"""`ckptptr doctor`: what is wrong, what the next attempt does and why, and what to type."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def command(
     storage_options: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """What was found, what is wrong, what the next attempt will do and why, and what to type.
+    """What is wrong, what the next attempt does and why, and what to type.
 
-    Looks at LATEST, at every home of the node, at the store, and at what is installed and set on this
-    machine; without TARGET only at this machine. Changes nothing.
+    Looks at LATEST, at every home of the node, at the store, and at the packages and variables of this
+    machine. Without TARGET it looks only at this machine. It changes nothing.
 
 
-    Exits with 9 where something is wrong, with 0 where there are only notes.
+    The exit code is 9 if there is a problem, and 0 if there are only notes.
     """
     node, shown, found = None, None, environment.findings()
     if target is not None:
@@ -73,7 +73,7 @@ def _nothing_good(shown: shapes.Show) -> Iterator[shapes.Finding]:
     if shown.checkpoint is None and shown.latest.checkpoint != "none" and rejected:
         yield problem(
             "nothing-good",
-            "Checkpoints were found and none of them can be restored: the next attempt starts from nothing.",
+            "There are checkpoints, but none can be restored: the next attempt starts from scratch.",
             shown.node,
         )
 
@@ -99,8 +99,8 @@ def _print(told: shapes.Doctor) -> None:
         _print_finding(out, finding)
     out.blank()
     out.sentence(
-        "Looked only: nothing was changed, no payload was fetched. What is installed and set is that of this"
-        " machine; a pod's may differ.",
+        "doctor changed nothing and fetched no payload. Packages and variables are those of this machine; a"
+        " pod may have others.",
         "dim",
     )
 
@@ -120,8 +120,8 @@ def _print_finding(out: Output, finding: shapes.Finding) -> None:
 _SOURCES = {
     "latest": "which LATEST names",
     "history": "from the history of LATEST",
-    "homes": "from the home of an attempt",
-    "doomed": "which retention had let go",
+    "homes": "found in the home of an attempt",
+    "doomed": "which is expired but not deleted yet",
 }
 
 
@@ -134,9 +134,9 @@ def _in_a_sentence(candidate: shapes.Candidate, latest: shapes.Latest) -> str:
     if candidate.outcome == "taken":
         return f"It takes {what}{source}."
     if candidate.outcome == "next":
-        return f"Should that turn out to be damaged: {what}{source}."
+        return f"If its payload is damaged: {what}{source}."
     if candidate.outcome == "unknown":
-        return f"Whether {what}{source}, is any good could not be seen: {candidate.reason}."
-    verb = "finds nothing at" if candidate.outcome == "absent" else "passes over"
+        return f"It is unknown whether {what}{source}, is good: {candidate.reason}."
+    verb = "finds nothing at" if candidate.outcome == "absent" else "skips"
     reason = candidate.reason.rstrip(".")
     return f"It {verb} {what}{source}: {reason}."

@@ -1,4 +1,4 @@
-"""`ckptptr find`: which executions and nodes there are below a root."""
+"""`ckptptr find`: the executions and nodes below a root."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from ckptptr.wording import ago, counted, number, size, utc
 @store_command("find", "The executions and nodes of Flyte below a root.", shapes.Find)
 @click.argument("root")
 def command(*, root: str, storage_options: dict[str, Any], as_json: bool) -> None:
-    """The executions and nodes of Flyte that have checkpoints below ROOT, the newest publish first.
+    """The executions and nodes of Flyte below ROOT that have a LATEST, the newest publish first.
 
-    ROOT is the raw-output base, s3://bucket/data, or anything below its `_ckptptr`: a project, a domain,
-    an execution. Only what has a LATEST is found. One listing, and one read for each node.
+    ROOT is the raw-output base, such as s3://bucket/data, or anything below its `_ckptptr`: a project, a
+    domain, an execution. This takes one listing, and one read for each node.
 
 
-    Exits with 3 where there is none.
+    The exit code is 3 if there is none.
     """
     clock = SystemClock()
     store, key = patient_store(root, storage_options, clock)
@@ -43,8 +43,8 @@ def command(*, root: str, storage_options: dict[str, Any], as_json: bool) -> Non
         raise NothingThereError(
             store.url(key),
             [f"{store.url(folder)}/**/{LATEST}"],
-            f"ROOT is what stands before /{FLYTE_PREFIXES}/: the raw-output base of the executions. Runs"
-            " outside Flyte are not found: give their own URL to `ckptptr show`",
+            f"ROOT is the path before /{FLYTE_PREFIXES}/: the raw-output base of the executions. `find` does"
+            " not list runs outside Flyte: give their URL to `ckptptr show`",
         )
     nodes = run_all(lambda prefix: _look(store, prefix, clock), prefixes)
     nodes.sort(key=lambda node: node.url)
@@ -109,7 +109,7 @@ def _print(told: shapes.Find, now: datetime) -> None:
         if node.problem:
             out.sentence(f"{node.execution}/{node.name}: {node.problem}", "red")
     out.blank()
-    out.line(Cell(f"To look at one: ckptptr show {shlex.quote(told.nodes[0].url)}", "dim"))
+    out.line(Cell(f"To see one: ckptptr show {shlex.quote(told.nodes[0].url)}", "dim"))
 
 
 def _row(node: shapes.NodeFound, now: datetime) -> list[str]:

@@ -27,8 +27,8 @@ from ckptptr.wording import counted, first_few, size
 @node_command("get", "Download a checkpoint, or files of it, verified.", shapes.Get)
 @places
 @choosing
-@click.option("--file", "wanted", multiple=True, metavar="PATH", help="Only this file of it; repeatable.")
-@click.option("--yes", is_flag=True, help="Do not ask before files that are there and differ are replaced.")
+@click.option("--file", "wanted", multiple=True, metavar="PATH", help="Only this file; repeatable.")
+@click.option("--yes", is_flag=True, help="Replace different files in DEST without asking.")
 def command(
     *,
     here: Here,
@@ -38,16 +38,16 @@ def command(
     wanted: tuple[str, ...],
     yes: bool,
 ) -> None:
-    """Download a checkpoint into the folder DEST; nothing is seen there before all of it is verified.
+    """Download a checkpoint into the folder DEST. Its files appear there once all are verified.
 
-    CHECKPOINT is said as for `ckptptr use`; without it what the next attempt would resume from, and the
-    next good one where that is damaged. Files that DEST has and the checkpoint has not stay; those it
-    has already, with the right digest, are not fetched. LATEST is not moved.
+    CHECKPOINT as for `ckptptr use`; the default is the one that the next attempt would resume from, or
+    the next good one if that is damaged. Other files in DEST are kept. Files that are there already
+    with the right digest are not fetched. LATEST does not move.
 
     """
     folder = Path(destination)
     if folder.exists() and not folder.is_dir():
-        raise InvalidArgumentError("a checkpoint is downloaded into a folder", key=str(folder))
+        raise InvalidArgumentError("DEST is a file; it must be a folder", key=str(folder))
     with saying_what_can_be_chosen(here):
         told = _get(here, choice.found(here), folder, wanted, yes=yes, may_pass_over=not choice.is_made)
     if as_json:
@@ -67,7 +67,7 @@ def _get(
             resolver = Resolver(here.candidates, here.latest)
             resolution = resolver.resolve(lambda one: _fetch(download, one, wanted))
             if resolution.found is None:
-                raise NotFoundError("none of the checkpoints is any good", key=here.url)
+                raise NotFoundError("every checkpoint is damaged", key=here.url)
             rejected = resolution.rejected
             if resolution.found.reference != found.reference:
                 found = resolution.found
@@ -126,8 +126,10 @@ def _differs(path: Path, record: FileRecord) -> bool:
 def _print(told: shapes.Get) -> None:
     out = Output()
     count = counted(len(told.files), "file")
-    checked = "each of the digest that it was saved with" if told.verified else "which nothing could verify"
+    checked = (
+        "each with the digest that it was saved with" if told.verified else "not verified: it has no digests"
+    )
     out.headline(f"{in_words(told.checkpoint).capitalize()} is in {told.destination}.")
     out.sentence(f"{size(told.bytes)} in {count}, {checked}.")
     for refused in told.rejected:
-        out.sentence(f"Passed over {refused.reference}: {refused.reason}.", "yellow")
+        out.sentence(f"Skipped {refused.reference}: {refused.reason}.", "yellow")

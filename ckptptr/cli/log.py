@@ -20,12 +20,12 @@ from ckptptr.wording import ago, number, size, utc
 @node_command("log", "Every checkpoint of a node, across its attempts.", shapes.Log)
 @click.pass_context
 def command(ctx: click.Context, here: Here, as_json: bool) -> None:
-    """Every checkpoint of the node, across its attempts, newest publish first.
+    """Every checkpoint of the node, across its attempts, the newest first.
 
-    From LATEST and a listing of the homes of the attempts. Each manifest is read; no payload is.
+    From LATEST and a listing of the homes of the attempts. Reads each manifest, and no payload.
 
 
-    Exits with 3 where the node has no checkpoint.
+    The exit code is 3 if the node has no checkpoint.
     """
     log = everything(here)
     if as_json:
@@ -82,7 +82,7 @@ def _row(entry: shapes.Entry, now: datetime) -> list[str]:
 
 
 def _remarks(log: shapes.Log) -> list[tuple[str, str]]:
-    """What the words in the table mean, where they are there."""
+    """What is wrong or unusual, and what words in the table mean."""
     latest = log.latest
     states = {entry.state for entry in log.checkpoints}
     remarks = []

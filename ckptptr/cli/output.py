@@ -1,8 +1,7 @@
-"""How the commands print: calm on a terminal, whole lines in a pipe.
+"""How the commands print: for eyes on a terminal, in whole lines into a pipe.
 
 On a terminal sentences wrap, and rows that are too wide continue on a second line. In a pipe nothing
-wraps and nothing is cut. Ids and paths are never cut anywhere. What comes from a bucket is printed
-without control characters: a note must not be able to write over the screen.
+wraps. Ids and paths are never cut. Control characters are written out, see `wording.printable`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ TONES: dict[Tone, str] = {"good": "green", "warning": "yellow", "bad": "red", "q
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. `tail`: one of the last, which go to a second line where it is too narrow."""
+    """A column of a table. `tail`: it goes to a second line on a narrow terminal."""
 
     heading: str
     right: bool = False
@@ -45,7 +44,7 @@ class Cell(str):
 
 
 class _Console(Console):
-    """rich ends the program where nobody reads any more; ours says so by its exit code."""
+    """rich ends the program if the reader of a pipe closed it; here it is an error with an exit code."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -65,11 +64,11 @@ class Output:
         self.sentence(text, style)
 
     def sentence(self, text: str, style: str = "") -> None:
-        """Words, which wrap on a terminal."""
+        """Text that wraps on a terminal."""
         self._console.print(Text(printable(text), style), soft_wrap=not self._wraps)
 
     def marked(self, mark: Cell, text: str, *, indent: str) -> None:
-        """A sentence after a mark that fits in `indent`; on a terminal its further lines begin below it."""
+        """A sentence after a mark that fits in `indent`; on a terminal its other lines are indented."""
         words = Text(printable(text))
         lines = [words]
         if self._wraps:
@@ -80,7 +79,7 @@ class Output:
             self._console.print(start + line, soft_wrap=True)
 
     def line(self, *cells: str) -> None:
-        """One line, whole, so that it can be copied."""
+        """One line, never wrapped, so that a person can copy it."""
         text = Text()
         for cell in cells:
             text.append(printable(cell), getattr(cell, "style", ""))
@@ -94,7 +93,7 @@ class Output:
             self.line(INDENT, Cell(name.ljust(width), "dim"), INDENT, value)
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-        """Aligned columns without lines; a column that is empty throughout is left out."""
+        """Aligned columns without lines. A column without any text is left out."""
         used = [place for place in range(len(columns)) if any(row[place] for row in rows)]
         columns = [columns[place] for place in used]
         body = [[row[place] for place in used] for row in rows]

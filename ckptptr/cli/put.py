@@ -22,26 +22,26 @@ from ckptptr.transfer.progress import at_once
 
 @node_command("put", "Make a checkpoint of a local folder, and hold LATEST on it.", shapes.Move)
 @click.argument("folder", type=click.Path(exists=True))
-@click.option("--step", type=int, metavar="N", help="The step of the training that it is of.")
+@click.option("--step", type=int, metavar="N", help="The training step of this checkpoint.")
 @pairs_option(
     "--metadata",
     "metadata",
     read=json_or_text,
-    help="Repeatable; a VALUE that is JSON is taken as such: loss=0.1.",
+    help="Repeatable. A VALUE that is JSON is read as JSON: loss=0.1.",
 )
-@click.option("--note", default="", metavar="TEXT", help="A word for whoever reads LATEST next.")
+@click.option("--note", default="", metavar="TEXT", help="For the next person who reads LATEST.")
 def command(
     *, here: Here, as_json: bool, folder: str, step: int | None, metadata: dict[str, Any], note: str
 ) -> None:
     """Make a checkpoint of FOLDER (or of one file), and hold LATEST on it: the next attempt resumes from it.
 
-    It is committed beside those of the last attempt that left a trace, as its newest; no attempt is
-    fenced off by it. One that is running goes on saving, and does not move LATEST.
+    It becomes the newest checkpoint of the last attempt that left something. An attempt that runs now
+    continues to save, and does not move LATEST.
 
     """
     content = change(folder)
     if not content.files:
-        raise InvalidArgumentError("there is no file in this folder", key=folder)
+        raise InvalidArgumentError("this folder has no files", key=folder)
     writing = here.for_writing()
     node = node_at(here.store, here.node.prefix, attempt=max(here.node.attempt - 1, 0), read_only=True)
     session = Session(writing.store, node, clock=here.clock)

@@ -27,12 +27,12 @@ from ckptptr.wording import number, size, when
 @node_command("show", "What the next attempt would restore, and why.", shapes.Show)
 @click.pass_context
 def command(ctx: click.Context, here: Here, as_json: bool) -> None:
-    """What the next attempt would restore, and why: candidate by candidate.
+    """What the next attempt would restore, and why, candidate by candidate.
 
-    The same rules as in a real restore, by manifests alone: no payload is fetched, nothing is moved.
+    The rules are those of a real restore, but only manifests are read. Nothing is moved.
 
 
-    Exits with 3 where there is nothing to restore and nobody asked for a fresh start.
+    The exit code is 3 if there is nothing to restore, unless LATEST asks for a fresh start.
     """
     shown = explain(here)
     if as_json:
@@ -60,7 +60,7 @@ def _print(shown: shapes.Show, now: datetime) -> None:
         out.headline("Candidates, in the order of a restore")
         out.table(_COLUMNS, [_row(candidate, shown.latest) for candidate in shown.candidates])
     out.blank()
-    out.sentence("Judged by manifests alone: no payload was fetched, nothing was moved.", "dim")
+    out.sentence("Only manifests were read: no payload was fetched, nothing was moved.", "dim")
 
 
 def _about(checkpoint: shapes.Checkpoint, now: datetime) -> list[tuple[str, str]]:
@@ -90,7 +90,7 @@ def _about_latest(latest: shapes.Latest) -> list[tuple[str, str]]:
     if latest.note:
         facts.append(("note", latest.note))
     if latest.fence is not None:
-        facts.append(("fence", f"attempt {latest.fence}, the highest that published or took over here"))
+        facts.append(("fence", f"attempt {latest.fence}: lower ones cannot move LATEST any more"))
     if latest.written_by:
         facts.append(("written by", latest.written_by))
     return facts

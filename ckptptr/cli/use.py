@@ -14,7 +14,7 @@ from ckptptr.inspect.target import Here
 @node_command("use", "Choose the checkpoint that the next attempt restores.", shapes.Move)
 @click.argument("checkpoint", required=False)
 @choosing
-@click.option("--note", default="", metavar="TEXT", help="A word for whoever reads LATEST next.")
+@click.option("--note", default="", metavar="TEXT", help="For the next person who reads LATEST.")
 @click.option("--yes", is_flag=True, help="Do not ask before a fresh start.")
 def command(
     *,
@@ -27,10 +27,10 @@ def command(
     """Hold LATEST on a checkpoint: the next attempt resumes from it.
 
     CHECKPOINT is an id, a path or URI of a manifest or folder, '#3' for line 3 of `ckptptr log` (in
-    quotes: a shell takes # for a comment), or `none` for a fresh start. Nothing is deleted: what LATEST
-    named goes into its history.
+    quotes, since # begins a comment in a shell), or `none` for a fresh start. Nothing is deleted: the
+    checkpoint that LATEST named goes into its history.
 
-    No attempt that is running moves a held LATEST; the next one that restores takes it up, once.
+    Saves do not move a held LATEST. The next restore removes the hold.
 
     """
     chosen = choice.on(here)

@@ -1,8 +1,8 @@
-"""From what a person has at hand to the node prefix: a `--checkpoint-path`, or the name of an execution.
+"""The node prefix for what a person has: a `--checkpoint-path`, or the name of an execution.
 
-A home tells its node by the lineage in its manifests, or by a uid that Flyte did not hash. Else the
-nodes that have a LATEST are searched for one that has this home. Whatever is found is proven by
-Flyte's arithmetic: the node's own homes, computed, must include the one given.
+The lineage in a manifest names the node, and so does a uid that Flyte did not hash. Otherwise the nodes
+that have a LATEST are searched. Each find is proven by Flyte's arithmetic: the computed homes of the
+node must include the given one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ckptptr.protocol.names import LATEST
 from ckptptr.stores.port import Store
 
 _ATTEMPTS = 100
-"""How many attempts of a node are computed to find one whose uid is hashed."""
+"""How many attempts are computed to find the one with a hashed uid."""
 
 
 def nodes_below(store: Store, folder: str) -> list[str]:
@@ -30,13 +30,13 @@ def nodes_below(store: Store, folder: str) -> list[str]:
 
 
 def nodes_of_execution(store: Store, root: str, name: str) -> list[str]:
-    """The nodes below a root that `name` may mean: an execution, and more of the path where it is said."""
+    """The nodes below a root that `name` may mean: an execution, perhaps with more of its path."""
     wanted = name.strip("/").split("/")
     found = []
     for prefix in nodes_below(store, f"{root}/{FLYTE_PREFIXES}"):
         path = prefix.split("/")[-4:]
         starts = (start for start in range(3) if path[start : start + len(wanted)] == wanted)
-        if any(start + len(wanted) > 2 for start in starts):  # the execution is among what is said
+        if any(start + len(wanted) > 2 for start in starts):  # the name contains the execution
             found.append(prefix)
     return found
 
@@ -48,7 +48,7 @@ def home_in(key: str) -> str | None:
 
 
 def nodes_with_home(store: Store, home: str) -> list[str]:
-    """The prefixes of the nodes to which a home of Flyte is proven to belong; one, where any."""
+    """The prefixes of the nodes that provably have this home: at most one in practice."""
     parsed = Home.parse(home)
     if parsed is None:
         return []
@@ -62,7 +62,7 @@ def nodes_with_home(store: Store, home: str) -> list[str]:
 
 
 def _attempts(home: Home) -> Iterable[int]:
-    """The attempts that the home may be of."""
+    """The attempts that may have this home."""
     if home.array:
         return (home.array[1],)
     number = home.uid.rpartition("-")[2]

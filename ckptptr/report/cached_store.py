@@ -1,7 +1,7 @@
-"""A store of which each object is read once: all that one page says is of one moment.
+"""A store that reads each object once, so that one page shows one moment.
 
-Where the homes hold more than a page can show, or than a task should wait for, the oldest manifests
-are left out of the listings and of what LATEST says, and counted.
+If the homes hold more than a page can show, or a task should wait for, the oldest manifests are left
+out of the listings and of LATEST. The page says how many.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ckptptr.transfer.pool import run_all
 
 
 class CachedStore(Around):
-    """The same store, as it was when each place was first looked at; nothing is written through it.
+    """The same store, as it was at the first look. It refuses to write.
 
     Attributes:
         hidden: the keys of the manifests that `keep_newest` left out.
@@ -52,7 +52,7 @@ class CachedStore(Around):
         return iter(self._listed[folder])
 
     def keep_newest(self, homes: Iterable[str], most: int) -> None:
-        """Hide all manifests in these homes but the newest `most`."""
+        """Hide all manifests in these homes except the newest `most`."""
         folders = [f"{home}/{MANIFESTS}" for home in homes]
         run_all(self.list, folders)
         entries = (entry for folder in folders for entry in self._listed[folder])
@@ -79,7 +79,7 @@ class CachedStore(Around):
 
 
 class ShortLatest(Latest):
-    """LATEST, whose history names nothing that a cached store hides."""
+    """LATEST, without the entries of the history that a cached store hides."""
 
     def __init__(self, store: CachedStore, node: Node, clock: Clock) -> None:
         super().__init__(store, node.prefix, clock, author="")

@@ -1,7 +1,7 @@
 """What a page shows, as one value: the checkpoints of a node, its attempts, and what each resumed from.
 
-All of it comes from the store: LATEST, the manifests, and listings. How long a save took no manifest
-says; only the process that made it knows, and hands it in (`Live`).
+All of it comes from the store: LATEST, the manifests, and listings. How long a save took is in no
+manifest: only the process that made it knows (`Live`).
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from ckptptr.wording import counted
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What only the process of an attempt knows of it.
+    """What only the process of an attempt knows.
 
     Args:
-        resolution: of its restore; None where it did not restore.
-        restored_in: how long that took, in seconds.
+        resolution: of its restore; None if it did not restore.
+        restored_in: how long the restore took, in seconds.
         saves: how many there were.
-        saved_in: how long they took, in seconds, by checkpoint id; the last of them will do.
+        saved_in: how long each of the last saves took, in seconds, by checkpoint id.
     """
 
     resolution: Resolution | None
@@ -52,7 +52,7 @@ class Live:
 
 
 class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
-    """Payload that no manifest commits: a save that was killed or is under way, or a half-done sweep."""
+    """Payload without a manifest: of a save that was killed or runs now, or of a sweep that was killed."""
 
     id: str
     attempt: int
@@ -61,10 +61,9 @@ class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr report --json`.
-
-    `show` is what `ckptptr show` says. `checkpoints` are as in `ckptptr log`, the newest first;
-    `left_out` older ones are not among them. `seen_by`: the attempt that looked; null for a person.
+    """`show`: as `ckptptr show --json`. `checkpoints`: as in `ckptptr log --json` and more, the newest first;
+    `left_out` counts older ones that are not in it. `seen_by`: the attempt that drew the report, null for
+    a person. `attempts`: the last is the next one; `words` say what it resumed from, `reasons` why.
     """
 
     command: str = "report"
@@ -83,8 +82,8 @@ def gather(here: Here, *, live: Live | None = None, most: int | None = None) -> 
     """Look at the store, at everything once.
 
     Args:
-        live: an attempt looks at itself. Payload without a manifest is not searched then.
-        most: read no more than so many manifests in the homes, the newest.
+        live: the attempt that draws the report; payload without a manifest is then not searched for.
+        most: the number of manifests to read in the homes, the newest; None for all.
 
     Raises: as `ckptptr show` and `ckptptr log`.
     """
@@ -118,7 +117,7 @@ def gather(here: Here, *, live: Live | None = None, most: int | None = None) -> 
 
 
 def _shown(here: Here, entry: shapes.Entry, live: Live | None) -> Shown:
-    """A line of the log, and what its manifest says besides."""
+    """A line of the log, with more from its manifest."""
     key = _key(here, entry)
     homes = here.node.own_homes()
     plain = Shown(
@@ -144,7 +143,7 @@ def _shown(here: Here, entry: shapes.Entry, live: Live | None) -> Shown:
 
 
 def _key(here: Here, entry: shapes.Entry) -> str:
-    """Where it is; empty for what a person wrote into LATEST and nothing can be made of."""
+    """Its key; empty for a reference in LATEST that makes no sense."""
     try:
         return here.node.root.key(entry.checkpoint)
     except InvalidArgumentError:

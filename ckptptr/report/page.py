@@ -1,7 +1,7 @@
-"""The page: the picture, and in words and tables all that it shows. One file, no script, no network.
+"""The page: the picture, and the same facts in words and tables. One file, no script, no network.
 
-The templates escape all that they are given, and know no name that is not given. Should that ever fail,
-the page itself forbids scripts and requests (its Content-Security-Policy).
+The templates escape every value, and a name that is missing is an error. The page also forbids scripts and
+requests by itself (Content-Security-Policy), as a second protection.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from ckptptr.version import __version__
 from ckptptr.wording import counted, date, moment, number, size, span
 
 MARK = "<!-- written by ckptptr report -->"
-"""On the second line of every page: such a file may be written over."""
+"""The second line of every page: `ckptptr report` may overwrite a file that has it."""
 
 _CODE = re.compile("`([^`]*)`")
-"""A command within a sentence of ours. A text that is split by it has commands at the odd places."""
+"""A command in a sentence. Text that is split by it has commands at the odd places."""
 
 
 def page(report: Report) -> str:
@@ -35,15 +35,15 @@ def page(report: Report) -> str:
 
 
 def section(report: Report) -> str:
-    """What belongs into a page of somebody else's, a Flyte deck: always light, without links."""
+    """The part for a page that is not ours, a Flyte deck: always light, without links."""
     return _TEMPLATES.get_template("section.html").render(_values(report, adapts=False))
 
 
 def _values(report: Report, *, adapts: bool) -> dict[str, Any]:
-    """What the templates are given.
+    """The values for the templates.
 
     Args:
-        adapts: to a reader who prefers dark. The dots of the picture are links, too.
+        adapts: follow a dark mode; the dots of the picture are links.
     """
     shown, attempts = report.checkpoints, report.attempts
     return {
@@ -62,7 +62,7 @@ def _values(report: Report, *, adapts: bool) -> dict[str, Any]:
 
 
 def _attempts(attempts: Sequence[AttemptSummary]) -> Iterator[tuple[str, str, str]]:
-    """Who, what it did, and facts: of each attempt; of several in a row that left nothing together."""
+    """Name, sentence and facts of each attempt; one entry for several in a row that left nothing."""
     for bare, group in groupby(attempts, lambda attempt: attempt.role == "past" and not attempt.checkpoints):
         alike = [*group]
         if bare:
@@ -89,7 +89,7 @@ def _from_to(first: str, last: str | None) -> str:
 
 
 def _since(shown: Sequence[Shown]) -> dict[str, str]:
-    """How long after the one before it, of the same attempt, each checkpoint was saved."""
+    """The time of each checkpoint after the one before it in the same attempt."""
     since = {}
     before: dict[int | None, Shown] = {}
     for item in reversed(shown):

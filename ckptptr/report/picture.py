@@ -1,7 +1,7 @@
-"""The picture: one inline SVG, drawn from the facts alone.
+"""The picture: one inline SVG, drawn from the facts.
 
-Nothing is told by colour alone: each kind of mark has a form of its own, a title, and a line in the
-legend. The colours are in `templates/style.css`.
+Colour is never the only sign: each kind of mark has its own form, a title, and a line in the legend.
+The colours are in `templates/style.css`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _MEANINGS: dict[Kind, str] = {
     "target": "LATEST names it",
     "history": "in the history of LATEST",
     "unnamed": "LATEST does not name it",
-    "doomed": "retention let it go",
+    "doomed": "expired: released by retention",
     "damaged": "cannot be restored",
-    "gone": "was resumed from, is not listed",
-    "unfinished": "unfinished save, does not count",
+    "gone": "was resumed from, is not there now",
+    "unfinished": "unfinished save, never restored",
 }
 
 
@@ -31,7 +31,7 @@ def picture(report: Report, *, links: bool = False) -> str:
     """The SVG.
 
     Args:
-        links: each checkpoint leads to the element with `row_id` of it.
+        links: each checkpoint is a link to the element with its `row_id`.
     """
     layout = lay_out(report)
     legend, height = _legend(layout)
@@ -52,7 +52,7 @@ def picture(report: Report, *, links: bool = False) -> str:
 
 
 def row_id(item: Shown) -> str:
-    """The id of the element that tells more of a checkpoint."""
+    """The id of the table row of a checkpoint."""
     return f"checkpoint-{item.index}"
 
 
@@ -92,7 +92,7 @@ def _arrow(arrow: Arrow) -> str:
     kind += " next" if end.kind == "next" else ""
     down = 1 if end.y >= start.y else -1
     tip = end.r + 2
-    if start.y == end.y:  # back to one's own
+    if start.y == end.y:  # from an earlier checkpoint of the same attempt
         y = start.y - start.r - 1
         line = (
             f"M{start.x:.1f} {y:.1f}C{start.x:.1f} {y - 22:.1f} {end.x:.1f} {y - 22:.1f} {end.x:.1f} {y:.1f}"
@@ -187,7 +187,7 @@ def _cross(x: float, y: float, r: float) -> str:
 
 
 def _legend(layout: Layout) -> tuple[list[str], float]:
-    """What the marks mean, those that are there; and how high the picture is with that."""
+    """What the marks in this picture mean; and how high the picture is with that."""
     samples: list[tuple[Dot, str]] = []
     for kind, meaning in _MEANINGS.items():
         if any(dot.kind == kind for dot in layout.dots):

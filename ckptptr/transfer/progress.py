@@ -28,7 +28,7 @@ class Progress:
 
     Args:
         verb: what happens to the bytes, for people: `saving`.
-        at_once: draw the bar from the start. Otherwise it comes after a second: a quick transfer has none.
+        at_once: draw the bar from the start. By default it appears after one second.
         clock: seconds, as `time.monotonic`.
     """
 
@@ -59,7 +59,7 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._lock:
-            self._total = 0  # what still comes from threads that are being stopped is not shown
+            self._total = 0  # late bytes of other threads are not drawn any more
             if self._bar is not None:
                 self._bar.stop()
 

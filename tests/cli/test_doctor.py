@@ -41,8 +41,8 @@ def test_where_nothing_is_wrong_it_says_so_and_what_comes_next(node: FlyteNode, 
     assert lines[0] == "Nothing is wrong."
     assert "The next attempt resumes from step 3." in lines
     assert f"  1. It takes step 3 ({ids[3]}), which LATEST names." in lines
-    assert f"  2. Should that turn out to be damaged: step 2 ({ids[2]}), from the history of LATEST." in lines
-    assert "ok        LATEST is moved by compare-and-swap here." in lines
+    assert f"  2. If its payload is damaged: step 2 ({ids[2]}), from the history of LATEST." in lines
+    assert "ok        The store moves LATEST by compare-and-swap." in lines
 
 
 def test_it_changes_nothing(node: FlyteNode, ids: dict[int, str]) -> None:
@@ -78,7 +78,7 @@ def test_a_hold_says_by_whom_and_how_to_take_it_off(node: FlyteNode, ids: dict[i
     run("use", node.url, ids[1], "--note", "2 diverged")
     finding = found(node)["latest-held"]
     author = json.loads(node.latest.read_text())["published_by"]
-    assert finding["what"].startswith(f'{author} holds LATEST, saying "2 diverged"')
+    assert finding["what"].startswith(f'{author} holds LATEST, with the note "2 diverged"')
     assert finding["type"] == f"ckptptr release {node.url}"
 
 
@@ -86,7 +86,7 @@ def test_an_edit_is_told_and_so_is_what_was_committed_beside_it(node: FlyteNode,
     node.latest.write_text(ids[1])
     what = found(node)["latest-held"]["what"]
     assert what.startswith("A person edited LATEST")
-    assert "Beside it 2 checkpoints are committed." in what
+    assert "Meanwhile 2 checkpoints were committed." in what
 
 
 def test_a_target_that_is_gone_or_damaged_is_a_problem(node: FlyteNode, ids: dict[int, str]) -> None:
@@ -102,7 +102,7 @@ def test_a_history_entry_that_is_gone_is_a_note_and_a_damaged_one_a_problem(
     node: FlyteNode, ids: dict[int, str]
 ) -> None:
     node.manifest(ids[1]).unlink()
-    assert "names what is gone" in found(node)["history"]["what"]
+    assert "names a checkpoint that is deleted" in found(node)["history"]["what"]
     node.damage(ids[2])
     told = run_json("doctor", node.url, exit_code=9)
     assert [f["level"] for f in told["findings"] if f["check"] == "history"] == ["problem", "note"]
@@ -118,21 +118,21 @@ def test_payload_that_is_gone_or_too_short_is_found_by_its_size(node: FlyteNode,
     assert "it is gone" in found(node, exit_code=9)["payload"]["what"]
 
 
-def test_where_all_is_damaged_it_says_that_the_next_attempt_starts_from_nothing(
+def test_where_all_is_damaged_it_says_that_the_next_attempt_starts_from_scratch(
     node: FlyteNode, ids: dict[int, str]
 ) -> None:
     for identifier in ids.values():
         node.damage(identifier)
-    assert "none of them can be restored" in found(node, exit_code=9)["nothing-good"]["what"]
+    assert "none can be restored" in found(node, exit_code=9)["nothing-good"]["what"]
 
 
-def test_the_doomed_and_torn_saves_are_told_with_their_bytes(node: FlyteNode) -> None:
+def test_expired_checkpoints_and_torn_saves_are_told_with_their_bytes(node: FlyteNode) -> None:
     node.save(0, 1, 2, 3, 4)
     torn = node.home(0) / "data/0000000009-a0000-abcdefgh"
     torn.mkdir()
     (torn / "model.pt").write_bytes(b"x" * 2048)
     notes = found(node)
-    assert "1 doomed checkpoint is still there (7 B)" in notes["doomed"]["what"]
+    assert "1 expired checkpoint is not deleted yet (7 B)" in notes["doomed"]["what"]
     assert "1 save was begun here and not committed (2.0 KiB)" in notes["uncommitted"]["what"]
     assert notes["uncommitted"]["object"] == str(torn)
     assert notes["doomed"]["type"] == f"ckptptr sweep {node.url} --dry-run"
@@ -142,7 +142,7 @@ def test_an_attempt_above_the_fence_is_told(node: FlyteNode, ids: dict[int, str]
     torn = node.home(1) / "data/0000000004-a0001-abcdefgh"
     torn.mkdir(parents=True)
     (torn / "x").write_bytes(b"x")
-    assert "Attempt 1 has left something in its home, and no checkpoint" in found(node)["fence"]["what"]
+    assert "Attempt 1 has files in its home, but no checkpoint" in found(node)["fence"]["what"]
 
 
 def test_an_attempt_that_was_only_asked_about_has_left_nothing(node: FlyteNode, ids: dict[int, str]) -> None:
@@ -155,7 +155,7 @@ def test_an_attempt_that_was_only_asked_about_has_left_nothing(node: FlyteNode, 
     [
         (
             errors.AccessDeniedError("refused", hint="Grant s3:ListBucketMultipartUploads"),
-            "could not be seen: refused. Grant",
+            "cannot be listed: refused. Grant",
         ),
         (errors.InvalidArgumentError("the store does not offer this operation"), None),
     ],
@@ -190,7 +190,7 @@ def test_a_save_of_the_same_attempt_that_was_never_confirmed_is_told(node: Flyte
     before = node.latest.read_bytes()
     node.save(0, 2)
     node.latest.write_bytes(before)
-    assert "1 checkpoint is committed and not named" in found(node)["unnamed"]["what"]
+    assert "1 checkpoint is complete but not in LATEST" in found(node)["unnamed"]["what"]
 
 
 def test_a_folder_of_stock_flytekit_is_told(node: FlyteNode) -> None:
@@ -212,9 +212,9 @@ def test_an_unproven_endpoint_is_not_asked(
 ) -> None:
     monkeypatch.setattr(FaultyStore, "guarantee", Guarantee.UNPROVEN)
     faults += [Fault(op=op, times=1000) for op in ("create", "replace", "delete", "upload", "copy")]
-    assert "doctor changes nothing, and so did not ask" in found(node)["guarantee"]["what"]
+    assert "doctor never writes" in found(node)["guarantee"]["what"]
     monkeypatch.setenv("CKPTPTR_GUARANTEE", "last-writer-wins")
-    assert "taken for what CKPTPTR_GUARANTEE says: last-writer-wins" in found(node)["guarantee"]["what"]
+    assert "CKPTPTR_GUARANTEE says what it supports: last-writer-wins" in found(node)["guarantee"]["what"]
 
 
 @pytest.mark.parametrize("op", ["read", "list"])
@@ -226,7 +226,7 @@ def test_a_refusal_is_a_finding_that_names_the_permission(
     told = run_json("doctor", node.url, exit_code=9)
     first = told["findings"][0]
     assert first["check"] == "access-denied"
-    assert first["what"].endswith("could not be looked at. Grant s3:Get")
+    assert first["what"].endswith("cannot be checked. Grant s3:Get")
     assert sum(finding["check"] == "access-denied" for finding in told["findings"]) == 1
 
 

@@ -50,17 +50,20 @@ def test_what_has_no_place_in_a_plain_folder_is_said(node: FlyteNode, tmp_path: 
     (folder / "x").write_text("x")
     with ckptptr.open(node.url, attempt=0) as checkpoints:
         checkpoints.save(folder)
-    assert "Permission bits and empty folders are lost" in run("export", node.url, str(tmp_path / "p")).stdout
+    assert (
+        "The copy has no permission bits and no empty folders"
+        in run("export", node.url, str(tmp_path / "p")).stdout
+    )
 
 
 @pytest.mark.parametrize(
     ("where", "words"),
     [
-        ("s3://bucket/elsewhere", "Anywhere else: `ckptptr get`"),
+        ("s3://bucket/elsewhere", "Download with `ckptptr get`"),
         ("{root}", "not empty"),
         ("{url}/plain", "inside the node itself"),
         ("{home}/data/plain", "inside the node itself"),
-        ("/", "not a folder"),
+        ("/", "this is not a plain path of a folder"),
     ],
 )
 def test_a_wrong_destination_is_refused(node: FlyteNode, ids: dict[int, str], where: str, words: str) -> None:

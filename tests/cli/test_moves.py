@@ -101,7 +101,7 @@ def test_a_pin_that_is_there_is_no_change(node: FlyteNode, ids: dict[int, str]) 
     [
         ([], 2, "Give either CHECKPOINT"),
         (["--step", "8"], 3, "There are the steps 3, 2, 1"),
-        (["0000000009-a0000-abcdefgh"], 3, "What can be chosen: ckptptr log"),
+        (["0000000009-a0000-abcdefgh"], 3, "To see what can be chosen: ckptptr log"),
     ],
 )
 def test_what_cannot_be_pinned_is_refused(

@@ -227,6 +227,6 @@ def test_what_the_help_says_about_completion_is_what_a_shell_evaluates() -> None
 
 def test_sentences_of_doctor_wrap_below_themselves(node: FlyteNode, ids: dict[int, str]) -> None:
     lines = on_terminal(60, "doctor", node.url).splitlines()
-    first = next(place for place, line in enumerate(lines) if line.startswith("  2. Should"))
+    first = next(place for place, line in enumerate(lines) if line.startswith("  2. If its payload"))
     assert lines[first + 1].startswith("     ")
     assert max(len(line) for line in lines) <= 60

@@ -93,7 +93,7 @@ def test_a_wrong_bucket_says_everything_that_was_looked_at() -> None:
 def test_a_wrong_execution_says_where_a_node_is(node: FlyteNode, ids: dict[int, str]) -> None:
     exit_code, error = failure(f"{Path(node.url).parents[1]}/typo")
     assert exit_code == 3
-    assert "written in full it is found even where its LATEST is gone" in error["hint"]
+    assert "If LATEST was deleted, give the full node path" in error["hint"]
 
 
 def test_nothing_is_written_where_there_is_nothing(node: FlyteNode, ids: dict[int, str]) -> None:

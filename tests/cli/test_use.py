@@ -23,8 +23,8 @@ def test_it_says_what_changed_and_what_comes_next(node: FlyteNode, ids: dict[int
     assert "LATEST is held on step 1." in said.stdout
     assert f"before  step 3, {ids[3]}\n" in said.stdout
     assert f"now     step 1, {ids[1]}, held\n" in said.stdout
-    assert "The next attempt resumes from step 1. It takes the choice up, once." in said.stdout
-    assert "An attempt that is running now goes on saving, and does not move LATEST." in said.stdout
+    assert "The next attempt resumes from step 1. Its restore removes the hold." in said.stdout
+    assert "An attempt that runs now continues to save, and does not move LATEST." in said.stdout
     now = pointer(node)
     assert (now["step"], now["held"], now["note"]) == (1, True, "2 and 3 diverged")
     assert [entry["step"] for entry in now["history"]] == [3, 2]
@@ -183,10 +183,10 @@ def test_the_undo_repeats_options_but_no_secrets(node: FlyteNode, ids: dict[int,
         ([], 2, "Give either CHECKPOINT, --step or --of-attempt"),
         (["none", "--step", "1"], 2, "Give either CHECKPOINT, --step or --of-attempt"),
         (["0000000009-a0000-abcdefgh"], 3, "no checkpoint of this node has that id"),
-        (["no/such/folder"], 3, "What can be chosen: ckptptr log"),
+        (["no/such/folder"], 3, "To see what can be chosen: ckptptr log"),
         (["--of-attempt", "8"], 3, "There are the attempts 0"),
         (["--step", "8"], 3, "There are the steps 3, 2, 1"),
-        (["#9"], 3, "not a line 9"),
+        (["#9"], 3, "so there is no line 9"),
     ],
 )
 def test_a_refusal_is_one_sentence_with_a_hint(
@@ -201,7 +201,7 @@ def test_a_refusal_is_one_sentence_with_a_hint(
     assert node.latest.read_bytes() == before
 
 
-def test_the_doomed_are_refused(node: FlyteNode) -> None:
+def test_expired_checkpoints_are_refused(node: FlyteNode) -> None:
     ids = node.save(0, 1, 2, 3, 4)
     said = run("use", node.url, ids[1])
     assert said.exit_code == 2

@@ -19,7 +19,6 @@ from flytekit.deck.deck import Deck, _get_deck
 
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.flyte import checkpoint as checkpoint_of_task
-from ckptptr.flyte import deck as decks
 from ckptptr.flyte.deck import NAME, CheckpointsDeck, add_deck
 from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
 from ckptptr.testing.attempts import Fault, SimulatedNode
@@ -34,10 +33,10 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
     return World(tmp_path).process(0).checkpoints
 
 
-def deck_of(checkpoints: Checkpoints) -> CheckpointsDeck:
+def deck_of(checkpoints: Checkpoints, **options: float) -> CheckpointsDeck:
     made = PointerCheckpoint("home", None, lambda: checkpoints)
     assert made.checkpoints is checkpoints
-    return CheckpointsDeck(made)
+    return CheckpointsDeck(made, **options)
 
 
 def test_it_is_drawn_when_it_is_asked_for(checkpoints: Checkpoints) -> None:
@@ -79,26 +78,23 @@ def test_a_store_that_fails_is_one_warning_and_a_sentence(
     deck = deck_of(process.checkpoints)
     process.fail(Fault("fail", times=1000))
     with caplog.at_level(logging.WARNING, "ckptptr"):
-        assert "could not be looked at" in deck.html
+        assert "cannot be shown" in deck.html
     assert len([record for record in caplog.records if "deck" in record.message]) == 1
 
 
 @pytest.fixture
 def stuck() -> Iterator[threading.Event]:
-    """Set at the end of the test: what hangs in it lets go."""
+    """Set at the end of the test, which ends what hangs in it."""
     event = threading.Event()
     yield event
     event.set()
 
 
-def test_a_store_that_hangs_is_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck: threading.Event
-) -> None:
+def test_a_store_that_hangs_is_left_behind(tmp_path: Path, stuck: threading.Event) -> None:
     process = World(tmp_path).process(0)
     process.checkpoints.save(b"1")
-    monkeypatch.setattr(decks, "PATIENCE", 0.05)
     process.before("list", "", lambda: stuck.wait(30))
-    assert "could not be looked at: no answer within 0 s" in deck_of(process.checkpoints).html
+    assert "cannot be shown: no answer within 0 s" in deck_of(process.checkpoints, patience=0.05).html
 
 
 def test_what_the_task_appends_comes_below(checkpoints: Checkpoints) -> None:
@@ -138,7 +134,7 @@ def test_it_is_there_where_decks_are_enabled(enabled: bool, tmp_path: Path) -> N
 
 
 def test_a_deck_that_cannot_be_made_costs_the_deck_and_not_the_checkpoint(
-    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture
 ) -> None:
     from ckptptr.flyte.plugin import _with_deck
 
