@@ -33,8 +33,8 @@ def command(*, here: Here, as_json: bool, dry_run: bool, yes: bool) -> None:
         confirm(question, "Delete?", "the sweep", yes=yes)
         writing = here.for_writing()
         agreed = frozenset(leaving.reference for leaving in told.checkpoints)
-        gone = sweep_by_hand(writing.store, here.node, writing.latest, agreed)
-        told = msgspec.structs.replace(told, swept=[*gone])
+        deleted = sweep_by_hand(writing.store, here.node, writing.latest, agreed)
+        told = msgspec.structs.replace(told, swept=[*deleted])
     if as_json:
         click.echo(shapes.encode(told))
     else:
@@ -43,15 +43,15 @@ def command(*, here: Here, as_json: bool, dry_run: bool, yes: bool) -> None:
 
 def _look(here: Here, *, dry_run: bool) -> shapes.Sweep:
     seen = here.latest.read()
-    doomed = sweepable(seen, here.latest.url).doomed
-    wanted = dict.fromkeys((*doomed, *search(here.store, here.node, seen).orphans))
+    expired = sweepable(seen, here.latest.url).doomed
+    wanted = dict.fromkeys((*expired, *search(here.store, here.node, seen).orphans))
     leaving = [*going(here.store, here.node, wanted)]
     may_go = {reference for home in leaving for reference in home.references}
     return shapes.Sweep(
         node=here.url,
         dry_run=dry_run,
         checkpoints=[
-            shapes.Leaving(reference=reference, why="doomed" if reference in doomed else "orphan")
+            shapes.Leaving(reference=reference, why="doomed" if reference in expired else "orphan")
             for reference in wanted
             if reference in may_go
         ],

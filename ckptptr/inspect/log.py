@@ -47,7 +47,7 @@ def everything(here: Here) -> shapes.Log:
     ours = sorted((item for item in shelved.values() if item.age), key=_age, reverse=True)
     others = [item for item in shelved.values() if not item.age]
     target = next(iter(named), None) if pointer and not pointer.target.is_fresh else None
-    doomed = frozenset(pointer.doomed if pointer else ())
+    expired = frozenset(pointer.doomed if pointer else ())
     return shapes.Log(
         node=here.url,
         latest=latest_of(here, seen),
@@ -55,7 +55,7 @@ def everything(here: Here) -> shapes.Log:
             shapes.Entry(
                 **msgspec.structs.asdict(_described(here, item, named.get(item.reference))),
                 index=index,
-                state=_state(item.reference, target, named, doomed),
+                state=_state(item.reference, target, named, expired),
                 held=item.reference == target and seen.is_held,
                 problem=item.problem.message if item.problem else None,
                 problem_code=item.problem.code if item.problem else None,
@@ -70,13 +70,13 @@ def _age(item: _Shelved) -> tuple[int, int, str]:
 
 
 def _state(
-    reference: str, target: str | None, named: dict[str, Target], doomed: frozenset[str]
+    reference: str, target: str | None, named: dict[str, Target], expired: frozenset[str]
 ) -> shapes.State:
     if reference == target:
         return "target"
     if reference in named:
         return "history"
-    return "doomed" if reference in doomed else "unnamed"
+    return "doomed" if reference in expired else "unnamed"
 
 
 def _described(here: Here, item: _Shelved, named: Target | None) -> shapes.Checkpoint:
