@@ -102,12 +102,14 @@ class Output:
         total = sum(widths) + len(INDENT) * len(widths)
         folds = self._wraps and total > self._console.width
         for line in lines:
-            cells = [_padded(c, w, column) for c, w, column in zip(line, widths, columns, strict=True)]
-            tail = [cell for cell, column in zip(cells, columns, strict=True) if folds and column.tail]
-            self.line(*_spaced(cells[: len(cells) - len(tail)]))
-            is_obvious = line is lines[0] and len(tail) == 1
-            if any(cell.strip() for cell in tail) and not is_obvious:
-                self.line(INDENT * 3, *_spaced(tail))
+            first: list[Cell] = []
+            second: list[Cell] = []
+            for cell, width, column in zip(line, widths, columns, strict=True):
+                (second if folds and column.tail else first).append(_padded(cell, width, column))
+            self.line(*_spaced(first))
+            is_obvious = line is lines[0] and len(second) == 1
+            if any(cell.strip() for cell in second) and not is_obvious:
+                self.line(INDENT * 3, *_spaced(second))
 
 
 def _padded(cell: str, width: int, column: Column) -> Cell:

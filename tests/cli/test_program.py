@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import ckptptr
-from tests.cli.conftest import FlyteNode
+from tests.cli.conftest import EXECUTION, FlyteNode
 from tests.sampling import sampled
 
 CKPTPTR = [sys.executable, "-m", "ckptptr.cli"]
@@ -101,6 +101,15 @@ def test_on_a_narrow_terminal_rows_of_the_log_go_on_below(node: FlyteNode, ids: 
     assert ids[3] in below
     table = [line for line in said.splitlines() if str(node.root) not in line]
     assert max(len(line) for line in table) <= 80
+
+
+def test_on_a_narrow_terminal_every_column_is_printed_once(node: FlyteNode, ids: dict[int, str]) -> None:
+    said = on_terminal(80, "find", str(node.root))
+    table = [line.split() for line in said.splitlines() if str(node.root) not in line][1:5]
+    assert table[0] == ["published", "step", "size", "LATEST", "execution", "node"]
+    assert table[1] == ["UTC", "project/domain"]
+    assert table[2] == ["just", "now", "3", "7", "B", "ok", EXECUTION, "n0"]
+    assert table[3][-1] == "flytesnacks/development"
 
 
 def test_on_a_wide_terminal_a_checkpoint_is_one_line(node: FlyteNode, ids: dict[int, str]) -> None:
