@@ -66,13 +66,13 @@ NO_COLOR=1 switches colours off.
 class Commands(click.Group):
     """Imports the module of a command when the command is used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
+        module, name = COMMANDS[cmd_name].split(":")
         command: click.Command = getattr(import_module(f"ckptptr.cli.{module}"), name)
         return command
 

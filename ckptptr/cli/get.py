@@ -59,7 +59,7 @@ def command(
 def _get(
     here: Here, found: Found, folder: Path, wanted: tuple[str, ...], *, yes: bool, may_pass_over: bool
 ) -> shapes.Get:
-    files = _wanted(here, found, wanted)
+    files = _wanted(found, wanted)
     _ask(folder, files, yes=yes)
     rejected: tuple[Rejected, ...] = ()
     with Download(here.store, folder, at_once("downloading")) as download:
@@ -71,7 +71,7 @@ def _get(
             rejected = resolution.rejected
             if resolution.found.reference != found.reference:
                 found = resolution.found
-                files = _wanted(here, found, wanted)
+                files = _wanted(found, wanted)
                 _ask(folder, files, yes=yes)
         files = download.fetch(found.home, files)
         download.install(files, found.manifest.folders if found.manifest and not wanted else ())
@@ -92,7 +92,7 @@ def _fetch(download: Download, found: Found, wanted: tuple[str, ...]) -> None:
     download.fetch(found.home, [record for record in found.files if not wanted or record.path in wanted])
 
 
-def _wanted(here: Here, found: Found, wanted: tuple[str, ...]) -> list[FileRecord]:
+def _wanted(found: Found, wanted: tuple[str, ...]) -> list[FileRecord]:
     known = {record.path: record for record in found.files}
     missing = [path for path in wanted if path not in known]
     if missing:

@@ -6,9 +6,9 @@ out of the listings and of LATEST. The page says how many.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -62,20 +62,10 @@ class CachedStore(Around):
         for folder in folders:
             self._listed[folder] = tuple(e for e in self._listed[folder] if e.key not in self.hidden)
 
-    def create(self, key: str, body: bytes) -> NoReturn:
-        raise _not_here(key)
+    def create(self, *_: Any, **__: Any) -> NoReturn:
+        raise InvalidArgumentError("a report writes nothing to the store", key=self.url(""))
 
-    def replace(self, key: str, body: bytes, token: Token) -> NoReturn:
-        raise _not_here(key)
-
-    def delete(self, keys: Iterable[str]) -> NoReturn:
-        raise _not_here(", ".join(keys))
-
-    def upload(self, key: str, blocks: Iterable[bytes]) -> NoReturn:
-        raise _not_here(key)
-
-    def copy(self, source: str, key: str) -> NoReturn:
-        raise _not_here(key)
+    replace = delete = upload = copy = create
 
 
 class ShortLatest(Latest):
@@ -90,8 +80,4 @@ class ShortLatest(Latest):
         if seen.pointer is None:
             return seen
         history = tuple(entry for entry in seen.pointer.history if entry.checkpoint not in self._hidden)
-        return replace(seen, pointer=msgspec.structs.replace(seen.pointer, history=history))
-
-
-def _not_here(key: str) -> InvalidArgumentError:
-    return InvalidArgumentError("a report writes nothing to the store", key=key)
+        return dataclasses.replace(seen, pointer=msgspec.structs.replace(seen.pointer, history=history))

@@ -45,7 +45,8 @@ def test_where_nothing_is_wrong_it_says_so_and_what_comes_next(node: FlyteNode, 
     assert "ok        The store moves LATEST by compare-and-swap." in lines
 
 
-def test_it_changes_nothing(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_it_changes_nothing(node: FlyteNode) -> None:
     def everything() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in node.root.rglob("*") if path.is_file()}
 
@@ -138,14 +139,16 @@ def test_expired_checkpoints_and_torn_saves_are_told_with_their_bytes(node: Flyt
     assert notes["doomed"]["type"] == f"ckptptr sweep {node.url} --dry-run"
 
 
-def test_an_attempt_above_the_fence_is_told(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_an_attempt_above_the_fence_is_told(node: FlyteNode) -> None:
     torn = node.home(1) / "data/0000000004-a0001-abcdefgh"
     torn.mkdir(parents=True)
     (torn / "x").write_bytes(b"x")
     assert "Attempt 1 has files in its home, but no checkpoint" in found(node)["fence"]["what"]
 
 
-def test_an_attempt_that_was_only_asked_about_has_left_nothing(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_an_attempt_that_was_only_asked_about_has_left_nothing(node: FlyteNode) -> None:
     told = run_json("doctor", node.url, "--attempt", "7")
     assert "fence" not in {finding["check"] for finding in told["findings"]}
 
@@ -160,11 +163,10 @@ def test_an_attempt_that_was_only_asked_about_has_left_nothing(node: FlyteNode, 
         (errors.InvalidArgumentError("the store does not offer this operation"), None),
     ],
 )
+@pytest.mark.usefixtures("ids", "faults")
 def test_uploads_that_cannot_be_listed_are_no_problem(
     node: FlyteNode,
-    ids: dict[int, str],
     monkeypatch: pytest.MonkeyPatch,
-    faults: list[Fault],
     error: Exception,
     words: str | None,
 ) -> None:
@@ -176,7 +178,8 @@ def test_uploads_that_cannot_be_listed_are_no_problem(
     assert what is None if words is None else words in what
 
 
-def test_a_checkpoint_committed_just_before_a_kill_is_told(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_checkpoint_committed_just_before_a_kill_is_told(node: FlyteNode) -> None:
     before = node.latest.read_bytes()
     saved = node.save(1, 4)
     node.latest.write_bytes(before)
@@ -199,16 +202,18 @@ def test_a_folder_of_stock_flytekit_is_told(node: FlyteNode) -> None:
     assert found(node)["plain"]["object"] == str(node.home(0))
 
 
+@pytest.mark.usefixtures("ids")
 def test_an_old_checkpoint_brings_a_word_about_bucket_rules(
-    node: FlyteNode, ids: dict[int, str], monkeypatch: pytest.MonkeyPatch
+    node: FlyteNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = datetime.now(timezone.utc) + timedelta(days=8)
     monkeypatch.setattr(SystemClock, "now", lambda _: later)
     assert "published 8 days ago" in found(node)["expiry"]["what"]
 
 
+@pytest.mark.usefixtures("ids")
 def test_an_unproven_endpoint_is_not_asked(
-    node: FlyteNode, ids: dict[int, str], monkeypatch: pytest.MonkeyPatch, faults: list[Fault]
+    node: FlyteNode, monkeypatch: pytest.MonkeyPatch, faults: list[Fault]
 ) -> None:
     monkeypatch.setattr(FaultyStore, "guarantee", Guarantee.UNPROVEN)
     faults += [Fault(op=op, times=1000) for op in ("create", "replace", "delete", "upload", "copy")]
@@ -218,8 +223,9 @@ def test_an_unproven_endpoint_is_not_asked(
 
 
 @pytest.mark.parametrize("op", ["read", "list"])
+@pytest.mark.usefixtures("ids")
 def test_a_refusal_is_a_finding_that_names_the_permission(
-    node: FlyteNode, ids: dict[int, str], faults: list[Fault], op: Any
+    node: FlyteNode, faults: list[Fault], op: Any
 ) -> None:
     denied = errors.AccessDeniedError("the store refused", key="s3://b/k", hint="Grant s3:Get")
     faults.append(Fault(op=op, error=denied, times=1000))
@@ -230,8 +236,9 @@ def test_a_refusal_is_a_finding_that_names_the_permission(
     assert sum(finding["check"] == "access-denied" for finding in told["findings"]) == 1
 
 
+@pytest.mark.usefixtures("ids")
 def test_what_can_be_looked_at_is_told_where_manifests_are_refused(
-    node: FlyteNode, ids: dict[int, str], faults: list[Fault]
+    node: FlyteNode, faults: list[Fault]
 ) -> None:
     faults.append(Fault(op="read", key="manifests", error=errors.AccessDeniedError("no"), times=1000))
     told = run_json("doctor", node.url, exit_code=9)
@@ -241,14 +248,16 @@ def test_what_can_be_looked_at_is_told_where_manifests_are_refused(
     assert told["next"] is None
 
 
-def test_a_newer_format_is_a_finding(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_newer_format_is_a_finding(node: FlyteNode) -> None:
     node.latest.write_text(node.latest.read_text().replace("ckptptr/1", "ckptptr/2"))
     said = run("doctor", node.url, "--json")
     assert said.exit_code in (ExitCode.UNSUPPORTED_FORMAT, ExitCode.PROBLEMS)
     assert "Upgrade ckptptr" in said.stdout + said.stderr
 
 
-def test_a_wrong_target_is_an_error_as_for_every_command(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_wrong_target_is_an_error_as_for_every_command(node: FlyteNode) -> None:
     said = run("doctor", f"{node.root}/nowhere")
     assert said.exit_code == 3
     assert said.stdout == ""
@@ -332,7 +341,8 @@ def test_the_plugin_that_is_not_installed_is_found(monkeypatch: pytest.MonkeyPat
     assert (finding.level, finding.type) == ("problem", "pip install 'ckptptr[flytekit]'")
 
 
-def test_the_json_has_these_keys(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_the_json_has_these_keys(node: FlyteNode) -> None:
     told = run_json("doctor", node.url)
     assert list(told) == ["command", "node", "next", "findings"]
     assert told["next"] == run_json("show", node.url)

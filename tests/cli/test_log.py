@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import ckptptr
 from tests.cli.conftest import FlyteNode, run, run_json
 
@@ -12,7 +14,8 @@ def states(node: FlyteNode) -> list[tuple[int | None, str]]:
     return [(entry["step"], entry["state"]) for entry in run_json("log", node.url)["checkpoints"]]
 
 
-def test_the_newest_publish_comes_first_across_attempts(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_the_newest_publish_comes_first_across_attempts(node: FlyteNode) -> None:
     node.save(2, 4)
     assert states(node)[:2] == [(4, "target"), (3, "history")]
     assert [entry["index"] for entry in run_json("log", node.url)["checkpoints"]][:2] == [1, 2]
@@ -47,13 +50,15 @@ def test_saves_under_a_hold_are_committed_and_unnamed(node: FlyteNode, ids: dict
     assert "unnamed: complete but not in LATEST" in said
 
 
-def test_with_latest_deleted_all_are_listed_as_unnamed(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_with_latest_deleted_all_are_listed_as_unnamed(node: FlyteNode) -> None:
     node.latest.unlink()
     assert states(node) == [(3, "unnamed"), (2, "unnamed"), (1, "unnamed")]
     assert "LATEST is absent" in run("log", node.url).stdout
 
 
-def test_a_damaged_latest_is_said_and_hides_nothing(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_damaged_latest_is_said_and_hides_nothing(node: FlyteNode) -> None:
     node.latest.write_text('{"checkpoint"')
     assert len(states(node)) == 3
     assert "LATEST is not a JSON object" in run("log", node.url).stdout

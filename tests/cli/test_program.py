@@ -60,7 +60,8 @@ def raw_on_terminal(
     return said.decode().replace("\r\n", "\n")
 
 
-def test_a_process_prints_and_exits_as_documented(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_process_prints_and_exits_as_documented(node: FlyteNode) -> None:
     done = subprocess.run([*CKPTPTR, "show", node.url], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("The next attempt resumes from step 3.\n")
@@ -103,7 +104,8 @@ def test_on_a_narrow_terminal_rows_of_the_log_go_on_below(node: FlyteNode, ids: 
     assert max(len(line) for line in table) <= 80
 
 
-def test_on_a_narrow_terminal_every_column_is_printed_once(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_on_a_narrow_terminal_every_column_is_printed_once(node: FlyteNode) -> None:
     said = on_terminal(80, "find", str(node.root))
     table = [line.split() for line in said.splitlines() if str(node.root) not in line][1:5]
     assert table[0] == ["published", "step", "size", "LATEST", "execution", "node"]
@@ -125,9 +127,8 @@ COLOUR = re.compile("\x1b\\[(?:[0-9]+;)*(?:3[0-8]|9[0-7])[;m]")
 
 
 @pytest.mark.parametrize("arguments", sampled([["log"], ["verify", "--deep"], ["doctor"]]))
-def test_colours_are_for_terminals_and_go_with_no_color(
-    node: FlyteNode, ids: dict[int, str], arguments: list[str]
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_colours_are_for_terminals_and_go_with_no_color(node: FlyteNode, arguments: list[str]) -> None:
     command, *flags = arguments
     assert COLOUR.search(raw_on_terminal(100, command, node.url, *flags))
     assert not COLOUR.search(raw_on_terminal(100, command, node.url, *flags, NO_COLOR="1"))
@@ -140,9 +141,8 @@ def test_errors_have_a_colour_on_terminals_and_none_with_no_color(node: FlyteNod
 
 
 @pytest.mark.slow
-def test_bytes_that_move_are_shown_on_a_terminal_and_not_in_a_pipe(
-    node: FlyteNode, ids: dict[int, str], tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_bytes_that_move_are_shown_on_a_terminal_and_not_in_a_pipe(node: FlyteNode, tmp_path: Path) -> None:
     assert "verifying" in on_terminal(100, "verify", node.url, "--deep")
     assert "downloading" in on_terminal(100, "get", node.url, str(tmp_path / "out"))
     assert "uploading" in on_terminal(100, "put", node.url, str(tmp_path / "out"))
@@ -197,9 +197,8 @@ def test_one_bar_is_drawn_however_long_it_takes(node: FlyteNode, tmp_path: Path)
 
 
 @pytest.mark.parametrize("arguments", sampled([["log"], ["doctor"], ["log", "--json"]]))
-def test_a_reader_that_goes_away_is_no_error(
-    node: FlyteNode, ids: dict[int, str], arguments: list[str]
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_reader_that_goes_away_is_no_error(node: FlyteNode, arguments: list[str]) -> None:
     command, *flags = arguments
     reads, writes = os.pipe()
     os.close(reads)
@@ -234,7 +233,8 @@ def test_what_the_help_says_about_completion_is_what_a_shell_evaluates() -> None
         assert "_CKPTPTR_COMPLETE" in script
 
 
-def test_sentences_of_doctor_wrap_below_themselves(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_sentences_of_doctor_wrap_below_themselves(node: FlyteNode) -> None:
     lines = on_terminal(60, "doctor", node.url).splitlines()
     first = next(place for place, line in enumerate(lines) if line.startswith("  2. If its payload"))
     assert lines[first + 1].startswith("     ")

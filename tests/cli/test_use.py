@@ -54,21 +54,22 @@ def test_a_checkpoint_can_be_named_in_any_of_these_ways(
     assert pointer(node)["step"] == 1
 
 
-def test_the_newest_of_an_attempt(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_the_newest_of_an_attempt(node: FlyteNode) -> None:
     node.save(1, 4)
     run("use", node.url, "--of-attempt", "0")
     assert pointer(node)["step"] == 3
 
 
-def test_a_folder_means_its_newest_checkpoint(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_folder_means_its_newest_checkpoint(node: FlyteNode) -> None:
     node.save(1, 4)
     run("use", node.url, str(node.home(0)))
     assert pointer(node)["step"] == 3
 
 
-def test_a_plain_folder_can_be_used_and_is_said_to_be_unverified(
-    node: FlyteNode, ids: dict[int, str]
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_plain_folder_can_be_used_and_is_said_to_be_unverified(node: FlyteNode) -> None:
     (node.root / "mine").mkdir()
     (node.root / "mine/model.pt").write_text("x")
     said = run("use", node.url, "mine")
@@ -103,9 +104,8 @@ def test_a_fresh_start_and_its_undo(node: FlyteNode, ids: dict[int, str]) -> Non
 
 
 @pytest.mark.parametrize("answer", ["n\n", "", None])
-def test_a_fresh_start_that_is_not_confirmed_changes_nothing(
-    node: FlyteNode, ids: dict[int, str], answer: str | None
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_fresh_start_that_is_not_confirmed_changes_nothing(node: FlyteNode, answer: str | None) -> None:
     before = node.latest.read_bytes()
     said = run("use", node.url, "none", stdin=answer)
     assert said.exit_code == 2
@@ -189,8 +189,9 @@ def test_the_undo_repeats_options_but_no_secrets(node: FlyteNode, ids: dict[int,
         (["#9"], 3, "so there is no line 9"),
     ],
 )
+@pytest.mark.usefixtures("ids")
 def test_a_refusal_is_one_sentence_with_a_hint(
-    node: FlyteNode, ids: dict[int, str], arguments: list[str], exit_code: int, words: str
+    node: FlyteNode, arguments: list[str], exit_code: int, words: str
 ) -> None:
     before = node.latest.read_bytes()
     said = run("use", node.url, *arguments)

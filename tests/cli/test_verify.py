@@ -28,9 +28,8 @@ def test_by_itself_it_looks_at_what_latest_points_to(node: FlyteNode, ids: dict[
     assert "no payload was fetched" in said.stdout
 
 
-def test_sizes_need_no_payload_and_deep_fetches_all_of_it(
-    node: FlyteNode, ids: dict[int, str], faults: list[Fault]
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_sizes_need_no_payload_and_deep_fetches_all_of_it(node: FlyteNode, faults: list[Fault]) -> None:
     assert run_json("verify", node.url, "--all", "--deep")["bytes_read"] == 3 * 7
     faults.append(Fault(op="download", times=1000))
     assert run_json("verify", node.url, "--all")["bytes_read"] == 0
@@ -103,7 +102,8 @@ def test_nothing_to_verify_exits_with_3(tmp_path: Path) -> None:
     assert run("verify", str(tmp_path / "run")).exit_code == 3
 
 
-def test_the_json_has_these_keys(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_the_json_has_these_keys(node: FlyteNode) -> None:
     told = run_json("verify", node.url)
     assert list(told) == ["command", "node", "deep", "bytes_read", "checkpoints"]
     assert list(told["checkpoints"][0]) == ["checkpoint", "state", "problems"]

@@ -67,7 +67,8 @@ def test_json_prints_what_the_page_shows_and_writes_none(node: FlyteNode, tmp_pa
     assert run("report", node.url, "--json", "-o", "page.html").exit_code == 2
 
 
-def test_without_a_checkpoint_there_is_a_page_and_exit_code_3(node: FlyteNode, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("node")
+def test_without_a_checkpoint_there_is_a_page_and_exit_code_3(tmp_path: Path) -> None:
     other = FlyteNode(tmp_path / "data", "n1")
     other.latest.parent.mkdir(parents=True)
     other.latest.write_text("none")
