@@ -40,8 +40,8 @@ def uncommitted(e: Examined) -> Iterator[shapes.Finding]:
             saves = counted(len(idle), "save was", "saves were")
             yield note(
                 "uncommitted",
-                f"{saves} begun here and not committed ({total}): killed, or uploading now. No restore uses"
-                " them; a sweep deletes those of earlier attempts.",
+                f"{saves} begun here and not committed ({total}): killed, or uploading now. Never"
+                " restored; a sweep deletes what earlier attempts left.",
                 store.url(data_folder(stock.home, newest)),
                 e.here.command("sweep", "--dry-run"),
             )
