@@ -16,7 +16,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -29,6 +29,8 @@ from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.target import locate
 from ckptptr.wording import printable
+
+_Shape = TypeVar("_Shape", bound=msgspec.Struct)
 
 
 class ToldCommand(click.Command):
@@ -94,6 +96,14 @@ def _tell(error: CkptptrError, *, as_json: bool) -> None:
 
 def _tell_json(error: shapes.Error, exit_code: ExitCode) -> None:
     click.echo(shapes.encode(shapes.Failure(error=error, exit_code=int(exit_code))), err=True)
+
+
+def answer(told: _Shape, print_text: Callable[[_Shape], None], *, as_json: bool) -> None:
+    """Print what a command found: as JSON, or as text."""
+    if as_json:
+        click.echo(shapes.encode(told))
+    else:
+        print_text(told)
 
 
 def store_command(

@@ -9,7 +9,7 @@ import click
 
 from ckptptr.cli.checks import environment, homes, latest, store
 from ckptptr.cli.checks.finding import Examined, findings_of, of_error, problem
-from ckptptr.cli.command import attempt_option, root_option, store_command
+from ckptptr.cli.command import answer, attempt_option, root_option, store_command
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import INDENT, Cell, Output
 from ckptptr.errors import CkptptrError, StoreUnavailableError
@@ -60,10 +60,7 @@ def command(
                 found += _nothing_good(shown)
     found.sort(key=lambda finding: _LEVELS.index(finding.level))
     told = shapes.Doctor(node=node, next=shown, findings=found)
-    if as_json:
-        click.echo(shapes.encode(told))
-    else:
-        _print(told)
+    answer(told, _print, as_json=as_json)
     if found[0].level == "problem":
         ctx.exit(ExitCode.PROBLEMS)
 

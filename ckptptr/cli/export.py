@@ -37,7 +37,6 @@ def command(
 
     CHECKPOINT as for `ckptptr use`; the default is the one that the next attempt would resume from. The
     store copies by itself, so DEST must be in the same store. It must be empty. LATEST does not move.
-
     """
     key = _key(here, destination)
     with saying_what_can_be_chosen(here):

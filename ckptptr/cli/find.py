@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ckptptr.cli.command import store_command
+from ckptptr.cli.command import answer, store_command
 from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import UnsupportedFormatError
@@ -50,10 +50,7 @@ def command(*, root: str, storage_options: dict[str, Any], as_json: bool) -> Non
     nodes.sort(key=lambda node: node.url)
     nodes.sort(key=lambda node: node.published_at or "", reverse=True)  # stable
     told = shapes.Find(root=store.url(key), nodes=nodes)
-    if as_json:
-        click.echo(shapes.encode(told))
-    else:
-        _print(told, clock.now())
+    answer(told, lambda told: _print(told, clock.now()), as_json=as_json)
 
 
 def _look(store: Store, prefix: str, clock: Clock) -> shapes.NodeFound:

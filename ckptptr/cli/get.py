@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ckptptr.cli.choice import Choice, choosing, places, saying_what_can_be_chosen
-from ckptptr.cli.command import node_command
+from ckptptr.cli.command import answer, node_command
 from ckptptr.cli.confirm import confirm
 from ckptptr.cli.output import Output
 from ckptptr.errors import InvalidArgumentError, NotFoundError
@@ -43,17 +43,13 @@ def command(
     CHECKPOINT as for `ckptptr use`; the default is the one that the next attempt would resume from, or
     the next good one if that is damaged. Other files in DEST are kept. Files that are there already
     with the right digest are not fetched. LATEST does not move.
-
     """
     folder = Path(destination)
     if folder.exists() and not folder.is_dir():
         raise InvalidArgumentError("DEST is a file; it must be a folder", key=str(folder))
     with saying_what_can_be_chosen(here):
         told = _get(here, choice.found(here), folder, wanted, yes=yes, may_pass_over=not choice.is_made)
-    if as_json:
-        click.echo(shapes.encode(told))
-    else:
-        _print(told)
+    answer(told, _print, as_json=as_json)
 
 
 def _get(

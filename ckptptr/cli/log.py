@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-from ckptptr.cli.command import node_command
+from ckptptr.cli.command import answer, node_command
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import TONES, Cell, Column, Output
 from ckptptr.inspect import shapes
@@ -28,10 +28,7 @@ def command(ctx: click.Context, here: Here, as_json: bool) -> None:
     The exit code is 3 if the node has no checkpoint.
     """
     log = everything(here)
-    if as_json:
-        click.echo(shapes.encode(log))
-    else:
-        _print(log, here.clock.now())
+    answer(log, lambda log: _print(log, here.clock.now()), as_json=as_json)
     if not log.checkpoints:
         ctx.exit(ExitCode.NOTHING_FOUND)
 

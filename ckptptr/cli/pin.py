@@ -7,7 +7,7 @@ import shlex
 import click
 
 from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
-from ckptptr.cli.command import node_command
+from ckptptr.cli.command import answer, node_command
 from ckptptr.cli.output import Output
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_of, latest_of
@@ -30,7 +30,6 @@ def command(
 
     CHECKPOINT as for `ckptptr use`. The pin is a small object beside the manifest, and an entry in LATEST;
     the target of LATEST stays. A lifecycle rule of the bucket deletes pinned checkpoints all the same.
-
     """
     _set(here, choice, pinned=True, note=note, as_json=as_json)
 
@@ -43,7 +42,6 @@ def unpin(*, here: Here, as_json: bool, choice: Choice) -> None:
 
     CHECKPOINT as for `ckptptr use`. This deletes nothing. After the next save of a run, the checkpoint may
     expire.
-
     """
     _set(here, choice, pinned=False, note="", as_json=as_json)
 
@@ -68,10 +66,7 @@ def _set(here: Here, choice: Choice, *, pinned: bool, note: str, as_json: bool) 
         undo=undo,
         undo_command=shlex.join(undo) if undo else None,
     )
-    if as_json:
-        click.echo(shapes.encode(told))
-    else:
-        _print(told)
+    answer(told, _print, as_json=as_json)
 
 
 def _print(told: shapes.Pin) -> None:

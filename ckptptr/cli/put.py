@@ -37,7 +37,6 @@ def command(
 
     It becomes the newest checkpoint of the last attempt that left something. An attempt that runs now
     continues to save, and does not move LATEST.
-
     """
     content = change(folder)
     if not content.files:

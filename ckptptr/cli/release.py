@@ -27,7 +27,6 @@ def command(
 
     With CHECKPOINT (as for `ckptptr use`) LATEST names that one instead, without a hold. This undoes a
     `use`.
-
     """
     chosen = choice.on(here) if choice.is_made else None
     confirm_fresh(chosen or "", yes=yes)

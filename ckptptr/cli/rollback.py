@@ -19,7 +19,6 @@ def command(*, here: Here, as_json: bool, back: int, note: str) -> None:
 
     Follows the history of LATEST. It skips checkpoints that an earlier `use` or rollback moved away
     from. Otherwise it is the same as `ckptptr use`.
-
     """
     with saying_what_can_be_chosen(here):
         before, _ = here.for_writing().chooser.rollback(back, note)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from ckptptr.cli.command import node_command
+from ckptptr.cli.command import answer, node_command
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import TONES, Cell, Column, Output
 from ckptptr.inspect import shapes
@@ -35,10 +35,7 @@ def command(ctx: click.Context, here: Here, as_json: bool) -> None:
     The exit code is 3 if there is nothing to restore, unless LATEST asks for a fresh start.
     """
     shown = explain(here)
-    if as_json:
-        click.echo(shapes.encode(shown))
-    else:
-        _print(shown, here.clock.now())
+    answer(shown, lambda shown: _print(shown, here.clock.now()), as_json=as_json)
     if shown.checkpoint is None and shown.latest.checkpoint != "none":
         ctx.exit(ExitCode.NOTHING_FOUND)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
-from ckptptr.cli.command import node_command
+from ckptptr.cli.command import answer, node_command
 from ckptptr.cli.confirm import confirm
 from ckptptr.cli.output import INDENT, Output
 from ckptptr.inspect import shapes
@@ -35,10 +35,7 @@ def command(*, here: Here, as_json: bool, dry_run: bool, yes: bool) -> None:
         agreed = frozenset(leaving.reference for leaving in told.checkpoints)
         deleted = sweep_by_hand(writing.store, here.node, writing.latest, agreed)
         told = msgspec.structs.replace(told, swept=[*deleted])
-    if as_json:
-        click.echo(shapes.encode(told))
-    else:
-        _print(told)
+    answer(told, _print, as_json=as_json)
 
 
 def _look(here: Here, *, dry_run: bool) -> shapes.Sweep:

@@ -31,7 +31,6 @@ def command(
     checkpoint that LATEST named goes into its history.
 
     Saves do not move a held LATEST. The next restore removes the hold.
-
     """
     chosen = choice.on(here)
     confirm_fresh(chosen, yes=yes)

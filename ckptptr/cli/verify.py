@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
-from ckptptr.cli.command import node_command
+from ckptptr.cli.command import answer, node_command
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import INDENT, TONES, Cell, Column, Output
 from ckptptr.errors import CkptptrError, StoreUnavailableError
@@ -52,10 +52,7 @@ def command(
         raise click.UsageError("Give either a checkpoint or --all.")
     subjects = [_chosen(here, choice)] if choice.is_made else _listed(here, only_first=not everything_here)
     told = _verify(here, subjects, deep=deep)
-    if as_json:
-        click.echo(shapes.encode(told))
-    else:
-        _print(told)
+    answer(told, _print, as_json=as_json)
     states = {verified.state for verified in told.checkpoints}
     if not states:
         ctx.exit(ExitCode.NOTHING_FOUND)
