@@ -2,6 +2,7 @@
 
     session                  what the process knows, and the lock on it
     content, batch           what a save changes, and what the checkpoint consists of then
+    turns                    saves and restores of all threads, one at a time
     save                     the way of a content into the store, by: ids, siblings, objects, rebase
     background_sweeps        when a run deletes
     restore, put             a restore; a checkpoint that a person makes
