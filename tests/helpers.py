@@ -23,8 +23,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from ckptptr.checkpoint import Checkpoint
-from ckptptr.checkpoints import Checkpoints
+from ckptptr.checkpoints import Checkpoint, Checkpoints
 from ckptptr.errors import CkptptrError, NotFoundError
 from ckptptr.lifetime.background import Background
 from ckptptr.nodes.plain import node_at

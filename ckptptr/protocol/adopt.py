@@ -1,8 +1,8 @@
 """Adopt: a restore that did not simply follow LATEST moves LATEST to what it is about to return.
 
 One compare-and-swap with the token that the resolution read; where others moved LATEST first, all is
-resolved again. So the next attempt needs one GET, and a person's choice is taken up exactly once, by
-exactly one run, however many processes it has.
+resolved again. So the next attempt needs one GET, and exactly one run restores a person's
+choice, once, however many processes it has.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> M
 
 
 def history_of(store: Store, node: Node, pointer: Pointer | None) -> list[Target]:
-    """All that can be chosen from, newest first, whatever became of LATEST.
+    """All checkpoints that can be chosen from, newest first, in whatever state LATEST is.
 
-    What a machine wrote says it. A hand edit may have dropped any of it, and surely dropped what
-    stood there as the target; an absent or damaged LATEST says nothing. Then a listing tells; what
-    the edited history adds is the scores, and checkpoints that are not in the homes of this node.
+    A machine-written LATEST lists them. A hand edit may have dropped any of them, and has dropped the
+    target that stood there; an absent or damaged LATEST lists none. Then the homes are listed; an edited
+    history adds the scores, and checkpoints that are not in the homes of this node.
     """
     if pointer is not None and not pointer.edited:
         return list(pointer.retained)

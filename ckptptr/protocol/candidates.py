@@ -3,7 +3,7 @@
 1. LATEST, then its history.
 2. Our own home: a container that restarts in place, or an elastic restart, reuses it.
 3. The home that the platform named, then those of attempts N-1 ... 0.
-4. What retention had already let go, for want of anything else.
+4. What has expired and is not deleted yet.
 5. Where nothing is this node's own, its origins in turn (the execution it was recovered from, earlier
    attempts of its parent, a seed): of each the LATEST and its history, then the homes.
 
@@ -44,6 +44,7 @@ class Verdict(enum.Enum):
     POINTER = "LATEST"
     HISTORY = "the history of LATEST"
     WALKBACK = "the walk-back through earlier attempts"
+    ORIGIN = "another execution, an earlier attempt of the parent, or a seed"
     PLAIN = "a plain folder, unverified"
     FRESH = "a fresh start"
 
@@ -62,7 +63,7 @@ class Found:
 
     `reference` is how LATEST would name it. `manifest` is None for a plain folder, whose `files`
     have no digests yet. `home` is the key that the objects of `files` are relative to. `origin` says in
-    words where it is from, if it is not from this node. `may_not_be_named`: by a machine's hand, in LATEST,
+    words where it is from, if it is not from this node. `may_not_be_named`: no process may name it in LATEST,
     since it has expired, or is another node's of the same execution; a copy of it may.
     """
 
@@ -101,6 +102,12 @@ class Candidate:
     verdict: Verdict
     reference: str
     load: Callable[[], Found]
+
+    def verdict_on(self, found: Found) -> Verdict:
+        """Where the checkpoint came from, now that it is read."""
+        if found.manifest is None:
+            return Verdict.PLAIN
+        return Verdict.ORIGIN if found.origin else self.verdict
 
 
 @dataclass(frozen=True, slots=True)

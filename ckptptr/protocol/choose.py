@@ -1,7 +1,6 @@
-"""What a person does to LATEST: choose a checkpoint, go back, let go, pin one.
+"""What a person does to LATEST: choose a checkpoint, go back, release, pin one.
 
-Each is one compare-and-swap, repeated while others move LATEST, a bounded number of times. What is
-replaced stays in the history.
+Each is a decision for `Latest.update`. What is replaced stays in the history.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Chooser:
         raise NotFoundError("no such checkpoint", key=checkpoint)
 
     def use(self, checkpoint: str, note: str = "") -> tuple[Seen, Seen]:
-        """Point LATEST at a checkpoint (or `none`) and hold it until a restore takes it up.
+        """Point LATEST at a checkpoint (or `none`) and hold it until a restore adopts it.
 
         Returns:
             LATEST before and after.
@@ -76,7 +75,7 @@ class Chooser:
                 raise NotFoundError(
                     f"the history of LATEST has {count}, not {back}",
                     key=self.latest.url,
-                    hint="`ckptptr log` lists all that can be chosen, also of branches that were left",
+                    hint="`ckptptr log` lists all that can be chosen, also of abandoned branches",
                 )
             return self._naming(before[back - 1].checkpoint, seen, named, held=True, note=note)
 
@@ -91,7 +90,7 @@ class Chooser:
                 or there is no LATEST.
         """
 
-        def let_go(seen: Seen, named: list[Target]) -> Pointer:
+        def unheld(seen: Seen, named: list[Target]) -> Pointer:
             if checkpoint is None and seen.pointer is not None and not seen.pointer.held:
                 return seen.pointer
             name = checkpoint or (seen.pointer.target.checkpoint if seen.pointer else None)
@@ -104,7 +103,7 @@ class Chooser:
                 )
             return self._naming(name, seen, named, held=False)
 
-        return self._move(let_go)
+        return self._move(unheld)
 
     def pin(self, checkpoint: str, note: str = "") -> Found:
         """Keep a checkpoint whatever retention says: a marker beside its manifest, and a flag in LATEST.
@@ -139,7 +138,7 @@ class Chooser:
 
     @contextmanager
     def _marked(self, key: str, note: str) -> Iterator[None]:
-        """The marker first, since a sweep looks at it; it goes again where the pin comes too late."""
+        """The marker first, since a sweep looks at it; it is deleted again if the pin comes too late."""
         try:
             self.store.create(key, msgspec.json.encode({"note": note, "pinned_at": self.latest.stamp()}))
         except ConflictError:  # pinned before
@@ -187,7 +186,7 @@ class Chooser:
     def _flag(self, found: Found, seen: Seen, named: list[Target], *, pinned: bool) -> Pointer:
         """LATEST with the pinned flag of one checkpoint set; a pinned one is always named.
 
-        A person's own words are left alone: the adopt that takes them up reads the markers.
+        A person's own words are left alone: the adopt that follows them reads the markers.
         """
         self._refuse_expired(found, seen)
         if seen.pointer is not None and seen.pointer.edited:
@@ -219,9 +218,9 @@ class Chooser:
     def _refuse_expired(self, found: Found, seen: Seen) -> None:
         if found.reference in seen.expired:
             raise InvalidArgumentError(
-                "retention has let this checkpoint go, it may be deleted at any moment",
+                "this checkpoint has expired and may be deleted at any moment",
                 key=found.reference,
-                hint="Choose one that `ckptptr log` does not call doomed, or copy this one elsewhere first",
+                hint="Choose one that `ckptptr log` does not call expired, or copy this one elsewhere first",
             )
 
     def _move(self, decide: Callable[[Seen, list[Target]], Pointer]) -> tuple[Seen, Seen]:
@@ -242,8 +241,8 @@ class Chooser:
 def earlier(node: Node, named: Iterable[Target], current: Target | None) -> list[Target]:
     """What a rollback goes back through, nearest first.
 
-    The history in its order, but never forward again: what is newer than where the walk has come to was
-    left on purpose, by a `use` or a rollback before this one.
+    The history in its order, but never forward again: newer entries are skipped, since a person moved away
+    from them by a `use` or a rollback before this one.
     """
     steps: list[Target] = []
     for entry in named:
@@ -262,7 +261,7 @@ def _in_its_place(node: Node, moved: Target, others: list[Target]) -> list[Targe
 
 
 def _is_newer(node: Node, one: Target, other: Target) -> bool:
-    """By (attempt, seq) in the homes of this node; what comes from elsewhere was there before them."""
+    """By (attempt, seq) in the homes of this node; what is from elsewhere is older than all of them."""
 
     def age(target: Target) -> tuple[int, int]:
         return (target.attempt, target.seq) if node.owns(target.checkpoint) else (-1, -1)

@@ -215,7 +215,7 @@ class Latest:
         self.fence.check(attempt, pointer, url=self.url, hint=hint)
 
     def kept_key(self, seen: Seen) -> str:
-        """Where the bytes of a damaged LATEST are put aside by whoever overwrites it."""
+        """Where the bytes of a damaged LATEST are kept before it is overwritten."""
         return f"{self.key}.damaged-{xxhash.xxh3_64_hexdigest(seen.body)}"
 
     def stamp(self) -> str:

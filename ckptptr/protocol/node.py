@@ -24,7 +24,7 @@ HomesThere = Callable[[Store, int], Iterable[str]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where a node that has nothing of its own begins: an execution that it was recovered from, the
-    previous attempt of its parent, a seed. Read, never written, never swept.
+    previous attempt of its parent, a seed. Only read: nothing there is written or deleted.
 
     Args:
         what: in words, for the log: "execution 'a1b2'".
@@ -85,12 +85,12 @@ class Node:
                 yield home
 
     def own_homes(self) -> tuple[str, ...]:
-        """The homes whose checkpoints are this node's to list and to sweep, our own first."""
+        """The homes whose checkpoints are this node's to list and to delete, our own first."""
         earlier = (home for attempt in range(self.attempt - 1, -1, -1) for home in self.homes_of(attempt))
         return tuple(dict.fromkeys((self.home, *earlier)))
 
     def later_homes(self) -> tuple[str, ...]:
-        """The homes of the next few attempts, which a zombie must look at when LATEST is gone."""
+        """The homes of the next few attempts, which a superseded attempt must look at if LATEST is gone."""
         return tuple(home for step in range(LOOK_AHEAD) for home in self.homes_of(self.attempt + 1 + step))
 
     def owns(self, reference: str) -> bool:

@@ -4,9 +4,9 @@ Three things can be found under that name:
 
 - what a machine wrote: the checksum is right;
 - what a person wrote: it parses, and the checksum is absent or wrong. It is obeyed and *held*: no
-  process moves it until a restore has taken it up. Only `checkpoint` is required; a file with just
+  process moves it until a restore has adopted it. Only `checkpoint` is required; a file with just
   that one string, bare or quoted, will do;
-- damage: it does not parse. Nobody is obeyed, nothing is overwritten before its bytes are kept.
+- damage: it does not parse. Nothing in it counts, and its bytes are kept before it is overwritten.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
 
     @classmethod
     def decode(cls, body: bytes, url: str) -> Pointer:
-        """Read LATEST, whoever wrote it.
+        """Read LATEST, as a machine or a person wrote it.
 
         Raises:
             DamagedError: it does not parse; the message says exactly what is wrong.
@@ -208,7 +208,7 @@ def _parse(text: str, url: str) -> sealed.Document:
 
 
 def _what_a_person_did(text: str, said: str) -> str:
-    """What the parser says, in the words of whoever edited the file: which line, and the usual slips."""
+    """What the parser says, for the person who edited the file: which line, and the usual slips."""
     at = _PLACE.search(said)
     if at is None:
         return said
@@ -240,7 +240,7 @@ class _TwinsError(Exception):
 
 
 def _refuse_twins(pairs: list[tuple[str, object]]) -> None:
-    """A line pasted above the machine's own: the last of the two would win, and nobody would notice."""
+    """A line pasted above the machine's own: the last of the two would win, unnoticed."""
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:

@@ -40,7 +40,7 @@ EXPIRED_LIMIT = 1000
 
 
 class Fate(enum.Enum):
-    """What becomes of our checkpoint where others have moved LATEST before it was published."""
+    """What happens to our checkpoint where others have moved LATEST before it was published."""
 
     FITS = "it can be named as it is"
     RENEWED = "it was committed again, with what others saved or with copies of what they may delete"
@@ -55,7 +55,7 @@ class Rebased(NamedTuple):
 
 
 Rebase = Callable[[Seen, Manifest], Rebased]
-"""Decides what becomes of our checkpoint, given LATEST as others have moved it."""
+"""Decides about our checkpoint, given LATEST as others have moved it."""
 
 
 class Standing(enum.Enum):
@@ -90,7 +90,7 @@ class Publisher:
         """Put the manifest, create-only. When this returns the checkpoint is committed.
 
         Raises:
-            StoreUnavailableError: it could not be put, or it could not be learnt whether it was.
+            StoreUnavailableError: it could not be put, or it is unknown whether it was.
             DamagedError: something else stands under its name.
         """
         key = manifest_key(self.node.home, manifest.checkpoint_id)
@@ -203,7 +203,7 @@ class Publisher:
     def rebuilt(self, manifest: Manifest) -> Pointer:
         """What listings tell where LATEST is absent or damaged, our new checkpoint aside.
 
-        The next few attempts are looked at as well: a zombie must find its fence again.
+        The next few attempts are looked at as well: a superseded attempt must find its fence again.
         """
         homes = (*self.node.later_homes(), *self.node.own_homes())
         stock = take_stock(self.store, self.node.root, homes, self.node.lineage)

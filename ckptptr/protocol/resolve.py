@@ -47,8 +47,8 @@ class Rejected:
 
     @property
     def may_be_meant_by_another(self) -> bool:
-        """Whether it was only LATEST that should not name it: it may be just what an origin means, taken
-        up by an attempt that died before it had its own copy."""
+        """Whether it was only LATEST that should not name it: it may be just what an origin means, which an
+        attempt adopted that died before it had its own copy."""
         return self.is_other_work or self.is_invalid
 
 
@@ -138,8 +138,7 @@ class Resolver:
             attempt = self._try(candidate, accept)
             if isinstance(attempt, Found):
                 rejected.pop(candidate.reference, None)
-                verdict = Verdict.PLAIN if attempt.manifest is None else candidate.verdict
-                return Resolution(verdict, attempt, tuple(rejected.values()), seen)
+                return Resolution(candidate.verdict_on(attempt), attempt, tuple(rejected.values()), seen)
             rejected[candidate.reference] = attempt
             if attempt.is_absent and candidate.verdict is Verdict.POINTER:
                 log.warning("not restoring %s, which LATEST names: %s", candidate.reference, attempt.reason)

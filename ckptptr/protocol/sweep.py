@@ -222,7 +222,7 @@ def search(store: Store, node: Node, seen: Seen) -> Searched:
     """Look through all homes of a node for orphans, and for what LATEST must not name.
 
     Never just "what the LATEST I saw does not name": another process may have published, or be uploading,
-    since. So an orphan is what nobody can publish any more, see `_is_too_late`.
+    since. So an orphan is what no process can publish any more, see `_is_too_late`.
     """
     pointer = seen.pointer
     if pointer is None or pointer.held:
@@ -262,15 +262,17 @@ def _references(node: Node, home: str, checkpoints: Iterable[CheckpointId]) -> l
 
 
 def idle_payload(store: Store, stock: Committed) -> dict[CheckpointId, list[Entry]] | None:
-    """What was uploaded to a home and is needed by none of its checkpoints: saves that were killed, or are
-    under way. None where a damaged manifest cannot tell what it needs."""
+    """Payload in a home that none of its checkpoints needs, by the checkpoint that uploaded it and has no
+    manifest: saves that were killed or are under way, and what a killed sweep left. None where a damaged
+    manifest cannot tell what it needs."""
     manifests = _manifests(store, stock.home, stock.ids)
     return None if manifests is None else _idle(store, stock, _objects(stock.home, manifests.values()))
 
 
 def _idle(store: Store, stock: Committed, needed: Collection[str]) -> dict[CheckpointId, list[Entry]]:
-    return {
-        uploader: entries
+    unneeded = {
+        uploader: [entry for entry in entries if entry.key not in needed]
         for uploader, entries in payload(store, stock.home).items()
-        if uploader not in stock.ids and not any(entry.key in needed for entry in entries)
+        if uploader not in stock.ids
     }
+    return {uploader: entries for uploader, entries in unneeded.items() if entries}

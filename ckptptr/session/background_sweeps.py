@@ -81,7 +81,7 @@ class BackgroundSweeps:
         session = self._session
         if not self._has_warned:
             log.warning(
-                "%s is held by a person and stays as it is until a restore takes it up; "
+                "%s is held by a person and stays as it is until a restore adopts it; "
                 "this run keeps committing checkpoints beside it",
                 session.latest.url,
             )

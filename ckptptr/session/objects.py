@@ -14,17 +14,21 @@ from ckptptr.protocol.names import CheckpointId, data_folder
 from ckptptr.session.session import Session
 from ckptptr.transfer.copy import copy_all
 from ckptptr.transfer.plan import Local
+from ckptptr.transfer.progress import SAVING, Showing
 from ckptptr.transfer.upload import upload_all
 
 
-def send(session: Session, checkpoint: CheckpointId, files: Sequence[Local]) -> list[FileRecord]:
+def send(
+    session: Session, checkpoint: CheckpointId, files: Sequence[Local], showing: Showing = SAVING
+) -> list[FileRecord]:
     """Upload files as payload of `checkpoint`. One that is not there any more is left out.
 
     Raises: as `upload_all`.
     """
     objects = [f"{data_folder(checkpoint)}/{file.path}" for file in files]
     home = session.node.home
-    sent = upload_all(session.store, [(f, f"{home}/{o}") for f, o in zip(files, objects, strict=True)])
+    pairs = [(file, f"{home}/{object_}") for file, object_ in zip(files, objects, strict=True)]
+    sent = upload_all(session.store, pairs, showing)
     return [
         FileRecord(file.path, object_, each.size, each.digest, file.mode, each.mtime_ns)
         for file, object_, each in zip(files, objects, sent, strict=True)

@@ -14,9 +14,12 @@ from ckptptr.protocol.names import CheckpointId
 from ckptptr.session.content import Change
 from ckptptr.session.objects import send
 from ckptptr.session.session import Session
+from ckptptr.transfer.progress import Showing
 
 
-def put(session: Session, change: Change, *, step: int | None, metadata: dict[str, Any]) -> str:
+def put(
+    session: Session, change: Change, *, step: int | None, metadata: dict[str, Any], showing: Showing
+) -> str:
     """Upload and commit the files of `change` in the home of the session's node; the reference.
 
     Raises:
@@ -26,7 +29,7 @@ def put(session: Session, change: Change, *, step: int | None, metadata: dict[st
     """
     publisher = session.publisher
     checkpoint = CheckpointId.new(_highest_seq(session) + 1, session.node.attempt, session.clock)
-    files = send(session, checkpoint, [*change.files.values()])
+    files = send(session, checkpoint, [*change.files.values()], showing)
     manifest = publisher.manifest(checkpoint, files, folders=change.folders, step=step, metadata=metadata)
     publisher.commit(manifest)
     return publisher.found(manifest).reference

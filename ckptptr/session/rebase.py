@@ -1,4 +1,4 @@
-"""Rebase: others have moved LATEST while we saved. What becomes of our checkpoint?
+"""Rebase: others have moved LATEST while we saved. Can our checkpoint still be named?
 
 Files that a sibling saved stay, and so do ours: where both have some, a new checkpoint has all of them.
 What a sweep may delete by now is never named: its files are copied under a new id. See section 5.1 of
@@ -44,7 +44,7 @@ class Rebasing:
     dropped: Collection[str]
 
     def rebase(self, seen: Seen, mine: Manifest) -> Rebased:
-        """What becomes of our checkpoint, given LATEST as others have moved it.
+        """Whether our checkpoint fits, given LATEST as others have moved it, or what replaces it.
 
         Raises:
             DeletedMeanwhileError: not all of it is there any more.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ckptptr.errors import CkptptrError, NotFoundError
 from ckptptr.protocol.adopt import adopt
-from ckptptr.protocol.candidates import Found, Verdict
+from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.forward import copy_home, move_latest
 from ckptptr.protocol.inventory import check_complete
 from ckptptr.protocol.latest import Move, Seen
@@ -68,7 +68,7 @@ class Restorer:
         return resolution
 
     def attach(self) -> Resolution:
-        """Take up the newest good checkpoint as a restore does, and fetch nothing of it.
+        """Adopt the newest good checkpoint as a restore does, and fetch nothing of it.
 
         It is judged by its manifest, and all its objects are there.
 
@@ -95,7 +95,7 @@ class Restorer:
     def restore_named(self, destination: Path, checkpoint: str) -> Resolution:
         """Put the checkpoint of that name into `destination`, or fail: there is no second choice.
 
-        LATEST is not moved: whoever resolved for all ranks has done that.
+        LATEST is not moved: the process that resolved for all ranks has done that.
         """
         session = self._session
         with session.lock, self._download(destination) as download:
@@ -104,8 +104,7 @@ class Restorer:
                 found = candidate.load()
                 files = download.fetch(found.home, found.files)
                 self._put_in_place(download, found, files)
-                verdict = candidate.verdict if found.manifest else Verdict.PLAIN
-                return Resolution(verdict, found, (), seen)
+                return Resolution(candidate.verdict_on(found), found, (), seen)
         raise NotFoundError("no such checkpoint", key=checkpoint)
 
     def _download(self, destination: Path) -> Download:
@@ -157,8 +156,8 @@ class Restorer:
         return resolution, files, None if updated.seen is updated.before else updated.seen
 
     def _forward(self, found: Found, files: Sequence[FileRecord]) -> None:
-        """Copy what was adopted into our own home: behind the caller's back, or at once from another
-        bucket, of which later attempts may not be told."""
+        """Copy what was adopted into our own home: in the background, or at once if it is in another
+        bucket, which later attempts may not know."""
         root = self._session.node.root
 
         def forward() -> None:
@@ -166,7 +165,7 @@ class Restorer:
                 copied = self._copy_home(found, files, is_cancelled=self._session.has_saved.is_set)
             except CancelledError:
                 return
-            self._take_up(found, copied)
+            self._publish_copy(found, copied)
 
         if root.bucket_of(found.home) == root.bucket_of(root.base):
             self._session.background.run("the forward copy", forward)
@@ -183,7 +182,7 @@ class Restorer:
         copying = partial(copy, session, is_cancelled=is_cancelled)
         return copy_home(session.publisher, found, files, copying)
 
-    def _take_up(self, source: Found, copied: Found) -> None:
+    def _publish_copy(self, source: Found, copied: Found) -> None:
         session = self._session
         with session.lock:
             if session.has_saved.is_set():

@@ -65,8 +65,9 @@ class Saver:
                 log.warning("%s", error)
         saved, standing = published.manifest, published.standing
         took = time.monotonic() - began
-        session.saves += 1
-        session.saved_in.append((saved.id, took))
+        with session.lock:
+            session.saves += 1
+            session.saved_in.append((saved.id, took))
         log.info(
             "saved %scheckpoint %s (%s)%s",
             "" if saved.step is None else f"step {saved.step}, ",

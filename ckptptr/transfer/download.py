@@ -27,7 +27,7 @@ from ckptptr.transfer.digest import Digest, digest_of
 from ckptptr.transfer.place import Destination
 from ckptptr.transfer.plan import MIB, Range, ranges
 from ckptptr.transfer.pool import run_all
-from ckptptr.transfer.progress import Progress
+from ckptptr.transfer.progress import RESTORING, Showing
 from ckptptr.transfer.staging import PREFIX, Staging
 
 FETCHES = 2
@@ -58,8 +58,16 @@ class Download:
         without: what is never written, see `Destination`.
     """
 
-    def __init__(self, store: Store, destination: Path, *, without: Iterable[Path] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        destination: Path,
+        showing: Showing = RESTORING,
+        *,
+        without: Iterable[Path] = (),
+    ) -> None:
         self._store = store
+        self._showing = showing
         self._destination = Destination(destination, without)
         self._stagings: list[Staging] = []
         self._verified: dict[tuple[str, str], Path] = {}
@@ -191,7 +199,7 @@ class Download:
             ):
                 each.take(part, progress.over(blocks))
 
-        with Progress("restoring", sum(record.size for record in records)) as progress:
+        with self._showing(sum(record.size for record in records)) as progress:
             run_all(fetch, jobs, workers=AT_ONCE)
         found: dict[FileRecord, _Staged] = {}
         for each in arriving:

@@ -17,19 +17,19 @@ MAX_PARTS = 9_000
 
 
 class Blocks(Protocol):
-    """A file that is being made while it is sent."""
+    """A file that is written while it is sent."""
 
     def blocks(self) -> Iterator[bytes]:
         """Its bytes, in blocks of the store's size; can be asked for once."""
 
 
 UNKNOWN = -1
-"""The size of what is being made."""
+"""The size of a file that is written while it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A file to upload: on disk, in memory, or being made.
+    """A file to upload: on disk, in memory, or written while it is sent.
 
     `path` is its name in the checkpoint; `size` what it has when it is looked at, in bytes; `mode` its
     permission bits where they are not 0o644; `mtime_ns` when it was last changed, in nanoseconds since 1970;

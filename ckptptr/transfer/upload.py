@@ -15,7 +15,7 @@ from ckptptr.transfer.digest import Digest
 from ckptptr.transfer.folder import tell_missing
 from ckptptr.transfer.plan import MIB, ONE_REQUEST, UNKNOWN, Local, block_for, ranges
 from ckptptr.transfer.pool import run_all
-from ckptptr.transfer.progress import Progress
+from ckptptr.transfer.progress import SAVING, Progress, Showing
 from ckptptr.transfer.steady import Steady, steadily
 
 _SIDE_BY_SIDE = ((MIB, 32), (ONE_REQUEST // 2, 16), (ONE_REQUEST, 8))
@@ -33,7 +33,9 @@ class Sent(NamedTuple):
     mtime_ns: int | None = None
 
 
-def upload_all(store: Store, files: Sequence[tuple[Local, str]]) -> list[Sent | None]:
+def upload_all(
+    store: Store, files: Sequence[tuple[Local, str]], showing: Showing = SAVING
+) -> list[Sent | None]:
     """Upload `(file, key)` pairs; what was sent, in order, and None for a file that is not there any more.
 
     Files of similar size go side by side, fewer the larger they are: so memory stays bounded. A file that
@@ -46,7 +48,7 @@ def upload_all(store: Store, files: Sequence[tuple[Local, str]]) -> list[Sent | 
     sent: dict[str, Sent] = {}
     unproven: dict[str, int] = {}
     rest = sorted(files, key=lambda pair: _size(pair[0]))
-    with Progress("saving", sum(file.size for file, _ in files if file.size != UNKNOWN)) as progress:
+    with showing(sum(file.size for file, _ in files if file.size != UNKNOWN)) as progress:
         for limit, workers in (*_SIDE_BY_SIDE, (None, LARGE_AT_ONCE)):
             now = [pair for pair in rest if limit is None or _size(pair[0]) <= limit]
             rest = rest[len(now) :]

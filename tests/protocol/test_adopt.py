@@ -91,7 +91,7 @@ def test_an_edit_that_lists_what_is_gone_does_not_bring_it_back(world: World) ->
     run = saved(world, 0, 1, 2, 3, retention=Retention(keep_last=2))
     yesterday = world.store.read(world.latest_key)[0]
     world.person().pin(world.named()[0])
-    run.checkpoints._forget()
+    run.checkpoints._session.forget()
     for step in range(4, 10):
         run.save({"model": f"step {step}"}, step=step)
     world.write(yesterday.replace(b'"note": ""', b'"note": "as it was yesterday"'))

@@ -71,6 +71,21 @@ def test_a_sweep_that_is_killed_leaves_nothing_named_broken_and_is_done_by_the_n
     assert not world.find(f"{world.home_of(0)}/")
 
 
+def test_what_a_killed_sweep_left_beside_what_a_pinned_checkpoint_borrows_is_deleted(world: World) -> None:
+    run = world.process(0, Fault("kill", op="delete", nth=2), retention=KEEP_ONE)
+    run.save({"model": "1", "opt": "same"}, step=1)
+    pinned = run.save({"model": "2", "opt": "same"}, step=2)
+    world.person().pin(pinned.reference)
+    with pytest.raises(Killed):
+        run.save({"model": "3"}, step=3)
+    world.delete_latest()  # which listed it as expired
+    later = world.process(1, retention=KEEP_ONE)
+    later.restore()
+    saving(later, *range(4, 8))
+    assert world.content(pinned.reference) == {"model": "2", "opt": "same"}
+    assert sorted(world.find(f"{world.home_of(0)}/data/")) == sorted(world.objects_of(pinned.reference))
+
+
 def test_a_sweep_that_failed_is_tried_again(world: World) -> None:
     run = world.process(0, Fault(op="delete", times=5), retention=KEEP_ONE)
     saving(run, 1, 2, 3)
