@@ -108,7 +108,7 @@ class Restorer:
         raise NotFoundError("no such checkpoint", key=checkpoint)
 
     def _download(self, destination: Path) -> Download:
-        return Download(self._session.store, destination, without=self._session.own_places())
+        return Download(self._session.store, destination, without=self._session.own_places)
 
     def _put_in_place(self, download: Download, found: Found, files: list[FileRecord]) -> None:
         download.install(files, found.manifest.folders if found.manifest else ())

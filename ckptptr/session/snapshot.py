@@ -18,12 +18,12 @@ from pathlib import Path, PurePosixPath
 from ckptptr.errors import LocalDiskError
 from ckptptr.hidden import HIDDEN, HiddenFolder, remove_left_behind, temporary_folder
 from ckptptr.session.content import Change
+from ckptptr.settings import STAGING
 from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.folder import one_file, tell_missing
 from ckptptr.transfer.plan import MIB, Local
 from ckptptr.transfer.steady import GoneError, Steady, steadily
 
-STAGING = "CKPTPTR_STAGING"
 PREFIX = f"{HIDDEN}save-"
 _KEPT = "ckptptr-kept-"
 
@@ -152,7 +152,7 @@ def _place(source: Path, name: str) -> Path:
     """Where the snapshot of a file is made: `CKPTPTR_STAGING`; else on the disk that the file is on, where no
     program deletes it: the temporary folder, or the highest folder above that we may write to; else a copy is
     made in the temporary folder."""
-    if setting := os.environ.get(STAGING):
+    if setting := STAGING.read():
         return Path(setting)
     here = _device(source.parent)
     top = source.absolute().parents[len(PurePosixPath(name).parts) - 1]
