@@ -18,6 +18,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Generator, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -288,26 +289,34 @@ _IMPOSSIBLE = {
 }
 
 
-@contextlib.contextmanager
-def _reading(key: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _ABSENT:
-            raise NotFoundError("there is no such file", key=key) from error
-        raise _translated(error, key, "read") from error
+class _Translating:
+    """Turns what the system says of a file into one of our errors.
+
+    Not a generator: from Python 3.12 on that would leave a cycle for each error, and in it the variables
+    of all callers, until the next collection.
+    """
+
+    def __init__(self, verb: str, key: str) -> None:
+        self._verb, self._key = verb, key
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            raise _translated(error, self._key, self._verb) from error
 
 
-@contextlib.contextmanager
-def _writing(key: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _translated(error, key, "write") from error
+_reading = partial(_Translating, "read")
+_writing = partial(_Translating, "write")
 
 
 def _translated(error: OSError, key: str, verb: str) -> CkptptrError:
     code = error.errno or 0
+    if verb == "read" and code in _ABSENT:
+        return NotFoundError("there is no such file", key=key)
     if isinstance(error, Timeout):
         return StoreUnavailableError(
             f"another process has held the lock of this folder for {LOCK_TIMEOUT:.0f} seconds", key=key
