@@ -99,6 +99,17 @@ class Checkpoints:
         consume: bool = False,
     ) -> Future[Checkpoint]: ...
 
+    @overload
+    def save(
+        self,
+        content: Saveable,
+        *,
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        block: bool,
+        consume: bool = False,
+    ) -> Checkpoint | Future[Checkpoint]: ...
+
     def save(
         self,
         content: Saveable,

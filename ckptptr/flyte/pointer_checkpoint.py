@@ -132,6 +132,17 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         consume: bool = False,
     ) -> Future[Checkpoint]: ...
 
+    @overload
+    def save(
+        self,
+        cp: Saveable,
+        *,
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        block: bool,
+        consume: bool = False,
+    ) -> Checkpoint | Future[Checkpoint]: ...
+
     def save(
         self,
         cp: Saveable,
@@ -148,11 +159,8 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         Raises: see `ckptptr.Checkpoints.save`; recoverable where another attempt may help.
         """
         with recoverable():
-            if block and not consume:
-                return self.checkpoints.save(cp, step=step, metadata=metadata)
-            return recoverably(
-                self.checkpoints.save(cp, step=step, metadata=metadata, block=block, consume=consume)  # type: ignore[call-overload]
-            )
+            saved = self.checkpoints.save(cp, step=step, metadata=metadata, block=block, consume=consume)
+            return recoverably(saved) if isinstance(saved, Future) else saved
 
     def read(self) -> bytes | None:
         """The bytes of the checkpoint's only file; None where there is no checkpoint.
