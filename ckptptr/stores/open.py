@@ -14,7 +14,7 @@ from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
 from ckptptr.stores.obstore.lending import chosen
 from ckptptr.stores.port import Entry, Guarantee, Store, Token
 from ckptptr.stores.sdk import shown
-from ckptptr.stores.urls import Place, split
+from ckptptr.stores.urls import Place, lost_slash, split
 
 __all__ = ["Entry", "Guarantee", "Store", "Token", "open_store"]
 
@@ -50,7 +50,7 @@ _CLOUDS = {
 
 
 def open_store(
-    url: str,
+    url: str | os.PathLike[str],
     *,
     filesystem: Any = None,
     storage_options: Mapping[str, Any] | None = None,
@@ -58,9 +58,10 @@ def open_store(
 ) -> tuple[Store, str]:
     """The store that a URL or path lives in, and its key there.
 
-    A path is made absolute; `~` is left to the shell. Trailing slashes are dropped. What the port
-    cannot name is refused and never quietly turned into another key: `..`, and on a cloud a doubled
-    slash. Nothing is percent-decoded, as nothing is by fsspec.
+    A path is made absolute, and `~` is the home folder. Trailing slashes are dropped. What the port
+    cannot name is refused and never quietly turned into another key: `..`, on a cloud a doubled
+    slash, and a URL that lost a slash (`s3:/bucket/x`, as `pathlib.Path` makes it). Nothing is
+    percent-decoded, as nothing is by fsspec.
 
     Args:
         url: a local path or `file://`; `s3://`, `s3a://`; `gs://`, `gcs://`; `abfs://`, `abfss://`,
@@ -72,6 +73,7 @@ def open_store(
     Raises:
         InvalidArgumentError: not a URL that this version can open; nothing was asked of any store.
     """
+    url = os.fspath(url)
     place = split(url)
     if place.scheme not in ("file", "memory", *_CLOUDS):
         raise InvalidArgumentError(f"{place.scheme}:// is not a kind of store ckptptr knows", hint=_SUPPORTED)
@@ -94,7 +96,8 @@ def open_store(
 
 
 def _local(path: str, url: str) -> tuple[Store, str]:
-    from ckptptr.stores.local import LocalStore
+    from ckptptr.stores.local.lock import has_locks
+    from ckptptr.stores.local.store import LocalStore
 
     if not path:
         raise InvalidArgumentError("the path is empty")
@@ -104,8 +107,17 @@ def _local(path: str, url: str) -> tuple[Store, str]:
         )
     if ".." in path.split("/"):
         raise InvalidArgumentError("a path cannot have `..` segments", key=url)
+    if meant := "" if "://" in url else lost_slash(path):
+        raise InvalidArgumentError("this is neither a URL nor a path", key=url, hint=f"Write {meant}")
+    if path.startswith("~"):
+        path = os.path.expanduser(path)
+        if path.startswith("~"):
+            raise InvalidArgumentError(
+                "there is no such user", key=url, hint=f"A folder of that name is ./{url}"
+            )
     # POSIX lets exactly two leading slashes mean something else, and abspath keeps them.
-    return LocalStore(), "/" + os.path.abspath(path).lstrip("/")
+    key = "/" + os.path.abspath(path).lstrip("/")
+    return LocalStore(has_locks=has_locks(key)), key
 
 
 def _object_key(rest: str, url: str) -> str:
