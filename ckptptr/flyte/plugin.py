@@ -150,7 +150,8 @@ def _told(error: Exception) -> object:
 
 def _with_deck(parameters: Any, made: PointerCheckpoint | None) -> PointerCheckpoint | None:
     try:
-        if made is not None and parameters.enable_deck:
+        # Before 1.15 flytekit does not tell whether the task's decks are enabled.
+        if made is not None and hasattr(type(parameters), "enable_deck") and parameters.enable_deck:
             from ckptptr.flyte.deck import add_deck
 
             add_deck(parameters.decks, made)

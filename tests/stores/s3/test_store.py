@@ -28,7 +28,7 @@ from tests.servers.proxy import FaultProxy, Rule
 from tests.servers.s3 import open_filesystem
 from tests.servers.seaweed import Seaweed
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.pythons]
 
 MIB = 1024 * 1024
 PART = 5 * MIB  # the smallest that S3 takes
