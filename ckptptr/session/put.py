@@ -15,10 +15,13 @@ from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.names import DATA, CheckpointId, manifest_key
 from ckptptr.session.content import Change
 from ckptptr.session.session import Session
+from ckptptr.transfer.progress import Showing
 from ckptptr.transfer.upload import upload_all
 
 
-def put(session: Session, change: Change, *, step: int | None, metadata: dict[str, Any]) -> str:
+def put(
+    session: Session, change: Change, *, step: int | None, metadata: dict[str, Any], showing: Showing
+) -> str:
     """Upload and commit the files of `change` in the home of the session's node; the reference.
 
     Raises:
@@ -30,7 +33,8 @@ def put(session: Session, change: Change, *, step: int | None, metadata: dict[st
     checkpoint = CheckpointId.new(_highest_seq(session) + 1, node.attempt, session.clock)
     files = [*change.files.values()]
     objects = [f"{DATA}/{checkpoint}/{file.path}" for file in files]
-    sent = upload_all(store, [(f, f"{node.home}/{key}") for f, key in zip(files, objects, strict=True)])
+    pairs = [(file, f"{node.home}/{key}") for file, key in zip(files, objects, strict=True)]
+    sent = upload_all(store, pairs, showing)
     records = [
         FileRecord(file.path, key, size, digest, file.mode)
         for file, key, (size, digest) in zip(files, objects, sent, strict=True)

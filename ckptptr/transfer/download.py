@@ -26,7 +26,7 @@ from ckptptr.stores.port import Block, Store
 from ckptptr.transfer.digest import Digest, digest_of
 from ckptptr.transfer.plan import MIB, Range, ranges
 from ckptptr.transfer.pool import run_all
-from ckptptr.transfer.progress import Progress
+from ckptptr.transfer.progress import RESTORING, Showing
 from ckptptr.transfer.staging import Staging, remove_left_behind
 
 FETCHES = 2
@@ -47,8 +47,9 @@ class Download:
     path and digest.
     """
 
-    def __init__(self, store: Store, destination: Path) -> None:
+    def __init__(self, store: Store, destination: Path, showing: Showing = RESTORING) -> None:
         self._store = store
+        self._showing = showing
         self._destination = destination
         self._stagings: list[Staging] = []
         self._verified: dict[tuple[str, str], Path] = {}
@@ -193,7 +194,7 @@ class Download:
             ):
                 each.take(part, progress.over(blocks))
 
-        with Progress("restoring", sum(record.size for record in records)) as progress:
+        with self._showing(sum(record.size for record in records)) as progress:
             run_all(fetch, jobs, workers=AT_ONCE)
         found: dict[FileRecord, tuple[str, Path]] = {}
         for each in arriving:

@@ -102,7 +102,7 @@ def test_a_task_needs_a_module_and_a_name() -> None:
 
 def test_the_help_names_the_exit_code_and_the_ways_to_die() -> None:
     said = run("simulate", "--help").stdout
-    assert "Exits with 10" in said
+    assert "exit code is 10" in said
     assert all(line.strip() in said for line in FORMS.splitlines())
 
 
