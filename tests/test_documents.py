@@ -125,7 +125,7 @@ def _marked(document: Path) -> object:
     if document.name in {"getting-started.md", "migrating.md"}:
         marks = [pytest.mark.servers]  # those run pyflyte-execute
     else:
-        marks = [] if document.name == "README.md" else [pytest.mark.slow]
+        marks = [pytest.mark.flytekit if document.name == "README.md" else pytest.mark.slow]
     return pytest.param(document, id=document.name, marks=marks)
 
 

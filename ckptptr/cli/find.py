@@ -15,9 +15,8 @@ from ckptptr.errors import UnsupportedFormatError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.lookup import nodes_below
 from ckptptr.inspect.target import NothingThereError, patient_store
-from ckptptr.nodes.plain import FLYTE_PREFIXES
 from ckptptr.protocol.latest import Latest
-from ckptptr.protocol.names import LATEST
+from ckptptr.protocol.names import LATEST, NODES
 from ckptptr.protocol.references import FRESH
 from ckptptr.stores.port import Store
 from ckptptr.transfer.pool import run_all
@@ -37,13 +36,13 @@ def command(*, root: str, storage_options: dict[str, Any], as_json: bool) -> Non
     """
     clock = SystemClock()
     store, key = patient_store(root, storage_options, clock)
-    folder = key if f"/{FLYTE_PREFIXES}/" in f"{key}/" else f"{key}/{FLYTE_PREFIXES}"
+    folder = key if f"/{NODES}/" in f"{key}/" else f"{key}/{NODES}"
     prefixes = nodes_below(store, folder.removesuffix(f"/{LATEST}"))
     if not prefixes:
         raise NothingThereError(
             store.url(key),
             [f"{store.url(folder)}/**/{LATEST}"],
-            f"ROOT is the path before /{FLYTE_PREFIXES}/: the raw-output base of the executions. `find` does"
+            f"ROOT is the path before /{NODES}/: the raw-output base of the executions. `find` does"
             " not list runs outside Flyte: give their URL to `ckptptr show`",
         )
     nodes = run_all(lambda prefix: _look(store, prefix, clock), prefixes)

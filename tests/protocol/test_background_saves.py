@@ -126,7 +126,7 @@ def test_the_end_of_the_process_waits_for_it_within_a_deadline(
         check=True,
     ).stderr
     assert (tmp_path / "run" / "LATEST").exists() is (how == "slow")
-    ends_early = "the process ends before its last save in the background is done\n"
+    ends_early = "the process ends before its last background save is done\n"
     assert said == ("" if how == "slow" else ends_early)
 
 
