@@ -129,6 +129,18 @@ class Checkpoints:
         ignore: _Ignore = None,
         links: Links | None = None,
     ) -> Future[Checkpoint]: ...
+    @overload
+    def save(
+        self,
+        content: Saveable,
+        *,
+        step: _Step = None,
+        metadata: _Meta = None,
+        block: bool,
+        consume: bool = False,
+        ignore: _Ignore = None,
+        links: Links | None = None,
+    ) -> Checkpoint | Future[Checkpoint]: ...
     def save(
         self,
         content: Saveable,

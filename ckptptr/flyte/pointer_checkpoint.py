@@ -171,6 +171,18 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         ignore: _Ignore = None,
         links: Links | None = None,
     ) -> Future[Checkpoint]: ...
+    @overload
+    def save(
+        self,
+        cp: Saveable,
+        *,
+        step: _Step = None,
+        metadata: _Meta = None,
+        block: bool,
+        consume: bool = False,
+        ignore: _Ignore = None,
+        links: Links | None = None,
+    ) -> Checkpoint | Future[Checkpoint]: ...
     def save(
         self,
         cp: Saveable,
@@ -188,8 +200,8 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         """
         options: dict[str, Any] = {"step": step, "metadata": metadata, "ignore": ignore, "links": links}
         with recoverable():
-            done = self.checkpoints.save(cp, block=block, consume=consume, **options)  # type: ignore[call-overload]
-            return done if isinstance(done, Checkpoint) else recoverably(done)
+            saved = self.checkpoints.save(cp, block=block, consume=consume, **options)
+            return recoverably(saved) if isinstance(saved, Future) else saved
 
     def add(
         self,

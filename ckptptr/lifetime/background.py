@@ -40,11 +40,16 @@ class Background:
         self._pending: list[Future[None]] = []
 
     def run(self, what: str, work: Callable[[], None]) -> None:
-        """Do `work` some time soon."""
+        """Do `work` some time soon; now, where the process ends: then nothing waits for it any more."""
         if self._jobs is None:
-            self._jobs = SimpleQueue()
-            threading.Thread(target=_work, args=(self._jobs,), name="ckptptr-background", daemon=True).start()
-            before_executors_close(self.wait)
+            jobs: SimpleQueue[_Job | None] = SimpleQueue()
+            try:
+                before_executors_close(self.wait)
+                threading.Thread(target=_work, args=(jobs,), name="ckptptr-background", daemon=True).start()
+            except RuntimeError:
+                _guarded(what, work)
+                return
+            self._jobs = jobs
         self._pending = [future for future in self._pending if not future.done()]
         job = _Job(what, work, Future())
         self._pending.append(job.done)

@@ -14,6 +14,8 @@ _T = TypeVar("_T")
 def start(work: Callable[[], _T], done: Future[_T] | None = None) -> Future[_T]:
     """Do `work` in a daemon thread, with the context variables of this one; its result.
 
+    Where the system gives no thread, as Python 3.12.0 to 3.12.2 while the process ends, it is done here.
+
     Args:
         done: the future to tell, where it is looked at before.
     """
@@ -28,5 +30,8 @@ def start(work: Callable[[], _T], done: Future[_T] | None = None) -> Future[_T]:
         else:
             done.set_result(result)
 
-    threading.Thread(target=run, name="ckptptr-save", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="ckptptr-save", daemon=True).start()
+    except RuntimeError:
+        run()
     return done
