@@ -9,8 +9,9 @@ and is read before anything is named or deleted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.protocol.manifest import FileRecord, Lineage, Manifest, folders_above, is_plain_path
@@ -42,6 +43,11 @@ def committed(store: Store, home: str) -> Committed:
         elif checkpoint and kind == "pin":
             pinned.add(checkpoint)
     return Committed(home, tuple(sorted(ids, key=lambda id: id.age, reverse=True)), frozenset(pinned))
+
+
+def is_pinned(store: Store, home: str, manifest: Manifest | None) -> bool:
+    """Whether there is a marker for a checkpoint: one listing."""
+    return manifest is not None and manifest.checkpoint_id in committed(store, home).pinned
 
 
 def payload(store: Store, home: str) -> dict[CheckpointId, list[Entry]]:
@@ -126,11 +132,20 @@ def is_of_another(store: Store, home: str, checkpoint: CheckpointId, lineage: Li
         return False
 
 
-def take_stock(store: Store, root: Root, homes: Iterable[str], lineage: Lineage) -> list[Target]:
+def take_stock(
+    store: Store,
+    root: Root,
+    homes: Iterable[str],
+    lineage: Lineage,
+    score: Callable[[Mapping[str, Any]], float | None] = lambda _: None,
+) -> list[Target]:
     """Every checkpoint of the node of `lineage` that is committed in `homes`, newest first by (attempt, seq).
 
     What a lost or bare LATEST knew is rebuilt from this. What could not be restored is left out: a
     damaged manifest, or one whose objects are not all there.
+
+    Args:
+        score: what a retention ranks by, given the metadata.
     """
     found: list[tuple[CheckpointId, Target]] = []
     for home in homes:
@@ -139,7 +154,8 @@ def take_stock(store: Store, root: Root, homes: Iterable[str], lineage: Lineage)
         for checkpoint in stock.ids:
             manifest = _read_if_good(store, home, checkpoint, there)
             if manifest and not lineage.differs_from(manifest.lineage):
-                target = describe(root, home, manifest, pinned=checkpoint in stock.pinned)
+                pinned, ranked = checkpoint in stock.pinned, score(manifest.metadata)
+                target = describe(root, home, manifest, pinned=pinned, score=ranked)
                 found.append((checkpoint, target))
     found.sort(key=lambda pair: pair[0].age, reverse=True)
     return [target for _, target in found]
