@@ -27,7 +27,7 @@ from ckptptr.nodes.flyte_paths import NodePrefix, lineage_node, node_uid
 from ckptptr.nodes.plain import root_at
 from ckptptr.nodes.seed import homes_before, seed_of
 from ckptptr.protocol.manifest import Lineage, Manifest
-from ckptptr.protocol.node import HomesOf, Origin
+from ckptptr.protocol.node import HomesOf, Origin, walk_before
 from ckptptr.settings import ACROSS_PARENT_RETRIES, SEED
 from ckptptr.stores.port import Store
 
@@ -81,7 +81,7 @@ def _recovered(identity: FlyteIdentity, store: Store) -> Iterator[Origin]:
 
 
 def _of_execution(identity: FlyteIdentity, store: Store, node: NodePrefix, home: str, attempt: int) -> Origin:
-    before = (earlier for number in range(attempt - 1, -1, -1) for earlier in node.homes_of(number))
+    before = (earlier for number in walk_before(attempt) for earlier in node.homes_of(number))
     homes = tuple(dict.fromkeys(map(identity.key, (home, *before))))
     return Origin(
         what=f"execution {node.execution}",

@@ -216,14 +216,14 @@ def _refuse_nothing(here: Here) -> None:
     store, node = here.store, here.node
     if not here.is_flyte or here.latest.read().token is not None:
         return
-    attempts = range(max(node.attempt, EMPTY_IN_A_ROW))
-    homes = list(dict.fromkeys((*node.own_homes(), *(h for a in attempts for h in node.homes_of(a)))))
+    first = (home for attempt in range(EMPTY_IN_A_ROW) for home in node.homes_of(attempt))
+    homes = list(dict.fromkeys((*node.own_homes(store), *first)))
     if any(_holds_something(store, home) for home in homes):
         return
     execution = node.prefix.rpartition("/")[0]
     raise NothingThereError(
         here.url,
-        [here.latest.url, *(f"{store.url(home)}/" for home in homes)],
+        [here.latest.url, *first_few([f"{store.url(home)}/" for home in homes])],
         "Check the bucket, the root and every name. In recover mode Flyte also names another execution, which"
         " cannot be seen from here",
         [store.url(node) for node in nodes_below(store, execution)],

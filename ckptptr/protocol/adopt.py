@@ -65,7 +65,9 @@ def history_of(
         return list(pointer.retained)
     known = pointer.history if pointer else ()
     expired = set(pointer.expired if pointer else ())
-    stock = take_stock(store, node.root, node.own_homes(), node.lineage, (retention or Retention()).score)
+    stock = take_stock(
+        store, node.root, node.own_homes(store), node.lineage, (retention or Retention()).score
+    )
     named = {entry.checkpoint: entry for entry in stock}
     for entry in known:
         there = named.get(entry.checkpoint)

@@ -15,7 +15,7 @@ import msgspec
 
 from ckptptr.errors import DamagedError, InvalidArgumentError
 from ckptptr.protocol import sealed
-from ckptptr.protocol.names import DATA, CheckpointId
+from ckptptr.protocol.names import DATA, NUMBER_LIMIT, CheckpointId, Number
 
 _MAX_MODE = 0o7777
 _MAX_MTIME_NS = (1 << 63) - 1
@@ -81,8 +81,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    attempt: int
-    seq: int
+    attempt: Number
+    seq: Number
     step: int | None
     created_at: str
     created_by: str
@@ -92,7 +92,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
     files: tuple[FileRecord, ...]
     folders: tuple[str, ...] = ()
-    total_bytes: int
+    total_bytes: Number
     format: str = sealed.FORMAT
     checksum: str = ""
 
@@ -151,7 +151,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """What is named here and must not be, in words; empty where all is well."""
         for record in self.files:
             inside_home = is_plain_path(record.object) and record.object.startswith(f"{DATA}/")
-            sane = record.size >= 0 and (record.mode is None or 0 <= record.mode <= _MAX_MODE)
+            sane = 0 <= record.size < NUMBER_LIMIT and (record.mode is None or 0 <= record.mode <= _MAX_MODE)
             sane = sane and (record.mtime_ns is None or abs(record.mtime_ns) <= _MAX_MTIME_NS)
             if not (is_plain_path(record.path) and inside_home and sane and record.xxh3_128):
                 return f"{record.object!r} for the file {record.path!r}, which is not allowed"

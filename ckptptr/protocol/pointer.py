@@ -20,6 +20,7 @@ import msgspec
 
 from ckptptr.errors import DamagedError
 from ckptptr.protocol import sealed
+from ckptptr.protocol.names import Number
 from ckptptr.protocol.references import FRESH
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -38,10 +39,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
     checkpoint: str
     step: int | None = None
-    attempt: int = 0
-    seq: int = 0
+    attempt: Number = 0
+    seq: Number = 0
     published_at: str = ""
-    bytes: int = 0
+    bytes: Number = 0
     pinned: bool = False
     score: float | None = None
 
@@ -61,7 +62,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
     """
 
     target: Target
-    fence: int = 0
+    fence: Number = 0
     incarnation: str = ""
     held: bool = False
     note: str = ""

@@ -41,7 +41,9 @@ def unfinished_uploads(e: Examined) -> Iterator[shapes.Finding]:
         return
     try:
         found = [
-            u for uploads in run_all(lambda home: [*listing(home)], e.here.node.own_homes()) for u in uploads
+            u
+            for uploads in run_all(lambda home: [*listing(home)], e.here.node.own_homes(e.here.store))
+            for u in uploads
         ]
     except InvalidArgumentError:
         return  # this server has no such request
