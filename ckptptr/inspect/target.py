@@ -27,7 +27,7 @@ from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.names import LATEST, NODES
 from ckptptr.protocol.node import Node
 from ckptptr.stores.open import open_store
-from ckptptr.stores.port import Store
+from ckptptr.stores.port import GLANCE, Store
 from ckptptr.stores.wrappers.probe import settle
 from ckptptr.stores.wrappers.retry import Retrying
 from ckptptr.wording import first_few
@@ -241,7 +241,7 @@ def _several(store: Store, key: str, nodes: list[str]) -> SeveralNodesError:
 
 def _exists(store: Store, key: str) -> bool:
     try:
-        store.read(key)
+        store.read(key, GLANCE)
     except NotFoundError:
         return False
     return True

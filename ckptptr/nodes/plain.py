@@ -17,7 +17,7 @@ from ckptptr.protocol.names import ATTEMPTS, CLAIMS, NODES, NUMBER_LIMIT
 from ckptptr.protocol.node import HomesOf, Node, attempts_in
 from ckptptr.protocol.references import Root
 from ckptptr.settings import ALLOW_ROOTS
-from ckptptr.stores.port import Store
+from ckptptr.stores.port import GLANCE, Store
 from ckptptr.stores.urls import split
 from ckptptr.transfer.pool import run_all
 
@@ -157,5 +157,5 @@ def _is_claimed_by_us(store: Store, key: str, body: bytes) -> bool:
     try:
         store.create(key, body)
     except ConflictError:
-        return store.read(key)[0] == body  # ours, if only the reply was lost
+        return store.read(key, GLANCE)[0] == body  # ours, if only the reply was lost
     return True

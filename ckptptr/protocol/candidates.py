@@ -33,7 +33,7 @@ from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.names import manifest_key
 from ckptptr.protocol.node import Node, Origin
 from ckptptr.protocol.pointer import Pointer, Target
-from ckptptr.protocol.references import AtManifest, ById, Fresh, Reference
+from ckptptr.protocol.references import AtManifest, ById, Fresh, Reference, shortened
 from ckptptr.stores.port import Guarantee, Store
 
 log = logging.getLogger("ckptptr")
@@ -238,13 +238,14 @@ class Candidates:
         """What `text` names; an id is looked up in `pointer` first."""
         try:
             meant = self._expand(self._parse(text), pointer)
-        except InvalidArgumentError as error:
-            yield Candidate(context.verdict, text, _raising(error))
+            found = None if isinstance(meant, AtManifest | None) else [*self._in_home(context, meant)]
+        except InvalidArgumentError as error:  # also of the store, if no object can have such a name
+            yield Candidate(context.verdict, shortened(text), _raising(error))
             return
         if isinstance(meant, AtManifest):
             yield self._at(context, meant)
-        elif meant is not None:
-            yield from self._in_home(context, meant)
+        elif found is not None:
+            yield from found
         else:
             nowhere = NotFoundError("no checkpoint of this node has that id", key=text)
             yield Candidate(context.verdict, text, _raising(nowhere))

@@ -33,7 +33,7 @@ from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.references import FRESH
 from ckptptr.protocol.retention import Retention
-from ckptptr.stores.port import Store
+from ckptptr.stores.port import GLANCE, Store
 
 log = logging.getLogger("ckptptr")
 
@@ -109,7 +109,7 @@ class Publisher:
             except (ConflictError, StoreUnavailableError) as problem:
                 last = problem
             try:
-                if self.store.read(key)[0] == body:
+                if self.store.read(key, len(body) + 1)[0] == body:
                     return  # the reply was lost, the manifest was not
                 raise DamagedError(
                     "another manifest stands under this name", key=self.store.url(key)
@@ -200,7 +200,7 @@ class Publisher:
         if is_passed or self.entry(manifest).checkpoint in pointer.expired:
             return True
         try:
-            self.store.read(manifest_key(self.node.home, manifest.checkpoint_id))
+            self.store.read(manifest_key(self.node.home, manifest.checkpoint_id), GLANCE)
         except NotFoundError:
             return True
         return False

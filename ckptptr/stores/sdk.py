@@ -35,6 +35,21 @@ def check_length(body: bytes, start: int, length: int, url: str) -> None:
         )
 
 
+async def beginning(stream: Any, length: int | None, at_most: int | None) -> bytes:
+    """The body of an answer, or its first `at_most` bytes if it is longer.
+
+    Args:
+        length: of all of it; None where the answer does not say.
+    """
+    if at_most is None or (length is not None and length <= at_most):
+        whole: bytes = await stream.read()
+        return whole
+    found = bytearray()
+    while len(found) < at_most and (piece := await stream.read(at_most - len(found))):
+        found += piece
+    return bytes(found)
+
+
 def unsendable(error: ValueError, url: str) -> InvalidArgumentError:
     """In place of what SDKs say of an endpoint that makes no sense: their text repeats parts of it."""
     return InvalidArgumentError(

@@ -81,8 +81,9 @@ class AzureStore:
     def url(self, key: str) -> str:
         return url(key)
 
-    def read(self, key: str) -> tuple[bytes, Token]:
-        body, properties = self._client.download(key)
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
+        span = {} if limit is None else {"offset": 0, "length": max(limit, 1)}
+        body, properties = self._client.download(key, **span)
         if _is_directory(properties):
             raise NotFoundError("there is a directory and no object", key=self.url(key))
         return body, Token(properties.etag)
