@@ -17,7 +17,9 @@ from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.complete import flaws
 from ckptptr.protocol.manifest import is_plain_path
 from ckptptr.protocol.names import DATA, MANIFESTS
+from ckptptr.stores.port import HasAccount
 from ckptptr.stores.urls import split
+from ckptptr.stores.wrappers.around import unwrap
 from ckptptr.transfer.copy import copy_all
 
 
@@ -68,7 +70,8 @@ def _key(here: Here, destination: str) -> str:
         InvalidArgumentError: it is elsewhere, inside what is ours, or not empty.
     """
     place = split(destination)
-    scheme, account = here.node.root.scheme, getattr(here.adapter, "account", "")
+    scheme, store = here.node.root.scheme, unwrap(here.adapter, HasAccount)
+    account = store.account if store else ""
     if place.scheme != scheme or place.account not in ("", account):
         raise InvalidArgumentError(
             "only inside the same store can be copied", key=destination, hint="Anywhere else: `ckptptr get`"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import secrets
 import shutil
@@ -49,10 +50,16 @@ class LocalStore:
     - A symbolic link to a file is read through, and replaced by a plain file when written: what it
       points to may be an immutable manifest. Links to folders are not followed by `list`.
     - Unlike on S3, `a` and `a/b` cannot both exist: `InvalidArgumentError`.
+
+    Args:
+        lock_timeout: seconds that a write waits while another process writes in the folder.
     """
 
     guarantee = Guarantee.COMPARE_AND_SWAP
     block_size = BLOCK_SIZE
+
+    def __init__(self, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
+        self._lock_timeout = lock_timeout
 
     def url(self, key: str) -> str:
         return key
@@ -117,7 +124,7 @@ class LocalStore:
         folder = _path(key).parent
         with _writing(key):
             _make_folder(folder)
-            with FileLock(folder / f"{HIDDEN}lock").acquire(LOCK_TIMEOUT, poll_interval=0.005):
+            with FileLock(folder / f"{HIDDEN}lock").acquire(self._lock_timeout, poll_interval=0.005):
                 if self._current(key) != expected:
                     raise ConflictError(
                         "the file exists already" if expected is None else "the file has changed or is gone",
@@ -288,30 +295,34 @@ _IMPOSSIBLE = {
 }
 
 
-@contextlib.contextmanager
-def _reading(key: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _ABSENT:
-            raise NotFoundError("there is no such file", key=key) from error
-        raise _translated(error, key, "read") from error
+class _Doing:
+    """Turns what the disk refuses inside into one of our errors. No generator: those keep the caller's frames
+    alive after an error, on Python 3.12 and later."""
+
+    def __init__(self, verb: str, key: str) -> None:
+        self._verb = verb
+        self._key = key
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            if self._verb == "read" and error.errno in _ABSENT:
+                raise NotFoundError("there is no such file", key=self._key) from error
+            raise _translated(error, self._key, self._verb) from error
 
 
-@contextlib.contextmanager
-def _writing(key: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _translated(error, key, "write") from error
+_reading = functools.partial(_Doing, "read")
+_writing = functools.partial(_Doing, "write")
 
 
 def _translated(error: OSError, key: str, verb: str) -> CkptptrError:
     code = error.errno or 0
     if isinstance(error, Timeout):
-        return StoreUnavailableError(
-            f"another process has held the lock of this folder for {LOCK_TIMEOUT:.0f} seconds", key=key
-        )
+        return StoreUnavailableError("another process has held the lock of this folder for too long", key=key)
     if code == errno.EROFS:
         return AccessDeniedError(
             f"no permission to {verb}",

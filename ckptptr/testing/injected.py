@@ -10,7 +10,7 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ckptptr.stores import open as opening
+from ckptptr.stores.open import wrap_every_store
 from ckptptr.stores.port import Store
 from ckptptr.testing import events
 from ckptptr.testing.faults import Armed, Fault, FaultyStore, Op
@@ -37,13 +37,7 @@ def install(environ: MutableMapping[str, str]) -> None:
     pod = int(environ.setdefault(POD, str(os.getpid())))
     if pod == os.getpid():
         _be_deaf_to_sigterm()
-    open_store = opening.open_store
-
-    def open_faulty(url: str, **options: Any) -> tuple[Store, str]:
-        store, key = open_store(url, **options)
-        return LoggedStore(store, faults, log, pod), key
-
-    opening.open_store = open_faulty
+    wrap_every_store(lambda store: LoggedStore(store, faults, log, pod))
     _record(log)
 
 
@@ -101,7 +95,6 @@ def _be_deaf_to_sigterm() -> None:
 
 def _record(log: str) -> None:
     """Write down what restores return, and when a save is asked for."""
-    # Not before the stores are faulty: these modules import the function that opens them.
     from ckptptr.checkpoints import Checkpoints
     from ckptptr.session.save import Saver
 

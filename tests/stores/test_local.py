@@ -18,7 +18,6 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores import local
 from ckptptr.stores.local import LocalStore
 from ckptptr.stores.port import Entry
 from ckptptr.testing import StoreConformance
@@ -220,10 +219,7 @@ def test_a_failed_read_is_absent_only_if_the_disk_says_so(
         assert type(caught.value) is expected
 
 
-def test_a_lock_that_is_never_released_is_unavailable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local, "LOCK_TIMEOUT", 0.1)
+def test_a_lock_that_is_never_released_is_unavailable(tmp_path: Path) -> None:
     held = filelock.FileLock(tmp_path / ".ckptptr-lock", thread_local=False)
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD_LOCK, held.lock_file], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -232,7 +228,7 @@ def test_a_lock_that_is_never_released_is_unavailable(
         assert holder.stdout
         holder.stdout.readline()
         with pytest.raises(StoreUnavailableError, match="another process has held the lock"):
-            STORE.create(str(tmp_path / "x"), b"1")
+            LocalStore(lock_timeout=0.1).create(str(tmp_path / "x"), b"1")
         holder.communicate(b"\n")
     STORE.create(str(tmp_path / "x"), b"1")
 

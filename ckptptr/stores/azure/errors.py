@@ -1,4 +1,4 @@
-"""What Azure Blob Storage answers when it does not answer, as our errors: the one table.
+"""What the refusals of Azure Blob Storage mean, as our errors: the one table.
 
 It goes by Azure's error code and the HTTP status, never by the text. No text of the SDK is repeated
 in a message: URLs can carry signatures.
@@ -30,10 +30,10 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores.sdk import shown, unsendable
+from ckptptr.stores.sdk import PassingError, shown, unsendable
 
 _FAILURES = (AzureError, HttpError, OSError, asyncio.TimeoutError)
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 _ACTIONS = {
@@ -140,20 +140,23 @@ _BY_STATUS = {412: "ConditionNotMet", 416: "InvalidRange"}
 
 @contextlib.contextmanager
 def translated(operation: str, url: str) -> Iterator[None]:
-    """Turn whatever the SDK raises inside into one of ours. `operation` is named as in the SDK."""
+    """Turn whatever the SDK raises inside into one of ours, or `PassingError`. The SDK names `operation`."""
     try:
         yield
     except _FAILURES as error:
-        raise _translate(error, operation, url) from shown(error)
+        ours = _translate(error, operation, url)
+        if isinstance(error, AzureError) and _is_passing(error):
+            raise PassingError(ours) from shown(error)
+        raise ours from shown(error)
     except ValueError as error:
         raise unsendable(error, url) from None
 
 
-def is_transient(error: AzureError) -> bool:
-    """Whether the same request may well succeed in a moment."""
+def _is_passing(error: AzureError) -> bool:
+    """Whether the same request may succeed in a moment."""
     if isinstance(error, (ServiceRequestError, ServiceResponseError, IncompleteReadError)):
         return True
-    return isinstance(error, HttpResponseError) and error.status_code in _TRANSIENT
+    return isinstance(error, HttpResponseError) and error.status_code in _PASSING
 
 
 def refusal(code: str, status: int, operation: str, url: str) -> CkptptrError:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 
+from ckptptr.clock import Patience
 from ckptptr.errors import (
     AccessDeniedError,
     CkptptrError,
@@ -18,7 +19,6 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores.azure import client as azure_client
 from ckptptr.stores.azure.errors import refusal, translated
 from ckptptr.stores.azure.store import AzureStore
 from ckptptr.stores.port import Entry, Store, Token
@@ -111,15 +111,14 @@ def test_a_server_that_keeps_failing_is_unavailable(
 
 
 def test_the_timeouts_of_the_filesystem_apply(
-    azure_server: Azurite, azure_proxy: FaultProxy, folder: str, monkeypatch: pytest.MonkeyPatch
+    azure_server: Azurite, azure_proxy: FaultProxy, folder: str
 ) -> None:
-    monkeypatch.setattr(azure_client, "TRIES", 1)
     azure_proxy.add(Rule(hang=True, times=None))
     with open_filesystem(azure_server.connection_string(azure_proxy.endpoint), read_timeout=1) as filesystem:
         for operation in ("read", "create", "list"):
             started = time.monotonic()
             with pytest.raises(StoreUnavailableError, match="no answer"):
-                OPERATIONS[operation][1](AzureStore(filesystem), f"{folder}/x")
+                OPERATIONS[operation][1](AzureStore(filesystem, patience=Patience(tries=1)), f"{folder}/x")
             assert time.monotonic() - started < 3
 
 
@@ -146,15 +145,12 @@ def test_being_asked_twice_to_slow_down_is_made_good_in_two_seconds(
     assert [seen.status for seen in azure_proxy.log] == [status, status, 201]
 
 
-def test_a_server_that_is_not_there_is_unavailable(
-    azure_server: Azurite, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(azure_client, "TRIES", 2)
+def test_a_server_that_is_not_there_is_unavailable(azure_server: Azurite) -> None:
     with (
         open_filesystem(azure_server.connection_string("http://127.0.0.1:1")) as filesystem,
         pytest.raises(StoreUnavailableError, match="no answer"),
     ):
-        AzureStore(filesystem).read("container/x")
+        AzureStore(filesystem, patience=Patience(tries=2)).read("container/x")
 
 
 def test_a_404_that_is_not_azures_proves_nothing(

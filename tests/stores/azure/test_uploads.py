@@ -36,9 +36,9 @@ def test_a_block_size_that_does_not_fit_one_request_is_refused(azure_filesystem:
 
 
 def test_more_blocks_than_azure_takes_are_an_invalid_argument_and_leave_nothing(
-    store: AzureStore, folder: str, monkeypatch: pytest.MonkeyPatch
+    azure_filesystem: Any, folder: str
 ) -> None:
-    monkeypatch.setattr(azure_upload, "MAX_BLOCKS", 2)
+    store = AzureStore(azure_filesystem, block_size=BLOCK, max_blocks=2)
     with pytest.raises(InvalidArgumentError, match="more than the 2 blocks"):
         store.upload(f"{folder}/x", [bytes(BLOCK)] * 3)
     assert [*store.list(folder)] == []

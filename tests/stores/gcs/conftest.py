@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ckptptr.stores.gcs.client import Patience
+from ckptptr.clock import Patience
 from ckptptr.stores.gcs.store import GCSStore
 from ckptptr.stores.port import Store, Token
 
@@ -48,5 +48,5 @@ def proxied(gcs_proxied: Any) -> GCSStore:
 @pytest.fixture
 def impatient(gcs_proxied: Any) -> GCSStore:
     """Through the proxy, with two tries, one right after the other, and half a second to answer in."""
-    patience = Patience(tries=2, wait=0.01, answer=0.5)
-    return GCSStore(gcs_proxied, block_size=BLOCK, patience=patience)
+    patience = Patience(tries=2, wait=0.01)
+    return GCSStore(gcs_proxied, block_size=BLOCK, patience=patience, answer=0.5)

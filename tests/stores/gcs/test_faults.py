@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from ckptptr.clock import Patience
 from ckptptr.errors import (
     AccessDeniedError,
     ConflictError,
     DamagedError,
     StoreUnavailableError,
 )
-from ckptptr.stores.gcs.client import Patience
 from ckptptr.stores.gcs.store import GCSStore
 from ckptptr.stores.port import Entry
 from tests.servers.gcs import open_filesystem, refused
@@ -83,7 +83,7 @@ def test_a_server_that_never_answers_costs_two_waits(gcs_proxied: Any, gcs_proxy
     gcs_proxy.add(Rule(hang=True, times=None))
     begun = time.monotonic()
     with pytest.raises(StoreUnavailableError, match="no answer to read"):
-        GCSStore(gcs_proxied, patience=Patience(answer=1.0, at_most=1.9)).read("b/x")
+        GCSStore(gcs_proxied, patience=Patience(at_most=1.9), answer=1.0).read("b/x")
     assert 2 < time.monotonic() - begun < 6
 
 

@@ -92,7 +92,7 @@ def test_without_the_right_to_look_absence_is_not_proven(
     ],
 )
 def test_error_codes_have_one_meaning(status: int, reason: str, expected: type[CkptptrError]) -> None:
-    assert type(refusal("read", status, reason, "gs://b/x")) is expected
+    assert type(refusal(reason, status, "read", "gs://b/x")) is expected
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_error_codes_have_one_meaning(status: int, reason: str, expected: type[C
     [("create", InvalidArgumentError), ("list", InvalidArgumentError), (CONTINUE, StoreUnavailableError)],
 )
 def test_a_404_can_only_be_about_what_was_asked_for(operation: str, expected: type[CkptptrError]) -> None:
-    assert type(refusal(operation, 404, "notFound", "gs://b/x")) is expected
+    assert type(refusal("notFound", 404, operation, "gs://b/x")) is expected
 
 
 @pytest.mark.parametrize("body", [b"", b"Not Found", b"[]", b'{"error": "no"}', b'{"error": {"errors": []}}'])

@@ -208,7 +208,7 @@ def test_a_wrong_secret_is_denied_and_never_shown(s3_server: Seaweed, folder: st
         ("Anything", 412, ConflictError),
         ("ConditionalRequestConflict", 409, ConflictError),
         ("NoSuchKey", 404, NotFoundError),
-        ("404", 404, NotFoundError),
+        ("404", 404, StoreUnavailableError),  # said by something in between
         ("NoSuchBucket", 404, InvalidArgumentError),
         ("NoSuchUpload", 404, StoreUnavailableError),
         ("InvalidRange", 416, DamagedError),
