@@ -1,4 +1,4 @@
-"""Time and chance, the only place they come from, so that a test can hold both still."""
+"""The only source of time and randomness, so that a test can control both."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class Clock(Protocol):
-    """What the protocol may know of time and chance."""
+    """The time and randomness that the protocol uses."""
 
     def now(self) -> datetime:
-        """The time in UTC. Only ever written down for people: no decision goes by it."""
+        """The time in UTC. It is only recorded, for people: no decision depends on it."""
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
 
     def token(self, length: int) -> str:
-        """`length` characters out of a-z and 0-9, never the same twice."""
+        """`length` characters of a-z and 0-9, new each time."""
 
     def jitter(self) -> float:
         """A number in [0, 1), to spread retries."""
@@ -73,5 +73,5 @@ def backoff(clock: Clock, tried: int, patience: Patience = Patience()) -> None:
 
 
 def isoformat(moment: datetime) -> str:
-    """`2026-11-23T15:20:05Z`: what LATEST and the manifests carry."""
+    """`2026-11-23T15:20:05Z`: the form in LATEST and the manifests."""
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

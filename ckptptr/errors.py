@@ -1,19 +1,19 @@
-"""One tree of errors, grouped by what the handler does about them.
+"""One tree of errors, grouped by what the handler does next.
 
     CkptptrError
-    ├── InvalidArgumentError        mend the call, the reference or the setting; nothing was changed
-    │   └── UnidentifiedError       in Flyte, but which node this is cannot be told: use stock checkpoints
-    ├── LocalDiskError              mend this machine's disk (full, read-only, not ours to write)
-    ├── NotFoundError               proven absent: the store said so
+    ├── InvalidArgumentError        correct the call, the reference or the setting; nothing was changed
+    │   └── UnidentifiedError       in Flyte, but the node is unknown: use stock checkpoints
+    ├── LocalDiskError              repair this machine's disk (full, read-only, no permission)
+    ├── NotFoundError               absent: the store confirmed it
     ├── DamagedError                there, but not what was written: use another checkpoint
     ├── OtherWorkError              of another node or task (hashes collide): use another checkpoint
     ├── UnsupportedFormatError      written by a newer ckptptr: upgrade
     ├── ConflictError               the object is not what the caller last saw: read it and decide again
     ├── SupersededError             a newer attempt owns this node: stop
-    ├── PreemptedError              this process was told to end: let it, and what is confirmed is found
-    ├── OutcomeUnknownError         the write may have landed: read before going on
-    └── StoreUnavailableError       try again later; says nothing about what exists
-        └── AccessDeniedError       mend the permission that the message names
+    ├── PreemptedError              this process got SIGTERM: let it end; confirmed checkpoints are found
+    ├── OutcomeUnknownError         it is unknown whether the write succeeded: read first
+    └── StoreUnavailableError       try again later; it is unknown what exists
+        └── AccessDeniedError       grant the permission that the message names
 
 Every error has a stable `code`, says what happened, to which object (`key`) and what to do next
 (`hint`), and survives pickling.
@@ -54,19 +54,19 @@ def _rebuild(cls: type[CkptptrError], message: str, key: str, hint: str) -> Ckpt
 
 
 class InvalidArgumentError(CkptptrError, ValueError):
-    """What was asked for cannot be done as asked. Nothing was changed."""
+    """The call, the reference or the setting is wrong. Nothing was changed."""
 
     code = "invalid-argument"
 
 
 class UnidentifiedError(InvalidArgumentError):
-    """A Flyte execution, but which of its nodes this is cannot be told."""
+    """This process runs in a Flyte execution, but its node is unknown."""
 
     code = "unidentified"
 
 
 class LocalDiskError(CkptptrError):
-    """This machine's disk refused a file of a save or a restore: full, read-only, or not ours to write."""
+    """This machine's disk refused a file of a save or a restore: full, read-only, or no permission."""
 
     code = "local-disk"
 
@@ -78,13 +78,13 @@ class NotFoundError(CkptptrError, LookupError):
 
 
 class DamagedError(CkptptrError):
-    """The object is there, but it is not what was written, or it is not something we can read."""
+    """The object is there, but it is not what was written, or it cannot be read."""
 
     code = "damaged"
 
 
 class OtherWorkError(CkptptrError):
-    """A checkpoint that belongs to another node or task: Flyte's 32-bit node hash does collide."""
+    """A checkpoint that belongs to another node or task: Flyte's 32-bit node hashes can collide."""
 
     code = "other-work"
 
@@ -102,30 +102,30 @@ class ConflictError(CkptptrError):
 
 
 class SupersededError(CkptptrError):
-    """A newer attempt has published or adopted here. This one must stop saving."""
+    """A newer attempt has published or adopted. This attempt must stop saving."""
 
     code = "superseded"
 
 
 class PreemptedError(CkptptrError):
-    """This process was told to end (SIGTERM), and its last save is over, one way or the other."""
+    """This process got SIGTERM, and its last save has succeeded or failed."""
 
     code = "preempted"
 
 
 class OutcomeUnknownError(CkptptrError):
-    """A write was sent and its outcome could not be learnt within the retry budget."""
+    """A write was sent. The retries did not show whether it succeeded."""
 
     code = "outcome-unknown"
 
 
 class StoreUnavailableError(CkptptrError):
-    """The store did not answer, or answered with a failure of its own. Proves nothing about what exists."""
+    """The store did not answer, or answered with its own failure. What exists is unknown."""
 
     code = "store-unavailable"
 
 
 class AccessDeniedError(StoreUnavailableError):
-    """The store refused us. S3 also answers so for a missing key when ListBucket is not granted."""
+    """The store denied access. Without ListBucket, S3 also answers so for a missing key."""
 
     code = "access-denied"

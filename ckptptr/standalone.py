@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,7 @@ from ckptptr.stores.wrappers.retry import Retrying
 
 
 def open(
-    url: str,
+    url: str | os.PathLike[str],
     *,
     attempt: int | None = None,
     retention: Retention | None = None,
@@ -30,8 +31,8 @@ def open(
     """The checkpoints at a URL, without Flyte: `LATEST` is kept there, homes below `attempts/`.
 
     Args:
-        url: `s3://bucket/run-42` or a local path. A node prefix of Flyte (`.../_ckptptr/...`) can be
-            opened read-only.
+        url: `s3://bucket/run-42`, or a local path, also a `pathlib.Path`. A node prefix of Flyte
+            (`.../_ckptptr/...`) can be opened read-only.
         attempt: which attempt this is, counted from 0; the fence. Not given: the next free number is
             claimed on the store, create-only.
         retention: which checkpoints to keep; the last three by default.

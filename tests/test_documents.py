@@ -32,6 +32,7 @@ PROJECT = Path(__file__).parents[1]
 STANDING_IN = Path(__file__).with_name("documents")
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 RUN_ELSEWHERE = {"testing.md"}
+ALSO_LINKED = ("PROTOCOL.md", "CHANGELOG.md", "examples/README.md", "benchmarks/README.md")
 NOT_RUN = {"needs a Flyte cluster", "for the shell's start-up file", "what a file looks like"}
 
 NODE = "_ckptptr/flytesnacks/development/axq2rsxnmht57kq9sxpt/n0"
@@ -229,7 +230,9 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 @pytest.mark.parametrize(
-    "document", [*DOCUMENTS, PROJECT / "PROTOCOL.md"], ids=lambda document: document.name
+    "document",
+    [*DOCUMENTS, *(PROJECT / name for name in ALSO_LINKED)],
+    ids=lambda document: str(document.relative_to(PROJECT)),
 )
 def test_every_link_leads_somewhere(document: Path) -> None:
     text = re.sub(r"```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)

@@ -14,7 +14,7 @@ from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
 from ckptptr.stores.obstore.lending import chosen
 from ckptptr.stores.port import Entry, Guarantee, HasAccount, Store, Token
 from ckptptr.stores.sdk import shown
-from ckptptr.stores.urls import Place, split
+from ckptptr.stores.urls import Place, lost_slash, split
 
 __all__ = ["Entry", "Guarantee", "Store", "Token", "open_store"]
 
@@ -47,7 +47,7 @@ def wrap_every_store(wrap: Callable[[Store], Store]) -> None:
 
 
 def open_store(
-    url: str,
+    url: str | os.PathLike[str],
     *,
     filesystem: Any = None,
     storage_options: Mapping[str, Any] | None = None,
@@ -55,9 +55,10 @@ def open_store(
 ) -> tuple[Store, str]:
     """The store that a URL or path lives in, and its key there.
 
-    A path is made absolute; `~` is left to the shell. Trailing slashes are dropped. What the port
-    cannot name is refused and never quietly turned into another key: `..`, and on a cloud a doubled
-    slash. Nothing is percent-decoded, as nothing is by fsspec.
+    A path is made absolute, and `~` is the home folder. Trailing slashes are dropped. What the port
+    cannot name is refused and never quietly turned into another key: `..`, on a cloud a doubled
+    slash, and a URL that lost a slash (`s3:/bucket/x`, as `pathlib.Path` makes it). Nothing is
+    percent-decoded, as nothing is by fsspec.
 
     Args:
         url: a local path or `file://`; `s3://`, `s3a://`; `gs://`, `gcs://`; `abfs://`, `abfss://`,
@@ -69,7 +70,7 @@ def open_store(
     Raises:
         InvalidArgumentError: not a URL that this version can open; nothing was asked of any store.
     """
-    store, key = _opened(url, filesystem, storage_options, metadata)
+    store, key = _opened(os.fspath(url), filesystem, storage_options, metadata)
     for wrap in _around:
         store = wrap(store)
     return store, key
@@ -103,7 +104,8 @@ def _opened(
 
 
 def _local(path: str, url: str) -> tuple[Store, str]:
-    from ckptptr.stores.local import LocalStore
+    from ckptptr.stores.local.lock import has_locks
+    from ckptptr.stores.local.store import LocalStore
 
     if not path:
         raise InvalidArgumentError("the path is empty")
@@ -113,8 +115,17 @@ def _local(path: str, url: str) -> tuple[Store, str]:
         )
     if ".." in path.split("/"):
         raise InvalidArgumentError("a path cannot have `..` segments", key=url)
+    if meant := "" if "://" in url else lost_slash(path):
+        raise InvalidArgumentError("this is neither a URL nor a path", key=url, hint=f"Write {meant}")
+    if path.startswith("~"):
+        path = os.path.expanduser(path)
+        if path.startswith("~"):
+            raise InvalidArgumentError(
+                "there is no such user", key=url, hint=f"A folder of that name is ./{url}"
+            )
     # POSIX lets exactly two leading slashes mean something else, and abspath keeps them.
-    return LocalStore(), "/" + os.path.abspath(path).lstrip("/")
+    key = "/" + os.path.abspath(path).lstrip("/")
+    return LocalStore(has_locks=has_locks(key)), key
 
 
 def _object_key(rest: str, url: str) -> str:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 ALIASES = {"local": "file", "s3a": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}
 """Other names of a scheme."""
 
+_SCHEMES = {*ALIASES, *ALIASES.values(), "memory"}
+_ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9]*):/*")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _AZURE_HOST = re.compile(r"([a-z0-9]{3,24})\.(?:dfs|blob)\.core\.[a-z.]+", re.IGNORECASE)
 
@@ -25,6 +27,18 @@ class Place(NamedTuple):
     scheme: str
     key: str
     account: str = ""
+
+
+def lost_slash(path: str) -> str:
+    """The URL that a path was, where one of its slashes is gone (`pathlib.Path` takes it): `s3:/bucket/x`.
+
+    Empty where it is a path.
+    """
+    found = _ONE_SLASH.match(path)
+    if not found or found[1].lower() not in _SCHEMES:
+        return ""
+    slashes = ":///" if found[1].lower() in ("file", "local") else "://"
+    return f"{found[1]}{slashes}{path[found.end() :]}"
 
 
 def split(url: str) -> Place:

@@ -1,8 +1,8 @@
-"""For tests of programs that use ckptptr, and of stores that others write.
+"""For tests of programs that use ckptptr, and of stores that you write.
 
-`simulate` runs a Flyte task through attempts that die; `assert_resumes` says whether it took it well.
-`FaultyStore` puts faults around any store; `StoreConformance` is the port's contract as a pytest
-suite. Names are loaded when asked for: only the suite needs pytest, only attempts need flytekit.
+`simulate` runs a Flyte task through attempts that die; `assert_resumes` checks that it resumed.
+`FaultyStore` adds faults to any store; `StoreConformance` is the port's contract as a pytest suite.
+Names are loaded when they are used: only the suite needs pytest, only attempts need flytekit.
 """
 
 from __future__ import annotations

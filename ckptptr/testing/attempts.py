@@ -5,8 +5,8 @@
     node.run(1, before_python())
     assert node.run(2).outputs == {"o0": "counted from 3 to 10"}
 
-No cluster: what Flyte's propeller decides (paths, arguments, environment) is computed here as it
-computes it. What happens in the pod is real. `ckptptr.testing.life` runs attempt after attempt.
+It needs no cluster: paths, arguments and environment are computed here as Flyte's propeller computes
+them. What happens in the pod is real. `ckptptr.testing.life` runs attempt after attempt.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ _EVENTS = "events"
 
 @dataclass(frozen=True, slots=True)
 class SimulatedNode:
-    """One node of one execution, whose attempts can be run one by one, and made to die.
+    """One node of one execution. Its attempts can be run one by one, and killed.
 
     Args:
         module, task: where the task is.
-        root: raw-output base, a local folder or a URL; the metadata is kept below it too.
-        folder: where `module` can be imported. The working directory of a pod is a new one that shows
-            what is in it (in the fast form, a copy): what an attempt leaves there, no other finds.
-        inputs: of the task, by name; of a map task lists, one element for each index.
+        root: raw-output base, a local folder or a URL. The metadata is below it too.
+        folder: where `module` can be imported. Each pod has a new working directory with links to its
+            entries (in the fast form, a copy): no attempt finds the files of another one there.
+        inputs: of the task, by name; for a map task lists, with one element for each index.
         node: the path of node ids and, between them, parent attempts: `n0`, `n0/0/dn0`.
         index: of a map task; its pods run `pyflyte-map-execute`.
-        parent_attempt: which attempt of the map task that index belongs to.
+        parent_attempt: the attempt of the map task that the index belongs to.
         fast: as `pyflyte run` registers it: the pod gets the code of `folder` as an archive in `root`,
             and `pyflyte-fast-execute` unpacks it and starts the task as its child.
-        previous: what recover mode passes to attempt 0, the last home in the execution recovered.
+        previous: what recover mode passes to attempt 0: the last home in the recovered execution.
         uid_limit: 47 for a Ray task.
         infix: path segments that Union's builds of Flyte put between shard and uid.
-        environ: what the pod's environment has besides ours (credentials, settings).
-        storage_options: with which this process reads outputs and errors from `root`.
+        environ: additions to the environment of the pod (credentials, settings).
+        storage_options: for this process, to read outputs and errors from `root`.
     """
 
     module: str
@@ -109,13 +109,13 @@ class SimulatedNode:
     def run(
         self, attempt: int, *troubles: Fault | Death | None, timeout: float = 120, **environ: str
     ) -> Attempt:
-        """Run an attempt to its end, whatever that is.
+        """Run an attempt to its end.
 
         Args:
-            troubles: how it dies, if it shall; what goes wrong with ckptptr's requests to the store. A
-                kill is a real SIGKILL of the whole pod.
-            timeout: in seconds; then it is killed.
-            environ: more of the environment, for this attempt only.
+            troubles: a death, and faults of ckptptr's requests to the store. A kill is a real SIGKILL of
+                the whole pod.
+            timeout: in seconds; then the pod is killed.
+            environ: additions to the environment, for this attempt only.
         """
         death = next((trouble for trouble in troubles if isinstance(trouble, Death)), None)
         faults = [trouble for trouble in troubles if isinstance(trouble, Fault)]
@@ -134,7 +134,7 @@ class SimulatedNode:
         return self._attempt(attempt, remains, death)
 
     def die_before_python(self, attempt: int) -> Attempt:
-        """Start an attempt and kill it before its interpreter has come up, as an eviction does."""
+        """Start an attempt and kill it before its interpreter runs, as an eviction does."""
         return self.run(attempt, before_python())
 
     def _working_directory(self, scratch: Path) -> Path:
@@ -190,7 +190,7 @@ class SimulatedNode:
         return [*self._fast_form(scratch), *command] if self.fast else command
 
     def _fast_form(self, scratch: Path) -> list[str]:
-        """What stands before the command of a task that was registered fast; the archive is put in place."""
+        """The command before that of a task with fast registration; this also uploads the archive."""
         from flytekit.tools.fast_registration import fast_package
 
         archive = Path(fast_package(self.folder, scratch))
@@ -242,7 +242,7 @@ def _script(name: str) -> str:
 
 def _arguments(fault: Fault) -> dict[str, Any]:
     if fault.error is not None:
-        raise ValueError("an exception cannot be handed to another process")
+        raise ValueError("an exception cannot be passed to another process")
     return asdict(fault)
 
 

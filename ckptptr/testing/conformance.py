@@ -1,4 +1,4 @@
-"""The port's contract as a pytest suite: every adapter runs it, also those that others write.
+"""The port's contract as a pytest suite: every adapter runs it, also yours.
 
     class TestMyStore(StoreConformance):
         @pytest.fixture
@@ -7,8 +7,8 @@
         @pytest.fixture
         def folder(self): return f"bucket/{uuid4()}"
 
-What an adapter cannot help is declared in a class attribute, never skipped in silence. For readable
-assertions: `pytest.register_assert_rewrite("ckptptr.testing.conformance")` in a conftest.
+A limit of an adapter is declared in a class attribute, never skipped silently. For readable assertions:
+ `pytest.register_assert_rewrite("ckptptr.testing.conformance")` in a conftest.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _T = TypeVar("_T")
 
 
 class StoreConformance:
-    """Subclasses give the fixtures `store` and `folder`: a key prefix that no test used before."""
+    """Subclasses give the fixtures `store` and `folder`, a key prefix that no test has used before."""
 
     guarantee: ClassVar[Guarantee] = Guarantee.COMPARE_AND_SWAP
-    """What the store declares. Without compare-and-swap nothing is asked of racing writers."""
+    """What the store declares. Without compare-and-swap, racing writers are not tested."""
 
     refuses_stale_tokens: ClassVar[bool] = True
-    """`replace` notices a version that is not the one given, at least while nobody races."""
+    """`replace` refuses another version than the given one, at least without a race."""
 
     equal_bodies_have_equal_tokens: ClassVar[bool] = False
-    """The token is made from the content, so that writing the same again does not change it."""
+    """The token depends only on the content: writing the same content again does not change it."""
 
     tokens_are_of_the_body: ClassVar[bool] = True
-    """`read` gives body and token of one version also while the object is being overwritten."""
+    """`read` gives body and token of one version, also while the object is overwritten."""
 
     an_object_can_have_objects_below: ClassVar[bool] = True
     """`a` and `a/b` can both exist, as on object stores and not on disks."""
@@ -68,7 +68,7 @@ class StoreConformance:
         "..dots",
         "n" * 200,
     )
-    """Legal in a key, and mangled somewhere between here and the disk by many a client."""
+    """Legal in a key; many clients change such names on the way."""
 
     @pytest.fixture
     def store(self) -> Store:
@@ -463,10 +463,9 @@ class StoreConformance:
         return False
 
     def _race(self, write: Callable[..., Token], key: str, *token: Token) -> list[bytes]:
-        """Let the racers write at the same moment, each its own body; the bodies of those who won.
+        """The racers write at the same moment, each its own body; the bodies of those that won.
 
-        No body is ever used twice: where the token is made from the content, that is what keeps a
-        version from coming back.
+        No body is used twice: if the token depends on the content, a version never comes back.
         """
         start = threading.Barrier(self.racers)
 
@@ -481,7 +480,7 @@ class StoreConformance:
 
 @contextmanager
 def _watching(look: Callable[[], _T]) -> Iterator[list[_T]]:
-    """Look again and again, from another thread, while the block runs, and once after it."""
+    """Call `look` repeatedly in another thread while the block runs, and once after it."""
     seen: list[_T] = []
     stop = threading.Event()
 
@@ -503,7 +502,7 @@ def _watching(look: Callable[[], _T]) -> Iterator[list[_T]]:
 
 
 def _payload(size: int) -> bytes:
-    """Bytes of which no two blocks are equal."""
+    """Bytes without two equal blocks."""
     return b"".join(b"%08d" % number for number in range(size // 8 + 1))[:size]
 
 

@@ -4,8 +4,8 @@
     sigterm(in_save(2), grace=5)                  SIGTERM in the middle of save 2; SIGKILL 5 s later
     lost_network(before_save(4), requests=20)     20 requests in a row get no answer
 
-Saves are those of the attempt that is to die, counted from 1. `str(death)` is the form that
-`ckptptr simulate --die` takes, and `parse` reads it.
+Saves are counted from 1 in the attempt that dies. `str(death)` is the form of `ckptptr simulate --die`,
+and `parse` reads it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ GRACE = 30.0
 """Seconds between SIGTERM and SIGKILL, as in Kubernetes (`terminationGracePeriodSeconds`)."""
 
 FORMS = """\
-none                                this attempt is left alone
-before python                       the pod is killed before its Python has started
+none                                this attempt is not killed
+before python                       the pod is killed before its Python starts
 before the first save               killed when it is about to send its first save
 before save K, after save K         killed when it is about to send save K; once LATEST names save K
-in save K                           killed with the payload of save K sent, and not its manifest
+in save K                           killed after the payload of save K, before its manifest
 byte B of save K                    killed when B bytes of the payload of save K are sent
-sigterm WHERE, sigterm after S s    SIGTERM there, or S seconds after the pod started; then SIGKILL
-                                    after 30 s, or as told: sigterm after save 3, grace 5 s
-lost network WHERE                  from there on no request is answered; or so many of them:
+sigterm WHERE, sigterm after S s    SIGTERM then, or S seconds after the pod started; SIGKILL 30 s
+                                    later, or as in: sigterm after save 3, grace 5 s
+lost network WHERE                  from then on the store answers no request; or a number of them:
                                     lost network after save 3, 20 requests"""
 """WHERE is one of the forms with a save in it."""
 
@@ -92,7 +92,7 @@ class Death:
 
     @property
     def fault(self) -> Fault | None:
-        """What has to go wrong with requests to the store; None where it comes from outside."""
+        """The fault of requests to the store; None if the death comes from outside."""
         if not isinstance(self.at, Point):
             return None
         match self.cause:
@@ -110,7 +110,7 @@ def before_python() -> Death:
 
 
 def before_save(number: int) -> Death:
-    """With nothing of that save sent."""
+    """Before anything of that save is sent."""
     return Death("kill", Point("before", number))
 
 
@@ -119,22 +119,22 @@ def before_first_save() -> Death:
 
 
 def in_save(number: int) -> Death:
-    """With its payload sent and its manifest not: a torn save, which must never be restored."""
+    """After its payload and before its manifest: a torn save, which must never be restored."""
     return Death("kill", Point("in", number))
 
 
 def after_save(number: int) -> Death:
-    """As soon as LATEST names it: nothing that was saved may be lost."""
+    """As soon as LATEST names it: that save must not be lost."""
     return Death("kill", Point("after", number))
 
 
 def at_byte(byte: int, *, of_save: int) -> Death:
-    """With that much of its payload sent, over all of its files."""
+    """After that many bytes of its payload, over all of its files."""
     return Death("kill", Point("byte", of_save, byte))
 
 
 def sigterm(at: Death | float, *, grace: float = GRACE) -> Death:
-    """What Kubernetes does to a pod: SIGTERM, and SIGKILL `grace` seconds later if it still lives.
+    """What Kubernetes does to a pod: SIGTERM, and SIGKILL `grace` seconds later if it still runs.
 
     Args:
         at: `after_save(3)` and the like, or seconds after the pod started.
@@ -145,7 +145,7 @@ def sigterm(at: Death | float, *, grace: float = GRACE) -> Death:
 
 
 def lost_network(at: Death, *, requests: int | None = None) -> Death:
-    """From there on requests get no answer: that many of them, or all."""
+    """From then on requests get no answer: all of them, or the given number."""
     return Death("lost network", _point(at), requests=requests)
 
 

@@ -1,6 +1,6 @@
-"""What happened inside an attempt: written in the pod, one JSON object a line, read by who started it.
+"""What happened inside an attempt: the pod writes it, one JSON object a line; its starter reads it.
 
-The log of a pod is for people; these lines are for programs, and a SIGKILL loses none of them.
+The log of a pod is for people; these lines are for programs. A SIGKILL loses none of them.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Asked(_Event, frozen=True):
 class Restored(_Event, frozen=True):
     """A restore returned.
 
-    `verdict`: `pointer`, `history`, `walkback`, `plain` or `fresh`. `checkpoint`: its reference; None
-    for a fresh start, and so are `step`, `attempt` (that wrote it) and `seq`, which a plain folder
-    does not have either.
+    `verdict`: `pointer`, `history`, `walkback`, `plain` or `fresh`. `checkpoint`: its reference, None for
+    a fresh start. `attempt`: the one that wrote it. `step`, `attempt` and `seq` are None for a fresh start
+    and for a plain folder.
     """
 
     verdict: str
@@ -54,7 +54,7 @@ class Saved(_Event, frozen=True):
 
 
 class Struck(_Event, frozen=True):
-    """What had been ordered came: a kill, a SIGTERM, a failed request."""
+    """An ordered fault happened: a kill, a SIGTERM, a failed request."""
 
     action: str
 
@@ -63,7 +63,7 @@ Event: TypeAlias = Asked | Restored | Began | Saved | Struck
 
 
 def append(path: str | os.PathLike[str], event: Event) -> None:
-    """Write one line, at once: threads and processes may share the file."""
+    """Write one line in one call: threads and processes may share the file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, msgspec.json.encode(event) + b"\n")

@@ -26,14 +26,14 @@ _T = TypeVar("_T")
 
 
 class Killed(BaseException):
-    """The process died here, as far as the test goes. No `except Exception` may catch a SIGKILL."""
+    """The process died here, in a test. `except Exception` does not catch it, like a SIGKILL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call of the port. `n` counts from 1 in order of start; a delete's `key` is all of its keys.
+    """One call of the port. `n` counts from 1 in order of start; the `key` of a delete is all of its keys.
 
-    `save`: the number of the save that it is a part of, see `ckptptr.testing.saves`.
+    `save`: the number of the save that it belongs to, see `ckptptr.testing.saves`.
     """
 
     n: int
@@ -48,21 +48,20 @@ class Fault:
 
     Args:
         action: `fail` raises `error`; `kill` ends the process (see `FaultyStore`); `term` sends it a
-            SIGTERM, and the request goes on; `corrupt` flips one bit of what a read or download
-            returns; `cut` is a network that is lost: from there on every request fails, also those
-            that do not match.
-        when: `before` the store hears of the request; `after` it was carried out and only the reply
-            is lost (a `cut` begins with the next request); `during` an upload, its first block or
-            `byte` bytes sent, a download, half of it come, or a delete, its first key gone. A fault
+            SIGTERM, and the request continues; `corrupt` flips one bit of what a read or download
+            returns; `cut` is a lost network: from then on every request fails, also those that do not
+            match.
+        when: `before`: the store does not get the request. `after`: the store did it, and only the reply
+            is lost (a `cut` begins with the next request). `during`: in an upload after its first block
+            or `byte` bytes, in a download after half of it, in a delete after its first key. A fault
             `during` matches no other operation.
-        op: the operation it is for; any when left out.
-        key: a regular expression to be found in the key.
-        save: the number of the save that it is for; any request when left out.
-        byte: how much of the payload, over all matching uploads, is sent before it strikes `during`
-            one of them.
+        op: the operation; any by default.
+        key: a regular expression that the key must contain.
+        save: the number of the save; any request by default.
+        byte: after how many bytes of payload, over all matching uploads, it strikes `during` one of them.
         nth: the first matching request that it hits, counted from 1.
-        times: how many matching requests in a row it hits; of a `cut`, how many are lost. None: no end.
-        error: what `fail` and `cut` raise; `StoreUnavailableError` when left out.
+        times: how many matching requests in a row it hits; for a `cut`, how many are lost. None: all.
+        error: what `fail` and `cut` raise; `StoreUnavailableError` by default.
     """
 
     action: Literal["fail", "kill", "term", "corrupt", "cut"] = "fail"
@@ -86,7 +85,7 @@ class Fault:
 
 
 class Armed:
-    """A fault, and what it has met so far."""
+    """A fault, and how often it has matched so far."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
@@ -111,7 +110,7 @@ class Armed:
         return later >= 0 and (fault.times is None or fault.action == "cut" or later < fault.times)
 
     def place_in(self, block: bytes) -> int | None:
-        """How much of the next block of an upload is sent before it strikes; None where it does not."""
+        """How much of the next block of an upload is sent before it strikes; None if it does not strike."""
         if self.fault.byte is None:
             return len(block)
         if self._has_struck:
@@ -127,11 +126,11 @@ class Armed:
 
 
 class FaultyStore(Around):
-    """A store around another that keeps a log and applies faults; the first fault that hits, counts.
+    """A store around another that keeps a log and applies faults; only the first matching fault strikes.
 
     A kill calls `on_kill` (a real `os.kill` in a subprocess) and raises `Killed`. After that every
-    request raises `Killed` and is not logged: a dead process does nothing more, in none of its threads.
-    A term calls `on_term`; where it is not given, this process gets the SIGTERM.
+    request raises `Killed` and is not logged: no thread of a dead process does anything.
+    A term calls `on_term`; by default this process gets the SIGTERM.
     """
 
     def __init__(
@@ -167,12 +166,12 @@ class FaultyStore(Around):
         return iter(self._run(self._start("list", folder), lambda: [*self.inner.list(folder)]))
 
     def delete(self, keys: Iterable[str]) -> None:
-        doomed = [*keys]
-        armed = self._start("delete", " ".join(doomed))
+        listed = [*keys]
+        armed = self._start("delete", " ".join(listed))
         if armed and armed.when == "during":
-            self.inner.delete(doomed[:1])
+            self.inner.delete(listed[:1])
             self._strike(armed)
-        self._run(armed, lambda: self.inner.delete(doomed))
+        self._run(armed, lambda: self.inner.delete(listed))
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         armed = self._start("upload", key)
@@ -222,7 +221,7 @@ class FaultyStore(Around):
         return self._run(self._start(op, key, body), write)
 
     def _wrote(self, key: str, body: bytes) -> None:
-        """For subclasses: a conditional write was carried out, whatever becomes of its reply."""
+        """For subclasses: a conditional write succeeded, even if its reply is lost."""
 
     def _broken_off(self, armed: Armed, blocks: Iterable[bytes]) -> Iterator[bytes]:
         is_due = True
@@ -232,7 +231,7 @@ class FaultyStore(Around):
             if place is None:
                 yield block
                 continue
-            # A store may want blocks of one size: only what breaks off here is cut in two.
+            # A store may need blocks of one size: only the block with the fault is cut in two.
             if sent := block if armed.fault.action == "term" else block[:place]:
                 yield sent
             is_due = False

@@ -1,4 +1,4 @@
-"""Faults, and a record of what happens, in a process of which only the environment can be chosen."""
+"""Faults, and a record of what happens, in a process that only its environment configures."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ POD = "CKPTPTR_TESTING_POD"
 
 
 def install(environ: MutableMapping[str, str]) -> None:
-    """Let every store that is opened from now on be faulty as `CKPTPTR_TESTING_FAULTS` says.
+    """Every store that is opened from now on has the faults of `CKPTPTR_TESTING_FAULTS`.
 
     Its value is a JSON list of the arguments of `Fault`; a kill is a real SIGKILL of the whole pod, a
     term a real SIGTERM of its first process. What happens is appended to the file
     `CKPTPTR_TESTING_LOG`, see `ckptptr.testing.events`.
 
-    The first process of a pod ignores a SIGTERM that it has no handler for, as Linux does for PID 1.
+    The first process of a pod ignores a SIGTERM without a handler, as Linux does for PID 1.
     """
     faults = [Fault(**arguments) for arguments in json.loads(environ[FAULTS])]
     log = environ.get(LOG, os.devnull)
@@ -42,7 +42,7 @@ def install(environ: MutableMapping[str, str]) -> None:
 
 
 class LoggedStore(FaultyStore):
-    """A faulty store whose log outlives the process."""
+    """A faulty store whose log survives the process."""
 
     def __init__(self, inner: Store, faults: list[Fault], log: str, pod: int) -> None:
         super().__init__(
@@ -75,12 +75,13 @@ class LoggedStore(FaultyStore):
 def _kill(pod: int) -> None:
     with suppress(ProcessLookupError):
         os.killpg(pod, signal.SIGKILL)
-    os.kill(os.getpid(), signal.SIGKILL)  # a worker in a session of its own
+    os.kill(os.getpid(), signal.SIGKILL)  # a worker with its own session
 
 
 def _be_deaf_to_sigterm() -> None:
-    """Until somebody installs a handler. The process was started with SIGTERM ignored, which all of its
-    children would inherit; a handler is forgotten by programs, and here by forks: they are no PID 1."""
+    """Ignore SIGTERM by a handler, until the program installs its own. This process was started with SIGTERM
+    ignored, and its children would inherit that. They do not keep a handler: exec drops it, and `forget`
+    drops it in forks, which are not PID 1."""
 
     def deaf(*_: object) -> None:
         pass
@@ -94,7 +95,7 @@ def _be_deaf_to_sigterm() -> None:
 
 
 def _record(log: str) -> None:
-    """Write down what restores return, and when a save is asked for."""
+    """Record what restores return, and when the task asks for a save."""
     from ckptptr.checkpoints import Checkpoints
     from ckptptr.session.save import Saver
 

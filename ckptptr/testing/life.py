@@ -4,7 +4,7 @@
     assert_resumes(life, repeating_at_most=1)
     print(life.timeline())
 
-So a task's own resume logic is tested before machines are paid for.
+So you test how a task resumes before you pay for machines.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ckptptr.testing.literals import Scalar
 from ckptptr.testing.outcome import Attempt, Ending, Save
 
 SYSTEM_RETRIES = 3
-"""A pod that died without a word is tried again so often, even with `retries=0` (Flyte v1,
+"""Flyte retries a pod without an error document this many times, even with `retries=0` (Flyte v1,
 `max-node-retries-system-failures`)."""
 
 RETRIES = 10
@@ -44,7 +44,7 @@ class Life:
 
     @property
     def started_over(self) -> tuple[int, ...]:
-        """The attempts that saved or finished without having restored, although LATEST named something."""
+        """The attempts that saved or finished without a restore, although LATEST named a checkpoint."""
         there, found = False, []
         for attempt in self.attempts:
             resumed = attempt.restored is not None and attempt.restored.checkpoint is not None
@@ -64,8 +64,7 @@ class Life:
     def repeated_steps(self) -> tuple[int, ...]:
         """The steps that more than one attempt asked to save: all work up to there was done again.
 
-        A save that was torn counts, since its work was done. What a task has done since its last save
-        does not: nobody knows of it.
+        A torn save counts, since its work was done. Work after the last save does not: it is unknown.
         """
         asked = Counter(step for attempt in self.attempts for step in {save.step for save in attempt.saves})
         return tuple(sorted(step for step, times in asked.items() if times > 1))
@@ -98,7 +97,7 @@ def attempts_of(
     retries: int = RETRIES,
     timeout: float = 120,
 ) -> Iterator[Attempt]:
-    """Run the attempts one by one, as they are asked for; see `simulate`."""
+    """Run the attempts one by one, each when the caller asks for it; see `simulate`."""
     ordered = iter([parse(death) if isinstance(death, str) else death for death in deaths])
     for number in itertools.count():
         attempt = node.run(number, next(ordered, None), timeout=timeout)
@@ -118,19 +117,19 @@ def simulate(
 
     Args:
         deaths: how attempt 0, 1, 2, ... dies; values of `ckptptr.testing.deaths`, or words as in
-            `deaths.FORMS`. None, and all attempts after those given: it is left alone.
-        retries: as in `@task(retries=...)`. A recoverable error or a death is followed by another
-            attempt, any other error is not.
-        timeout: of one attempt, in seconds. One that needs longer is killed, and the last.
+            `deaths.FORMS`. None: the attempt is not killed; nor are those after the last one.
+        retries: as in `@task(retries=...)`. Another attempt follows a recoverable error or a death, and
+            no other error.
+        timeout: of one attempt, in seconds. One that needs longer is killed, and no other follows.
 
     Raises:
-        InvalidArgumentError: words that are no way to die.
+        InvalidArgumentError: words that name no death.
     """
     return Life(tuple(attempts_of(node, deaths, retries=retries, timeout=timeout)))
 
 
 def assert_resumes(life: Life, *, repeating_at_most: int = 0) -> None:
-    """The task finished, an attempt resumed, none started over, each death came, few steps were repeated.
+    """The task finished, an attempt resumed, none started over, each death happened, few steps were repeated.
 
     Raises:
         AssertionError: with the timeline.
@@ -216,7 +215,7 @@ def _repeated(steps: Sequence[int]) -> str:
 
 
 def _ranges(steps: Sequence[int]) -> str:
-    """`1-3, 7`: numbers that follow each other are drawn together, in the order given."""
+    """`1-3, 7`: consecutive numbers become a range; the order stays."""
     ranges: list[list[int]] = []
     for step in steps:
         if ranges and step == ranges[-1][1] + 1:

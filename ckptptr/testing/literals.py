@@ -14,7 +14,7 @@ def encode_inputs(values: Mapping[str, Scalar | list[Scalar]]) -> bytes:
     """`inputs.pb`.
 
     Raises:
-        InvalidArgumentError: a value is of a kind that is not known here.
+        InvalidArgumentError: a value has another type.
     """
     from flyteidl.core import literals_pb2 as idl
 
@@ -42,7 +42,7 @@ def encode_inputs(values: Mapping[str, Scalar | list[Scalar]]) -> bytes:
 
 
 def decode_outputs(body: bytes) -> dict[str, Scalar]:
-    """The outputs by name; what is not a plain value as Flyte's own text."""
+    """The outputs by name; a value of another type becomes Flyte's own text."""
     from flyteidl.core import literals_pb2 as idl
 
     def plain(literal: idl.Literal) -> Scalar:

@@ -1,4 +1,4 @@
-"""What became of an attempt: how it ended, what it restored, what it saved."""
+"""The outcome of an attempt: how it ended, what it restored, what it saved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ckptptr.testing.literals import Scalar
 
 
 class Ending(enum.Enum):
-    """What Flyte makes of the end of an attempt."""
+    """How an attempt ended, as Flyte sees it."""
 
     FINISHED = "finished"
     DIED = "died"
@@ -24,8 +24,8 @@ class Ending(enum.Enum):
 class Save:
     """A save that a task asked for.
 
-    `step` is as the task gave it. Where it gives none, saves are counted: on from the seq of what was
-    restored, from 1 after a fresh start. `checkpoint`: its reference, once LATEST named it, else "".
+    `step` is as the task gave it. If it gives none, saves are counted, from the restored seq on, or from 1
+    after a fresh start. `checkpoint`: its reference if LATEST named it, else "".
     """
 
     step: int
@@ -34,13 +34,17 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What became of one attempt.
+    """The outcome of one attempt.
 
-    `signal` is the number of the signal that killed it, 0 where none did; `exit_code` that of its
-    process, 0 where a signal killed it. `outputs` are those of the task, None where it did not finish;
-    `error` the message of its error document and `kind` that document's kind (`RECOVERABLE`,
-    `NON_RECOVERABLE`), empty where there is none. `log` is what it printed, `events` what happened in
-    it, `death` how it was to die, `seconds` how long it took.
+    Attributes:
+        signal: the number of the signal that killed it, or 0.
+        exit_code: of its process; 0 if a signal killed it.
+        outputs: of the task; None if it did not finish.
+        error, kind: message and kind (`RECOVERABLE`, `NON_RECOVERABLE`) of its error document, or "".
+        log: what it printed.
+        events: what happened in it.
+        seconds: how long it took.
+        death: how it was ordered to die.
     """
 
     number: int
@@ -57,7 +61,7 @@ class Attempt:
 
     @property
     def ending(self) -> Ending:
-        """A signal or an exit code without an error document is a failed pod, which Flyte tries again."""
+        """A signal or an exit code without an error document is a failed pod, which Flyte retries."""
         if self.timed_out:
             return Ending.TIMED_OUT
         if self.kind and not self.signal:
@@ -73,7 +77,7 @@ class Attempt:
 
     @property
     def restored(self) -> Restored | None:
-        """What its last restore returned; None where it did not restore."""
+        """What its last restore returned; None if it did not restore."""
         return next((event for event in reversed(self.events) if isinstance(event, Restored)), None)
 
     @property
@@ -93,11 +97,11 @@ class Attempt:
 
     @property
     def struck(self) -> bool:
-        """Whether what had been ordered came. Save 9 does not, in a task that saves twice."""
+        """Whether the ordered death happened. A death at save 9 does not, in a task that saves twice."""
         return any(isinstance(event, Struck) for event in self.events)
 
     @property
     def reason(self) -> str:
-        """The first line of what went wrong: `ValueError: no such layer`."""
+        """The first line of the error: `ValueError: no such layer`."""
         lines = self.error.rpartition("Message:")[2].strip().splitlines()
         return lines[0].strip() if lines else ""

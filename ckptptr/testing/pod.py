@@ -1,4 +1,4 @@
-"""A pod: a group of processes that starts, may get signals, and is gone in the end, all of it."""
+"""A pod: a group of processes that starts, may get signals, and ends with all of its processes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ckptptr.testing.deaths import Death
 from ckptptr.testing.events import Event
 
 _AS_PID_1 = ("/bin/sh", "-c", 'trap "" TERM; exec "$@"', "sh")
-"""A SIGTERM does nothing to the first process of a pod before it has a handler for it."""
+"""The first process of a pod ignores a SIGTERM without a handler."""
 
 _TICK = 0.05
-"""Seconds between two looks at whether SIGTERM is due, or was sent."""
+"""Seconds between two checks whether SIGTERM is due, or was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remains:
     """What is left of a pod.
 
-    `returncode` is that of its first process, negative where a signal ended it; `log` what it printed;
-    `seconds` how long it lived; `timed_out`: it was killed because its time was up.
+    `returncode` is that of its first process, negative if a signal ended it; `log` is what it printed;
+    `seconds` is how long it ran; `timed_out` says that it was killed at the timeout.
     """
 
     returncode: int
@@ -50,9 +50,9 @@ def run_pod(
 
     Args:
         record: where the pod writes its events.
-        death: SIGTERM and SIGKILL come from here, as they come from Kubernetes; what befalls its
-            requests to the store is the business of the pod.
-        timeout: in seconds; then it is killed.
+        death: this function sends SIGTERM and SIGKILL, as Kubernetes does. Faults of requests to the
+            store happen in the pod itself.
+        timeout: in seconds; then the pod is killed.
     """
     printed = record.with_name("log")
     began = time.monotonic()
@@ -83,7 +83,7 @@ def run_pod(
 def _live(
     process: subprocess.Popen[bytes], record: Path, death: Death | None, began: float, timeout: float
 ) -> bool:
-    """Until its end, of whatever kind. Whether its time was up."""
+    """Wait for its end. Returns whether it timed out."""
     if death and death.at is None:
         events.append(record, events.Struck("kill"))
         _kill_group(process)
@@ -103,7 +103,7 @@ def _live(
 
 
 def _is_terminated(process: subprocess.Popen[bytes], record: Path, death: Death, began: float) -> bool:
-    """Whether SIGTERM was sent: by the pod, which knows the moment in a save, or else from here."""
+    """Whether SIGTERM was sent: by the pod at a moment in a save, or from here."""
     if not isinstance(death.at, float):
         return any(isinstance(event, events.Struck) for event in events.read(record))
     if time.monotonic() - began < death.at:

@@ -1,4 +1,4 @@
-"""The pytest plugin: a fixture that makes nodes in a temporary folder. It costs nothing until it is used.
+"""The pytest plugin: a fixture that makes nodes in a temporary folder. It loads nothing until it is used.
 
 def test_training_resumes(flyte_node):
     node = flyte_node("my_project.training", "train", inputs={"steps": 8})
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def flyte_node(tmp_path: Path) -> Callable[..., SimulatedNode]:
     """Makes a `ckptptr.testing.SimulatedNode`: `flyte_node(module, task, inputs={...})`.
 
-    `root` is a temporary folder, `folder` the working directory, unless they are given.
+    By default `root` is a temporary folder and `folder` the working directory.
     """
 
     def make(module: str, task: str, **options: Any) -> SimulatedNode:

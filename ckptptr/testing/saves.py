@@ -1,9 +1,9 @@
 """Which save a request to the store belongs to: "kill it in the middle of save 3".
 
-A save shows in the objects that it writes (PROTOCOL.md, section 5): payload below `data/<id>/`, the
+The objects that a save writes identify it (PROTOCOL.md, section 5): payload below `data/<id>/`, the
 manifest of that id, then LATEST that names it. Saves are numbered from 1 in the order of their first
-request. A forward copy has an id too, and is no save: its payload is copied, never uploaded, and its
-manifest says so. Where ranks of one attempt save at once, a merge counts as one more save.
+request. A forward copy also has an id but is not a save: its payload is copied, not uploaded, and its
+manifest has `copied_from`. If ranks of one attempt save at once, a merge counts as one more save.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class _Latest(Target, frozen=True, kw_only=True):
 
 
 class Saves:
-    """Those that went through one store. Not safe for threads: the store has the lock."""
+    """The saves that went through one store. Not thread-safe: the store has the lock."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
 
     def number(self, op: str, key: str, body: bytes = b"") -> int | None:
-        """The number of the save that this request is a part of; None where it is part of none."""
+        """The number of the save that this request belongs to; None if it belongs to none."""
         if op == "upload":
             found = _PAYLOAD.search(key)
             return self._count(found[1]) if found else None
@@ -47,7 +47,7 @@ class Saves:
         return None
 
     def published(self, key: str, body: bytes) -> Target | None:
-        """The newest of the saves that LATEST names; None where it names none, or this is not LATEST."""
+        """The newest of the saves that LATEST names; None if it names none, or this is not LATEST."""
         named = _parsed(body, _Latest) if key.rpartition("/")[2] == LATEST else None
         targets = [named, *named.history] if named else []
         return max(filter(self._named_by, targets), key=self._named_by, default=None)

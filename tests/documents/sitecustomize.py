@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from ckptptr.stores import open as opening
-from ckptptr.stores.local import LocalStore
+from ckptptr.stores.local.store import LocalStore
 from ckptptr.stores.port import Block, Entry, Token
 
 

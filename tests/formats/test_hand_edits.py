@@ -153,15 +153,13 @@ CASES: dict[str, Case] = {
     "the same with CRLF": Case(
         lambda n: n.edited(checkpoint=n.saved[4]).replace(b"\n", b"\r\n"), OBEYED, CHOSEN, 4
     ),
-    "a home (`.../_flytecheckpoints/`): its newest is meant": Case(
+    "a home (`.../_flytecheckpoints/`), for its newest checkpoint": Case(
         text(lambda n: f"{at_home(n, 4)}/"), OBEYED, CHOSEN
     ),
     "a folder of plain files, as stock flytekit writes them": Case(
         text(lambda n: "seeds/stock/"), OBEYED, "a plain folder, unverified", None
     ),
-    "a checkpoint that retention let go and that is still there": Case(
-        text(lambda n: n.saved[2]), OBEYED, CHOSEN, 2
-    ),
+    "an expired checkpoint that is not deleted yet": Case(text(lambda n: n.saved[2]), OBEYED, CHOSEN, 2),
     "a checkpoint of another node": Case(
         text(lambda n: n.other), OBEYED, "was named, and is taken although it belongs to node 'n1'", 77
     ),
@@ -180,7 +178,7 @@ CASES: dict[str, Case] = {
         REFUSED,
         "LATEST is not a JSON object (line 2 has a trailing comma: nothing follows it)",
     ),
-    "a comma forgotten": Case(
+    "a missing comma": Case(
         lambda n: n.latest.replace(b'",\n', b'"\n', 1),
         REFUSED,
         "LATEST is not a JSON object (line 3: expected ',' or '}')",
@@ -196,7 +194,7 @@ CASES: dict[str, Case] = {
         'LATEST is not a JSON object ("checkpoint" is there twice)',
     ),
     "JSON without `checkpoint`": Case(lambda _: b'{"step": 4}', REFUSED, 'LATEST has no "checkpoint"'),
-    "several lines that are no JSON": Case(
+    "several lines that are not JSON": Case(
         text(lambda n: f"# {n.saved[5]}\n{n.saved[4]}\n"),
         REFUSED,
         "LATEST is neither JSON nor one line with a path (line 1 is a comment)",
@@ -210,13 +208,11 @@ CASES: dict[str, Case] = {
     "a folder with nothing in it that can be restored; a node prefix": Case(
         text(lambda n: n.url), REFUSED, "no checkpoint here"
     ),
-    "the id of a checkpoint that was swept": Case(
+    "the id of a deleted checkpoint": Case(
         text(lambda n: n.name(1)), REFUSED, "no checkpoint of this node has that id"
     ),
-    "the path of a checkpoint that was swept": Case(
-        text(lambda n: n.saved[1]), REFUSED, "there is no such object"
-    ),
-    "the whole file with such a path: the next in its history is taken": Case(
+    "the path of a deleted checkpoint": Case(text(lambda n: n.saved[1]), REFUSED, "there is no such object"),
+    "the whole file with such a path: the next in its history is used": Case(
         lambda n: n.edited(checkpoint=n.saved[1], history=json.loads(n.latest)["history"][1:]),
         REFUSED,
         "there is no such object",

@@ -177,7 +177,7 @@ def test_numbers_are_unique_across_threads() -> None:
 
 REALLY_KILLED = """
 import os, signal, sys
-from ckptptr.stores.local import LocalStore
+from ckptptr.stores.local.store import LocalStore
 from ckptptr.testing import Fault, FaultyStore
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 store = FaultyStore(LocalStore(), [Fault("kill", when="after", op="create", key="2$")], on_kill=die)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ckptptr.errors import InvalidArgumentError
-from ckptptr.stores.local import LocalStore
+from ckptptr.stores.local.store import LocalStore
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.open import open_store
 from ckptptr.stores.s3.store import S3Store
@@ -34,13 +34,38 @@ def test_a_local_path(url: str, key: str) -> None:
     assert found == key
 
 
-def test_a_relative_path_is_made_absolute_and_a_tilde_is_a_name(
+def test_a_relative_path_is_made_absolute_and_a_tilde_is_the_home_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
     assert open_store("run")[1] == str(tmp_path / "run")
     assert open_store("./run/")[1] == str(tmp_path / "run")
-    assert open_store("~/run")[1] == str(tmp_path / "~/run")
+    assert open_store(Path("run"))[1] == str(tmp_path / "run")
+    assert open_store("~/run")[1] == "/home/me/run"
+    assert open_store("./~/run")[1] == str(tmp_path / "~/run")
+    with pytest.raises(InvalidArgumentError, match=r"no such user.*A folder of that name is \./~nobody-here"):
+        open_store("~nobody-here/run")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (Path("s3://bucket/run"), "s3://bucket/run"),
+        (Path("file:///data/run"), "file:///data/run"),
+        ("gs:/bucket/run", "gs://bucket/run"),
+        ("az:bucket/run", "az://bucket/run"),
+        ("S3:/bucket", "S3://bucket"),
+    ],
+)
+def test_a_url_that_lost_a_slash_is_refused_by_name_and_no_folder(written: str | Path, meant: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"neither a URL nor a path.*Write {meant}$"):
+        open_store(written)
+
+
+def test_a_path_with_a_colon_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_store("run:42")[1] == str(tmp_path / "run:42")
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import filelock
 import pytest
 
 from ckptptr.errors import (
@@ -18,7 +19,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores.local import LocalStore
+from ckptptr.stores.local.store import LocalStore
 from ckptptr.stores.port import Entry
 from ckptptr.testing import StoreConformance
 
@@ -167,7 +168,7 @@ WRITE_FAILURES = {
 
 
 @pytest.mark.parametrize("number", WRITE_FAILURES)
-@pytest.mark.parametrize("call", [(os, "fsync"), (Path, "replace")])
+@pytest.mark.parametrize("call", [(os, "fsync"), (os, "replace")])
 def test_a_failed_write_says_why_and_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: tuple[object, str], number: int
 ) -> None:
@@ -207,8 +208,7 @@ def test_a_failed_read_is_absent_only_if_the_disk_says_so(
 ) -> None:
     key = str(tmp_path / "x")
     STORE.create(key, b"1")
-    monkeypatch.setattr(Path, "open", failing(number))
-    monkeypatch.setattr(Path, "read_bytes", failing(number))
+    monkeypatch.setattr(os, "open", failing(number))
     for read in (
         lambda: STORE.read(key),
         lambda: b"".join(STORE.download(key, 0, 1)),
@@ -219,22 +219,24 @@ def test_a_failed_read_is_absent_only_if_the_disk_says_so(
         assert type(caught.value) is expected
 
 
-def test_a_lock_that_is_never_released_is_unavailable(tmp_path: Path) -> None:
-    held = filelock.FileLock(tmp_path / ".ckptptr-lock", thread_local=False)
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD_LOCK, held.lock_file], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    with holder:
+def test_a_lock_that_is_never_released_is_unavailable_and_named(tmp_path: Path) -> None:
+    lock = tmp_path / ".ckptptr-lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
         assert holder.stdout
         holder.stdout.readline()
-        with pytest.raises(StoreUnavailableError, match="another process has held the lock"):
+        with pytest.raises(StoreUnavailableError, match="another process has held the lock") as caught:
             LocalStore(lock_timeout=0.1).create(str(tmp_path / "x"), b"1")
+        assert caught.value.key == str(lock)
         holder.communicate(b"\n")
     STORE.create(str(tmp_path / "x"), b"1")
 
 
 HOLD_LOCK = (
-    "import filelock, sys\nwith filelock.FileLock(sys.argv[1]): print(flush=True); sys.stdin.readline()"
+    "import fcntl, sys\n"
+    "with open(sys.argv[1], 'w') as lock:\n"
+    "    fcntl.flock(lock, fcntl.LOCK_EX); print(flush=True); sys.stdin.readline()"
 )
 
 
@@ -299,7 +301,7 @@ def test_a_folder_where_the_file_should_be_is_an_invalid_argument_to_write(tmp_p
 
 KILLED = """
 import os, signal, sys
-from ckptptr.stores.local import LocalStore
+from ckptptr.stores.local.store import LocalStore
 def blocks():
     yield b"half"
     os.kill(os.getpid(), signal.SIGKILL)
@@ -312,3 +314,117 @@ def test_a_kill_in_the_middle_of_an_upload_leaves_nothing_to_be_seen(tmp_path: P
     assert [*STORE.list(str(tmp_path))] == []
     STORE.upload(str(tmp_path / "x"), [b"whole"])
     assert STORE.read(str(tmp_path / "x"))[0] == b"whole"
+
+
+# Folders of payload
+
+PAYLOAD = "home/data/0000000001-a0000-abcdefgh"
+
+
+def test_a_payload_folder_goes_with_its_last_file_and_no_folder_above_it(tmp_path: Path) -> None:
+    for name in (f"{PAYLOAD}/a/b/weights", f"{PAYLOAD}/c", "home/manifests/x", "data/of/a/user"):
+        STORE.upload(str(tmp_path / name), [b"1"])
+
+    STORE.delete([str(tmp_path / PAYLOAD / "a/b/weights")])
+    assert [path.name for path in (tmp_path / PAYLOAD).iterdir()] == ["c"]
+    STORE.delete([str(tmp_path / name) for name in (f"{PAYLOAD}/c", "home/manifests/x", "data/of/a/user")])
+
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert left == ["data", "data/of", "data/of/a", "home", "home/data", "home/manifests"]
+
+
+def test_a_payload_folder_stays_while_a_file_is_written_in_it(tmp_path: Path) -> None:
+    first, second = (str(tmp_path / PAYLOAD / name) for name in "12")
+    STORE.upload(first, [b"1"])
+
+    def blocks() -> Iterator[bytes]:
+        STORE.delete([first])
+        yield b"2"
+
+    STORE.upload(second, blocks())
+    assert STORE.read(second)[0] == b"2"
+
+
+def test_writers_and_deleters_of_one_payload_folder_never_disturb_each_other(tmp_path: Path) -> None:
+    def write_and_delete(name: str) -> None:
+        for number in range(60):
+            key = str(tmp_path / PAYLOAD / "deep" / f"{name}-{number}")
+            STORE.upload(key, [b"1"])
+            assert STORE.read(key)[0] == b"1"
+            STORE.delete([key])
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(write_and_delete, f"t{number}") for number in range(4)]:
+            done.result()
+
+    assert list((tmp_path / "home/data").iterdir()) == []
+
+
+# What is no file
+
+
+def test_a_pipe_or_a_device_is_no_object_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        for read in (
+            STORE.read,
+            lambda key: b"".join(STORE.download(key, 0, 1)),
+            lambda key: STORE.copy(key, str(tmp_path / "y")),
+        ):
+            with pytest.raises(NotFoundError):
+                read(str(tmp_path / name))
+    STORE.create(str(tmp_path / "pipe"), b"1")
+    assert [entry.key for entry in STORE.list(str(tmp_path))] == [str(tmp_path / "pipe")]
+
+
+def test_a_file_that_nfs_keeps_for_a_reader_is_not_listed(tmp_path: Path) -> None:
+    (tmp_path / ".nfs000000000123abcd00000001").write_bytes(b"deleted, and still read")
+    assert list(STORE.list(str(tmp_path))) == []
+
+
+def test_a_rename_that_nfs_did_twice_has_succeeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    really = os.replace
+
+    def replace(old: bytes, new: bytes) -> None:
+        really(old, new)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(os, "replace", replace)
+    STORE.create(str(tmp_path / "x"), b"1")
+    assert STORE.read(str(tmp_path / "x"))[0] == b"1"
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF])
+def test_a_mount_that_cannot_sync_folders_is_written_to_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    really = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    STORE.create(str(tmp_path / "new/x"), b"1")
+    assert STORE.read(str(tmp_path / "new/x"))[0] == b"1"
+
+
+IN_ASCII = r"""
+import sys
+from ckptptr.stores.local.store import LocalStore
+store, folder = LocalStore(), sys.argv[1]
+print(sys.getfilesystemencoding())
+store.create(f"{folder}/gr\u00f6\u00dfe", b"1")
+assert [entry.key for entry in store.list(folder)] == [f"{folder}/gr\u00f6\u00dfe"], [*store.list(folder)]
+"""
+
+
+def test_names_are_utf8_whatever_the_locale_says(tmp_path: Path) -> None:
+    environ = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", IN_ASCII, str(tmp_path)], env=environ, check=True, capture_output=True
+    )
+    assert done.stdout == b"ascii\n"
+    assert STORE.read(str(tmp_path / "gr\u00f6\u00dfe"))[0] == b"1"

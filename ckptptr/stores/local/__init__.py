@@ -1,0 +1,1 @@
+"""A disk, local or mounted: files with the promises of objects."""
