@@ -16,7 +16,7 @@ import fsspec.asyn
 from azure.core.credentials import AzureSasCredential
 
 from ckptptr.clock import Patience
-from ckptptr.errors import InvalidArgumentError
+from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
 from ckptptr.stores.azure.errors import translated
 from ckptptr.stores.sdk import Body, Client, patiently
 
@@ -93,6 +93,8 @@ class AzureClient(Client):
             )
             pages = found.by_page(marker)
             async for page in pages:
+                if not pages.service_endpoint:  # the SDK takes any text for an empty listing
+                    raise StoreUnavailableError("the answer is no listing", key=url(folder))
                 return [item async for item in page], pages.continuation_token
             return [], None
 

@@ -15,6 +15,7 @@ from aiohttp import ClientError as HttpError
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
+    DeserializationError,
     HttpResponseError,
     IncompleteReadError,
     ServiceRequestError,
@@ -32,6 +33,8 @@ from ckptptr.errors import (
 )
 from ckptptr.stores.sdk import PassingError, shown, unsendable
 
+_NOT_AZURES = (DeserializationError, AttributeError, LookupError)
+"""What the SDK raises when it reads an answer of something else."""
 _FAILURES = (AzureError, HttpError, OSError, asyncio.TimeoutError)
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -148,6 +151,9 @@ def translated(operation: str, url: str) -> Iterator[None]:
         if isinstance(error, AzureError) and _is_passing(error):
             raise PassingError(ours) from shown(error)
         raise ours from shown(error)
+    except _NOT_AZURES as error:
+        other = StoreUnavailableError(f"the answer to {operation} is not that of Azure", key=url)
+        raise other from shown(error)
     except ValueError as error:
         raise unsendable(error, url) from None
 

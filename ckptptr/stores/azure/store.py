@@ -16,7 +16,7 @@ from typing import Any
 from azure.core import MatchConditions
 
 from ckptptr.clock import Clock, Patience, SystemClock
-from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError
+from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError, StoreUnavailableError
 from ckptptr.stores.azure import copy as azure_copy
 from ckptptr.stores.azure.client import PATIENCE, AzureClient, url
 from ckptptr.stores.azure.upload import MAX_BLOCKS, checksum, upload_blocks
@@ -93,6 +93,8 @@ class AzureStore:
         body, properties = self._client.download(key)
         if _is_directory(properties):
             raise NotFoundError("there is a directory and no object", key=self.url(key))
+        if not properties.etag:
+            raise StoreUnavailableError("the answer is not that of Azure", key=self.url(key))
         return body, Token(properties.etag)
 
     def create(self, key: str, body: bytes) -> Token:

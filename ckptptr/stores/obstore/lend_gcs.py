@@ -24,7 +24,7 @@ from ckptptr.stores.sdk import guarantee_at
 _TOKEN_REQUEST: Any = google_requests.Request  # google-auth is typed in parts
 
 
-_REASONS = {"NoSuchKey": "notFound"}
+_REASONS = {"NoSuchKey": "notFound", "NoSuchBucket": "notFound"}
 """What the XML API calls the reasons of the JSON API, as far as the status does not say enough."""
 
 

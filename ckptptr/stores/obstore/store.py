@@ -228,14 +228,19 @@ class ObstoreStore:
 
     def _delete(self, keys: Sequence[str]) -> None:
         def gone(client: Any, _: str) -> None:
-            try:
-                self._obstore.delete(client, [key.partition("/")[2] for key in keys])
-            except FileNotFoundError as error:
-                if "Bulk delete request failed" not in str(error):  # all that obstore keeps of Azure's words
-                    raise
+            self._obstore.delete(client, [key.partition("/")[2] for key in keys])
 
-        with suppress(NotFoundError):  # only where one key at a time is deleted
+        try:
             self._ask("delete", keys[0], gone)
+        except NotFoundError:  # only where one key at a time is deleted
+            pass
+        except StoreUnavailableError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            # obstore keeps no code of what Azure answers here, so the object itself is asked for.
+            with suppress(NotFoundError):
+                self.read(keys[0])
+                raise
 
     def _size(self, key: str) -> int | None:
         """None where a HEAD says 404, which has no words: the copy's own answer has."""

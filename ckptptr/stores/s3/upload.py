@@ -17,7 +17,7 @@ from typing import Any
 from ckptptr.errors import CkptptrError, InvalidArgumentError, StoreUnavailableError
 from ckptptr.stores.parts import Parts
 from ckptptr.stores.room import ROOM, Room
-from ckptptr.stores.s3.client import S3Client
+from ckptptr.stores.s3.client import S3Client, part_of
 
 MAX_PARTS = 10_000
 COPY_COUNTS = ROOM // 8
@@ -31,7 +31,7 @@ def crc32(block: bytes) -> str:
     return base64.b64encode(zlib.crc32(block).to_bytes(4, "big")).decode()
 
 
-def proven(answer: Mapping[str, Any], block: bytes, checksum: str, url: str) -> bool:
+def proven(answer: Mapping[str, Any], block: bytes, checksum: str, key: str) -> bool:
     """Whether the answer to a put says that the block, with this CRC32, arrived.
 
     Servers that know checksums have compared ours before they answered, and repeat it. From the others an
@@ -40,9 +40,11 @@ def proven(answer: Mapping[str, Any], block: bytes, checksum: str, url: str) -> 
     echoed = answer.get("ChecksumCRC32")
     if echoed is not None:
         if echoed != checksum:
-            raise StoreUnavailableError("the store received other bytes than were sent", key=url)
+            raise StoreUnavailableError("the store received other bytes than were sent", key=f"s3://{key}")
         return True
-    return str(answer["ETag"]).strip('"') == hashlib.md5(block, usedforsecurity=False).hexdigest()
+    return (
+        str(part_of(answer, "ETag", key)).strip('"') == hashlib.md5(block, usedforsecurity=False).hexdigest()
+    )
 
 
 class Multipart:
@@ -67,7 +69,7 @@ class Multipart:
         answer = self._client.call(
             "create_multipart_upload", self._key, ChecksumAlgorithm="CRC32", Metadata=dict(self._metadata)
         )
-        self._upload_id = answer["UploadId"]
+        self._upload_id = part_of(answer, "UploadId", self._key)
         return self
 
     def put(self, block: bytes) -> None:
@@ -117,7 +119,7 @@ class Multipart:
             ChecksumAlgorithm="CRC32",
             ChecksumCRC32=checksum,
         )
-        self.proven &= proven(answer, block, checksum, f"s3://{self._key}")
+        self.proven &= proven(answer, block, checksum, self._key)
         return _part(number, answer)
 
     async def _copy(self, number: int, source: dict[str, str], etag: str, span: str) -> dict[str, Any]:
@@ -130,7 +132,7 @@ class Multipart:
             CopySourceIfMatch=etag,  # or the parts could be of two versions
             CopySourceRange=span,
         )
-        return _part(number, answer["CopyPartResult"])
+        return _part(number, part_of(answer, "CopyPartResult", self._key))
 
     def _abort(self) -> None:
         self._parts.cancel()

@@ -19,4 +19,4 @@ from ckptptr.testing.conformance.payload import Payload
 
 
 class StoreConformance(Control, Payload):
-    """The whole suite. Subclasses give the fixtures `store` and `folder`, a key prefix that is new in each test."""
+    """The whole suite. Subclasses give the fixtures `store` and `folder`, a key prefix that no test used."""
