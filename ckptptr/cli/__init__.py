@@ -1,8 +1,9 @@
 """The command `ckptptr`: for people in trouble at 3 a.m. with nothing but access to the bucket.
 
-One file per command; what they share is in `target` (which node is meant), `command` (options, errors),
-`shapes` (what `--json` prints), `output` and `exit_codes`. No rule of the protocol lives here: a
-command asks the library, and words the answer. Nothing heavy is imported before a command runs.
+One file per command. They share `command` (options, errors), `output` (how it is printed), `json_help`
+and `exit_codes`. May import all of ckptptr; only click and rich live here and nowhere else.
+The rule: a command asks the library, prints the answer as text or JSON, and decides nothing itself.
+Nothing heavy is imported before a command runs.
 """
 
 from __future__ import annotations
@@ -33,45 +34,45 @@ COMMANDS = {
     "report": "report:command",
     "simulate": "simulate:command",
 }
-"""The module and the object in it."""
+"""The module below ckptptr.cli, and the name in it."""
 
 EPILOG = f"""\b
 TARGET is one of:
   s3://bucket/data/_ckptptr/<project>/<domain>/<execution>/<node>
-                        a node of Flyte: its node prefix
+                        a node of Flyte, by its node prefix
   s3://bucket/data/_ckptptr/<project>/<domain>/<execution>
-                        an execution: its node, where it has just one
+                        an execution with one node
   s3://bucket/data/<shard>/<uid>/_flytecheckpoints
                         the --checkpoint-path of a pod, or anything inside it
   <execution>, <execution>/<node>
                         with --root s3://bucket/data
-  s3://bucket/run-42    what was given to ckptptr.open(), local paths too
-  .../LATEST            the LATEST of either
+  s3://bucket/run-42    a run outside Flyte: the URL or path given to ckptptr.open()
+  .../LATEST            the LATEST of a node or run
 
 \b
 Exit codes:
 {as_table()}
 
 \b
-Completion of commands and options, for the shell's start-up file:
+Tab completion, for the start-up file of your shell:
   bash   eval "$(_CKPTPTR_COMPLETE=bash_source ckptptr)"
   zsh    eval "$(_CKPTPTR_COMPLETE=zsh_source ckptptr)"
   fish   _CKPTPTR_COMPLETE=fish_source ckptptr | source
 
-Without colours: NO_COLOR=1.
+NO_COLOR=1 switches colours off.
 """
 
 
 class Commands(click.Group):
-    """Loads the module of a command when it is asked for."""
+    """Imports the module of a command when the command is used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
+        module, name = COMMANDS[cmd_name].split(":")
         command: click.Command = getattr(import_module(f"ckptptr.cli.{module}"), name)
         return command
 

@@ -1,4 +1,4 @@
-"""Which checkpoint a person means: an id, a path, a URI, a line of `ckptptr log`, a step, an attempt."""
+"""Which checkpoint a person means: by id, path, URI, line of `ckptptr log`, step or attempt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OF_ATTEMPT = click.option(
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How a checkpoint was chosen on the command line, if it was."""
+    """How a person chose a checkpoint on the command line; all None where they did not."""
 
     checkpoint: str | None = None
     step: int | None = None
@@ -36,16 +36,16 @@ class Choice:
         return any(way is not None for way in (self.checkpoint, self.step, self.of_attempt))
 
     def on(self, here: Here) -> str:
-        """The reference that is meant.
+        """The reference of the chosen checkpoint.
 
         Raises:
-            click.UsageError: none was chosen, or in several ways.
-            InvalidArgumentError, NotFoundError: it cannot be told which.
+            click.UsageError: none was chosen, or one in several ways.
+            InvalidArgumentError, NotFoundError: the choice is ambiguous, or no checkpoint matches it.
         """
         ways = [way for way in (self.checkpoint, self.step, self.of_attempt) if way is not None]
         if len(ways) != 1:
             raise click.UsageError(
-                "Give either CHECKPOINT, --step or --of-attempt. A line of the log is put in quotes: '#3'."
+                "Give either CHECKPOINT, --step or --of-attempt. Put a line of the log in quotes: '#3'."
             )
         if self.step is not None:
             return _newest(here, "step", self.step)
@@ -56,21 +56,25 @@ class Choice:
             return _on_line(here, int(name[1:]))
         if name.isdecimal():
             raise InvalidArgumentError(
-                "a bare number could be a step or a line", key=name, hint=f"Say --step {name}, or '#{name}'"
+                "a number alone could be a step or a line of the log",
+                key=name,
+                hint=f"Say --step {name}, or '#{name}'",
             )
         return name
 
     def found(self, here: Here) -> Found:
-        """The checkpoint that is meant; without a choice what the next attempt would restore.
+        """The chosen checkpoint; without a choice the one that the next attempt would restore.
 
         Raises:
-            NotFoundError, DamagedError, InvalidArgumentError: there is none such.
+            NotFoundError, DamagedError, InvalidArgumentError: there is no such checkpoint, or it is damaged.
         """
         if self.is_made:
             return here.chooser.find(self.on(here))
         found = Resolver(here.candidates, here.latest).resolve(lambda _: None).found
         if found is None:
-            raise NotFoundError("there is no checkpoint that the next attempt would restore", key=here.url)
+            raise NotFoundError(
+                "the next attempt would restore nothing: there is no good checkpoint", key=here.url
+            )
         return found
 
 
@@ -99,11 +103,11 @@ def choosing(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def saying_what_can_be_chosen(here: Here) -> Iterator[None]:
-    """A checkpoint that is not there, or is no good, is not the end: others are."""
+    """Add a hint to an error about the chosen checkpoint: where to find others."""
     try:
         yield
     except (NotFoundError, DamagedError) as error:
-        hint = error.hint or f"What can be chosen: {here.command('log')}"
+        hint = error.hint or f"To see what can be chosen: {here.command('log')}"
         raise type(error)(error.message, key=error.key, hint=hint) from error
 
 
@@ -119,12 +123,14 @@ def _newest(here: Here, word: str, number: int) -> str:
     raise NotFoundError(
         f"no checkpoint of {word} {number} can be chosen",
         key=here.url,
-        hint=f"There are the {word}s {others}" if others else f"None of the checkpoints here says its {word}",
+        hint=f"There are the {word}s {others}" if others else f"No checkpoint here has a {word}",
     )
 
 
 def _on_line(here: Here, index: int) -> str:
     entries = everything(here).checkpoints
     if not 1 <= index <= len(entries):
-        raise NotFoundError(f"`ckptptr log` has {len(entries)} lines, not a line {index}", key=here.url)
+        raise NotFoundError(
+            f"`ckptptr log` has {len(entries)} lines, so there is no line {index}", key=here.url
+        )
     return entries[index - 1].checkpoint

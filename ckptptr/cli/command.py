@@ -1,12 +1,12 @@
-"""What every command shares: TARGET and the options, and what becomes of an error.
+"""What every command shares: TARGET, the options, and how an error is reported.
 
-    @node_command("show", "What the next attempt would restore.")
+    @node_command("show", "What the next attempt would restore.", shapes.Show)
     def command(here: Here, as_json: bool) -> None: ...
 
-    @store_command("find", "The nodes below a root.")
+    @store_command("find", "The nodes below a root.", shapes.Find)
     def command(as_json: bool, storage_options: dict[str, Any]) -> None: ...
 
-An error of the library is one message, a hint and an exit code, on stderr, as JSON with `--json`;
+An error of the library is one message, a hint and an exit code, on stderr; JSON with `--json`. It is
 never a traceback.
 """
 
@@ -15,22 +15,34 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import click
 import msgspec
 
 from ckptptr.cli.exit_codes import ExitCode, exit_code_of
-from ckptptr.cli.output import printable
+from ckptptr.cli.json_help import write_json_help
+from ckptptr.cli.pairs import json_where_marked, pairs_option
 from ckptptr.cli.verbosity import logging_to_stderr, verbose_option
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.target import locate
+from ckptptr.wording import printable
+
+_Shape = TypeVar("_Shape", bound=msgspec.Struct)
 
 
 class ToldCommand(click.Command):
-    """A command whose errors are told to people, and with `--json` to programs."""
+    """A command that prints a shape with `--json`; its errors go to people, or with `--json` to programs."""
+
+    def __init__(self, *arguments: Any, shape: type[msgspec.Struct], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.shape = shape
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_json_help(self.shape, formatter)
+        super().format_epilog(ctx, formatter)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -58,14 +70,14 @@ class ToldCommand(click.Command):
                 click.echo("Interrupted.", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
         except BrokenPipeError:
-            # What is still buffered has nowhere to go, at the end of the program neither.
+            # Python flushes stdout again when it exits, which would fail once more.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(ExitCode.NOBODY_READS)
+            ctx.exit(ExitCode.READER_CLOSED)
 
 
 def _tell(error: CkptptrError, *, as_json: bool) -> None:
     if isinstance(error, StoreUnavailableError) and not error.hint:
-        error.hint = "This says nothing about what is there: try again; -v tells more"
+        error.hint = "This says nothing about what is there. Try again; -v prints the log"
     details: Mapping[str, list[str]] = getattr(error, "details", {})
     if as_json:
         told = shapes.Error(code=error.code, message=error.message, key=error.key, hint=error.hint, **details)
@@ -86,39 +98,25 @@ def _tell_json(error: shapes.Error, exit_code: ExitCode) -> None:
     click.echo(shapes.encode(shapes.Failure(error=error, exit_code=int(exit_code))), err=True)
 
 
-def split_pairs(pairs: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """What was given as KEY=VALUE.
-
-    Raises:
-        click.BadParameter: one was given otherwise.
-    """
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not (key and equals):
-            raise click.BadParameter(f"{pair!r} is not of the form KEY=VALUE")
-        yield key, text
+def answer(told: _Shape, print_text: Callable[[_Shape], None], *, as_json: bool) -> None:
+    """Print what a command found: as JSON, or as text."""
+    if as_json:
+        click.echo(shapes.encode(told))
+    else:
+        print_text(told)
 
 
-def _parsed(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
-    """The options; a value that looks like an object, a list, true, false or null is read as JSON."""
-    options: dict[str, Any] = {}
-    for key, text in split_pairs(pairs):
-        options[key] = text
-        if text in ("true", "false", "null") or text.startswith(("{", "[")):
-            try:
-                options[key] = msgspec.json.decode(text)
-            except msgspec.DecodeError as error:
-                raise click.BadParameter(f"the value of {key!r} is not JSON ({error})") from None
-    return options
+def store_command(
+    name: str, short_help: str, shape: type[msgspec.Struct]
+) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a command; the function gets `as_json`, `storage_options` and the parameters of its own."""
+    return _decorated(name, short_help, shape, (verbose_option, STORAGE_OPTION, JSON_OPTION))
 
 
-def store_command(name: str, short_help: str) -> Callable[[Callable[..., None]], click.Command]:
-    """Make a command; the function gets `as_json`, `storage_options` and its own parameters."""
-    return _decorated(name, short_help, (verbose_option, STORAGE_OPTION, JSON_OPTION))
-
-
-def node_command(name: str, short_help: str) -> Callable[[Callable[..., None]], click.Command]:
-    """Make a command on one node; the function gets `here`, `as_json` and its own parameters."""
+def node_command(
+    name: str, short_help: str, shape: type[msgspec.Struct]
+) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a command on one node; the function gets `here`, `as_json` and the parameters of its own."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
@@ -129,48 +127,50 @@ def node_command(name: str, short_help: str) -> Callable[[Callable[..., None]], 
             function(here=here, **rest)
 
         options = (verbose_option, attempt_option, root_option, STORAGE_OPTION, JSON_OPTION, _TARGET)
-        return _decorated(name, short_help, options)(run)
+        return _decorated(name, short_help, shape, options)(run)
 
     return decorate
 
 
 def _decorated(
-    name: str, short_help: str, decorators: Sequence[Callable[[Callable[..., None]], Callable[..., None]]]
+    name: str,
+    short_help: str,
+    shape: type[msgspec.Struct],
+    decorators: Sequence[Callable[[Callable[..., None]], Callable[..., None]]],
 ) -> Callable[[Callable[..., None]], click.Command]:
     def decorate(run: Callable[..., None]) -> click.Command:
         # The decorators run from the bottom up: the command's own parameters come after TARGET.
         for decorator in decorators:
             run = decorator(run)
-        command = click.command(name, cls=ToldCommand, short_help=short_help, epilog=_EPILOG)(run)
+        make = click.command(name, cls=ToldCommand, shape=shape, short_help=short_help, epilog=_EPILOG)
+        command = make(run)
         command.params.sort(key=lambda parameter: parameter.name in _SHARED)  # stable: its own options first
         return command
 
     return decorate
 
 
-_EPILOG = "What TARGET may be, and the exit codes: ckptptr --help"
+_EPILOG = "Forms of TARGET, and exit codes: ckptptr --help"
 _SHARED = ("as_json", "storage_options", "root", "attempt", "verbose")
 
 _TARGET = click.argument("target")
 JSON_OPTION = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON; its keys never go or change their meaning."
+    "--json", "as_json", is_flag=True, help="Print JSON. Its keys stay, and keep their meaning."
 )
-STORAGE_OPTION = click.option(
+STORAGE_OPTION = pairs_option(
     "--storage-option",
     "storage_options",
-    metavar="KEY=VALUE",
-    multiple=True,
-    callback=_parsed,
-    help="For fsspec's filesystem, repeatable: endpoint_url=http://localhost:9000, anon=true.",
+    read=json_where_marked,
+    help="An option of the fsspec filesystem, repeatable: endpoint_url=http://localhost:9000, anon=true.",
 )
 root_option = click.option(
     "--root",
     metavar="URL",
-    help="The raw-output base, s3://bucket/data: TARGET is then the name of an execution below it.",
+    help="The raw-output base, such as s3://bucket/data. TARGET is then the name of an execution below it.",
 )
 attempt_option = click.option(
     "--attempt",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Look as attempt N would. By default the one after the last that left a trace.",
+    help="Look as attempt N would. Default: the one after the last attempt that left something.",
 )

@@ -1,4 +1,4 @@
-"""Asking before what cannot simply be undone; `--yes` answers where nobody is there to."""
+"""A question before a change that is hard to undo. `--yes` answers it in a script."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ckptptr.errors import InvalidArgumentError
 
 
 def confirm(what: str, question: str, name: str, *, yes: bool) -> None:
-    """Go on only where somebody agrees.
+    """Ask, and return if the answer is yes.
 
     Raises:
-        InvalidArgumentError: nobody did.
+        InvalidArgumentError: the answer was no, or there was none.
     """
     if yes:
         return
     click.echo(what, err=True)
-    with suppress(click.Abort):  # nobody is there to answer
+    with suppress(click.Abort):  # stdin is closed
         if click.confirm(question, err=True):
             return
     raise InvalidArgumentError(f"{name} was not confirmed, nothing was changed", hint="--yes confirms it")

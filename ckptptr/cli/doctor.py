@@ -1,4 +1,4 @@
-"""`ckptptr doctor`: what is wrong, what the next attempt will do and why, and what to type."""
+"""`ckptptr doctor`: what is wrong, what the next attempt does and why, and what to type."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import click
 
 from ckptptr.cli.checks import environment, homes, latest, store
 from ckptptr.cli.checks.finding import Examined, findings_of, of_error, problem
-from ckptptr.cli.command import attempt_option, root_option, store_command
+from ckptptr.cli.command import answer, attempt_option, root_option, store_command
 from ckptptr.cli.exit_codes import ExitCode
-from ckptptr.cli.output import INDENT, Cell, Output, counted
-from ckptptr.cli.show import headline
+from ckptptr.cli.output import INDENT, Cell, Output
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import short
+from ckptptr.inspect.sentences import headline, short
 from ckptptr.inspect.target import locate
+from ckptptr.wording import counted
 
 _LEVELS = ("problem", "note", "ok")
 
 
-@store_command("doctor", "What is wrong, what comes next and why, what to type.")
+@store_command("doctor", "What is wrong, what comes next and why, what to type.", shapes.Doctor)
 @click.argument("target", required=False)
 @attempt_option
 @root_option
@@ -35,17 +35,13 @@ def command(
     storage_options: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """What was found, what is wrong, what the next attempt will do and why, and what to type.
+    """What is wrong, what the next attempt does and why, and what to type.
 
-    Looks at LATEST, at every home of the node, at the store, and at what is installed and set on this
-    machine; without TARGET only at this machine. Changes nothing.
+    Looks at LATEST, at every home of the node, at the store, and at the packages and variables of this
+    machine. Without TARGET it looks only at this machine. It changes nothing.
 
-    \b
-    With --json:
-      node or null, next (as `ckptptr show` prints it) or null,
-      findings [{level (ok, note, problem), check, what, object or null, type (a line) or null}]
 
-    Exits with 9 where something is wrong, with 0 where there are only notes.
+    The exit code is 9 if there is a problem, and 0 if there are only notes.
     """
     node, shown, found = None, None, environment.findings()
     if target is not None:
@@ -64,10 +60,7 @@ def command(
                 found += _nothing_good(shown)
     found.sort(key=lambda finding: _LEVELS.index(finding.level))
     told = shapes.Doctor(node=node, next=shown, findings=found)
-    if as_json:
-        click.echo(shapes.encode(told))
-    else:
-        _print(told)
+    answer(told, _print, as_json=as_json)
     if found[0].level == "problem":
         ctx.exit(ExitCode.PROBLEMS)
 
@@ -77,7 +70,7 @@ def _nothing_good(shown: shapes.Show) -> Iterator[shapes.Finding]:
     if shown.checkpoint is None and shown.latest.checkpoint != "none" and rejected:
         yield problem(
             "nothing-good",
-            "Checkpoints were found and none of them can be restored: the next attempt starts from nothing.",
+            "There are checkpoints, but none can be restored: the next attempt starts from scratch.",
             shown.node,
         )
 
@@ -103,8 +96,8 @@ def _print(told: shapes.Doctor) -> None:
         _print_finding(out, finding)
     out.blank()
     out.sentence(
-        "Looked only: nothing was changed, no payload was fetched. What is installed and set is that of this"
-        " machine; a pod's may differ.",
+        "doctor changed nothing and fetched no payload. Packages and variables are those of this machine; a"
+        " pod may have others.",
         "dim",
     )
 
@@ -124,8 +117,8 @@ def _print_finding(out: Output, finding: shapes.Finding) -> None:
 _SOURCES = {
     "latest": "which LATEST names",
     "history": "from the history of LATEST",
-    "homes": "from the home of an attempt",
-    "doomed": "which retention had let go",
+    "homes": "found in the home of an attempt",
+    "doomed": "which is expired but not deleted yet",
 }
 
 
@@ -138,9 +131,9 @@ def _in_a_sentence(candidate: shapes.Candidate, latest: shapes.Latest) -> str:
     if candidate.outcome == "taken":
         return f"It takes {what}{source}."
     if candidate.outcome == "next":
-        return f"Should that turn out to be damaged: {what}{source}."
+        return f"If its payload is damaged: {what}{source}."
     if candidate.outcome == "unknown":
-        return f"Whether {what}{source}, is any good could not be seen: {candidate.reason}."
-    verb = "finds nothing at" if candidate.outcome == "absent" else "passes over"
+        return f"It is unknown whether {what}{source}, is good: {candidate.reason}."
+    verb = "finds nothing at" if candidate.outcome == "absent" else "skips"
     reason = candidate.reason.rstrip(".")
     return f"It {verb} {what}{source}: {reason}."

@@ -1,4 +1,4 @@
-"""What the exit code of a command says. Scripts go by them: a number never changes its meaning."""
+"""The exit codes. Scripts depend on them: a number keeps its meaning."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ class ExitCode(enum.IntEnum):
     PROBLEMS = 9
     NOT_FINISHED = 10
     INTERRUPTED = 130
-    NOBODY_READS = 141
+    READER_CLOSED = 141
 
 
 _MEANINGS = {
     ExitCode.OK: "done",
-    ExitCode.UNEXPECTED: "something unexpected: a bug",
+    ExitCode.UNEXPECTED: "unexpected: a bug",
     ExitCode.USAGE: "it cannot be done as asked; nothing was changed",
-    ExitCode.NOTHING_FOUND: "nothing found: proven, the store said so",
-    ExitCode.DAMAGED: "damaged: what is there is not what was written",
+    ExitCode.NOTHING_FOUND: "nothing found: the store confirmed that nothing is there",
+    ExitCode.DAMAGED: "damaged: the content is not what was written",
     ExitCode.UNSUPPORTED_FORMAT: "written by a newer ckptptr: upgrade",
-    ExitCode.STORE_UNAVAILABLE: "the store did not answer, or refused: says nothing about what exists",
-    ExitCode.CONFLICT: "others moved LATEST meanwhile, or nobody knows whether the write landed",
-    ExitCode.LOCAL_DISK: "this machine's disk refused",
+    ExitCode.STORE_UNAVAILABLE: "the store did not answer, or refused; checkpoints may exist",
+    ExitCode.CONFLICT: "LATEST moved meanwhile, or it is unknown whether the write succeeded: run `show`",
+    ExitCode.LOCAL_DISK: "the disk of this machine refused",
     ExitCode.PROBLEMS: "`doctor` found a problem",
     ExitCode.NOT_FINISHED: "`simulate`: the task did not finish",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
-    ExitCode.NOBODY_READS: "whoever read the output has gone: `ckptptr log ... | head`",
+    ExitCode.READER_CLOSED: "the reader of the output closed it: `ckptptr log ... | head`",
 }
 
 _BY_ERROR: dict[type[CkptptrError], ExitCode] = {
@@ -68,10 +68,10 @@ _BY_ERROR: dict[type[CkptptrError], ExitCode] = {
 
 
 def exit_code_of(error: CkptptrError) -> ExitCode:
-    """The exit code for an error, by the nearest of its classes that has one."""
+    """The exit code of an error: that of its nearest class that has one."""
     return next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), ExitCode.UNEXPECTED)
 
 
 def as_table() -> str:
-    """One line for each, for `--help`."""
+    """One line for each code, for `--help`."""
     return "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in _MEANINGS.items())

@@ -8,10 +8,11 @@ import click
 
 from ckptptr.cli.choice import Choice, choosing, places, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
-from ckptptr.cli.output import Output, counted, size
+from ckptptr.cli.output import Output
 from ckptptr.errors import CkptptrError, DamagedError, InvalidArgumentError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import checkpoint_of, in_words
+from ckptptr.inspect.describe import checkpoint_of
+from ckptptr.inspect.sentences import in_words
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.complete import flaws
@@ -21,9 +22,10 @@ from ckptptr.stores.port import HasAccount
 from ckptptr.stores.urls import split
 from ckptptr.stores.wrappers.around import unwrap
 from ckptptr.transfer.copy import copy_all
+from ckptptr.wording import counted, size
 
 
-@node_command("export", "Copy a checkpoint, inside the store, to a plain folder.")
+@node_command("export", "Copy a checkpoint, inside the store, to a plain folder.", shapes.Export)
 @places
 @choosing
 def command(
@@ -33,14 +35,10 @@ def command(
     choice: Choice,
     destination: str,
 ) -> None:
-    """Copy a checkpoint to the plain folder DEST, which stock flytekit (or anything else) can read.
+    """Copy a checkpoint to the plain folder DEST, for stock flytekit or any other reader.
 
-    CHECKPOINT is said as for `ckptptr use`; without it what the next attempt would resume from. No byte
-    passes through this machine; so DEST is in the same store, and has to be empty. LATEST is not moved.
-
-    \b
-    With --json:
-      node, checkpoint (as in `ckptptr show`), destination, files, bytes
+    CHECKPOINT as for `ckptptr use`; the default is the one that the next attempt would resume from. The
+    store copies by itself, so DEST must be in the same store. It must be empty. LATEST does not move.
     """
     key = _key(here, destination)
     with saying_what_can_be_chosen(here):
@@ -60,31 +58,33 @@ def command(
     out.headline(f"{in_words(told.checkpoint).capitalize()} is in {told.destination}.")
     out.sentence(f"{size(told.bytes)} in {counted(told.files, 'file')}, copied inside the store.")
     if any(record.mode is not None for record in found.files) or (found.manifest and found.manifest.folders):
-        out.sentence("Permission bits and empty folders are lost, a plain folder has none.", "yellow")
+        out.sentence("The copy has no permission bits and no empty folders.", "yellow")
 
 
 def _key(here: Here, destination: str) -> str:
     """The key of the folder to copy to, in the store of the node.
 
     Raises:
-        InvalidArgumentError: it is elsewhere, inside what is ours, or not empty.
+        InvalidArgumentError: it is in another store, inside the node, or not empty.
     """
     place = split(destination)
     scheme, store = here.node.root.scheme, unwrap(here.adapter, HasAccount)
     account = store.account if store else ""
     if place.scheme != scheme or place.account not in ("", account):
         raise InvalidArgumentError(
-            "only inside the same store can be copied", key=destination, hint="Anywhere else: `ckptptr get`"
+            "a copy is only possible inside the same store",
+            key=destination,
+            hint="Download with `ckptptr get`",
         )
     key = os.path.abspath(place.key) if scheme == "file" else place.key.rstrip("/")
     if not is_plain_path(key.lstrip("/")) or (scheme != "file" and "/" not in key):
-        raise InvalidArgumentError("not a folder that could be copied to", key=destination)
+        raise InvalidArgumentError("this is not a plain path of a folder", key=destination)
     ours = [f"{home}/{part}" for home in here.node.own_homes() for part in (DATA, MANIFESTS)]
     if any(f"{key}/".startswith(f"{folder}/") for folder in (here.node.prefix, *ours)):
         raise InvalidArgumentError("this is inside the node itself", key=destination)
     if any(True for _ in here.store.list(key)):
         raise InvalidArgumentError(
-            "the folder is not empty", key=here.store.url(key), hint="Give one that holds nothing yet"
+            "the folder is not empty", key=here.store.url(key), hint="Give an empty folder"
         )
     return key
 
@@ -97,7 +97,9 @@ def _copy(here: Here, found: Found, folder: str) -> None:
         copies = [type(record)(record.path, record.path, record.size, "") for record in found.files]
         bad = flaws(folder, copies, sizes)
         if bad:
-            raise DamagedError(f"the copy of {bad[0].path!r} is no good, {bad[0].problem}", key=bad[0].key)
+            raise DamagedError(f"the copy of {bad[0].path!r} is damaged, {bad[0].problem}", key=bad[0].key)
     except CkptptrError:
-        here.store.delete(copied for _, copied in pairs)  # half a checkpoint would look like a whole one
+        here.store.delete(
+            copied for _, copied in pairs
+        )  # a plain folder with half of the files looks complete
         raise

@@ -1,4 +1,4 @@
-"""`ckptptr find`: which executions and nodes there are below a root."""
+"""`ckptptr find`: the executions and nodes below a root."""
 
 from __future__ import annotations
 
@@ -8,56 +8,48 @@ from typing import Any
 
 import click
 
-from ckptptr.cli.command import store_command
-from ckptptr.cli.output import Cell, Column, Output, age, counted, number, size, utc
+from ckptptr.cli.command import answer, store_command
+from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import UnsupportedFormatError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.lookup import nodes_below
 from ckptptr.inspect.target import NothingThereError, patient_store
-from ckptptr.nodes.plain import FLYTE_PREFIXES
 from ckptptr.protocol.latest import Latest
-from ckptptr.protocol.names import LATEST
+from ckptptr.protocol.names import LATEST, NODES
 from ckptptr.protocol.references import FRESH
 from ckptptr.stores.port import Store
 from ckptptr.transfer.pool import run_all
+from ckptptr.wording import ago, counted, number, size, utc
 
 
-@store_command("find", "The executions and nodes of Flyte below a root.")
+@store_command("find", "The executions and nodes of Flyte below a root.", shapes.Find)
 @click.argument("root")
 def command(*, root: str, storage_options: dict[str, Any], as_json: bool) -> None:
-    """The executions and nodes of Flyte that have checkpoints below ROOT, the newest publish first.
+    """The executions and nodes of Flyte below ROOT that have a LATEST, the newest publish first.
 
-    ROOT is the raw-output base, s3://bucket/data, or anything below its `_ckptptr`: a project, a domain,
-    an execution. Only what has a LATEST is found. One listing, and one read for each node.
+    ROOT is the raw-output base, such as s3://bucket/data, or anything below its `_ckptptr`: a project, a
+    domain, an execution. This takes one listing, and one read for each node.
 
-    \b
-    With --json:
-      root, nodes [{url, project, domain, execution, name,
-        state (absent, written, edited, damaged, newer-format), checkpoint, step, bytes,
-        published_at, held, note, problem}]
 
-    Exits with 3 where there is none.
+    The exit code is 3 if there is none.
     """
     clock = SystemClock()
     store, key = patient_store(root, storage_options, clock)
-    folder = key if f"/{FLYTE_PREFIXES}/" in f"{key}/" else f"{key}/{FLYTE_PREFIXES}"
+    folder = key if f"/{NODES}/" in f"{key}/" else f"{key}/{NODES}"
     prefixes = nodes_below(store, folder.removesuffix(f"/{LATEST}"))
     if not prefixes:
         raise NothingThereError(
             store.url(key),
             [f"{store.url(folder)}/**/{LATEST}"],
-            f"ROOT is what stands before /{FLYTE_PREFIXES}/: the raw-output base of the executions. Runs"
-            " outside Flyte are not found: give their own URL to `ckptptr show`",
+            f"ROOT is the path before /{NODES}/: the raw-output base of the executions. `find` does"
+            " not list runs outside Flyte: give their URL to `ckptptr show`",
         )
     nodes = run_all(lambda prefix: _look(store, prefix, clock), prefixes)
     nodes.sort(key=lambda node: node.url)
     nodes.sort(key=lambda node: node.published_at or "", reverse=True)  # stable
     told = shapes.Find(root=store.url(key), nodes=nodes)
-    if as_json:
-        click.echo(shapes.encode(told))
-    else:
-        _print(told, clock.now())
+    answer(told, lambda told: _print(told, clock.now()), as_json=as_json)
 
 
 def _look(store: Store, prefix: str, clock: Clock) -> shapes.NodeFound:
@@ -113,7 +105,7 @@ def _print(told: shapes.Find, now: datetime) -> None:
         if node.problem:
             out.sentence(f"{node.execution}/{node.name}: {node.problem}", "red")
     out.blank()
-    out.line(Cell(f"To look at one: ckptptr show {shlex.quote(told.nodes[0].url)}", "dim"))
+    out.line(Cell(f"To see one: ckptptr show {shlex.quote(told.nodes[0].url)}", "dim"))
 
 
 def _row(node: shapes.NodeFound, now: datetime) -> list[str]:
@@ -121,7 +113,7 @@ def _row(node: shapes.NodeFound, now: datetime) -> list[str]:
     words = [word for word in (said, "held" if node.held else "") if word]
     style = "red" if node.problem else "yellow" if words else "green"
     return [
-        age(node.published_at, now) or "-",
+        ago(node.published_at, now),
         utc(node.published_at),
         number(node.step),
         size(node.bytes),

@@ -7,26 +7,28 @@ from pathlib import Path
 import click
 
 from ckptptr.cli.choice import Choice, choosing, places, saying_what_can_be_chosen
-from ckptptr.cli.command import node_command
+from ckptptr.cli.command import answer, node_command
 from ckptptr.cli.confirm import confirm
-from ckptptr.cli.output import Output, counted, first_few, size
-from ckptptr.cli.progress import bar, watched
+from ckptptr.cli.output import Output
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import checkpoint_of, in_words
+from ckptptr.inspect.describe import checkpoint_of
+from ckptptr.inspect.sentences import in_words
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.resolve import Rejected, Resolver
 from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.download import Download
+from ckptptr.transfer.progress import at_once
+from ckptptr.wording import counted, first_few, size
 
 
-@node_command("get", "Download a checkpoint, or files of it, verified.")
+@node_command("get", "Download a checkpoint, or files of it, verified.", shapes.Get)
 @places
 @choosing
-@click.option("--file", "wanted", multiple=True, metavar="PATH", help="Only this file of it; repeatable.")
-@click.option("--yes", is_flag=True, help="Do not ask before files that are there and differ are replaced.")
+@click.option("--file", "wanted", multiple=True, metavar="PATH", help="Only this file; repeatable.")
+@click.option("--yes", is_flag=True, help="Replace different files in DEST without asking.")
 def command(
     *,
     here: Here,
@@ -36,45 +38,36 @@ def command(
     wanted: tuple[str, ...],
     yes: bool,
 ) -> None:
-    """Download a checkpoint into the folder DEST; nothing is seen there before all of it is verified.
+    """Download a checkpoint into the folder DEST. Its files appear there once all are verified.
 
-    CHECKPOINT is said as for `ckptptr use`; without it what the next attempt would resume from, and the
-    next good one where that is damaged. Files that DEST has and the checkpoint has not stay; those it
-    has already, with the right digest, are not fetched. LATEST is not moved.
-
-    \b
-    With --json:
-      node, checkpoint (as in `ckptptr show`), destination, files [path], bytes,
-      verified (false for a plain folder), rejected [{reference, reason}]
+    CHECKPOINT as for `ckptptr use`; the default is the one that the next attempt would resume from, or
+    the next good one if that is damaged. Other files in DEST are kept. Files that are there already
+    with the right digest are not fetched. LATEST does not move.
     """
     folder = Path(destination)
     if folder.exists() and not folder.is_dir():
-        raise InvalidArgumentError("a checkpoint is downloaded into a folder", key=str(folder))
+        raise InvalidArgumentError("DEST is a file; it must be a folder", key=str(folder))
     with saying_what_can_be_chosen(here):
         told = _get(here, choice.found(here), folder, wanted, yes=yes, may_pass_over=not choice.is_made)
-    if as_json:
-        click.echo(shapes.encode(told))
-    else:
-        _print(told)
+    answer(told, _print, as_json=as_json)
 
 
 def _get(
     here: Here, found: Found, folder: Path, wanted: tuple[str, ...], *, yes: bool, may_pass_over: bool
 ) -> shapes.Get:
-    files = _wanted(here, found, wanted)
+    files = _wanted(found, wanted)
     _ask(folder, files, yes=yes)
     rejected: tuple[Rejected, ...] = ()
-    size_of_all = sum(record.size for record in files)
-    with bar("downloading", size_of_all) as moved, Download(watched(here.store, moved), folder) as download:
+    with Download(here.store, folder, at_once("downloading")) as download:
         if may_pass_over:
             resolver = Resolver(here.candidates, here.latest)
             resolution = resolver.resolve(lambda one: _fetch(download, one, wanted))
             if resolution.found is None:
-                raise NotFoundError("none of the checkpoints is any good", key=here.url)
+                raise NotFoundError("every checkpoint is damaged", key=here.url)
             rejected = resolution.rejected
             if resolution.found.reference != found.reference:
                 found = resolution.found
-                files = _wanted(here, found, wanted)
+                files = _wanted(found, wanted)
                 _ask(folder, files, yes=yes)
         files = download.fetch(found.home, files)
         download.install(files, found.manifest.folders if found.manifest and not wanted else ())
@@ -95,7 +88,7 @@ def _fetch(download: Download, found: Found, wanted: tuple[str, ...]) -> None:
     download.fetch(found.home, [record for record in found.files if not wanted or record.path in wanted])
 
 
-def _wanted(here: Here, found: Found, wanted: tuple[str, ...]) -> list[FileRecord]:
+def _wanted(found: Found, wanted: tuple[str, ...]) -> list[FileRecord]:
     known = {record.path: record for record in found.files}
     missing = [path for path in wanted if path not in known]
     if missing:
@@ -129,8 +122,10 @@ def _differs(path: Path, record: FileRecord) -> bool:
 def _print(told: shapes.Get) -> None:
     out = Output()
     count = counted(len(told.files), "file")
-    checked = "each of the digest that it was saved with" if told.verified else "which nothing could verify"
+    checked = (
+        "each with the digest that it was saved with" if told.verified else "not verified: it has no digests"
+    )
     out.headline(f"{in_words(told.checkpoint).capitalize()} is in {told.destination}.")
     out.sentence(f"{size(told.bytes)} in {count}, {checked}.")
     for refused in told.rejected:
-        out.sentence(f"Passed over {refused.reference}: {refused.reason}.", "yellow")
+        out.sentence(f"Skipped {refused.reference}: {refused.reason}.", "yellow")

@@ -7,36 +7,28 @@ from datetime import datetime
 
 import click
 
-from ckptptr.cli.command import node_command
+from ckptptr.cli.command import answer, node_command
 from ckptptr.cli.exit_codes import ExitCode
-from ckptptr.cli.output import Cell, Column, Output, age, number, size, utc
+from ckptptr.cli.output import TONES, Cell, Column, Output
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import short, short_reference
 from ckptptr.inspect.log import everything
+from ckptptr.inspect.sentences import hold_sentence, short, short_reference, state_in_words
 from ckptptr.inspect.target import Here
+from ckptptr.wording import ago, number, size, utc
 
 
-@node_command("log", "Every checkpoint of a node, across its attempts.")
+@node_command("log", "Every checkpoint of a node, across its attempts.", shapes.Log)
 @click.pass_context
 def command(ctx: click.Context, here: Here, as_json: bool) -> None:
-    """Every checkpoint of the node, across its attempts, newest publish first.
+    """Every checkpoint of the node, across its attempts, the newest first.
 
-    From LATEST and a listing of the homes of the attempts. Each manifest is read; no payload is.
+    From LATEST and a listing of the homes of the attempts. Reads each manifest, and no payload.
 
-    \b
-    With --json:
-      node, latest as in `ckptptr show`,
-      checkpoints [{checkpoint, id, url, step, attempt, seq, bytes, files, published_at,
-        published_by, parent, pinned, index, state (target, history, unnamed, doomed), held,
-        problem, problem_code}]
 
-    Exits with 3 where the node has no checkpoint.
+    The exit code is 3 if the node has no checkpoint.
     """
     log = everything(here)
-    if as_json:
-        click.echo(shapes.encode(log))
-    else:
-        _print(log, here.clock.now())
+    answer(log, lambda log: _print(log, here.clock.now()), as_json=as_json)
     if not log.checkpoints:
         ctx.exit(ExitCode.NOTHING_FOUND)
 
@@ -68,37 +60,26 @@ _COLUMNS = (
     Column("id", tail=True),
     Column("parent", tail=True),
 )
-_STATES = {"target": "LATEST", "history": "history", "unnamed": "unnamed", "doomed": "doomed"}
-_STYLES = {"target": "green", "history": "", "unnamed": "yellow", "doomed": "dim"}
 
 
 def _row(entry: shapes.Entry, now: datetime) -> list[str]:
-    words = [_STATES[entry.state]]
-    words += ["held"] if entry.held else []
-    words += ["pinned"] if entry.pinned else []
-    words += [_problem(entry)] if entry.problem else []
+    words = state_in_words(entry)
     return [
         str(entry.index),
-        Cell(", ".join(words), "red" if entry.problem else _STYLES[entry.state]),
+        Cell(", ".join(word for word, _ in words), TONES["bad" if entry.problem else words[0][1]]),
         number(entry.step),
         number(entry.attempt),
         number(entry.seq),
         size(entry.bytes),
-        age(entry.published_at, now) or "-",
+        ago(entry.published_at, now),
         utc(entry.published_at),
         short(entry),
         short_reference(entry.parent),
     ]
 
 
-def _problem(entry: shapes.Entry) -> str:
-    return {"damaged": "damaged", "not-found": "gone", "unsupported-format": "newer format"}.get(
-        entry.problem_code or "", "unusable"
-    )
-
-
 def _remarks(log: shapes.Log) -> list[tuple[str, str]]:
-    """What the words in the table mean, where they are there."""
+    """What is wrong or unusual, and what words in the table mean."""
     latest = log.latest
     states = {entry.state for entry in log.checkpoints}
     remarks = []
@@ -107,8 +88,7 @@ def _remarks(log: shapes.Log) -> list[tuple[str, str]]:
     if latest.damage:
         remarks.append(("red", f"{latest.damage}. The next attempt searches the homes, newest first."))
     if latest.held:
-        how = "A person edited LATEST" if latest.held_by == "edit" else "LATEST is held with `ckptptr use`"
-        remarks.append(("yellow", f"{how}: no save moves it, the next restore takes it up."))
+        remarks.append(("yellow", hold_sentence(latest)))
     if latest.checkpoint == "none":
         remarks.append(("yellow", "LATEST says none: the next attempt starts fresh."))
     remarks += [
@@ -117,7 +97,8 @@ def _remarks(log: shapes.Log) -> list[tuple[str, str]]:
         if entry.problem
     ]
     if "unnamed" in states:
-        remarks.append(("dim", "unnamed: committed, but LATEST does not name it; `use` can, until a sweep."))
+        text = "unnamed: complete but not in LATEST; choose it with `use` before it is deleted."
+        remarks.append(("dim", text))
     if "doomed" in states:
-        remarks.append(("dim", "doomed: retention let it go; it may be deleted at any moment."))
+        remarks.append(("dim", "expired: released by retention; it may be deleted at any moment."))
     return remarks

@@ -1,4 +1,4 @@
-"""What the commands that move LATEST tell: what it named, what it names, what comes next, how to undo it."""
+"""What the commands that move LATEST print: its old and new target, what comes next, how to undo it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import click
 
 from ckptptr.cli.confirm import confirm
 from ckptptr.cli.output import Cell, Output
-from ckptptr.cli.show import headline
 from ckptptr.errors import (
     CkptptrError,
     DamagedError,
@@ -18,31 +17,32 @@ from ckptptr.errors import (
     UnsupportedFormatError,
 )
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import in_words, latest_of, short_reference
+from ckptptr.inspect.describe import latest_of
 from ckptptr.inspect.explain import explain
+from ckptptr.inspect.sentences import headline, in_words, short_reference
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.references import FRESH
 
 
 def confirm_fresh(checkpoint: str, *, yes: bool) -> None:
-    """Ask before a fresh start; other choices are free."""
+    """Ask before a fresh start; other choices need no question."""
     if checkpoint.strip().lower() == FRESH:
-        what = "The next attempt would start from nothing. All checkpoints stay, and can be chosen again."
+        what = "The next attempt would start from scratch. All checkpoints stay, and can be chosen again."
         confirm(what, "Start fresh?", "a fresh start", yes=yes)
 
 
 def moved(here: Here, command: str, before: Seen) -> shapes.Move:
-    """LATEST was moved; what came of it.
+    """What happened to LATEST.
 
     Raises:
-        CkptptrError: it was moved all the same, and the message says so.
+        CkptptrError: LATEST was moved, but the result cannot be read; the message says both.
     """
     try:
         shown = explain(here)
         undo = _undo(here, before, shown.latest)
     except CkptptrError as error:
-        message = f"LATEST is now as you asked, but what comes of it could not be seen ({error.message})"
+        message = f"LATEST is now as you asked, but the result cannot be read ({error.message})"
         raise type(error)(message, key=error.key, hint=f"Look again: {here.command('show')}") from error
     return shapes.Move(
         command=command,
@@ -60,7 +60,7 @@ def moved(here: Here, command: str, before: Seen) -> shapes.Move:
 
 
 def tell_held(here: Here, command: str, before: Seen, *, as_json: bool) -> None:
-    """Tell of a move that holds LATEST."""
+    """Print a move that holds LATEST."""
     move = moved(here, command, before)
     if as_json:
         click.echo(shapes.encode(move))
@@ -68,14 +68,14 @@ def tell_held(here: Here, command: str, before: Seen, *, as_json: bool) -> None:
     now = in_words(move.checkpoint) if move.checkpoint else "none, a fresh start"
     print_move(
         move,
-        f"LATEST is held on {now}." if move.latest.held else "Done, and already taken up.",
-        f"{headline(move.checkpoint)} It takes the choice up, once.",
-        "An attempt that is running now goes on saving, and does not move LATEST.",
+        f"LATEST is held on {now}." if move.latest.held else "Done; an attempt has restored it already.",
+        f"{headline(move.checkpoint)} Its restore removes the hold.",
+        "An attempt that runs now continues to save, and does not move LATEST.",
     )
 
 
 def print_move(move: shapes.Move, done: str, *remarks: str) -> None:
-    """In words; `done` is the first line."""
+    """As text; `done` is the first line."""
     out = Output()
     out.headline(done)
     out.blank()
@@ -105,7 +105,7 @@ _REMOVE = {"s3": ["aws", "s3", "rm"], "gs": ["gcloud", "storage", "rm"], "file":
 
 
 def _undo(here: Here, before: Seen, now: shapes.Latest) -> list[str] | None:
-    """The command that lets LATEST be what it was; None where that was nothing, or no good."""
+    """The command that makes LATEST what it was; None if that was nothing, or cannot be restored."""
     pointer = before.pointer
     if pointer is None:
         remove = _REMOVE.get(here.node.root.scheme)
@@ -122,12 +122,12 @@ def _undo(here: Here, before: Seen, now: shapes.Latest) -> list[str] | None:
     try:
         reference = here.chooser.find(pointer.target.checkpoint).reference
     except _NO_GOOD:
-        return None  # what stood there cannot be chosen
+        return None  # what LATEST named cannot be chosen
     return [*command, _shortest(here, reference), *note, *here.arguments]
 
 
 def _shortest(here: Here, reference: str) -> str:
-    """The id, where it leads to that checkpoint, as it does not to one from another bucket."""
+    """The id if it leads to that checkpoint, else the reference: an id does not lead to another bucket."""
     short = short_reference(reference)
     with suppress(*_NO_GOOD):
         if here.chooser.find(short).reference == reference:
@@ -147,9 +147,9 @@ def _said(latest: shapes.Latest) -> str:
 
 def _no_undo(move: shapes.Move) -> str:
     if move.before.damage:
-        return "there is nothing to go back to. The damaged bytes are kept."
+        return "not possible, LATEST was damaged. Its bytes are kept."
     if move.before.state == "absent":
         return f"delete {move.latest.url}"
     if move.before.checkpoint == move.latest.checkpoint:
-        return "there is nothing to go back to, LATEST was so before."
-    return "there is no command, what LATEST named before cannot be restored."
+        return "there is nothing to go back to, LATEST was the same before."
+    return "not possible, what LATEST named before cannot be restored."

@@ -1,8 +1,7 @@
-"""How the commands print: calm on a terminal, whole lines in a pipe.
+"""How the commands print: for eyes on a terminal, in whole lines into a pipe.
 
 On a terminal sentences wrap, and rows that are too wide continue on a second line. In a pipe nothing
-wraps and nothing is cut. Ids and paths are never cut anywhere. What comes from a bucket is printed
-without control characters: a note must not be able to write over the screen.
+wraps. Ids and paths are never cut. Control characters are written out, see `wording.printable`.
 """
 
 from __future__ import annotations
@@ -10,35 +9,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from ckptptr import wording
+from ckptptr.inspect.sentences import Tone
+from ckptptr.wording import printable
 
 INDENT = "  "
-FEW = 20
 
-
-def printable(text: str) -> str:
-    """`text` with control characters written out."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
-def first_few(lines: list[str]) -> list[str]:
-    """What fits on a screen, and how much more there is."""
-    more = len(lines) - FEW
-    return lines if more <= 0 else [*lines[:FEW], f"... and {more} more"]
+TONES: dict[Tone, str] = {"good": "green", "warning": "yellow", "bad": "red", "quiet": "dim", "": ""}
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. `tail`: one of the last, which go to a second line where it is too narrow."""
+    """A column of a table. `tail`: it goes to a second line on a narrow terminal."""
 
     heading: str
     right: bool = False
@@ -58,7 +44,7 @@ class Cell(str):
 
 
 class _Console(Console):
-    """rich ends the program where nobody reads any more; ours says so by its exit code."""
+    """rich ends the program if the reader of a pipe closed it; here it is an error with an exit code."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -78,11 +64,11 @@ class Output:
         self.sentence(text, style)
 
     def sentence(self, text: str, style: str = "") -> None:
-        """Words, which wrap on a terminal."""
+        """Text that wraps on a terminal."""
         self._console.print(Text(printable(text), style), soft_wrap=not self._wraps)
 
     def marked(self, mark: Cell, text: str, *, indent: str) -> None:
-        """A sentence after a mark that fits in `indent`; on a terminal its further lines begin below it."""
+        """A sentence after a mark that fits in `indent`; on a terminal its other lines are indented."""
         words = Text(printable(text))
         lines = [words]
         if self._wraps:
@@ -93,7 +79,7 @@ class Output:
             self._console.print(start + line, soft_wrap=True)
 
     def line(self, *cells: str) -> None:
-        """One line, whole, so that it can be copied."""
+        """One line, never wrapped, so that a person can copy it."""
         text = Text()
         for cell in cells:
             text.append(printable(cell), getattr(cell, "style", ""))
@@ -107,7 +93,7 @@ class Output:
             self.line(INDENT, Cell(name.ljust(width), "dim"), INDENT, value)
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-        """Aligned columns without lines; a column that is empty throughout is left out."""
+        """Aligned columns without lines. A column without any text is left out."""
         used = [place for place in range(len(columns)) if any(row[place] for row in rows)]
         columns = [columns[place] for place in used]
         body = [[row[place] for place in used] for row in rows]
@@ -116,12 +102,14 @@ class Output:
         total = sum(widths) + len(INDENT) * len(widths)
         folds = self._wraps and total > self._console.width
         for line in lines:
-            cells = [_padded(c, w, column) for c, w, column in zip(line, widths, columns, strict=True)]
-            tail = [cell for cell, column in zip(cells, columns, strict=True) if folds and column.tail]
-            self.line(*_spaced(cells[: len(cells) - len(tail)]))
-            is_obvious = line is lines[0] and len(tail) == 1
-            if any(cell.strip() for cell in tail) and not is_obvious:
-                self.line(INDENT * 3, *_spaced(tail))
+            first: list[Cell] = []
+            second: list[Cell] = []
+            for cell, width, column in zip(line, widths, columns, strict=True):
+                (second if folds and column.tail else first).append(_padded(cell, width, column))
+            self.line(*_spaced(first))
+            is_obvious = line is lines[0] and len(second) == 1
+            if any(cell.strip() for cell in second) and not is_obvious:
+                self.line(INDENT * 3, *_spaced(second))
 
 
 def _padded(cell: str, width: int, column: Column) -> Cell:
@@ -133,47 +121,3 @@ def _padded(cell: str, width: int, column: Column) -> Cell:
 
 def _spaced(cells: Sequence[Cell]) -> list[str]:
     return [part for cell in cells for part in (INDENT, cell)]
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """`1 file`, `2 files`; `many` where that is more than an s."""
-    return f"{count} {one if count == 1 else many or f'{one}s'}"
-
-
-def number(value: int | None) -> str:
-    return "-" if value is None else str(value)
-
-
-def size(value: int | None) -> str:
-    return "-" if value is None else wording.size(value)
-
-
-def age_of(moment: str | None, now: datetime) -> timedelta | None:
-    """How long ago that was; None where the moment is not known."""
-    when = _parse(moment)
-    return now - when if when else None
-
-
-def age(moment: str | None, now: datetime) -> str:
-    """`3 hours ago`; empty where the moment is not known."""
-    passed = age_of(moment, now)
-    return "" if passed is None else wording.age(passed.total_seconds())
-
-
-def utc(moment: str | None) -> str:
-    """`2026-11-23 15:20:05`, without the zone; as it is where it is no time."""
-    when = _parse(moment)
-    return when.strftime("%Y-%m-%d %H:%M:%S") if when else moment or "-"
-
-
-def when(moment: str | None, now: datetime) -> str:
-    """`3 hours ago, 2026-11-23 15:20:05 UTC`."""
-    words = age(moment, now)
-    return f"{words}, {utc(moment)} UTC" if words else utc(moment)
-
-
-def _parse(moment: str | None) -> datetime | None:
-    try:
-        return datetime.strptime(moment or "", "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-    except ValueError:
-        return None

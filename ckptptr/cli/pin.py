@@ -1,4 +1,4 @@
-"""`ckptptr pin` and `ckptptr unpin`: what retention must keep."""
+"""`ckptptr pin` and `ckptptr unpin`: keep a checkpoint, or leave it to retention again."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import shlex
 import click
 
 from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
-from ckptptr.cli.command import node_command
+from ckptptr.cli.command import answer, node_command
 from ckptptr.cli.output import Output
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import checkpoint_of, in_words, latest_of, short
+from ckptptr.inspect.describe import checkpoint_of, latest_of
+from ckptptr.inspect.sentences import in_words, short
 from ckptptr.inspect.target import Here
 
 
-@node_command("pin", "Keep a checkpoint, whatever retention says.")
+@node_command("pin", "Keep a checkpoint, whatever retention says.", shapes.Pin)
 @click.argument("checkpoint", required=False)
 @choosing
-@click.option("--note", default="", metavar="TEXT", help="Why; kept in the marker.")
+@click.option("--note", default="", metavar="TEXT", help="Why; stored with the pin.")
 def command(
     *,
     here: Here,
@@ -27,29 +28,20 @@ def command(
 ) -> None:
     """Keep a checkpoint, whatever retention says: no sweep deletes it.
 
-    CHECKPOINT is said as for `ckptptr use`. A small marker beside its manifest pins it, and LATEST names
-    it; what LATEST points to stays. A rule of the bucket that deletes by age does not know of pins.
-
-    \b
-    With --json:
-      node, checkpoint and latest (as in `ckptptr show`), pinned, was_pinned,
-      undo [arguments] or null, undo_command
+    CHECKPOINT as for `ckptptr use`. The pin is a small object beside the manifest, and an entry in LATEST;
+    the target of LATEST stays. A lifecycle rule of the bucket deletes pinned checkpoints all the same.
     """
     _set(here, choice, pinned=True, note=note, as_json=as_json)
 
 
-@node_command("unpin", "Let retention decide about a checkpoint again.")
+@node_command("unpin", "Let retention decide about a checkpoint again.", shapes.Pin)
 @click.argument("checkpoint", required=False)
 @choosing
 def unpin(*, here: Here, as_json: bool, choice: Choice) -> None:
     """Let retention decide about a checkpoint again.
 
-    CHECKPOINT is said as for `ckptptr use`. Nothing is deleted by this: the next publish of a run may
-    let it go.
-
-    \b
-    With --json:
-      as `ckptptr pin`
+    CHECKPOINT as for `ckptptr use`. This deletes nothing. After the next save of a run, the checkpoint may
+    expire.
     """
     _set(here, choice, pinned=False, note="", as_json=as_json)
 
@@ -74,10 +66,7 @@ def _set(here: Here, choice: Choice, *, pinned: bool, note: str, as_json: bool) 
         undo=undo,
         undo_command=shlex.join(undo) if undo else None,
     )
-    if as_json:
-        click.echo(shapes.encode(told))
-    else:
-        _print(told)
+    answer(told, _print, as_json=as_json)
 
 
 def _print(told: shapes.Pin) -> None:
@@ -89,9 +78,9 @@ def _print(told: shapes.Pin) -> None:
         return
     out.headline(f"{name} is {state}{'' if told.pinned else ' any more'}.")
     out.sentence(
-        "No sweep deletes it. What LATEST points to is as before."
+        "No sweep deletes it. The target of LATEST is as before."
         if told.pinned
-        else "It stays until the retention of a run lets it go."
+        else "It stays until the retention of a run releases it."
     )
     out.blank()
     out.sentence("To undo:", "dim")

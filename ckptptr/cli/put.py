@@ -5,64 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import msgspec
 
 from ckptptr.cli.command import node_command
 from ckptptr.cli.move import tell_held
-from ckptptr.cli.progress import bar, watched
+from ckptptr.cli.pairs import json_or_text, pairs_option
 from ckptptr.errors import CkptptrError, InvalidArgumentError
+from ckptptr.inspect import shapes
 from ckptptr.inspect.target import Here
 from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.manifest import plain_metadata
-from ckptptr.session.content import change
+from ckptptr.session.content import change_of
 from ckptptr.session.put import put
 from ckptptr.session.session import Session
+from ckptptr.transfer.progress import at_once
 
 
-def _metadata(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not (key and equals):
-            raise click.BadParameter(f"{pair!r} is not of the form KEY=VALUE")
-        try:
-            found[key] = msgspec.json.decode(text)
-        except msgspec.DecodeError:
-            found[key] = text
-    return found
-
-
-@node_command("put", "Make a checkpoint of a local folder, and hold LATEST on it.")
+@node_command("put", "Make a checkpoint of a local folder, and hold LATEST on it.", shapes.Move)
 @click.argument("folder", type=click.Path(exists=True))
-@click.option("--step", type=int, metavar="N", help="The step of the training that it is of.")
-@click.option(
+@click.option("--step", type=int, metavar="N", help="The training step of this checkpoint.")
+@pairs_option(
     "--metadata",
-    multiple=True,
-    metavar="KEY=VALUE",
-    callback=_metadata,
-    help="Repeatable; a VALUE that is JSON is taken as such: loss=0.1.",
+    "metadata",
+    read=json_or_text,
+    help="Repeatable. A VALUE that is JSON is read as JSON: loss=0.1.",
 )
-@click.option("--note", default="", metavar="TEXT", help="A word for whoever reads LATEST next.")
+@click.option("--note", default="", metavar="TEXT", help="For the next person who reads LATEST.")
 def command(
     *, here: Here, as_json: bool, folder: str, step: int | None, metadata: dict[str, Any], note: str
 ) -> None:
     """Make a checkpoint of FOLDER (or of one file), and hold LATEST on it: the next attempt resumes from it.
 
-    It is committed beside those of the last attempt that left a trace, as its newest; no attempt is
-    fenced off by it. One that is running goes on saving, and does not move LATEST.
-
-    \b
-    With --json:
-      as `ckptptr use`
+    It becomes the newest checkpoint of the last attempt that left something. An attempt that runs now
+    continues to save, and does not move LATEST.
     """
-    content = change(folder)
+    content = change_of(folder)
     if not content.files:
-        raise InvalidArgumentError("there is no file in this folder", key=folder)
+        raise InvalidArgumentError("this folder has no files", key=folder)
     writing = here.for_writing()
     node = node_at(here.store, here.node.prefix, attempt=max(here.node.attempt - 1, 0), read_only=True)
-    with bar("uploading", sum(file.size for file in content.files.values())) as moved:
-        session = Session(watched(writing.store, moved), node, clock=here.clock)
-        reference = put(session, content, step=step, metadata=plain_metadata(metadata))
+    session = Session(writing.store, node, clock=here.clock)
+    metadata = plain_metadata(metadata)
+    reference = put(session, content, step=step, metadata=metadata, showing=at_once("uploading"))
     try:
         before, _ = writing.chooser.use(reference, note)
     except CkptptrError as error:

@@ -1,4 +1,4 @@
-"""`ckptptr release`: take the hold off LATEST."""
+"""`ckptptr release`: remove the hold from LATEST."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import click
 from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
 from ckptptr.cli.move import confirm_fresh, moved, print_move
-from ckptptr.cli.show import headline
 from ckptptr.inspect import shapes
+from ckptptr.inspect.sentences import headline
 from ckptptr.inspect.target import Here
 
 
-@node_command("release", "Take the hold off LATEST: the next save moves it again.")
+@node_command("release", "Remove the hold from LATEST: the next save moves it again.", shapes.Move)
 @click.argument("checkpoint", required=False)
 @choosing
 @click.option("--yes", is_flag=True, help="Do not ask before a fresh start.")
@@ -23,14 +23,10 @@ def command(
     choice: Choice,
     yes: bool,
 ) -> None:
-    """Take the hold off LATEST: it names the same checkpoint, and the next save moves it again.
+    """Remove the hold from LATEST. It names the same checkpoint, and the next save moves it again.
 
-    With CHECKPOINT (said as for `ckptptr use`) LATEST names that one instead, without a hold: so this
-    undoes a `use`, and LATEST is as it was before.
-
-    \b
-    With --json:
-      as `ckptptr use`
+    With CHECKPOINT (as for `ckptptr use`) LATEST names that one instead, without a hold. This undoes a
+    `use`.
     """
     chosen = choice.on(here) if choice.is_made else None
     confirm_fresh(chosen or "", yes=yes)
@@ -44,5 +40,5 @@ def command(
     print_move(
         move,
         "LATEST was not held; nothing was changed." if is_same else "LATEST is not held any more.",
-        f"{headline(move.checkpoint)} An attempt that is running now moves LATEST with its next save.",
+        f"{headline(move.checkpoint)} An attempt that runs now moves LATEST with its next save.",
     )

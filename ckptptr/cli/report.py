@@ -12,38 +12,31 @@ from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.target import Here
-from ckptptr.report.facts import gather
+from ckptptr.report.facts import Report, gather
 from ckptptr.report.page import MARK, page
 
 _STDOUT = "-"
 
 
-@node_command("report", "A page to look at: attempts, checkpoints, sizes, lineage.")
+@node_command("report", "A page to look at: attempts, checkpoints, sizes, lineage.", Report)
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="Where to write the page; '-' is stdout. By default ckptptr-<node>.html, here.",
+    help="Where to write the page; '-' is stdout. Default: ckptptr-<node>.html in the current folder.",
 )
-@click.option("--force", is_flag=True, help="Write over a file that is no report.")
+@click.option("--force", is_flag=True, help="Overwrite a file that is no report.")
 @click.pass_context
 def command(ctx: click.Context, here: Here, as_json: bool, output: str | None, force: bool) -> None:
     """Write a page to look at: a timeline of the attempts and their checkpoints, what each attempt
     resumed from and why, sizes, and what the next attempt would restore.
 
-    One HTML file that needs no network and no script, to be opened in any browser, mailed, or
-    attached to a ticket. A report that is there is written over; any other file only with --force.
+    It is one HTML file without scripts. It needs no network: open it in any browser, mail it, or attach
+    it to a ticket. An older report is overwritten; any other file only with --force. With --json there
+    is no page.
 
-    \b
-    With --json: (and no page)
-      node, written_at, seen_by, headline, show (as `ckptptr show` prints it),
-      checkpoints [{all keys of `ckptptr log`, created_at, copied_from, metadata, task,
-        saved_in, is_elsewhere}],
-      attempts [{number, role (past, this, next), checkpoints, bytes, first, last, every,
-        origins [{reference, by, words, is_there, is_elsewhere}], words, reasons}],
-      unfinished [{id, attempt, bytes, files}], left_out
 
-    Exits with 3 where the node has no checkpoint.
+    The exit code is 3 if the node has no checkpoint.
     """
     if as_json and (output or force):
         raise click.UsageError("--json prints to stdout, and writes no page.")
@@ -69,7 +62,7 @@ def _default_name(here: Here) -> str:
 
 
 def _refuse_others(path: Path, *, force: bool) -> None:
-    """A report may be written over: who asks again wants the new one. Anything else is not ours."""
+    """A report may be overwritten: a person who asks again wants the new one. Any other file stays."""
     if force or not path.exists():
         return
     is_report = False
@@ -77,9 +70,7 @@ def _refuse_others(path: Path, *, force: bool) -> None:
         with path.open("rb") as file:
             is_report = MARK.encode() in file.read(200)
     if not is_report:
-        raise InvalidArgumentError(
-            "there is something else, which is no report", key=str(path), hint="--force writes over it"
-        )
+        raise InvalidArgumentError("this file is no report", key=str(path), hint="--force overwrites it")
 
 
 def _write(path: Path, text: str) -> None:

@@ -6,40 +6,36 @@ from datetime import datetime
 
 import click
 
-from ckptptr.cli.command import node_command
+from ckptptr.cli.command import answer, node_command
 from ckptptr.cli.exit_codes import ExitCode
-from ckptptr.cli.output import Cell, Column, Output, number, size, when
+from ckptptr.cli.output import TONES, Cell, Column, Output
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import in_words, short, short_reference
 from ckptptr.inspect.explain import explain
+from ckptptr.inspect.sentences import (
+    OUTCOMES,
+    SOURCES,
+    headline,
+    held_in_words,
+    name_of,
+    short,
+    short_reference,
+)
 from ckptptr.inspect.target import Here
+from ckptptr.wording import number, size, when
 
 
-@node_command("show", "What the next attempt would restore, and why.")
+@node_command("show", "What the next attempt would restore, and why.", shapes.Show)
 @click.pass_context
 def command(ctx: click.Context, here: Here, as_json: bool) -> None:
-    """What the next attempt would restore, and why: candidate by candidate.
+    """What the next attempt would restore, and why, candidate by candidate.
 
-    The same rules as in a real restore, by manifests alone: no payload is fetched, nothing is moved.
+    The rules are those of a real restore, but only manifests are read. Nothing is moved.
 
-    \b
-    With --json:
-      node, as_attempt, verdict (pointer, history, walkback, plain, fresh), why, warnings,
-      checkpoint {checkpoint, id, url, step, attempt, seq, bytes, files, published_at,
-        published_by, parent, pinned} or null,
-      latest {url, state (absent, written, edited, damaged), checkpoint, step, held,
-        held_by (edit, use), note, fence, written_by, damage, guarantee},
-      candidates [{outcome (taken, rejected, absent, next, unknown), reference,
-        source (latest, history, homes, doomed), reason, checkpoint}],
-      engine
 
-    Exits with 3 where there is nothing to restore and nobody asked for a fresh start.
+    The exit code is 3 if there is nothing to restore, unless LATEST asks for a fresh start.
     """
     shown = explain(here)
-    if as_json:
-        click.echo(shapes.encode(shown))
-    else:
-        _print(shown, here.clock.now())
+    answer(shown, lambda shown: _print(shown, here.clock.now()), as_json=as_json)
     if shown.checkpoint is None and shown.latest.checkpoint != "none":
         ctx.exit(ExitCode.NOTHING_FOUND)
 
@@ -61,14 +57,7 @@ def _print(shown: shapes.Show, now: datetime) -> None:
         out.headline("Candidates, in the order of a restore")
         out.table(_COLUMNS, [_row(candidate, shown.latest) for candidate in shown.candidates])
     out.blank()
-    out.sentence("Judged by manifests alone: no payload was fetched, nothing was moved.", "dim")
-
-
-def headline(checkpoint: shapes.Checkpoint | None) -> str:
-    """`The next attempt resumes from step 3.`"""
-    if checkpoint is None:
-        return "The next attempt starts fresh."
-    return f"The next attempt resumes from {in_words(checkpoint)}."
+    out.sentence("Only manifests were read: no payload was fetched, nothing was moved.", "dim")
 
 
 def _about(checkpoint: shapes.Checkpoint, now: datetime) -> list[tuple[str, str]]:
@@ -94,22 +83,14 @@ def _about_latest(latest: shapes.Latest) -> list[tuple[str, str]]:
     if latest.damage:
         return [*facts, ("damaged", Cell(latest.damage, "red"))]
     facts.append(("names", short_reference(latest.checkpoint)))
-    facts.append(("held", held_in_words(latest)))
+    facts.append(("held", Cell(held_in_words(latest), "yellow" if latest.held else "")))
     if latest.note:
         facts.append(("note", latest.note))
     if latest.fence is not None:
-        facts.append(("fence", f"attempt {latest.fence}, the highest that published or took over here"))
+        facts.append(("fence", f"attempt {latest.fence}: lower ones cannot move LATEST any more"))
     if latest.written_by:
         facts.append(("written by", latest.written_by))
     return facts
-
-
-def held_in_words(latest: shapes.Latest) -> str:
-    """Whether LATEST is held, and by what; what that means."""
-    if not latest.held:
-        return "no, the next save moves it"
-    how = "a person edited LATEST" if latest.held_by == "edit" else "with `ckptptr use`"
-    return Cell(f"yes, {how}; no save moves it, the next restore takes it up", "yellow")
 
 
 _COLUMNS = (
@@ -120,17 +101,15 @@ _COLUMNS = (
     Column("from"),
     Column("reason", tail=True),
 )
-_STYLES = {"taken": "green", "rejected": "red", "absent": "dim", "next": "", "unknown": "yellow"}
 
 
 def _row(candidate: shapes.Candidate, latest: shapes.Latest) -> list[str]:
     checkpoint = candidate.checkpoint
-    name = "LATEST itself" if candidate.reference == latest.url else candidate.reference
     return [
-        Cell(candidate.outcome, _STYLES[candidate.outcome]),
+        Cell(candidate.outcome, TONES[OUTCOMES[candidate.outcome]]),
         number(checkpoint.step) if checkpoint else "-",
-        short(checkpoint) if checkpoint else name,
+        name_of(candidate, latest),
         size(checkpoint.bytes) if checkpoint else "-",
-        "LATEST" if candidate.source == "latest" else candidate.source,
+        SOURCES[candidate.source],
         candidate.reason,
     ]

@@ -1,4 +1,4 @@
-"""`ckptptr simulate`: a task through attempts that die, before machines are paid for."""
+"""`ckptptr simulate`: run a task through attempts that die, on this machine."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from ckptptr.cli.command import JSON_OPTION, STORAGE_OPTION, ToldCommand, split_pairs
+from ckptptr.cli.command import JSON_OPTION, STORAGE_OPTION, ToldCommand
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import Cell, Output
+from ckptptr.cli.pairs import json_or_text, pairs_option
 from ckptptr.cli.verbosity import verbose_option
 from ckptptr.errors import InvalidArgumentError, NotFoundError
+from ckptptr.inspect import shapes
 
 if TYPE_CHECKING:
     from ckptptr.testing.attempts import SimulatedNode
@@ -40,21 +42,6 @@ except BaseException as error:
 """
 
 
-def _pairs(read: bool) -> Any:
-    """A callback for `KEY=VALUE`, repeated. `read`: a value that is JSON is read as that."""
-
-    def parsed(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for key, text in split_pairs(pairs):
-            values[key] = text
-            if read:
-                with contextlib.suppress(json.JSONDecodeError):
-                    values[key] = json.loads(text)
-        return values
-
-    return parsed
-
-
 def _deaths(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> list[Death | None]:
     if not texts:
         return []
@@ -67,24 +54,26 @@ def _deaths(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> li
 
 
 class SimulateCommand(ToldCommand):
-    """Its help ends with the ways to die, which are looked up when somebody asks for help."""
+    """Its help has the ways to die too."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from ckptptr.testing.deaths import FORMS
 
         with formatter.section("Ways to die"):
             formatter.write("".join(f"  {line}\n" for line in FORMS.splitlines()))
+        super().format_epilog(ctx, formatter)
 
 
-@click.command("simulate", cls=SimulateCommand, short_help="Run a task through attempts that die.")
+@click.command(
+    "simulate", cls=SimulateCommand, shape=shapes.Simulate, short_help="Run a task through attempts that die."
+)
 @click.argument("task", metavar="MODULE:TASK")
-@click.option(
+@pairs_option(
     "--input",
     "inputs",
     metavar="NAME=VALUE",
-    multiple=True,
-    callback=_pairs(read=True),
-    help="Of the task, repeatable: n=8, xs=[1,2]; a text that looks like JSON in quotes.",
+    read=lambda text: json_or_text(text, json.loads),  # which knows NaN, as a float may be
+    help="Of the task, repeatable: n=8, xs=[1,2]. Put text that looks like JSON in quotes.",
 )
 @click.option(
     "--die",
@@ -92,17 +81,17 @@ class SimulateCommand(ToldCommand):
     metavar="HOW",
     multiple=True,
     callback=_deaths,
-    help="How attempt 0, 1, 2, ... dies, one each: 'after save 3'. Those after them live.",
+    help="How attempt 0, 1, 2, ... dies, one option each: 'after save 3'. Later ones live.",
 )
 @click.option(
     "--folder",
     default=".",
     metavar="PATH",
     type=click.Path(exists=True, file_okay=False),
-    help="Where MODULE can be imported; the working directory of the pods.",
+    help="The folder to import MODULE from; the working directory of the pods.",
 )
-@click.option("--root", metavar="URL", help="Raw-output base; by default a temporary folder.")
-@click.option("--keep", is_flag=True, help="Keep the temporary folder, to look at it.")
+@click.option("--root", metavar="URL", help="Raw-output base. Default: a temporary folder.")
+@click.option("--keep", is_flag=True, help="Keep the temporary folder.")
 @click.option("--fast", is_flag=True, help="Through pyflyte-fast-execute, as `pyflyte run` registers it.")
 @click.option(
     "--map-index",
@@ -110,22 +99,20 @@ class SimulateCommand(ToldCommand):
     metavar="I",
     help="Run that index of a map task over lists of inputs.",
 )
-@click.option("--retries", type=click.IntRange(min=0), metavar="N", help="By default as the task says.")
+@click.option("--retries", type=click.IntRange(min=0), metavar="N", help="Default: as the task says.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=600.0,
     metavar="SECONDS",
     show_default=True,
-    help="Of one attempt; then it is killed, and no other follows.",
+    help="Of one attempt. Then it is killed, and no other follows.",
 )
-@click.option(
+@pairs_option(
     "--env",
     "environ",
     metavar="NAME=VALUE",
-    multiple=True,
-    callback=_pairs(read=False),
-    help="More of the environment of the pods, repeatable.",
+    help="A variable for the pods, repeatable.",
 )
 @JSON_OPTION
 @STORAGE_OPTION
@@ -148,20 +135,13 @@ def command(
     as_json: bool,
     storage_options: dict[str, Any],
 ) -> None:
-    """Run a task as Flyte runs it, attempt after attempt, and let attempts die.
+    """Run a task as Flyte runs it, attempt after attempt, and kill attempts.
 
-    Each attempt is a real pyflyte-execute with the paths and arguments that Flyte would give it, and
-    each death a real signal. Attempts follow each other until the task finishes or fails for good.
+    Each attempt is a real pyflyte-execute, with the paths and arguments that Flyte would give it. Each
+    death is a real signal. Attempts follow each other until the task finishes or fails for good.
 
-    \b
-    With --json:
-      node, kept, task, finished, resumed, started_over [attempts], repeated_steps, outputs,
-      attempts [{attempt, death, came, ending (finished, died, recoverable, failed, timed_out),
-        signal, exit_code, reason,
-        restored {verdict, checkpoint, step, attempt, seq} or null,
-        saves [{step, checkpoint}], seconds}]
 
-    Exits with 10 where the task did not finish.
+    The exit code is 10 if the task did not finish.
     """
     from ckptptr.testing.attempts import SimulatedNode
     from ckptptr.testing.life import Life, attempts_of
@@ -191,9 +171,7 @@ def command(
                 _tell_progress(attempt)
         life = Life(tuple(attempts))
     if as_json:
-        from ckptptr.inspect.shapes import encode
-
-        click.echo(encode(_shape(node, life, task, is_kept)))
+        click.echo(shapes.encode(_shape(node, life, task, is_kept)))
     else:
         _print(node, life, is_kept)
     if not life.finished:
@@ -201,7 +179,7 @@ def command(
 
 
 def _look(module: str, name: str, folder: str) -> Mapping[str, Any]:
-    """What the task says of itself, in a process of its own: it may import anything.
+    """The retries of the task, read in a process of its own, since its module may import anything.
 
     Raises:
         InvalidArgumentError: there is no such task, or no flytekit.
@@ -218,10 +196,10 @@ def _look(module: str, name: str, folder: str) -> Mapping[str, Any]:
         check=False,
     )
     if done.returncode:
-        why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        why = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise InvalidArgumentError(
             f"{module}:{name} is no task that can be imported in {folder}: {why}",
-            hint="--folder says where MODULE is; flytekit must be installed",
+            hint="Give the folder of MODULE with --folder. flytekit must be installed",
         )
     said: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return said
@@ -229,18 +207,18 @@ def _look(module: str, name: str, folder: str) -> Mapping[str, Any]:
 
 @contextlib.contextmanager
 def _place(root: str | None, keep: bool, storage_options: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """The raw-output base, and whether it is there afterwards.
+    """The raw-output base, and whether it exists afterwards.
 
     Raises:
         CkptptrError: it cannot be opened, or does not answer.
     """
     if root is not None:
-        from ckptptr.nodes.plain import FLYTE_PREFIXES
+        from ckptptr.protocol.names import NODES
         from ckptptr.stores.open import open_store
 
         store, key = open_store(root, storage_options=storage_options)
         with contextlib.suppress(NotFoundError):
-            store.read(f"{key}/{FLYTE_PREFIXES}")  # no attempt is worth its time where nobody answers
+            store.read(f"{key}/{NODES}")  # fail now if the store does not answer, not in each attempt
         yield (root.rstrip("/") if "://" in root else key), True
     elif keep:
         yield tempfile.mkdtemp(prefix="ckptptr-simulate-"), True
@@ -267,13 +245,11 @@ def _print(node: SimulatedNode, life: Life, is_kept: bool) -> None:
     if life.outputs:
         out.facts([(name, str(value)) for name, value in life.outputs.items()])
     if is_kept:
-        out.line(Cell(f"To look at it: ckptptr log {shlex.quote(node.prefix)}", "dim"))
+        out.line(Cell(f"To see it: ckptptr log {shlex.quote(node.prefix)}", "dim"))
 
 
-def _shape(node: SimulatedNode, life: Life, task: str, is_kept: bool) -> msgspec.Struct:
-    from ckptptr.cli import simulate_shapes as shapes
-
-    return shapes.Simulated(
+def _shape(node: SimulatedNode, life: Life, task: str, is_kept: bool) -> shapes.Simulate:
+    return shapes.Simulate(
         node=node.prefix,
         kept=is_kept,
         task=task,
@@ -283,7 +259,7 @@ def _shape(node: SimulatedNode, life: Life, task: str, is_kept: bool) -> msgspec
         repeated_steps=list(life.repeated_steps),
         outputs=life.outputs,
         attempts=[
-            shapes.Attempt(
+            shapes.SimulatedAttempt(
                 attempt=attempt.number,
                 death=str(attempt.death) if attempt.death else None,
                 came=attempt.struck,
@@ -291,19 +267,14 @@ def _shape(node: SimulatedNode, life: Life, task: str, is_kept: bool) -> msgspec
                 signal=attempt.signal or None,
                 exit_code=None if attempt.signal else attempt.exit_code,
                 reason=attempt.reason,
-                restored=_restored(attempt),
-                saves=[shapes.Save(step=s.step, checkpoint=s.checkpoint or None) for s in attempt.saves],
+                restored=msgspec.convert(
+                    attempt.restored, shapes.SimulatedRestore | None, from_attributes=True
+                ),
+                saves=[
+                    shapes.SimulatedSave(step=s.step, checkpoint=s.checkpoint or None) for s in attempt.saves
+                ],
                 seconds=round(attempt.seconds, 3),
             )
             for attempt in life.attempts
         ],
-    )
-
-
-def _restored(attempt: Attempt) -> Any:
-    from ckptptr.cli import simulate_shapes as shapes
-
-    found = attempt.restored
-    return found and shapes.Restored(
-        **{name: getattr(found, name) for name in shapes.Restored.__struct_fields__}
     )

@@ -1,34 +1,31 @@
-"""`ckptptr sweep`: delete what retention let go, and saves that came to nothing."""
+"""`ckptptr sweep`: delete expired checkpoints and orphans."""
 
 from __future__ import annotations
 
 import click
 import msgspec
 
-from ckptptr.cli.command import node_command
+from ckptptr.cli.command import answer, node_command
 from ckptptr.cli.confirm import confirm
-from ckptptr.cli.output import INDENT, Output, counted, size
+from ckptptr.cli.output import INDENT, Output
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import short_reference
+from ckptptr.inspect.sentences import short_reference
 from ckptptr.inspect.target import Here
-from ckptptr.protocol.sweep import going, search, sweep_by_hand, sweepable
+from ckptptr.protocol.sweep import deletions, search, sweep_by_hand, sweepable
+from ckptptr.wording import counted, size
 
 
-@node_command("sweep", "Delete what retention let go, and saves that came to nothing.")
-@click.option("--dry-run", is_flag=True, help="Say what would go, and delete nothing.")
+@node_command("sweep", "Delete expired checkpoints and orphans.", shapes.Sweep)
+@click.option("--dry-run", is_flag=True, help="Print what would be deleted, and delete nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def command(*, here: Here, as_json: bool, dry_run: bool, yes: bool) -> None:
-    """Delete the checkpoints that retention let go, and what earlier attempts uploaded and never published.
+    """Delete expired checkpoints (released by retention) and orphans (uploaded, but never published).
 
-    What LATEST names is never deleted, nor what is pinned, nor anything of the last attempt that published
-    but for what it let go itself. A run does this by itself; this is for where none runs any more.
+    Never deletes what LATEST names or what is pinned. From the last attempt that published, it deletes
+    only what retention released. A run sweeps by itself: use this command where none runs any more.
 
-    \b
-    With --json:
-      node, dry_run, checkpoints [{reference, why (doomed, orphan)}], objects, bytes,
-      kept [reference], swept [reference]
 
-    Asks, unless --yes or --dry-run is given. Refuses while LATEST is held, absent or damaged.
+    Asks first, unless --yes or --dry-run is given. Refuses while LATEST is held, absent or damaged.
     """
     told = _look(here, dry_run=dry_run)
     if told.checkpoints and not dry_run:
@@ -36,25 +33,22 @@ def command(*, here: Here, as_json: bool, dry_run: bool, yes: bool) -> None:
         confirm(question, "Delete?", "the sweep", yes=yes)
         writing = here.for_writing()
         agreed = frozenset(leaving.reference for leaving in told.checkpoints)
-        gone = sweep_by_hand(writing.store, here.node, writing.latest, agreed)
-        told = msgspec.structs.replace(told, swept=[*gone])
-    if as_json:
-        click.echo(shapes.encode(told))
-    else:
-        _print(told)
+        deleted = sweep_by_hand(writing.store, here.node, writing.latest, agreed)
+        told = msgspec.structs.replace(told, swept=[*deleted])
+    answer(told, _print, as_json=as_json)
 
 
 def _look(here: Here, *, dry_run: bool) -> shapes.Sweep:
     seen = here.latest.read()
-    doomed = sweepable(seen, here.latest.url).doomed
-    wanted = dict.fromkeys((*doomed, *search(here.store, here.node, seen).orphans))
-    leaving = [*going(here.store, here.node, wanted)]
+    expired = sweepable(seen, here.latest.url).expired
+    wanted = dict.fromkeys((*expired, *search(here.store, here.node, seen).orphans))
+    leaving = [*deletions(here.store, here.node, wanted)]
     may_go = {reference for home in leaving for reference in home.references}
     return shapes.Sweep(
         node=here.url,
         dry_run=dry_run,
         checkpoints=[
-            shapes.Leaving(reference=reference, why="doomed" if reference in doomed else "orphan")
+            shapes.Leaving(reference=reference, why="doomed" if reference in expired else "orphan")
             for reference in wanted
             if reference in may_go
         ],
@@ -73,19 +67,20 @@ def _counted(told: shapes.Sweep) -> str:
 def _print(told: shapes.Sweep) -> None:
     out = Output()
     if told.dry_run and told.checkpoints:
-        out.headline(f"Would go: {_counted(told)}.")
+        out.headline(f"Would be deleted: {_counted(told)}.")
     elif told.checkpoints:
-        out.headline(f"Gone: {_counted(told)}.")
+        out.headline(f"Deleted: {_counted(told)}.")
     else:
         out.headline("There is nothing to sweep.")
     for leaving in told.checkpoints:
-        out.line(INDENT, leaving.why.ljust(len("orphan")), INDENT, short_reference(leaving.reference))
+        why = "expired" if leaving.why == "doomed" else "orphan "
+        out.line(INDENT, why, INDENT, short_reference(leaving.reference))
     if told.kept:
         out.sentence(
-            f"{counted(len(told.kept), 'other')} could go, but a damaged manifest in the same home might need"
+            f"{counted(len(told.kept), 'other')} stayed, since a damaged manifest in the same home might need"
             " them: `ckptptr verify --all` tells which.",
             "yellow",
         )
     left = [leaving for leaving in told.checkpoints if leaving.reference not in told.swept]
     if left and not told.dry_run:
-        out.sentence(f"{len(left)} of them stayed: LATEST was moved meanwhile.", "yellow")
+        out.sentence(f"{len(left)} of them stayed: LATEST moved meanwhile.", "yellow")

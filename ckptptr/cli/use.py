@@ -7,13 +7,14 @@ import click
 from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
 from ckptptr.cli.move import confirm_fresh, tell_held
+from ckptptr.inspect import shapes
 from ckptptr.inspect.target import Here
 
 
-@node_command("use", "Choose the checkpoint that the next attempt restores.")
+@node_command("use", "Choose the checkpoint that the next attempt restores.", shapes.Move)
 @click.argument("checkpoint", required=False)
 @choosing
-@click.option("--note", default="", metavar="TEXT", help="A word for whoever reads LATEST next.")
+@click.option("--note", default="", metavar="TEXT", help="For the next person who reads LATEST.")
 @click.option("--yes", is_flag=True, help="Do not ask before a fresh start.")
 def command(
     *,
@@ -26,16 +27,10 @@ def command(
     """Hold LATEST on a checkpoint: the next attempt resumes from it.
 
     CHECKPOINT is an id, a path or URI of a manifest or folder, '#3' for line 3 of `ckptptr log` (in
-    quotes: a shell takes # for a comment), or `none` for a fresh start. Nothing is deleted: what LATEST
-    named goes into its history.
+    quotes, since # begins a comment in a shell), or `none` for a fresh start. Nothing is deleted: the
+    checkpoint that LATEST named goes into its history.
 
-    No attempt that is running moves a held LATEST; the next one that restores takes it up, once.
-
-    \b
-    With --json:
-      node, before and latest (as in `ckptptr show`), verdict, why, warnings,
-      checkpoint (what the next attempt restores now), undo [arguments] or null, undo_command,
-      kept_as (where the bytes of a damaged LATEST are)
+    Saves do not move a held LATEST. The next restore removes the hold.
     """
     chosen = choice.on(here)
     confirm_fresh(chosen, yes=yes)

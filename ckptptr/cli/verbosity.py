@@ -1,4 +1,4 @@
-"""`-v`: the log lines of the library, on stderr. Before the command or after it, as people type it."""
+"""`-v`: the log of the library, on stderr. It may stand before the command or after it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ verbose_option = click.option(
     count=True,
     expose_value=False,
     callback=_add_up,
-    help="Print log lines on stderr; twice for more.",
+    help="Print the log on stderr; twice for more.",
 )
 
 
 @contextlib.contextmanager
 def logging_to_stderr(ctx: click.Context) -> Iterator[None]:
-    """As `-v` asks; without it not even warnings, whose substance every command says in its own words."""
+    """As `-v` asks. Without it not even warnings: each command says in its own words what is wrong."""
     wanted = ctx.meta.get(_KEY, 0)
     handler = logging.StreamHandler(sys.stderr) if wanted else logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))

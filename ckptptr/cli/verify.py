@@ -1,4 +1,4 @@
-"""`ckptptr verify`: whether checkpoints are all there, and with `--deep` whether each byte is."""
+"""`ckptptr verify`: whether checkpoints are complete, and with `--deep` whether each byte is right."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ import click
 import msgspec
 
 from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
-from ckptptr.cli.command import node_command
+from ckptptr.cli.command import answer, node_command
 from ckptptr.cli.exit_codes import ExitCode
-from ckptptr.cli.output import INDENT, Cell, Column, Output, counted, number, size
-from ckptptr.cli.progress import Moved, bar
+from ckptptr.cli.output import INDENT, TONES, Cell, Column, Output
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import checkpoint_of, in_words, short
+from ckptptr.inspect.describe import checkpoint_of
 from ckptptr.inspect.log import everything
+from ckptptr.inspect.sentences import Tone, in_words, short
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.complete import Flaw, flaws, sizes_in
+from ckptptr.transfer.progress import Progress, at_once
 from ckptptr.transfer.verify import digest_flaws
+from ckptptr.wording import counted, number, size
 
 
-@node_command("verify", "Whether a checkpoint is all there; every byte with --deep.")
+@node_command("verify", "Whether a checkpoint is complete; with --deep every byte.", shapes.Verify)
 @click.argument("checkpoint", required=False)
 @choosing
-@click.option("--all", "everything_here", is_flag=True, help="Each that could be chosen.")
+@click.option("--all", "everything_here", is_flag=True, help="Every checkpoint that can be chosen.")
 @click.option("--deep", is_flag=True, help="Fetch every byte and compare every digest.")
 @click.pass_context
 def command(
@@ -37,29 +39,20 @@ def command(
     everything_here: bool,
     deep: bool,
 ) -> None:
-    """Whether a checkpoint is all there: its manifest, and each file by its size, from one listing.
+    """Whether a checkpoint is complete: its manifest, and the size of each file, from one listing.
 
-    CHECKPOINT is said as for `ckptptr use`; without it what LATEST points to, else the newest. With
-    --deep every byte is fetched, kept nowhere, and its digest compared; what does not match is fetched
-    once more before it counts.
+    CHECKPOINT as for `ckptptr use`; the default is the target of LATEST, else the newest. With --deep
+    every file is fetched, compared with its digest, and not kept. A file with another digest is fetched
+    once more before it counts as damaged.
 
-    \b
-    With --json:
-      node, deep, bytes_read,
-      checkpoints [{checkpoint (as in `ckptptr show`),
-        state (good, unverified: a plain folder, damaged, gone, newer-format),
-        problems [{path or null, object, problem}]}]
 
-    Exits with 4 where one of them is damaged or gone, with 3 where there is none.
+    The exit code is 4 if one of them is damaged or deleted, and 3 if there is none.
     """
     if choice.is_made and everything_here:
         raise click.UsageError("Give either a checkpoint or --all.")
     subjects = [_chosen(here, choice)] if choice.is_made else _listed(here, only_first=not everything_here)
     told = _verify(here, subjects, deep=deep)
-    if as_json:
-        click.echo(shapes.encode(told))
-    else:
-        _print(told)
+    answer(told, _print, as_json=as_json)
     states = {verified.state for verified in told.checkpoints}
     if not states:
         ctx.exit(ExitCode.NOTHING_FOUND)
@@ -71,7 +64,7 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """What is to be verified, or why it cannot be."""
+    """A checkpoint to verify, or why it cannot be verified."""
 
     shape: shapes.Checkpoint
     found: Found | None
@@ -112,32 +105,28 @@ def _verify(here: Here, subjects: list[_Subject], *, deep: bool) -> shapes.Verif
     homes = dict.fromkeys(s.found.home for s in subjects if s.found and s.found.manifest)
     sizes = {home: sizes_in(here.store, home) for home in homes}
     total = sum(subject.shape.bytes or 0 for subject in subjects) if deep else 0
-    read: list[int] = []
     checkpoints = []
-    with bar("verifying", total) as moved:
-
-        def fetched(count: int) -> None:
-            read.append(count)  # from several threads
-            moved(count)
-
+    with at_once("verifying")(total) as progress:
         for subject in subjects:
             state, problems = subject.state, [subject.problem] if subject.problem else []
             if subject.found:
-                bad = _flaws(here, subject.found, sizes, fetched if deep else None)
+                bad = _flaws(here, subject.found, sizes, progress if deep else None)
                 problems = [_flaw(here, flaw) for flaw in bad]
                 state = "damaged" if bad else "good" if subject.found.manifest else "unverified"
             checkpoints.append(shapes.Verified(checkpoint=subject.shape, state=state, problems=problems))
-    return shapes.Verify(node=here.url, deep=deep, bytes_read=sum(read), checkpoints=checkpoints)
+    return shapes.Verify(node=here.url, deep=deep, bytes_read=progress.done, checkpoints=checkpoints)
 
 
-def _flaws(here: Here, found: Found, sizes: dict[str, dict[str, int]], fetched: Moved | None) -> list[Flaw]:
-    """What is wrong by sizes; with `fetched`, which is told of the bytes, also by digests."""
+def _flaws(
+    here: Here, found: Found, sizes: dict[str, dict[str, int]], progress: Progress | None
+) -> list[Flaw]:
+    """What is wrong by sizes; with `progress`, by digests too."""
     bad = flaws(found.home, found.files, sizes[found.home]) if found.manifest else []
-    if fetched is None:
+    if progress is None:
         return bad
     known = {flaw.path for flaw in bad}
     rest = [record for record in found.files if record.path not in known]
-    return bad + digest_flaws(here.store, found.home, rest, fetched)
+    return bad + digest_flaws(here.store, found.home, rest, progress.add)
 
 
 def _flaw(here: Here, flaw: Flaw) -> shapes.Flaw:
@@ -151,18 +140,24 @@ _COLUMNS = (
     Column("files", right=True),
     Column("checkpoint", tail=True),
 )
-_STYLES = {"good": "green", "unverified": "yellow"}
+_STATES_IN_WORDS: dict[shapes.Soundness, tuple[str, Tone]] = {
+    "good": ("good", "good"),
+    "unverified": ("unverified", "warning"),
+    "damaged": ("damaged", "bad"),
+    "gone": ("deleted", "bad"),
+    "newer-format": ("newer format", "bad"),
+}
 
 
 def _print(told: shapes.Verify) -> None:
     out = Output()
     bad = [v for v in told.checkpoints if v.state not in ("good", "unverified")]
-    how = "each file is there, and its digest is right" if told.deep else "each file is there, in its size"
+    how = "each file has its digest" if told.deep else "each file has its size"
     if not told.checkpoints:
         out.headline(f"No checkpoint of {told.node}.")
         return
     if bad:
-        out.headline(f"{counted(len(bad), 'checkpoint is', 'checkpoints are')} no good.", "bold red")
+        out.headline(f"{counted(len(bad), 'checkpoint is', 'checkpoints are')} not good.", "bold red")
     else:
         count = len(told.checkpoints)
         name = in_words(told.checkpoints[0].checkpoint).capitalize() if count == 1 else f"All {count}"
@@ -174,16 +169,17 @@ def _print(told: shapes.Verify) -> None:
             out.line(INDENT, Cell(f"{problem.path or short(verified.checkpoint)}: {problem.problem}", "red"))
             out.line(INDENT * 2, Cell(problem.object, "dim"))
     if any(v.state == "unverified" for v in told.checkpoints):
-        out.sentence("unverified: a plain folder has no digests that could be compared.", "dim")
+        out.sentence("unverified: a plain folder has no digests to compare with.", "dim")
     if not told.deep:
         out.blank()
-        out.sentence("By sizes alone, no payload was fetched; --deep compares every byte.", "dim")
+        out.sentence("Only sizes were compared: no payload was fetched. --deep compares every byte.", "dim")
 
 
 def _row(verified: shapes.Verified) -> list[str]:
     checkpoint = verified.checkpoint
+    word, tone = _STATES_IN_WORDS[verified.state]
     return [
-        Cell(verified.state, _STYLES.get(verified.state, "red")),
+        Cell(word, TONES[tone]),
         number(checkpoint.step),
         size(checkpoint.bytes),
         number(checkpoint.files),

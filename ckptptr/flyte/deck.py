@@ -1,9 +1,9 @@
 """The "Checkpoints" deck of a task with `enable_deck=True`: what it restored and saved, drawn.
 
-flytekit asks each deck for its HTML when the task has ended, well or not, and its outputs are
-written; or when the task calls `Deck.publish()`. Only then the store is looked at: once, no longer than
-`PATIENCE`, and no more than `MOST` manifests. Whatever goes wrong is one warning: no deck is worth
-a task. Where decks are disabled nothing here is even imported.
+flytekit asks each deck for its HTML when the task has ended, with success or not, and its outputs are
+written; or when the task calls `Deck.publish()`. Only then the store is read: once, no longer than
+`PATIENCE`, and no more than `MOST` manifests. Any error is one warning: a deck must not fail a task.
+If decks are disabled, this module is not imported.
 """
 
 from __future__ import annotations
@@ -26,30 +26,35 @@ PATIENCE = 20.0
 
 
 def add_deck(decks: list[Deck], checkpoint: PointerCheckpoint) -> None:
-    """Let the task's decks show its checkpoints, unless it has a deck of that name."""
+    """Add the deck, unless the task has one of that name."""
     if all(deck.name != NAME for deck in decks):
         decks.append(CheckpointsDeck(checkpoint))
 
 
 class CheckpointsDeck(Deck):  # type: ignore[misc]
-    """Rendered anew whenever it is asked for; what a task appends to it comes below."""
+    """Drawn again for each request; what a task appends to it comes below.
 
-    def __init__(self, checkpoint: PointerCheckpoint) -> None:
+    Args:
+        patience: how long to wait for the store, in seconds.
+    """
+
+    def __init__(self, checkpoint: PointerCheckpoint, patience: float = PATIENCE) -> None:
         super().__init__(NAME, auto_add_to_deck=False)
         self._checkpoint = checkpoint
+        self._patience = patience
 
     @property
     def html(self) -> str:
         try:
-            drawn = daemon.start(lambda: _draw(self._checkpoint)).result(timeout=PATIENCE)
-        except Exception as error:  # noqa: BLE001 - no deck is worth a task
-            what = str(error) or f"no answer within {PATIENCE:.0f} s"
+            drawn = daemon.start(lambda: _draw(self._checkpoint)).result(timeout=self._patience)
+        except Exception as error:  # noqa: BLE001 - a deck must not fail a task
+            what = str(error) or f"no answer within {self._patience:.0f} s"
             log.warning("the deck cannot show the checkpoints: %s", what)
-            drawn = f"<p>The checkpoints could not be looked at: {escape(what)}</p>"
+            drawn = f"<p>The checkpoints cannot be shown: {escape(what)}</p>"
         return f"{drawn}{self._html}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A worker of a distributed task hands its decks to another process: as they are by then."""
+        """A worker of a distributed task sends its decks to another process, as they are at that time."""
         return Deck, (NAME, self.html, False)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints and LATEST of the library as the shapes that commands print."""
+"""Checkpoints and LATEST, as the shapes that commands print."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ckptptr.stores.wrappers.around import unwrap
 def checkpoint_of(
     here: Here, found: Found, named: Target | None = None, *, pinned: bool = False
 ) -> shapes.Checkpoint:
-    """A checkpoint that was looked at; `named` is what LATEST says of it, if anything."""
+    """A checkpoint whose manifest was read. `named`: its entry in LATEST, if there is one."""
     url = here.store.url(here.node.root.key(found.reference))
     manifest = found.manifest
     if manifest is None:
@@ -31,7 +31,7 @@ def checkpoint_of(
         seq=manifest.seq,
         bytes=manifest.total_bytes,
         files=len(manifest.files),
-        # A forward copy was made later than what it is a copy of was published.
+        # A forward copy is newer than the publish of its source.
         published_at=(named.published_at if named else "") or manifest.created_at,
         published_by=manifest.created_by,
         parent=manifest.parent,
@@ -40,7 +40,7 @@ def checkpoint_of(
 
 
 def checkpoint_by_name(here: Here, target: Target) -> shapes.Checkpoint:
-    """A checkpoint that could not be looked at: what LATEST says of it, and its name."""
+    """A checkpoint whose manifest was not read: what LATEST and its own name say."""
     split = split_manifest_key(f"{here.node.root.base}/{target.checkpoint}")
     is_described = bool(target.published_at)
     return shapes.Checkpoint(
@@ -56,7 +56,7 @@ def checkpoint_by_name(here: Here, target: Target) -> shapes.Checkpoint:
 
 
 def engine_of(here: Here) -> str:
-    """What moves payload from and to the store, as seen from this machine."""
+    """What moves payload to and from the store on this machine: fsspec, obstore or its disk."""
     store = unwrap(here.adapter, HasEngine)
     if store is not None:
         return store.engine(here.node.prefix)
@@ -64,7 +64,7 @@ def engine_of(here: Here) -> str:
 
 
 def latest_of(here: Here, seen: Seen) -> shapes.Latest:
-    """LATEST, as it was seen."""
+    """LATEST, as it was read."""
     pointer = seen.pointer
     common = {"url": here.latest.url, "guarantee": here.store.guarantee.value}
     if pointer is None:
@@ -92,21 +92,3 @@ def latest_of(here: Here, seen: Seen) -> shapes.Latest:
         written_by=pointer.published_by or None,
         damage=None,
     )
-
-
-def short(checkpoint: shapes.Checkpoint) -> str:
-    """Its id, or its reference where it has none."""
-    return checkpoint.id or checkpoint.checkpoint
-
-
-def short_reference(reference: str | None) -> str:
-    """The id in a reference, or the reference where it has none."""
-    split = split_manifest_key(f"/{reference}") if reference else None
-    return str(split[1]) if split else reference or "-"
-
-
-def in_words(checkpoint: shapes.Checkpoint | None) -> str:
-    """`step 3`, or what else tells a checkpoint from others; `nothing` for a fresh start."""
-    if checkpoint is None:
-        return "nothing"
-    return short(checkpoint) if checkpoint.step is None else f"step {checkpoint.step}"

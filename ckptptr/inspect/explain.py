@@ -1,6 +1,6 @@
-"""What the next attempt would restore, and why: the resolver of a real restore, asked from outside.
+"""What the next attempt would restore, and why: the resolver of a real restore, from outside.
 
-Candidates are judged by their manifests, as far as a look goes that fetches and moves nothing.
+It reads manifests, fetches no payload and moves nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ckptptr.protocol.resolve import Rejected, Resolution, Resolver
 from ckptptr.stores.port import Guarantee
 
 ALTERNATIVES = 3
-"""How many of those that come after the one taken are looked at."""
+"""How many good candidates after the chosen one are shown."""
 
 
 def explain(here: Here) -> shapes.Show:
@@ -35,13 +35,14 @@ _VERDICTS: dict[Verdict, shapes.Verdict] = {
     Verdict.POINTER: "pointer",
     Verdict.HISTORY: "history",
     Verdict.WALKBACK: "walkback",
+    Verdict.ORIGIN: "origin",
     Verdict.PLAIN: "plain",
     Verdict.FRESH: "fresh",
 }
 
 
 class _Explanation:
-    """One resolution, in the words and shapes of the command line."""
+    """One resolution, as a shape with sentences."""
 
     def __init__(self, here: Here, resolution: Resolution) -> None:
         self._here = here
@@ -68,7 +69,7 @@ class _Explanation:
         )
 
     def _meant(self) -> frozenset[str]:
-        """The references that the target of LATEST stands for: a person may have written an id or folder."""
+        """The references that the target of LATEST may mean: a person may have written an id or a folder."""
         pointer = self._pointer
         if pointer is None or pointer.target.is_fresh:
             return frozenset()
@@ -91,7 +92,7 @@ class _Explanation:
         if taken.source == "history":
             return "what LATEST names cannot be restored, and this is the next in its history"
         if taken.source == "doomed":
-            return "nothing else can be restored; retention had let it go, but it is still there"
+            return "nothing else can be restored; it is expired, but not deleted yet"
         state = "names nothing that can be restored"
         if self._pointer is None:
             state = "is damaged" if self._resolution.seen.damage else "is absent"
@@ -100,19 +101,19 @@ class _Explanation:
     def _warnings(self, taken: shapes.Candidate | None) -> Iterator[str]:
         here, found = self._here, self._resolution.found
         if found is not None and found.manifest is None:
-            yield "It is a plain folder without digests: what is in it cannot be verified."
+            yield "It is a plain folder without digests: its content cannot be verified."
         if found is not None and found.manifest is not None:
             difference = here.node.lineage.differs_from(found.manifest.lineage)
             if difference:
-                yield f"It is taken because LATEST names it, although {difference}."
+                yield f"It is used because LATEST names it, although {difference}."
         is_asked_for = self._pointer is not None and self._pointer.target.is_fresh
         if here.is_flyte and not is_asked_for and (taken is None or taken.source in ("homes", "doomed")):
             yield (
-                "What Flyte itself tells the attempt (--prev-checkpoint) is not known here: an execution in"
-                " recover mode also looks at the one that it recovers."
+                "In recover mode Flyte also tells the attempt the checkpoints of another execution"
+                " (--prev-checkpoint). They cannot be seen from here."
             )
         if here.store.guarantee is Guarantee.LAST_WRITER_WINS:
-            yield "This store has no compare-and-swap: of two who write LATEST at once the last one wins."
+            yield "This store has no compare-and-swap: of two that write LATEST at once, the last one wins."
 
     def _named(self, reference: str) -> Target | None:
         return self._pointer.find(reference) if self._pointer else None
@@ -122,7 +123,7 @@ class _Explanation:
             return "latest"
         if self._named(reference):
             return "history"
-        return "doomed" if self._pointer and reference in self._pointer.doomed else "homes"
+        return "doomed" if self._pointer and reference in self._pointer.expired else "homes"
 
     def _found(self, found: Found, outcome: shapes.Outcome) -> shapes.Candidate:
         return shapes.Candidate(
@@ -145,7 +146,7 @@ class _Explanation:
         )
 
     def _alternatives(self) -> Iterator[shapes.Candidate]:
-        """What would come next. Empty homes are no alternative, and are left out."""
+        """The candidates after the chosen one, without empty homes."""
         passed = {rejected.reference for rejected in self._resolution.rejected}
         if self._resolution.found is not None:
             passed.add(self._resolution.found.reference)

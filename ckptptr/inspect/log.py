@@ -1,8 +1,8 @@
-"""Every checkpoint of a node, across its attempts: what LATEST names, and what its homes hold besides.
+"""Every checkpoint of a node, across its attempts: those that LATEST names, and others in its homes.
 
-A listing tells what LATEST does not: saves that were committed and never published, what retention
-let go and nobody has deleted yet, what stock flytekit left. Each manifest is read, so that a damaged
-one is known before somebody chooses it.
+A listing shows what LATEST does not: saves that were committed and never published, expired checkpoints,
+plain folders of stock flytekit. Each manifest is read, so that a damaged one is known before a person
+chooses it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ckptptr.transfer.pool import run_all
 
 @dataclass(frozen=True, slots=True)
 class _Shelved:
-    """A checkpoint, or why it is none. `age` orders those in homes of this node."""
+    """A checkpoint, or why it cannot be read. `age` orders those in homes of this node."""
 
     reference: str
     found: Found | None = None
@@ -37,8 +37,8 @@ class _Shelved:
 def everything(here: Here) -> shapes.Log:
     """All of them, newest first.
 
-    Within the homes of the node (attempt, seq) tells what is newer, never a clock. What comes from
-    elsewhere, another execution say, was there before any of them, and comes last.
+    Within the homes of the node (attempt, seq) says what is newer, never a clock. Checkpoints from
+    elsewhere, another execution for example, are older than those, and come last.
     """
     seen = here.latest.read()
     pointer = seen.pointer
@@ -47,7 +47,7 @@ def everything(here: Here) -> shapes.Log:
     ours = sorted((item for item in shelved.values() if item.age), key=_age, reverse=True)
     others = [item for item in shelved.values() if not item.age]
     target = next(iter(named), None) if pointer and not pointer.target.is_fresh else None
-    doomed = frozenset(pointer.doomed if pointer else ())
+    expired = frozenset(pointer.expired if pointer else ())
     return shapes.Log(
         node=here.url,
         latest=latest_of(here, seen),
@@ -55,7 +55,7 @@ def everything(here: Here) -> shapes.Log:
             shapes.Entry(
                 **msgspec.structs.asdict(_described(here, item, named.get(item.reference))),
                 index=index,
-                state=_state(item.reference, target, named, doomed),
+                state=_state(item.reference, target, named, expired),
                 held=item.reference == target and seen.is_held,
                 problem=item.problem.message if item.problem else None,
                 problem_code=item.problem.code if item.problem else None,
@@ -70,13 +70,13 @@ def _age(item: _Shelved) -> tuple[int, int, str]:
 
 
 def _state(
-    reference: str, target: str | None, named: dict[str, Target], doomed: frozenset[str]
+    reference: str, target: str | None, named: dict[str, Target], expired: frozenset[str]
 ) -> shapes.State:
     if reference == target:
         return "target"
     if reference in named:
         return "history"
-    return "doomed" if reference in doomed else "unnamed"
+    return "doomed" if reference in expired else "unnamed"
 
 
 def _described(here: Here, item: _Shelved, named: Target | None) -> shapes.Checkpoint:
@@ -105,7 +105,7 @@ def _read(here: Here, home: str, checkpoint: CheckpointId | None, pinned: bool) 
     try:
         manifest = read_manifest(here.store, home, checkpoint)
     except NotFoundError:
-        return None  # swept since it was listed
+        return None  # deleted since it was listed
     except StoreUnavailableError:
         raise
     except CkptptrError as error:
@@ -122,7 +122,7 @@ def _plain(here: Here, home: str) -> _Shelved | None:
 
 
 def _named(here: Here, pointer: Pointer | None, shelved: dict[str, _Shelved]) -> dict[str, Target]:
-    """What LATEST names, the target first, by exact reference. What is not in a home is looked at."""
+    """The entries of LATEST by reference, the target first. Those in no home are added to `shelved`."""
     named: dict[str, Target] = {}
     for target in pointer.retained if pointer else ():
         reference = target.checkpoint

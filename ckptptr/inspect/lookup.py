@@ -1,8 +1,8 @@
-"""From what a person has at hand to the node prefix: a `--checkpoint-path`, or the name of an execution.
+"""The node prefix for what a person has: a `--checkpoint-path`, or the name of an execution.
 
-A home tells its node by the lineage in its manifests, or by a uid that Flyte did not hash. Else the
-nodes that have a LATEST are searched for one that has this home. Whatever is found is proven by
-Flyte's arithmetic: the node's own homes, computed, must include the one given.
+The lineage in a manifest names the node, and so does a uid that Flyte did not hash. Otherwise the nodes
+that have a LATEST are searched. Each find is proven by Flyte's arithmetic: the computed homes of the
+node must include the given one.
 """
 
 from __future__ import annotations
@@ -11,21 +11,15 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ckptptr.errors import DamagedError, NotFoundError
-from ckptptr.nodes.flyte_paths import HOME, NodePrefix, node_uid, shard
-from ckptptr.nodes.plain import FLYTE_PREFIXES
+from ckptptr.nodes.flyte_homes import Home
+from ckptptr.nodes.flyte_paths import HOME, NodePrefix, node_uid
 from ckptptr.protocol.inventory import committed, read_manifest
 from ckptptr.protocol.manifest import Lineage
-from ckptptr.protocol.names import LATEST
+from ckptptr.protocol.names import LATEST, NODES
 from ckptptr.stores.port import Store
 
-_HASHED = re.compile(r"f[a-z1-6]{7}")
 _ATTEMPTS = 100
-"""How many attempts of a node are computed to find one whose uid is hashed."""
-
-# A uid is never all digits; the two numbers are the index and the retry of a legacy map task.
-_HOME = re.compile(
-    rf"(?P<above>.+)/(?P<uid>[^/]*[^/0-9][^/]*)(?:/(?P<index>[0-9]+)/(?P<retry>[0-9]+))?/{HOME}"
-)
+"""How many attempts are computed to find the one with a hashed uid."""
 
 
 def nodes_below(store: Store, folder: str) -> list[str]:
@@ -35,13 +29,13 @@ def nodes_below(store: Store, folder: str) -> list[str]:
 
 
 def nodes_of_execution(store: Store, root: str, name: str) -> list[str]:
-    """The nodes below a root that `name` may mean: an execution, and more of the path where it is said."""
+    """The nodes below a root that `name` may mean: an execution, perhaps with more of its path."""
     wanted = name.strip("/").split("/")
     found = []
-    for prefix in nodes_below(store, f"{root}/{FLYTE_PREFIXES}"):
+    for prefix in nodes_below(store, f"{root}/{NODES}"):
         path = prefix.split("/")[-4:]
         starts = (start for start in range(3) if path[start : start + len(wanted)] == wanted)
-        if any(start + len(wanted) > 2 for start in starts):  # the execution is among what is said
+        if any(start + len(wanted) > 2 for start in starts):  # the name contains the execution
             found.append(prefix)
     return found
 
@@ -53,32 +47,25 @@ def home_in(key: str) -> str | None:
 
 
 def nodes_with_home(store: Store, home: str) -> list[str]:
-    """The prefixes of the nodes to which a home of Flyte is proven to belong; one, where any."""
-    parts = _HOME.fullmatch(home)
-    if parts is None:
+    """The prefixes of the nodes that provably have this home: at most one in practice."""
+    parsed = Home.parse(home)
+    if parsed is None:
         return []
-    above = parts["above"].split("/")
-    roots = ["/".join(above[:at]) for at in range(len(above) - 1, 0, -1) if above[at] == shard(parts["uid"])]
-    attempts = _attempts(parts)
-    for root in roots:
-        told = (node for lineage in _lineages(store, home) for node in _told(root, parts["uid"], lineage))
-        proven = [*_having(home, attempts, told)]
-        if not proven:
-            listed = filter(None, map(NodePrefix.parse, nodes_below(store, f"{root}/{FLYTE_PREFIXES}")))
-            proven = [*_having(home, attempts, listed)]
-        if proven:
-            return proven
-    return []
+    attempts = _attempts(parsed)
+    told = (node for lineage in _lineages(store, home) for node in _told(parsed, lineage))
+    proven = [*_having(home, attempts, told)]
+    if proven:
+        return proven
+    listed = filter(None, map(NodePrefix.parse, nodes_below(store, f"{parsed.root}/{NODES}")))
+    return [*_having(home, attempts, listed)]
 
 
-def _attempts(parts: re.Match[str]) -> Iterable[int]:
-    """The attempts that the home may be of."""
-    if parts["retry"]:
-        return (int(parts["retry"]),)
-    number = parts["uid"].rpartition("-")[2]
-    if _HASHED.fullmatch(parts["uid"]) or not number.isdecimal():
-        return range(_ATTEMPTS)
-    return (int(number),)
+def _attempts(home: Home) -> Iterable[int]:
+    """The attempts that may have this home."""
+    if home.array:
+        return (home.array[1],)
+    number = home.uid.rpartition("-")[2]
+    return range(_ATTEMPTS) if home.is_hashed or not number.isdecimal() else (int(number),)
 
 
 def _lineages(store: Store, home: str) -> Iterator[Lineage]:
@@ -90,15 +77,15 @@ def _lineages(store: Store, home: str) -> Iterator[Lineage]:
         return
 
 
-def _told(root: str, uid: str, lineage: Lineage) -> Iterator[NodePrefix]:
+def _told(home: Home, lineage: Lineage) -> Iterator[NodePrefix]:
     names = []
     if re.fullmatch(r"[^/]+(/[0-9]+/[^/]+)*", lineage.node):
         names.append(node_uid(lineage.node))
-    read = re.fullmatch(rf"{re.escape(lineage.execution)}-(.+)-[0-9]+", uid)
+    read = re.fullmatch(rf"{re.escape(lineage.execution)}-(.+)-[0-9]+", home.uid)
     names += [read[1]] if read else []
     for name in names if lineage.project and lineage.domain and lineage.execution else ():
         yield NodePrefix(
-            root=root,
+            root=home.root,
             project=lineage.project,
             domain=lineage.domain,
             execution=lineage.execution,

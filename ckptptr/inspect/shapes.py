@@ -1,9 +1,9 @@
-"""What `--json` prints, and what the text says in words: one shape, two renderings.
+"""What `--json` prints. The text output says the same in words, and `--help` is generated from this file.
 
-**Append-only**: a key never goes, never changes its meaning or its type, and is always there. New
-keys may come. Times are UTC, `2026-11-23T15:20:05Z`; sizes are in bytes; what is not known is null.
-On an error nothing is printed to stdout; `Failure` goes to stderr. (Not errors, though the exit code
-is not 0: `show` and `log` of a node that has nothing to restore, what `verify` and `doctor` find.)
+**Append-only**: every key stays, keeps its meaning and type, and is always printed. New keys may come.
+Times are UTC, `2026-11-23T15:20:05Z`; sizes are in bytes; what is not known is null. The value `doomed`
+means what the text calls expired. On an error stdout is empty, and `Failure` goes to stderr. A node with
+nothing to restore, and what `verify` and `doctor` find, are not errors, though the exit code is not 0.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import msgspec
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One checkpoint.
 
-    `checkpoint`: the reference, as LATEST names it and `ckptptr use` takes it. `id`: null for a plain
-    folder. `url`: of the manifest, or of the plain folder. `files`: how many. `parent`: the reference
-    of what the run that wrote it had resumed from; on a forward copy, of what it is a copy of.
+    `checkpoint`: the reference, as in LATEST and for `ckptptr use`. `id`: null for a plain folder. `url`:
+    of the manifest, or of the plain folder. `files`: how many. `parent`: the reference of the checkpoint
+    that its run had resumed from; for a forward copy, that of its source.
     """
 
     checkpoint: str
@@ -38,10 +38,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 class Latest(msgspec.Struct, frozen=True, kw_only=True):
     """LATEST itself.
 
-    `checkpoint`: as it stands there, `none` for a fresh start; null where it is absent or damaged.
-    `step`: of that, where LATEST says it; a person's edit does not.
-    `held_by`: `edit` where its checksum is not right, else `use`; null where it is not held. `fence`:
-    null where none is in force. `damage`: exactly what is wrong. `guarantee`: what the store gives.
+    `checkpoint`: as LATEST has it, `none` for a fresh start; null if LATEST is absent or damaged. `step`:
+    of that checkpoint; null after a person's edit. `held_by`: `edit` if the checksum does not match, else
+    `use`; null if it is not held. `fence`: the highest attempt that published or adopted; null if there is
+    none. `damage`: what is wrong. `guarantee`: `compare-and-swap`, `last-writer-wins` or `unproven`.
     """
 
     url: str
@@ -57,7 +57,7 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     guarantee: str
 
 
-Verdict: TypeAlias = Literal["pointer", "history", "walkback", "plain", "fresh"]
+Verdict: TypeAlias = Literal["pointer", "history", "walkback", "plain", "fresh", "origin"]
 Outcome: TypeAlias = Literal["taken", "rejected", "absent", "next", "unknown"]
 State: TypeAlias = Literal["target", "history", "unnamed", "doomed"]
 Source: TypeAlias = Literal["latest", "history", "homes", "doomed"]
@@ -66,10 +66,9 @@ Source: TypeAlias = Literal["latest", "history", "homes", "doomed"]
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """One candidate of a restore.
 
-    `outcome`: `taken`; `rejected` with a `reason`; `absent`, nothing is there; `next`, what would be
-    tried were the one taken found damaged when it is fetched (a few of them); `unknown`: one of those,
-    and the store did not let us look at it. `source`: what led to it; `homes` is the walk-back,
-    `doomed` what retention had let go.
+    `outcome`: `taken`; `rejected` with a `reason`; `absent`, nothing is there; `next`, the ones to try if
+    the payload of the taken one is damaged; `unknown`, one of those, but the store did not answer.
+    `source`: where it was found; `homes` is the walk-back, `doomed` an expired checkpoint.
     """
 
     outcome: Outcome
@@ -80,10 +79,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Show(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr show`: `checkpoint` is what the next attempt would restore, null for a fresh start.
-
-    `why`: in a sentence. `warnings`: what a person should know besides. `as_attempt`: the number of
-    the attempt in whose place this was resolved. `engine`: what moves payload from and to here.
+    """`checkpoint`: what the next attempt would restore, null for a fresh start; `why`: the reason.
+    `warnings`: more that a person should know. `as_attempt`: the number of that attempt. `engine`: what
+    moves payload to and from this machine.
     """
 
     command: str = "show"
@@ -101,9 +99,9 @@ class Show(msgspec.Struct, frozen=True, kw_only=True):
 class Entry(Checkpoint, frozen=True, kw_only=True):
     """One line of `ckptptr log`.
 
-    `index`: what `ckptptr use '#3'` takes, until the next save. `state`: `unnamed` is committed, and
-    LATEST does not name it. `held`: it is the target and a person holds it. `problem`: why it cannot
-    be restored, and `problem_code` the kind of that; null where its manifest is good.
+    `index`: for `ckptptr use '#3'`, valid until the next save. `state`: `unnamed` is complete but not in
+    LATEST, `doomed` is expired. `held`: it is the target of a held LATEST. `problem`: why it cannot be
+    restored, and `problem_code` of which kind; null if its manifest is good.
     """
 
     index: int
@@ -114,7 +112,9 @@ class Entry(Checkpoint, frozen=True, kw_only=True):
 
 
 class Log(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr log`: newest publish first."""
+    """`checkpoints`: the newest first. `index`: for `ckptptr use '#3'`, valid until the next save. `state`:
+    `unnamed` is complete but not in LATEST, `doomed` is expired. `problem`: why it cannot be restored.
+    """
 
     command: str = "log"
     node: str
@@ -123,11 +123,9 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr use`, `rollback`, `release`, `put`: `before` and `latest` are LATEST before and now.
-
-    `verdict`, `checkpoint`, `why`: what the next attempt would restore now. `undo`: the arguments of
-    the command that goes back; null where there is none. `undo_command`: the same, for a shell.
-    `kept_as`: where the bytes are of a damaged LATEST that was replaced.
+    """`before` and `latest`: LATEST before and now. `verdict`, `checkpoint`, `why`: what the next attempt
+    would restore now. `undo`: the arguments of the command that goes back, null if there is none;
+    `undo_command`: the same as a line for a shell. `kept_as`: where the bytes of a damaged LATEST are.
     """
 
     command: str
@@ -144,8 +142,9 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr pin`, `unpin`: `pinned` is what it is now, `was_pinned` what it was before; `undo` and
-    `undo_command` as in `Move`."""
+    """`pinned`: now; `was_pinned`: before. `undo`: the arguments of the command that goes back, null if
+    nothing was changed; `undo_command`: the same as a line for a shell.
+    """
 
     command: str
     node: str
@@ -161,7 +160,7 @@ Soundness: TypeAlias = Literal["good", "unverified", "damaged", "gone", "newer-f
 
 
 class Flaw(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong with one file of a checkpoint; with its manifest where `path` is null."""
+    """A problem of one file of a checkpoint; of its manifest if `path` is null."""
 
     path: str | None
     object: str
@@ -169,7 +168,8 @@ class Flaw(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """One checkpoint that was verified. `state`: `unverified` is a plain folder, which has no digests."""
+    """One verified checkpoint. `state`: `unverified` is a plain folder, which has no digests; `gone` is
+    deleted."""
 
     checkpoint: Checkpoint
     state: Soundness
@@ -177,7 +177,9 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verify(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr verify`: `deep` where every digest was compared, for which `bytes_read` were fetched."""
+    """`state`: `unverified` is a plain folder, which has no digests; `gone` is deleted. `deep`: every digest
+    was compared, and `bytes_read` were fetched. `path`: null for a problem of the manifest.
+    """
 
     command: str = "verify"
     node: str
@@ -187,15 +189,16 @@ class Verify(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """What was passed over, and why."""
+    """A candidate that was skipped, and why."""
 
     reference: str
     reason: str
 
 
 class Get(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr get`: `destination` is an absolute path, `files` the paths below it, `verified` false for a
-    plain folder. `rejected`: what was passed over because it was no good."""
+    """`destination`: an absolute path; `files`: the paths below it. `verified`: false for a plain folder.
+    `rejected`: candidates that were skipped, and why.
+    """
 
     command: str = "get"
     node: str
@@ -208,7 +211,7 @@ class Get(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr export`: `destination` is the URL of the plain folder, `files` how many."""
+    """`destination`: the URL of the plain folder. `files`: how many."""
 
     command: str = "export"
     node: str
@@ -219,16 +222,17 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Leaving(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkpoint that a sweep takes: `doomed` is what retention let go, an `orphan` was never published."""
+    """A checkpoint to delete. `why`: `doomed` is expired, an `orphan` was never published."""
 
     reference: str
     why: Literal["doomed", "orphan"]
 
 
 class Sweep(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr sweep`: `checkpoints` is what goes, or with `dry_run` would go, `objects` and `bytes` their
-    payload. `kept`: what would go but cannot, because a damaged manifest in its home might need it.
-    `swept`: what is gone now, empty with `dry_run`."""
+    """`checkpoints`: what is deleted, or with `dry_run` would be; `doomed` is expired, an `orphan` was never
+    published. `objects`, `bytes`: their payload. `kept`: not deleted, since a damaged manifest in
+    the same home might need them. `swept`: the deleted ones, empty with `dry_run`.
+    """
 
     command: str = "sweep"
     node: str
@@ -241,11 +245,7 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeFound(msgspec.Struct, frozen=True, kw_only=True):
-    """One node of Flyte, as its LATEST tells.
-
-    `url` is the node prefix, `name` the node's id. `step`, `bytes`, `published_at`: of what LATEST points
-    to; null where a person edited it. `problem`: why LATEST cannot be read, else null.
-    """
+    """One node of Flyte, from its LATEST. `url`: the node prefix. `name`: the id of the node."""
 
     url: str
     project: str
@@ -263,7 +263,10 @@ class NodeFound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Find(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr find`: the newest publish first."""
+    """`nodes`: the newest publish first. `url`: the node prefix; `name`: the id of the node. `step`, `bytes`,
+    `published_at`: of the target of LATEST, null after a person's edit. `problem`: why LATEST cannot be
+    read.
+    """
 
     command: str = "find"
     root: str
@@ -273,9 +276,9 @@ class Find(msgspec.Struct, frozen=True, kw_only=True):
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that `ckptptr doctor` looked at.
 
-    `level`: `ok`; `note`, worth knowing; `problem`, something to mend. `check`: a word that never
-    changes its meaning; that of an error's `code` where a check could not be made. `what`: in
-    sentences. `object`: which, usually a URL. `type`: what to type, a line for a shell.
+    `level`: `ok`; `note`, worth knowing; `problem`, something to repair. `check`: a word that keeps its
+    meaning, or the `code` of the error that stopped a check. `what`: in sentences. `object`: usually a
+    URL. `type`: what to type, a line for a shell.
     """
 
     level: Literal["ok", "note", "problem"]
@@ -286,10 +289,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Doctor(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr doctor`: the problems first, then the notes, then what is well.
-
-    `node`: null where no TARGET was given, or it could not be looked at. `next`: what the next attempt
-    would do, as in `ckptptr show`; null where that could not be found out.
+    """`findings`: problems first, then notes, then `ok`. `check`: a word that keeps its meaning. `type`: what
+    to type, a line for a shell. `node`: null without TARGET, or if it cannot be read. `next`: as in
+    `ckptptr show`, null if that is unknown.
     """
 
     command: str = "doctor"
@@ -298,9 +300,66 @@ class Doctor(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding]
 
 
+class SimulatedRestore(msgspec.Struct, frozen=True, kw_only=True):
+    """What a restore returned. `checkpoint`: a reference, null after a fresh start; `attempt` wrote it."""
+
+    verdict: str
+    checkpoint: str | None
+    step: int | None
+    attempt: int | None
+    seq: int | None
+
+
+class SimulatedSave(msgspec.Struct, frozen=True, kw_only=True):
+    """A save that the task began. `step`: as the task gave it, else counted. `checkpoint`: a reference, null
+    if it was never confirmed.
+    """
+
+    step: int
+    checkpoint: str | None
+
+
+class SimulatedAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt.
+
+    `death`: the planned death, as for `--die`, null if none; `came`: whether it happened. `ending`:
+    `finished`, `died`, `recoverable`, `failed` or `timed_out`. `signal`: the one that killed it, else
+    null. `reason`: the first line of its error.
+    """
+
+    attempt: int
+    death: str | None
+    came: bool
+    ending: str
+    signal: int | None
+    exit_code: int | None
+    reason: str
+    restored: SimulatedRestore | None
+    saves: list[SimulatedSave]
+    seconds: float
+
+
+class Simulate(msgspec.Struct, frozen=True, kw_only=True):
+    """`node`: the node prefix; `kept`: whether it still exists. `repeated_steps`: steps that several attempts
+    saved. `started_over`: attempts that did not restore although they could. `death`: as for `--die`,
+    and whether it `came`. `ending`: `finished`, `died`, `recoverable`, `failed` or `timed_out`.
+    """
+
+    command: str = "simulate"
+    node: str
+    kept: bool
+    task: str
+    finished: bool
+    resumed: bool
+    started_over: list[int]
+    repeated_steps: list[int]
+    outputs: dict[str, str | int | float | bool] | None
+    attempts: list[SimulatedAttempt]
+
+
 class Error(msgspec.Struct, frozen=True, kw_only=True):
-    """`code` as in `ckptptr.errors`, `usage` for the command line, `interrupted`. `nodes`: what TARGET
-    could have meant. `looked_at`: all places that were looked at and hold nothing."""
+    """`code`: as in `ckptptr.errors`, `usage` or `interrupted`. `nodes`: those that TARGET may mean.
+    `looked_at`: the places that were looked at and are empty."""
 
     code: str
     message: str

@@ -1,7 +1,7 @@
-"""Which node a person means by TARGET, and whether there is one.
+"""Which node a person means by TARGET, and whether it exists.
 
-A typo must never look like "no checkpoints": where nothing at all is found, the error lists every
-place that was looked at; where TARGET is above a node, it lists the nodes that are there.
+A typo must not look like "no checkpoints". If nothing is found, the error lists every place that was
+looked at. If TARGET is above several nodes, it lists them.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from typing import Any
 
 import msgspec
 
-from ckptptr.cli.output import first_few
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.inspect.lookup import home_in, nodes_below, nodes_of_execution, nodes_with_home
 from ckptptr.nodes.flyte_paths import NodePrefix
-from ckptptr.nodes.plain import FLYTE_PREFIXES, LOOK_AHEAD, highest_attempt, node_at
+from ckptptr.nodes.plain import EMPTY_IN_A_ROW, highest_attempt, node_at
 from ckptptr.protocol.candidates import Candidates
 from ckptptr.protocol.choose import Chooser
 from ckptptr.protocol.latest import Latest
-from ckptptr.protocol.names import LATEST
+from ckptptr.protocol.names import LATEST, NODES
 from ckptptr.protocol.node import Node
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Store
 from ckptptr.stores.wrappers.probe import settle
 from ckptptr.stores.wrappers.retry import Retrying
+from ckptptr.wording import first_few
 
-_SHAPE = f"<root>/{FLYTE_PREFIXES}/<project>/<domain>/<execution>/<node>"
+_SHAPE = f"<root>/{NODES}/<project>/<domain>/<execution>/<node>"
 
 _TRIES = 3
-"""Fewer than a task has: somebody is waiting, and the SDK of a store tries again by itself as well."""
+"""Fewer than in a task: a person waits, and the SDK of the store retries too."""
 
 
 class SeveralNodesError(InvalidArgumentError):
@@ -47,10 +47,10 @@ class SeveralNodesError(InvalidArgumentError):
 
 
 class NothingThereError(NotFoundError):
-    """Neither a LATEST nor a checkpoint: most likely TARGET is not what was meant."""
+    """Neither a LATEST nor a checkpoint: TARGET is probably wrong."""
 
     def __init__(self, key: str, looked_at: list[str], hint: str, nodes: list[str] | None = None) -> None:
-        super().__init__("there is no trace of a checkpoint", key=key, hint=hint)
+        super().__init__("there is no LATEST and no checkpoint", key=key, hint=hint)
         self.details = {"looked_at": looked_at, **({"nodes": nodes} if nodes else {})}
 
 
@@ -58,8 +58,8 @@ class NothingThereError(NotFoundError):
 class Here:
     """The node of a command, seen from outside its attempts.
 
-    `arguments`: what another command needs on its line to get to the same place. `adapter`: the store
-    as the adapter made it, for what is not in the port.
+    `arguments`: the options that another command needs to reach the same node. `adapter`: the store
+    without wrappers, for what is not in the port.
     """
 
     store: Store
@@ -87,11 +87,11 @@ class Here:
         return Chooser(self.store, self.node, self.latest, self.clock)
 
     def command(self, name: str, *words: str) -> str:
-        """A command line on this node, to be pasted into a shell."""
+        """A command line for this node, to paste into a shell."""
         return shlex.join(["ckptptr", name, self.url, *words, *self.arguments])
 
     def for_writing(self) -> Here:
-        """The same, once a custom endpoint has been asked what its conditional writes are worth."""
+        """The same, after a probe of a custom endpoint: does it support conditional writes?"""
         store = settle(self.store, self.node.prefix, self.clock)
         latest = Latest(store, self.node.prefix, self.clock, _author(self.clock))
         return replace(self, store=store, latest=latest)
@@ -109,7 +109,7 @@ def locate(
     """The node that `url` means.
 
     Args:
-        root: the raw-output base, where `url` is the name of an execution below it.
+        root: the raw-output base; `url` is then the name of an execution below it.
 
     Raises:
         SeveralNodesError: it is above more than one node.
@@ -133,29 +133,29 @@ def locate(
 
 
 def _prefix_at(store: Store, key: str) -> str:
-    """The node prefix that `key` is, or is above, or has to be."""
+    """The node prefix that `key` is, is above, or can only be."""
     key = key.removesuffix(f"/{LATEST}")
     home = home_in(key)
     if home is not None:
         return _prefix_of_home(store, home)
-    root, marker, inside = f"{key}/".rpartition(f"/{FLYTE_PREFIXES}/")
+    root, marker, inside = f"{key}/".rpartition(f"/{NODES}/")
     if not marker:
         return _plain_prefix(store, key)
     names = [name for name in inside.split("/") if name]
     if len(names) == 4:
         return key
     if len(names) > 4:
-        node = "/".join((root, FLYTE_PREFIXES, *names[:4]))
+        node = "/".join((root, NODES, *names[:4]))
         raise InvalidArgumentError(
-            "this is something inside a node prefix", key=store.url(key), hint=f"Give {store.url(node)}"
+            "this is inside a node prefix", key=store.url(key), hint=f"Give {store.url(node)}"
         )
     nodes = nodes_below(store, key)
     if not nodes:
         raise NothingThereError(
             store.url(key),
             [f"{store.url(key)}/**/{LATEST}"],
-            f"Check the bucket and every name. A node is {_SHAPE}; written in full it is found even where"
-            " its LATEST is gone",
+            f"Check the bucket and every name. A node is {_SHAPE}. If LATEST was deleted, give the full node"
+            " path",
         )
     if len(names) == 3 and len(nodes) == 1:
         return nodes[0]
@@ -163,14 +163,14 @@ def _prefix_at(store: Store, key: str) -> str:
 
 
 def _prefix_of_home(store: Store, home: str) -> str:
-    """The node one of whose attempts has that home: what Flyte gave a pod as `--checkpoint-path`."""
+    """The node of a home, which is what Flyte gave a pod as `--checkpoint-path`."""
     nodes = nodes_with_home(store, home)
     if not nodes:
         raise NothingThereError(
             store.url(home),
-            [f"{store.url(home)}/manifests/", f"<root>/{FLYTE_PREFIXES}/**/{LATEST}"],
-            "This is where one attempt of Flyte keeps its checkpoints, but neither a checkpoint in it nor"
-            f" any LATEST tells the node. Give the node: {_SHAPE}",
+            [f"{store.url(home)}/manifests/", f"<root>/{NODES}/**/{LATEST}"],
+            "This is the home of one attempt, but neither a checkpoint in it nor any LATEST names its node."
+            f" Give the node: {_SHAPE}",
         )
     if len(nodes) == 1:
         return nodes[0]
@@ -178,27 +178,27 @@ def _prefix_of_home(store: Store, home: str) -> str:
 
 
 def _prefix_of_execution(store: Store, root: str, name: str) -> str:
-    """The one node of the execution of that name, or the one that is named with it."""
+    """The one node of the execution of that name, or the node in the name."""
     nodes = nodes_of_execution(store, root, name)
     if len(nodes) == 1:
         return nodes[0]
     if nodes:
-        raise _several(store, f"{root}/{FLYTE_PREFIXES}", nodes)
-    everywhere = f"{store.url(root)}/{FLYTE_PREFIXES}/**/{LATEST}"
+        raise _several(store, f"{root}/{NODES}", nodes)
+    everywhere = f"{store.url(root)}/{NODES}/**/{LATEST}"
     raise NothingThereError(
         name,
         [everywhere],
-        "No LATEST below this root is of an execution of that name. Check both; --root is what stands"
-        f" before /{FLYTE_PREFIXES}/. A node whose LATEST is gone has to be written in full",
+        "No execution of that name has a LATEST below this root. Check both; --root is the path before"
+        f" /{NODES}/. If LATEST was deleted, give the full node path",
     )
 
 
 def _plain_prefix(store: Store, key: str) -> str:
-    """A prefix that `ckptptr.open` was given. Nothing but what is there tells it from anything else."""
+    """The prefix of a run outside Flyte. Only its content proves that it is one."""
     trace = (f"{key}/{name}" for name in ("attempts", "claims"))
     if _exists(store, f"{key}/{LATEST}") or any(_holds_something(store, folder) for folder in trace):
         return key
-    nodes = nodes_below(store, f"{key}/{FLYTE_PREFIXES}")
+    nodes = nodes_below(store, f"{key}/{NODES}")
     if nodes:
         raise _several(store, key, nodes)
     hint = (
@@ -207,16 +207,16 @@ def _plain_prefix(store: Store, key: str) -> str:
     )
     url = store.url(key).rstrip("/")
     raise NothingThereError(
-        url, [f"{url}/{name}" for name in (LATEST, "attempts/", "claims/", f"{FLYTE_PREFIXES}/")], hint
+        url, [f"{url}/{name}" for name in (LATEST, "attempts/", "claims/", f"{NODES}/")], hint
     )
 
 
 def _refuse_nothing(here: Here) -> None:
-    """A node of Flyte can be named before it exists; a name with a typo looks the same."""
+    """A node of Flyte may not exist yet; a name with a typo looks the same."""
     store, node = here.store, here.node
     if not here.is_flyte or here.latest.read().token is not None:
         return
-    attempts = range(max(node.attempt, LOOK_AHEAD))
+    attempts = range(max(node.attempt, EMPTY_IN_A_ROW))
     homes = list(dict.fromkeys((*node.own_homes(), *(h for a in attempts for h in node.homes_of(a)))))
     if any(_holds_something(store, home) for home in homes):
         return
@@ -224,8 +224,8 @@ def _refuse_nothing(here: Here) -> None:
     raise NothingThereError(
         here.url,
         [here.latest.url, *(f"{store.url(home)}/" for home in homes)],
-        "Check the bucket, the root and every name. An execution in recover mode is also told of another's"
-        " checkpoints by Flyte, which cannot be seen from here",
+        "Check the bucket, the root and every name. In recover mode Flyte also names another execution, which"
+        " cannot be seen from here",
         [store.url(node) for node in nodes_below(store, execution)],
     )
 
@@ -233,7 +233,7 @@ def _refuse_nothing(here: Here) -> None:
 def _several(store: Store, key: str, nodes: list[str]) -> SeveralNodesError:
     count = "1 node is" if len(nodes) == 1 else f"{len(nodes)} nodes are"
     return SeveralNodesError(
-        f"{count} below this, TARGET is one node",
+        f"{count} below this; TARGET must be one node",
         store.url(key),
         first_few([store.url(node) for node in nodes]),
     )

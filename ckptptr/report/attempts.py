@@ -1,8 +1,8 @@
-"""The attempts of a node, and what each of them resumed from and why, told from what is there.
+"""The attempts of a node, what each resumed from and why.
 
-A manifest names as its parent what the run that wrote it had resumed from. The reasons nobody wrote
-down: they follow from what else is there, and are said no more certainly than that. The attempt that
-looks at itself has them from its own restore.
+The parent in a manifest is the checkpoint that its run had resumed from. Reasons are not recorded: they
+are concluded from the other checkpoints, and worded no more certainly than that. An attempt that looks
+at itself knows the reasons from its own restore.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any, Literal
 import msgspec
 
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import short_reference
+from ckptptr.inspect.sentences import short_reference
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.protocol.resolve import Rejected, Resolution
-from ckptptr.report.words import moment, span
+from ckptptr.wording import moment, span
 
 _MANY = 3
 _ELSEWHERE = "another execution or node"
@@ -28,7 +28,7 @@ _ELSEWHERE = "another execution or node"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How much of a node is shown: all that is there, or only the newest.
+    """How much of a node is shown: everything, or only the newest checkpoints.
 
     `owns`: whether a reference is one of this node.
     """
@@ -42,14 +42,14 @@ class View:
 
     @property
     def missing(self) -> str:
-        return "gone" if self.is_whole else "not shown"
+        return "deleted" if self.is_whole else "not shown"
 
 
 class Shown(shapes.Entry, frozen=True, kw_only=True):
     """A line of `ckptptr log`, and more.
 
-    `created_at`: when its manifest was written. `copied_from`: set on forward copies, the source.
-    `saved_in`: seconds, where this is known. `is_elsewhere`: in no home of this node's attempts.
+    `created_at`: when its manifest was written. `copied_from`: the source of a forward copy, else null.
+    `saved_in`: in seconds, null if not known. `is_elsewhere`: in no home of this node.
     """
 
     created_at: str | None = None
@@ -61,15 +61,16 @@ class Shown(shapes.Entry, frozen=True, kw_only=True):
 
     @property
     def age(self) -> tuple[int, int]:
-        """Orders by age within a node, never by a clock."""
+        """The order of age within a node, without any clock."""
         return (-1 if self.is_elsewhere or self.attempt is None else self.attempt, self.seq or -1)
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """What was resumed from: `reference`, first told by the checkpoint `by` (null for the next attempt).
+class ResumedFrom(msgspec.Struct, frozen=True, kw_only=True):
+    """The checkpoint that an attempt resumed from.
 
-    `words`: `step 3 of attempt 0`. `is_there`: it is one of the checkpoints that are shown.
-    `is_elsewhere`: it belongs to another execution or node.
+    `by`: the first checkpoint whose manifest says so, null for the next attempt. `words`: for people,
+    `step 3 of attempt 0`. `is_there`: it is among the checkpoints of this report. `is_elsewhere`: it
+    belongs to another execution or node.
     """
 
     reference: str
@@ -79,12 +80,12 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     is_elsewhere: bool = False
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt.
 
-    `role`: `this` is the attempt that looks, `next` the one to come. `origins`: what it resumed from,
-    more than once where it was restarted in place. `words` says that in a sentence, `reasons` why.
-    `every`: the seconds between two saves, the median.
+    `role`: `this` is the attempt that draws the report, `next` the one after the last. `origins`: what it
+    resumed from; several if its container restarted in place. `words`: the same for people, and `reasons`
+    why. `every`: the median seconds between two saves.
     """
 
     number: int
@@ -94,13 +95,13 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     first: str | None
     last: str | None
     every: float | None
-    origins: list[Origin]
+    origins: list[ResumedFrom]
     words: str
     reasons: list[str]
 
 
 def thing(item: shapes.Checkpoint) -> str:
-    """`step 3`, or what else tells a checkpoint from others, as short as can be."""
+    """`step 3`, `save 7` or `plain files`: the shortest name of a checkpoint."""
     if item.step is not None:
         return f"step {item.step}"
     return "plain files" if item.seq is None else f"save {item.seq}"
@@ -117,7 +118,7 @@ def named(numbers: Sequence[int]) -> str:
     return f"Attempts {first} to {last}" if is_row else f"Attempts {', '.join(map(str, numbers))}"
 
 
-def past_attempts(shown: Sequence[Shown], before: int, view: View) -> list[Attempt]:
+def past_attempts(shown: Sequence[Shown], before: int, view: View) -> list[AttemptSummary]:
     """The attempts below `before`."""
     return [_past(shown, number, view) for number in range(before)]
 
@@ -128,10 +129,10 @@ def this_attempt(
     resolution: Resolution | None,
     restored_in: float | None,
     view: View,
-) -> Attempt:
-    """The attempt that looks at itself; its reasons are those of its own restore.
+) -> AttemptSummary:
+    """The attempt that draws the report; its reasons are those of its own restore.
 
-    Where this process did not restore (its workers did, say), it is told like any other attempt.
+    If this process did not restore (its workers may have), it is described like any other attempt.
     """
     attempt = _past(shown, number, view)
     found = resolution.found if resolution else None
@@ -150,11 +151,11 @@ def this_attempt(
     return msgspec.structs.replace(attempt, role="this", words=words, reasons=reasons, origins=origins)
 
 
-def next_attempt(show: shapes.Show, number: int) -> Attempt:
-    """The attempt to come."""
+def next_attempt(show: shapes.Show, number: int) -> AttemptSummary:
+    """The next attempt."""
     taken = show.checkpoint
-    origin = taken and Origin(reference=taken.checkpoint, by=None, words=thing(taken), is_there=True)
-    return Attempt(
+    origin = taken and ResumedFrom(reference=taken.checkpoint, by=None, words=thing(taken), is_there=True)
+    return AttemptSummary(
         number=number,
         role="next",
         checkpoints=0,
@@ -168,14 +169,14 @@ def next_attempt(show: shapes.Show, number: int) -> Attempt:
     )
 
 
-def _past(shown: Sequence[Shown], number: int, view: View) -> Attempt:
+def _past(shown: Sequence[Shown], number: int, view: View) -> AttemptSummary:
     own = sorted((item for item in shown if item.attempt == number and not item.is_elsewhere), key=_age)
     saves = [item for item in own if item.copied_from is None]
     times = [when.timestamp() for when in (moment(item.created_at) for item in saves) if when]
     told = [item.created_at for item in own if item.created_at]
     gaps = [max(0.0, later - earlier) for earlier, later in pairwise(times)]
     origins = _origins(own, shown, view)
-    return Attempt(
+    return AttemptSummary(
         number=number,
         role="past",
         checkpoints=len(own),
@@ -193,27 +194,27 @@ def _age(item: Shown) -> tuple[int, int]:
     return item.age
 
 
-def _words(own: Sequence[Shown], origins: Sequence[Origin], view: View) -> str:
+def _words(own: Sequence[Shown], origins: Sequence[ResumedFrom], view: View) -> str:
     if not own:
         return f"left nothing that is {view.there}"
     resumed = " and then from ".join(origin.words for origin in origins)
     if all(item.id is None for item in own):
         return "left plain files, without ckptptr"
     if all(item.problem for item in own):
-        return "cannot be told: its manifests are damaged"
+        return "left only damaged manifests"
     return f"resumed from {resumed}" if resumed else "started fresh"
 
 
-def _origins(own: Sequence[Shown], shown: Sequence[Shown], view: View) -> list[Origin]:
-    origins: list[Origin] = []
+def _origins(own: Sequence[Shown], shown: Sequence[Shown], view: View) -> list[ResumedFrom]:
+    origins: list[ResumedFrom] = []
     for item in own:
         if item.parent and not any(origin.reference == item.parent for origin in origins):
             origins.append(_origin(item.parent, item.checkpoint, shown, view))
     return origins
 
 
-def _origin(reference: str, by: str | None, shown: Sequence[Shown], view: View) -> Origin:
-    return Origin(
+def _origin(reference: str, by: str | None, shown: Sequence[Shown], view: View) -> ResumedFrom:
+    return ResumedFrom(
         reference=reference,
         by=by,
         words=_name(reference, shown, view),
@@ -223,7 +224,7 @@ def _origin(reference: str, by: str | None, shown: Sequence[Shown], view: View) 
 
 
 def _name(reference: str, shown: Sequence[Shown], view: View) -> str:
-    """`step 3 of attempt 0`; of what is not there any more its id, which tells the attempt."""
+    """`step 3 of attempt 0`; for a deleted checkpoint `save 4 of attempt 0`, from its id."""
     for item in shown:
         if item.checkpoint == reference:
             where = _ELSEWHERE if item.is_elsewhere else f"attempt {item.attempt}"
@@ -236,7 +237,7 @@ def _name(reference: str, shown: Sequence[Shown], view: View) -> str:
 
 
 def _found(found: Found, shown: Sequence[Shown], view: View) -> str:
-    """What this process restored, which it knows also where retention has deleted it since."""
+    """What this process restored; it knows its step even if retention has deleted it since."""
     manifest = found.manifest
     if manifest is None or any(item.checkpoint == found.reference for item in shown):
         return _name(found.reference, shown, view)
@@ -244,8 +245,8 @@ def _found(found: Found, shown: Sequence[Shown], view: View) -> str:
     return f"{what} of {f'attempt {manifest.attempt}' if view.owns(found.reference) else _ELSEWHERE}"
 
 
-def _reasons(number: int, origins: Sequence[Origin], shown: Sequence[Shown], view: View) -> list[str]:
-    """What the attempts between it and its origin left, as far as that is still there."""
+def _reasons(number: int, origins: Sequence[ResumedFrom], shown: Sequence[Shown], view: View) -> list[str]:
+    """What the attempts between it and its origin left, as far as it still exists."""
     if not origins:
         return []
     first = next((item for item in shown if item.checkpoint == origins[0].reference), None)
@@ -262,10 +263,10 @@ def _reasons(number: int, origins: Sequence[Origin], shown: Sequence[Shown], vie
     if newer:
         names = [f"{thing(i)} of attempt {i.attempt}" + (" (damaged)" if i.problem else "") for i in newer]
         more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
-        reasons.append(f"newer, and not taken: {', '.join(names[:_MANY])}{more}")
+        reasons.append(f"newer, and not used: {', '.join(names[:_MANY])}{more}")
     return reasons
 
 
 def _rejection(rejected: Rejected) -> str:
     name = short_reference(rejected.reference)
-    return f"nothing in {name}" if rejected.is_absent else f"{name} was not taken: {rejected.reason}"
+    return f"nothing in {name}" if rejected.is_absent else f"{name} was not used: {rejected.reason}"

@@ -1,14 +1,14 @@
-"""A store of which each object is read once: all that one page says is of one moment.
+"""A store that reads each object once, so that one page shows one moment.
 
-Where the homes hold more than a page can show, or than a task should wait for, the oldest manifests
-are left out of the listings and of what LATEST says, and counted.
+If the homes hold more than a page can show, or a task should wait for, the oldest manifests are left
+out of the listings and of LATEST. The page says how many.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -22,8 +22,8 @@ from ckptptr.stores.wrappers.around import Around
 from ckptptr.transfer.pool import run_all
 
 
-class Snapshot(Around):
-    """The same store, as it was when each place was first looked at; nothing is written through it.
+class CachedStore(Around):
+    """The same store, as it was at the first look. It refuses to write.
 
     Attributes:
         hidden: the keys of the manifests that `keep_newest` left out.
@@ -52,7 +52,7 @@ class Snapshot(Around):
         return iter(self._listed[folder])
 
     def keep_newest(self, homes: Iterable[str], most: int) -> None:
-        """Hide all manifests in these homes but the newest `most`."""
+        """Hide all manifests in these homes except the newest `most`."""
         folders = [f"{home}/{MANIFESTS}" for home in homes]
         run_all(self.list, folders)
         entries = (entry for folder in folders for entry in self._listed[folder])
@@ -62,36 +62,22 @@ class Snapshot(Around):
         for folder in folders:
             self._listed[folder] = tuple(e for e in self._listed[folder] if e.key not in self.hidden)
 
-    def create(self, key: str, body: bytes) -> NoReturn:
-        raise _not_here(key)
+    def create(self, *_: Any, **__: Any) -> NoReturn:
+        raise InvalidArgumentError("a report writes nothing to the store", key=self.url(""))
 
-    def replace(self, key: str, body: bytes, token: Token) -> NoReturn:
-        raise _not_here(key)
-
-    def delete(self, keys: Iterable[str]) -> NoReturn:
-        raise _not_here(", ".join(keys))
-
-    def upload(self, key: str, blocks: Iterable[bytes]) -> NoReturn:
-        raise _not_here(key)
-
-    def copy(self, source: str, key: str) -> NoReturn:
-        raise _not_here(key)
+    replace = delete = upload = copy = create
 
 
 class ShortLatest(Latest):
-    """LATEST, whose history names nothing that a snapshot hides."""
+    """LATEST, without the entries of the history that a cached store hides."""
 
-    def __init__(self, snapshot: Snapshot, node: Node, clock: Clock) -> None:
-        super().__init__(snapshot, node.prefix, clock, author="")
-        self._hidden = {node.root.ref(key) for key in snapshot.hidden}
+    def __init__(self, store: CachedStore, node: Node, clock: Clock) -> None:
+        super().__init__(store, node.prefix, clock, author="")
+        self._hidden = {node.root.ref(key) for key in store.hidden}
 
     def read(self) -> Seen:
         seen = super().read()
         if seen.pointer is None:
             return seen
         history = tuple(entry for entry in seen.pointer.history if entry.checkpoint not in self._hidden)
-        return replace(seen, pointer=msgspec.structs.replace(seen.pointer, history=history))
-
-
-def _not_here(key: str) -> InvalidArgumentError:
-    return InvalidArgumentError("a snapshot of a store is not written to", key=key)
+        return dataclasses.replace(seen, pointer=msgspec.structs.replace(seen.pointer, history=history))

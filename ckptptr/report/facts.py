@@ -1,7 +1,7 @@
 """What a page shows, as one value: the checkpoints of a node, its attempts, and what each resumed from.
 
-All of it comes from the store: LATEST, the manifests, and listings. How long a save took no manifest
-says; only the process that made it knows, and hands it in (`Live`).
+All of it comes from the store: LATEST, the manifests, and listings. How long a save took is in no
+manifest: only the process that made it knows (`Live`).
 """
 
 from __future__ import annotations
@@ -11,31 +11,38 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from ckptptr.cli.show import headline
 from ckptptr.clock import isoformat
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.explain import explain
 from ckptptr.inspect.log import everything
+from ckptptr.inspect.sentences import headline
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.inventory import payload, read_manifest
 from ckptptr.protocol.names import CheckpointId, split_manifest_key
 from ckptptr.protocol.resolve import Resolution
-from ckptptr.report.attempts import Attempt, Shown, View, next_attempt, past_attempts, this_attempt
-from ckptptr.report.cached_store import ShortLatest, Snapshot
-from ckptptr.report.words import counted
+from ckptptr.report.attempts import (
+    AttemptSummary,
+    Shown,
+    View,
+    next_attempt,
+    past_attempts,
+    this_attempt,
+)
+from ckptptr.report.cached_store import CachedStore, ShortLatest
 from ckptptr.transfer.pool import run_all
+from ckptptr.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What only the process of an attempt knows of it.
+    """What only the process of an attempt knows.
 
     Args:
-        resolution: of its restore; None where it did not restore.
-        restored_in: how long that took, in seconds.
+        resolution: of its restore; None if it did not restore.
+        restored_in: how long the restore took, in seconds.
         saves: how many there were.
-        saved_in: how long they took, in seconds, by checkpoint id; the last of them will do.
+        saved_in: how long each of the last saves took, in seconds, by checkpoint id.
     """
 
     resolution: Resolution | None
@@ -45,7 +52,7 @@ class Live:
 
 
 class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
-    """Payload that no manifest commits: a save that was killed or is under way, or a half-done sweep."""
+    """Payload without a manifest: of a save that was killed or runs now, or of a sweep that was killed."""
 
     id: str
     attempt: int
@@ -54,10 +61,9 @@ class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """`ckptptr report --json`.
-
-    `show` is what `ckptptr show` says. `checkpoints` are as in `ckptptr log`, the newest first;
-    `left_out` older ones are not among them. `seen_by`: the attempt that looked; null for a person.
+    """`show`: as `ckptptr show --json`. `checkpoints`: as in `ckptptr log --json` and more, the newest first;
+    `left_out` counts older ones that are not in it. `seen_by`: the attempt that drew the report, null for
+    a person. `attempts`: the last is the next one; `words` say what it resumed from, `reasons` why.
     """
 
     command: str = "report"
@@ -67,7 +73,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     headline: str
     show: shapes.Show
     checkpoints: list[Shown]
-    attempts: list[Attempt]
+    attempts: list[AttemptSummary]
     unfinished: list[Unfinished]
     left_out: int
 
@@ -76,18 +82,18 @@ def gather(here: Here, *, live: Live | None = None, most: int | None = None) -> 
     """Look at the store, at everything once.
 
     Args:
-        live: an attempt looks at itself. Payload without a manifest is not searched then.
-        most: read no more than so many manifests in the homes, the newest.
+        live: the attempt that draws the report; payload without a manifest is then not searched for.
+        most: the number of manifests to read in the homes, the newest; None for all.
 
     Raises: as `ckptptr show` and `ckptptr log`.
     """
-    snapshot = Snapshot(here.store)
+    cached = CachedStore(here.store)
     if most is not None:
-        snapshot.keep_newest(here.node.own_homes(), most)
-    here = replace(here, store=snapshot, latest=ShortLatest(snapshot, here.node, here.clock))
+        cached.keep_newest(here.node.own_homes(), most)
+    here = replace(here, store=cached, latest=ShortLatest(cached, here.node, here.clock))
     log, show = everything(here), explain(here)
     checkpoints = [_shown(here, entry, live) for entry in log.checkpoints]
-    hidden = snapshot.hidden - {_key(here, item) for item in checkpoints}
+    hidden = cached.hidden - {_key(here, item) for item in checkpoints}
     view = View(not hidden, here.node.owns)
     number, said = here.node.attempt, headline(show.checkpoint)
     attempts = past_attempts(checkpoints, number, view)
@@ -111,7 +117,7 @@ def gather(here: Here, *, live: Live | None = None, most: int | None = None) -> 
 
 
 def _shown(here: Here, entry: shapes.Entry, live: Live | None) -> Shown:
-    """A line of the log, and what its manifest says besides."""
+    """A line of the log, with more from its manifest."""
     key = _key(here, entry)
     homes = here.node.own_homes()
     plain = Shown(
@@ -137,7 +143,7 @@ def _shown(here: Here, entry: shapes.Entry, live: Live | None) -> Shown:
 
 
 def _key(here: Here, entry: shapes.Entry) -> str:
-    """Where it is; empty for what a person wrote into LATEST and nothing can be made of."""
+    """Its key; empty for a reference in LATEST that makes no sense."""
     try:
         return here.node.root.key(entry.checkpoint)
     except InvalidArgumentError:

@@ -1,10 +1,9 @@
-"""Where everything of the picture is: lanes, dots, arrows, labels and the axis, in units of the SVG.
+"""The layout of the picture: lanes, dots, arrows, labels and the axis, in units of the SVG.
 
-A lane is an attempt, the oldest at the top. From left to right runs time, but not to scale: half a
-second between two saves must stay visible beside a weekend between two attempts. So each dot is a
-little further right than the one before it, and what room is left is shared by time. Where the dots
-need all the room, only their order is drawn. Clocks of pods may be wrong: that can stretch the picture
-and never hide a dot.
+A lane is an attempt, the oldest at the top. Time runs from left to right, but not to scale: half a
+second between two saves must be visible beside a weekend between two attempts. So each dot is a bit
+further right than the one before, and time shares the remaining room. If the dots need all the room,
+only their order is drawn. A wrong clock of a pod can stretch the picture, but hides no dot.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ from itertools import groupby, pairwise
 from math import sqrt
 from typing import Literal
 
-from ckptptr.inspect.describe import short_reference
+from ckptptr.inspect.sentences import short_reference
 from ckptptr.protocol.names import CheckpointId
-from ckptptr.report.attempts import Attempt, Origin, Shown, View, named, thing
+from ckptptr.report.attempts import AttemptSummary, ResumedFrom, Shown, View, named, thing
 from ckptptr.report.facts import Report, Unfinished
-from ckptptr.report.words import counted, moment, span
-from ckptptr.wording import size
+from ckptptr.wording import counted, moment, size, span
 
 WIDTH = 1000.0
 LEFT, RIGHT = 222.0, 860.0
@@ -29,7 +27,7 @@ TOP = 14.0
 LANE, EMPTY_LANE, AXIS = 62.0, 36.0, 40.0
 _GAP = 24.0
 _CHARACTER, _STRONG = 6.4, 7.2
-"""The width of a character of a label, on the safe side."""
+"""The width of a character of a label, or a bit more."""
 
 Kind = Literal["target", "history", "unnamed", "doomed", "damaged", "gone", "unfinished", "next"]
 Shape = Literal["circle", "diamond", "square"]
@@ -37,7 +35,7 @@ Shape = Literal["circle", "diamond", "square"]
 
 @dataclass(slots=True)
 class Dot:
-    """One mark. `label` is what stands above it where there is room; the target's always does."""
+    """One mark. `label` is drawn above it if there is room; that of the target always is."""
 
     reference: str
     kind: Kind
@@ -68,7 +66,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """From what was restored to the first checkpoint made of it."""
+    """From a restored checkpoint to the first one that the attempt saved."""
 
     start: Dot
     end: Dot
@@ -84,14 +82,14 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """All of the picture, but for how it looks."""
+    """Everything in the picture, except colours and forms."""
 
     height: float
     lanes: list[Lane]
     dots: list[Dot]
     arrows: list[Arrow]
     spans: list[Label]
-    """How long it was from one save to the next."""
+    """The time from one save to the next."""
     ticks: list[Label]
 
 
@@ -160,8 +158,8 @@ def _of_unfinished(item: Unfinished) -> Dot:
     )
 
 
-def _of_missing(origin: Origin, report: Report) -> Dot:
-    """Something was made of it, and it is not there any more, or not among those that are shown."""
+def _of_missing(origin: ResumedFrom, report: Report) -> Dot:
+    """An attempt resumed from it, but it is deleted, or not among those that are shown."""
     checkpoint = CheckpointId.match(short_reference(origin.reference))
     is_ours = checkpoint is not None and not origin.is_elsewhere
     lane = checkpoint.attempt if checkpoint and is_ours else None
@@ -172,7 +170,7 @@ def _of_missing(origin: Origin, report: Report) -> Dot:
 
 
 def _tell_times(dots: Sequence[Dot]) -> None:
-    """Give a time to those that tell none: that of what came before it, or else after it."""
+    """Give dots without a time that of the dot before, or else after."""
     told = sorted((dot for dot in dots if dot.time is not None), key=lambda dot: dot.age)
     for dot in dots:
         if dot.time is None:
@@ -206,7 +204,7 @@ def _by_lane(dots: Iterable[Dot]) -> Iterable[tuple[int | None, list[Dot]]]:
 
 
 def _lanes(report: Report, dots: Sequence[Dot]) -> tuple[list[Lane], float]:
-    """The lanes, each dot put into its own; and where the last ends."""
+    """The lanes, with each dot in its own; and where the last one ends."""
     lanes: list[Lane] = []
     bottom = TOP
     inhabited = dict(_by_lane(dots))
@@ -223,7 +221,7 @@ def _lanes(report: Report, dots: Sequence[Dot]) -> tuple[list[Lane], float]:
     if -1 in inhabited:
         add("Elsewhere", "another execution or node", LANE, inhabited[-1])
 
-    def is_bare(attempt: Attempt) -> bool:
+    def is_bare(attempt: AttemptSummary) -> bool:
         return attempt.role == "past" and attempt.number not in inhabited
 
     for bare, group in groupby(report.attempts, is_bare):
@@ -246,7 +244,7 @@ def _lanes(report: Report, dots: Sequence[Dot]) -> tuple[list[Lane], float]:
     return lanes, bottom
 
 
-def _subtitle(attempt: Attempt, view: View) -> str:
+def _subtitle(attempt: AttemptSummary, view: View) -> str:
     if attempt.role == "next":
         return attempt.words
     if not attempt.checkpoints:
@@ -254,7 +252,7 @@ def _subtitle(attempt: Attempt, view: View) -> str:
     return f"{counted(attempt.checkpoints, 'checkpoint')}, {size(attempt.bytes)}"
 
 
-def _arrows(attempts: Sequence[Attempt], dots: dict[str, Dot], following: Dot) -> Iterable[Arrow]:
+def _arrows(attempts: Sequence[AttemptSummary], dots: dict[str, Dot], following: Dot) -> Iterable[Arrow]:
     for attempt in attempts:
         for origin in attempt.origins:
             start = dots.get(origin.reference)
@@ -264,7 +262,7 @@ def _arrows(attempts: Sequence[Attempt], dots: dict[str, Dot], following: Dot) -
 
 
 def _label(lane: Sequence[Dot]) -> list[Label]:
-    """Keep the labels that there is room for, the most telling first; the spans that fit below."""
+    """Keep the labels that have room, the most important first. The spans that fit below."""
     taken: list[tuple[float, float]] = []
     for dot in sorted(
         lane, key=lambda dot: (*_urgency(dot), dot is not lane[-1], dot is not lane[0], -dot.x)
@@ -290,7 +288,7 @@ def _urgency(dot: Dot) -> tuple[bool, bool, bool]:
 
 
 def _ticks(dots: Sequence[Dot], y: float) -> Iterable[Label]:
-    """Times along the axis, wherever the one before leaves room. Each is the time of a dot."""
+    """Times along the axis, where there is room. Each is the time of a dot."""
     seen, end = "", 0.0
     is_brief = bool(dots) and (dots[-1].time or 0.0) - (dots[0].time or 0.0) < 600
     for dot in dots:

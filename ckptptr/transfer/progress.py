@@ -1,6 +1,6 @@
-"""Progress for people: a bar in a terminal, a line in the log of a pod, nothing where it is quiet.
+"""Progress for people: a bar in a terminal, a line in the log of a pod every ten seconds.
 
-Quick transfers say nothing. What passes is counted where it is handed to the store or comes from it.
+One transfer has one progress. Its bytes are counted as they go to the store or come from it.
 """
 
 from __future__ import annotations
@@ -9,40 +9,57 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 from ckptptr.transfer.digest import Piece
 from ckptptr.wording import size
 
-FIRST_BAR = 1.0  # seconds
-LINE_EVERY = 10.0
-
 log = logging.getLogger("ckptptr")
+
+_FIRST_BAR = 1.0  # seconds
+_LINE_EVERY = 10.0
 
 
 class Progress:
-    """Use as a context manager around a transfer of `total` bytes; call `add` from any thread."""
+    """Use as a context manager around a transfer of `total` bytes; call `add` from any thread.
 
-    def __init__(self, what: str, total: int) -> None:
-        self._what = what
+    Args:
+        verb: what happens to the bytes, for people: `saving`.
+        at_once: draw the bar from the start. By default it appears after one second.
+        clock: seconds, as `time.monotonic`.
+    """
+
+    def __init__(
+        self, verb: str, total: int, *, at_once: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._verb = verb
         self._total = total
+        self._clock = clock
         self._lock = threading.Lock()
         self._done = 0
-        self._began = time.monotonic()
+        self._began = clock()
         self._is_terminal = sys.stderr.isatty() and log.isEnabledFor(logging.WARNING)
-        self._next = self._began + (FIRST_BAR if self._is_terminal else LINE_EVERY)
+        first_bar = 0.0 if at_once else _FIRST_BAR
+        self._next = self._began + (first_bar if self._is_terminal else _LINE_EVERY)
         self._bar: Any = None
 
+    @property
+    def done(self) -> int:
+        """How many bytes have passed."""
+        return self._done
+
     def __enter__(self) -> Progress:
+        self.add(0)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._lock:
-            self._total = 0  # what still comes from threads that are being stopped is not shown
+            self._total = 0  # late bytes of other threads are not drawn any more
             if self._bar is not None:
                 self._bar.stop()
 
@@ -56,17 +73,17 @@ class Progress:
         """`count` more bytes have passed."""
         with self._lock:
             self._done += count
-            now = time.monotonic()
+            now = self._clock()
             if not self._total or now < self._next:
                 return
             if self._is_terminal:
                 self._show()
                 self._next = now
             else:
-                self._next = now + LINE_EVERY
+                self._next = now + _LINE_EVERY
                 rate = int(self._done / (now - self._began))
                 share = min(100, 100 * self._done // self._total)
-                log.info("%s: %d %% of %s, %s/s", self._what, share, size(self._total), size(rate))
+                log.info("%s: %d %% of %s, %s/s", self._verb, share, size(self._total), size(rate))
 
     def _show(self) -> None:
         if self._bar is None:
@@ -88,6 +105,18 @@ class Progress:
                 TimeRemainingColumn(),
             )
             self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self._what, total=self._total)
+            self._task = self._bar.add_task(self._verb, total=self._total)
             self._bar.start()
         self._bar.update(self._task, completed=self._done)
+
+
+Showing = Callable[[int], Progress]
+"""The progress of a transfer of that many bytes."""
+
+SAVING: Showing = partial(Progress, "saving")
+RESTORING: Showing = partial(Progress, "restoring")
+
+
+def at_once(verb: str) -> Showing:
+    """For a command: somebody watches, so the bar is there from the start."""
+    return partial(Progress, verb, at_once=True)

@@ -14,7 +14,7 @@ from ckptptr.stores.port import Store
 from ckptptr.transfer.digest import Digest
 from ckptptr.transfer.plan import MIB, ONE_REQUEST, UNKNOWN, Local, block_for, ranges
 from ckptptr.transfer.pool import run_all
-from ckptptr.transfer.progress import Progress
+from ckptptr.transfer.progress import SAVING, Progress, Showing
 
 _SIDE_BY_SIDE = ((MIB, 32), (ONE_REQUEST // 2, 16), (ONE_REQUEST, 8))
 """Up to which size how many files go at once: what they hold in memory stays below 128 MiB."""
@@ -30,7 +30,7 @@ class Sent(NamedTuple):
     digest: str
 
 
-def upload_all(store: Store, files: Sequence[tuple[Local, str]]) -> list[Sent]:
+def upload_all(store: Store, files: Sequence[tuple[Local, str]], showing: Showing = SAVING) -> list[Sent]:
     """Upload `(file, key)` pairs; what was sent, in order.
 
     Files of similar size go side by side, fewer the larger they are: so memory stays bounded.
@@ -43,7 +43,7 @@ def upload_all(store: Store, files: Sequence[tuple[Local, str]]) -> list[Sent]:
     sent: dict[str, Sent] = {}
     unproven: dict[str, int] = {}
     rest = sorted(files, key=lambda pair: _size(pair[0]))
-    with Progress("saving", sum(file.size for file, _ in files if file.size != UNKNOWN)) as progress:
+    with showing(sum(file.size for file, _ in files if file.size != UNKNOWN)) as progress:
         for limit, workers in (*_SIDE_BY_SIDE, (None, LARGE_AT_ONCE)):
             now = [pair for pair in rest if limit is None or _size(pair[0]) <= limit]
             rest = rest[len(now) :]

@@ -42,11 +42,12 @@ def test_where_nothing_is_wrong_it_says_so_and_what_comes_next(node: FlyteNode, 
     assert lines[0] == "Nothing is wrong."
     assert "The next attempt resumes from step 3." in lines
     assert f"  1. It takes step 3 ({ids[3]}), which LATEST names." in lines
-    assert f"  2. Should that turn out to be damaged: step 2 ({ids[2]}), from the history of LATEST." in lines
-    assert "ok        LATEST is moved by compare-and-swap here." in lines
+    assert f"  2. If its payload is damaged: step 2 ({ids[2]}), from the history of LATEST." in lines
+    assert "ok        The store moves LATEST by compare-and-swap." in lines
 
 
-def test_it_changes_nothing(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_it_changes_nothing(node: FlyteNode) -> None:
     def everything() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in node.root.rglob("*") if path.is_file()}
 
@@ -79,7 +80,7 @@ def test_a_hold_says_by_whom_and_how_to_take_it_off(node: FlyteNode, ids: dict[i
     run("use", node.url, ids[1], "--note", "2 diverged")
     finding = found(node)["latest-held"]
     author = json.loads(node.latest.read_text())["published_by"]
-    assert finding["what"].startswith(f'{author} holds LATEST, saying "2 diverged"')
+    assert finding["what"].startswith(f'{author} holds LATEST, with the note "2 diverged"')
     assert finding["type"] == f"ckptptr release {node.url}"
 
 
@@ -87,7 +88,7 @@ def test_an_edit_is_told_and_so_is_what_was_committed_beside_it(node: FlyteNode,
     node.latest.write_text(ids[1])
     what = found(node)["latest-held"]["what"]
     assert what.startswith("A person edited LATEST")
-    assert "Beside it 2 checkpoints are committed." in what
+    assert "Meanwhile 2 checkpoints were committed." in what
 
 
 def test_a_target_that_is_gone_or_damaged_is_a_problem(node: FlyteNode, ids: dict[int, str]) -> None:
@@ -103,7 +104,7 @@ def test_a_history_entry_that_is_gone_is_a_note_and_a_damaged_one_a_problem(
     node: FlyteNode, ids: dict[int, str]
 ) -> None:
     node.manifest(ids[1]).unlink()
-    assert "names what is gone" in found(node)["history"]["what"]
+    assert "names a checkpoint that is deleted" in found(node)["history"]["what"]
     node.damage(ids[2])
     told = run_json("doctor", node.url, exit_code=9)
     assert [f["level"] for f in told["findings"] if f["check"] == "history"] == ["problem", "note"]
@@ -119,34 +120,36 @@ def test_payload_that_is_gone_or_too_short_is_found_by_its_size(node: FlyteNode,
     assert "it is gone" in found(node, exit_code=9)["payload"]["what"]
 
 
-def test_where_all_is_damaged_it_says_that_the_next_attempt_starts_from_nothing(
+def test_where_all_is_damaged_it_says_that_the_next_attempt_starts_from_scratch(
     node: FlyteNode, ids: dict[int, str]
 ) -> None:
     for identifier in ids.values():
         node.damage(identifier)
-    assert "none of them can be restored" in found(node, exit_code=9)["nothing-good"]["what"]
+    assert "none can be restored" in found(node, exit_code=9)["nothing-good"]["what"]
 
 
-def test_the_doomed_and_torn_saves_are_told_with_their_bytes(node: FlyteNode) -> None:
+def test_expired_checkpoints_and_torn_saves_are_told_with_their_bytes(node: FlyteNode) -> None:
     node.save(0, 1, 2, 3, 4)
     torn = node.home(0) / "data/0000000009-a0000-abcdefgh"
     torn.mkdir()
     (torn / "model.pt").write_bytes(b"x" * 2048)
     notes = found(node)
-    assert "1 doomed checkpoint is still there (7 B)" in notes["doomed"]["what"]
+    assert "1 expired checkpoint is not deleted yet (7 B)" in notes["doomed"]["what"]
     assert "1 save was begun here and not committed (2.0 KiB)" in notes["uncommitted"]["what"]
     assert notes["uncommitted"]["object"] == str(torn)
     assert notes["doomed"]["type"] == f"ckptptr sweep {node.url} --dry-run"
 
 
-def test_an_attempt_above_the_fence_is_told(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_an_attempt_above_the_fence_is_told(node: FlyteNode) -> None:
     torn = node.home(1) / "data/0000000004-a0001-abcdefgh"
     torn.mkdir(parents=True)
     (torn / "x").write_bytes(b"x")
-    assert "Attempt 1 has left something in its home, and no checkpoint" in found(node)["fence"]["what"]
+    assert "Attempt 1 has files in its home, but no checkpoint" in found(node)["fence"]["what"]
 
 
-def test_an_attempt_that_was_only_asked_about_has_left_nothing(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_an_attempt_that_was_only_asked_about_has_left_nothing(node: FlyteNode) -> None:
     told = run_json("doctor", node.url, "--attempt", "7")
     assert "fence" not in {finding["check"] for finding in told["findings"]}
 
@@ -156,16 +159,15 @@ def test_an_attempt_that_was_only_asked_about_has_left_nothing(node: FlyteNode, 
     [
         (
             errors.AccessDeniedError("refused", hint="Grant s3:ListBucketMultipartUploads"),
-            "could not be seen: refused. Grant",
+            "cannot be listed: refused. Grant",
         ),
         (errors.InvalidArgumentError("the store does not offer this operation"), None),
     ],
 )
+@pytest.mark.usefixtures("ids", "faults")
 def test_uploads_that_cannot_be_listed_are_no_problem(
     node: FlyteNode,
-    ids: dict[int, str],
     monkeypatch: pytest.MonkeyPatch,
-    faults: list[Fault],
     error: Exception,
     words: str | None,
 ) -> None:
@@ -178,7 +180,8 @@ def test_uploads_that_cannot_be_listed_are_no_problem(
     assert what is None if words is None else words in what
 
 
-def test_a_checkpoint_committed_just_before_a_kill_is_told(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_checkpoint_committed_just_before_a_kill_is_told(node: FlyteNode) -> None:
     before = node.latest.read_bytes()
     saved = node.save(1, 4)
     node.latest.write_bytes(before)
@@ -192,7 +195,7 @@ def test_a_save_of_the_same_attempt_that_was_never_confirmed_is_told(node: Flyte
     before = node.latest.read_bytes()
     node.save(0, 2)
     node.latest.write_bytes(before)
-    assert "1 checkpoint is committed and not named" in found(node)["unnamed"]["what"]
+    assert "1 checkpoint is complete but not in LATEST" in found(node)["unnamed"]["what"]
 
 
 def test_a_folder_of_stock_flytekit_is_told(node: FlyteNode) -> None:
@@ -201,39 +204,43 @@ def test_a_folder_of_stock_flytekit_is_told(node: FlyteNode) -> None:
     assert found(node)["plain"]["object"] == str(node.home(0))
 
 
+@pytest.mark.usefixtures("ids")
 def test_an_old_checkpoint_brings_a_word_about_bucket_rules(
-    node: FlyteNode, ids: dict[int, str], monkeypatch: pytest.MonkeyPatch
+    node: FlyteNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = datetime.now(timezone.utc) + timedelta(days=8)
     monkeypatch.setattr(SystemClock, "now", lambda _: later)
     assert "published 8 days ago" in found(node)["expiry"]["what"]
 
 
+@pytest.mark.usefixtures("ids")
 def test_an_unproven_endpoint_is_not_asked(
-    node: FlyteNode, ids: dict[int, str], monkeypatch: pytest.MonkeyPatch, faults: list[Fault]
+    node: FlyteNode, monkeypatch: pytest.MonkeyPatch, faults: list[Fault]
 ) -> None:
     monkeypatch.setattr(FaultyStore, "guarantee", Guarantee.UNPROVEN)
     faults += [Fault(op=op, times=1000) for op in ("create", "replace", "delete", "upload", "copy")]
-    assert "doctor changes nothing, and so did not ask" in found(node)["guarantee"]["what"]
+    assert "doctor never writes" in found(node)["guarantee"]["what"]
     monkeypatch.setenv("CKPTPTR_GUARANTEE", "last-writer-wins")
-    assert "taken for what CKPTPTR_GUARANTEE says: last-writer-wins" in found(node)["guarantee"]["what"]
+    assert "CKPTPTR_GUARANTEE says what it supports: last-writer-wins" in found(node)["guarantee"]["what"]
 
 
 @pytest.mark.parametrize("op", ["read", "list"])
+@pytest.mark.usefixtures("ids")
 def test_a_refusal_is_a_finding_that_names_the_permission(
-    node: FlyteNode, ids: dict[int, str], faults: list[Fault], op: Any
+    node: FlyteNode, faults: list[Fault], op: Any
 ) -> None:
     denied = errors.AccessDeniedError("the store refused", key="s3://b/k", hint="Grant s3:Get")
     faults.append(Fault(op=op, error=denied, times=1000))
     told = run_json("doctor", node.url, exit_code=9)
     first = told["findings"][0]
     assert first["check"] == "access-denied"
-    assert first["what"].endswith("could not be looked at. Grant s3:Get")
+    assert first["what"].endswith("cannot be checked. Grant s3:Get")
     assert sum(finding["check"] == "access-denied" for finding in told["findings"]) == 1
 
 
+@pytest.mark.usefixtures("ids")
 def test_what_can_be_looked_at_is_told_where_manifests_are_refused(
-    node: FlyteNode, ids: dict[int, str], faults: list[Fault]
+    node: FlyteNode, faults: list[Fault]
 ) -> None:
     faults.append(Fault(op="read", key="manifests", error=errors.AccessDeniedError("no"), times=1000))
     told = run_json("doctor", node.url, exit_code=9)
@@ -243,14 +250,16 @@ def test_what_can_be_looked_at_is_told_where_manifests_are_refused(
     assert told["next"] is None
 
 
-def test_a_newer_format_is_a_finding(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_newer_format_is_a_finding(node: FlyteNode) -> None:
     node.latest.write_text(node.latest.read_text().replace("ckptptr/1", "ckptptr/2"))
     said = run("doctor", node.url, "--json")
     assert said.exit_code in (ExitCode.UNSUPPORTED_FORMAT, ExitCode.PROBLEMS)
     assert "Upgrade ckptptr" in said.stdout + said.stderr
 
 
-def test_a_wrong_target_is_an_error_as_for_every_command(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_wrong_target_is_an_error_as_for_every_command(node: FlyteNode) -> None:
     said = run("doctor", f"{node.root}/nowhere")
     assert said.exit_code == 3
     assert said.stdout == ""
@@ -334,7 +343,8 @@ def test_the_plugin_that_is_not_installed_is_found(monkeypatch: pytest.MonkeyPat
     assert (finding.level, finding.type) == ("problem", "pip install 'ckptptr[flytekit]'")
 
 
-def test_the_json_has_these_keys(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_the_json_has_these_keys(node: FlyteNode) -> None:
     told = run_json("doctor", node.url)
     assert list(told) == ["command", "node", "next", "findings"]
     assert told["next"] == run_json("show", node.url)

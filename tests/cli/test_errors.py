@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from ckptptr import errors
-from ckptptr.cli import COMMANDS
 from ckptptr.cli.exit_codes import ExitCode, as_table, exit_code_of
 from ckptptr.testing import Fault
 from tests.cli.conftest import FlyteNode, run
@@ -26,8 +25,9 @@ COMMANDS_ON_A_NODE = [
 
 @pytest.mark.parametrize("command", COMMANDS_ON_A_NODE, ids=lambda command: command[0])
 @pytest.mark.parametrize("key", ["LATEST", "_flytecheckpoints"])
+@pytest.mark.usefixtures("ids")
 def test_a_store_that_does_not_answer_is_never_an_empty_one(
-    node: FlyteNode, ids: dict[int, str], faults: list[Fault], tmp_path: Path, command: list[str], key: str
+    node: FlyteNode, faults: list[Fault], tmp_path: Path, command: list[str], key: str
 ) -> None:
     name, *rest = (word.format(tmp=tmp_path) for word in command)
     faults.append(Fault(key=key, times=ALWAYS))
@@ -38,7 +38,8 @@ def test_a_store_that_does_not_answer_is_never_an_empty_one(
     assert "This says nothing about what is there" in said.stderr
 
 
-def test_a_refusal_names_the_permission(node: FlyteNode, ids: dict[int, str], faults: list[Fault]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_refusal_names_the_permission(node: FlyteNode, faults: list[Fault]) -> None:
     denied = errors.AccessDeniedError("the store refused", key="k", hint="Grant s3:GetObject.")
     faults.append(Fault(op="read", error=denied, times=ALWAYS))
     said = run("show", node.url)
@@ -46,7 +47,8 @@ def test_a_refusal_names_the_permission(node: FlyteNode, ids: dict[int, str], fa
     assert "Hint: Grant s3:GetObject." in said.stderr
 
 
-def test_a_hiccup_is_waited_out(node: FlyteNode, ids: dict[int, str], faults: list[Fault]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_hiccup_is_waited_out(node: FlyteNode, faults: list[Fault]) -> None:
     faults.append(Fault(op="read", times=2))
     assert run("show", node.url).exit_code == 0
 
@@ -59,7 +61,8 @@ def test_a_latest_of_a_newer_version_asks_for_an_upgrade(node: FlyteNode, ids: d
         assert "Hint: Upgrade ckptptr" in said.stderr
 
 
-def test_with_json_an_error_is_json_on_stderr(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_with_json_an_error_is_json_on_stderr(node: FlyteNode) -> None:
     said = run("use", node.url, "/etc", "--json")
     assert said.stdout == ""
     assert json.loads(said.stderr) == {
@@ -91,9 +94,8 @@ def test_a_mistyped_command_line_is_told_in_json_too(arguments: list[str]) -> No
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
-def test_ctrl_c_exits_with_130(
-    node: FlyteNode, ids: dict[int, str], monkeypatch: pytest.MonkeyPatch, flags: list[str]
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_ctrl_c_exits_with_130(node: FlyteNode, monkeypatch: pytest.MonkeyPatch, flags: list[str]) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -140,5 +142,3 @@ def test_help_has_the_table_of_exit_codes() -> None:
     assert len(as_table().splitlines()) == len(ExitCode)
     for line in as_table().splitlines():
         assert line in said
-    for command in COMMANDS:
-        assert "With --json:" in run(command, "-h").stdout

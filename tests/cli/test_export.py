@@ -13,8 +13,9 @@ from tests.cli.conftest import FlyteNode, run, run_json
 from tests.helpers import read_folder
 
 
+@pytest.mark.usefixtures("ids")
 def test_the_files_are_there_by_their_names_and_no_byte_passed_through(
-    node: FlyteNode, ids: dict[int, str], tmp_path: Path, faults: list[Fault]
+    node: FlyteNode, tmp_path: Path, faults: list[Fault]
 ) -> None:
     faults += [Fault(op=op, times=1000) for op in ("download", "upload", "create", "replace")]
     said = run("export", node.url, str(tmp_path / "plain"))
@@ -23,9 +24,8 @@ def test_the_files_are_there_by_their_names_and_no_byte_passed_through(
     assert read_folder(tmp_path / "plain") == {"_dst_cp": "state 3"}
 
 
-def test_what_was_exported_is_a_plain_checkpoint_to_a_later_attempt(
-    node: FlyteNode, ids: dict[int, str]
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_what_was_exported_is_a_plain_checkpoint_to_a_later_attempt(node: FlyteNode) -> None:
     run("export", node.url, "--step", "2", str(node.root / "plain"))
     other = FlyteNode(node.root, "n1")
     other.latest.parent.mkdir(parents=True)
@@ -50,20 +50,24 @@ def test_what_has_no_place_in_a_plain_folder_is_said(node: FlyteNode, tmp_path: 
     (folder / "x").write_text("x")
     with ckptptr.open(node.url, attempt=0) as checkpoints:
         checkpoints.save(folder)
-    assert "Permission bits and empty folders are lost" in run("export", node.url, str(tmp_path / "p")).stdout
+    assert (
+        "The copy has no permission bits and no empty folders"
+        in run("export", node.url, str(tmp_path / "p")).stdout
+    )
 
 
 @pytest.mark.parametrize(
     ("where", "words"),
     [
-        ("s3://bucket/elsewhere", "Anywhere else: `ckptptr get`"),
+        ("s3://bucket/elsewhere", "Download with `ckptptr get`"),
         ("{root}", "not empty"),
         ("{url}/plain", "inside the node itself"),
         ("{home}/data/plain", "inside the node itself"),
-        ("/", "not a folder"),
+        ("/", "this is not a plain path of a folder"),
     ],
 )
-def test_a_wrong_destination_is_refused(node: FlyteNode, ids: dict[int, str], where: str, words: str) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_wrong_destination_is_refused(node: FlyteNode, where: str, words: str) -> None:
     before = read_folder(node.root)
     said = run("export", node.url, where.format(root=node.root, url=node.url, home=node.home(0)))
     assert said.exit_code == 2
@@ -92,7 +96,8 @@ def test_a_copy_of_another_size_is_no_success(node: FlyteNode, ids: dict[int, st
     assert not list((tmp_path / "plain").glob("*"))
 
 
-def test_in_a_bucket_the_destination_is_a_url(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("tmp_path")
+def test_in_a_bucket_the_destination_is_a_url() -> None:
     bucket = f"memory://{uuid.uuid4().hex}"
     with ckptptr.open(f"{bucket}/run") as checkpoints:
         checkpoints.save(b"x", step=1)

@@ -80,4 +80,4 @@ def test_where_there_is_none_it_says_what_was_looked_at(tmp_path: Path) -> None:
     said = run("find", str(tmp_path))
     assert said.exit_code == 3
     assert f"  {tmp_path}/_ckptptr/**/LATEST\n" in said.stderr
-    assert "Hint: ROOT is what stands before /_ckptptr/" in said.stderr
+    assert "Hint: ROOT is the path before /_ckptptr/" in said.stderr

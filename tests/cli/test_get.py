@@ -58,7 +58,7 @@ def test_a_file_that_it_has_not_is_refused_with_those_it_has(two: FlyteNode, tmp
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_payload_is_passed_over_where_nothing_was_chosen(two: FlyteNode, tmp_path: Path) -> None:
+def test_a_damaged_payload_is_skipped_where_nothing_was_chosen(two: FlyteNode, tmp_path: Path) -> None:
     newest = run_json("show", two.url)["checkpoint"]["id"]
     (two.home(0) / "data" / newest / "model.pt").write_text("mod")
     told = run_json("get", two.url, str(tmp_path / "out"))
@@ -67,7 +67,7 @@ def test_a_damaged_payload_is_passed_over_where_nothing_was_chosen(two: FlyteNod
     assert read_folder(tmp_path / "out")["model.pt"] == "model 1"
     said = run("get", two.url, newest, str(tmp_path / "chosen"))
     assert said.exit_code == 4
-    assert "What can be chosen" in said.stderr
+    assert "To see what can be chosen" in said.stderr
     assert not read_folder(tmp_path / "chosen")
 
 
@@ -107,7 +107,7 @@ def test_a_plain_folder_is_said_to_be_unverified(node: FlyteNode, tmp_path: Path
     (node.home(0) / "model.pt").write_bytes(b"12345")
     told = run_json("get", node.url, str(tmp_path / "out"))
     assert (told["verified"], told["bytes"]) == (False, 5)
-    assert "nothing could verify" in run("get", node.url, str(tmp_path / "again")).stdout
+    assert "not verified: it has no digests" in run("get", node.url, str(tmp_path / "again")).stdout
 
 
 def test_wrong_places_are_refused(two: FlyteNode, tmp_path: Path) -> None:

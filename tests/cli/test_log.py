@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import ckptptr
 from tests.cli.conftest import FlyteNode, run, run_json
 
@@ -12,7 +14,8 @@ def states(node: FlyteNode) -> list[tuple[int | None, str]]:
     return [(entry["step"], entry["state"]) for entry in run_json("log", node.url)["checkpoints"]]
 
 
-def test_the_newest_publish_comes_first_across_attempts(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_the_newest_publish_comes_first_across_attempts(node: FlyteNode) -> None:
     node.save(2, 4)
     assert states(node)[:2] == [(4, "target"), (3, "history")]
     assert [entry["index"] for entry in run_json("log", node.url)["checkpoints"]][:2] == [1, 2]
@@ -30,10 +33,10 @@ def test_in_a_pipe_each_checkpoint_is_one_whole_line(node: FlyteNode, ids: dict[
     assert "\x1b" not in said.stdout
 
 
-def test_what_retention_let_go_is_doomed(node: FlyteNode) -> None:
+def test_what_retention_released_is_expired(node: FlyteNode) -> None:
     node.save(0, 1, 2, 3, 4)
     assert states(node) == [(4, "target"), (3, "history"), (2, "history"), (1, "doomed")]
-    assert "doomed: retention let it go" in run("log", node.url).stdout
+    assert "expired: released by retention" in run("log", node.url).stdout
 
 
 def test_saves_under_a_hold_are_committed_and_unnamed(node: FlyteNode, ids: dict[int, str]) -> None:
@@ -44,16 +47,18 @@ def test_saves_under_a_hold_are_committed_and_unnamed(node: FlyteNode, ids: dict
     assert states(node) == [(5, "unnamed"), (3, "history"), (2, "history"), (1, "target")]
     said = run("log", node.url).stdout
     assert "LATEST, held" in said
-    assert "unnamed: committed" in said
+    assert "unnamed: complete but not in LATEST" in said
 
 
-def test_with_latest_deleted_all_are_listed_as_unnamed(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_with_latest_deleted_all_are_listed_as_unnamed(node: FlyteNode) -> None:
     node.latest.unlink()
     assert states(node) == [(3, "unnamed"), (2, "unnamed"), (1, "unnamed")]
     assert "LATEST is absent" in run("log", node.url).stdout
 
 
-def test_a_damaged_latest_is_said_and_hides_nothing(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_damaged_latest_is_said_and_hides_nothing(node: FlyteNode) -> None:
     node.latest.write_text('{"checkpoint"')
     assert len(states(node)) == 3
     assert "LATEST is not a JSON object" in run("log", node.url).stdout

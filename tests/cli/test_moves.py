@@ -26,7 +26,8 @@ def test_rollback_holds_the_one_before_and_can_be_undone(node: FlyteNode, ids: d
     assert (pointer(node)["step"], pointer(node)["held"]) == (3, False)
 
 
-def test_rollback_by_several_and_too_far(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_rollback_by_several_and_too_far(node: FlyteNode) -> None:
     assert run_json("rollback", node.url, "-n", "2")["checkpoint"]["step"] == 1
     before = node.latest.read_bytes()
     said = run("rollback", node.url)
@@ -46,7 +47,8 @@ def test_release_lets_a_run_move_latest_again(node: FlyteNode, ids: dict[int, st
     assert (pointer(node)["step"], pointer(node)["held"], pointer(node)["note"]) == (1, True, "hm")
 
 
-def test_release_where_nothing_is_held_changes_nothing(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_release_where_nothing_is_held_changes_nothing(node: FlyteNode) -> None:
     before = node.latest.read_bytes()
     said = run("release", node.url)
     assert said.exit_code == 0
@@ -55,7 +57,8 @@ def test_release_where_nothing_is_held_changes_nothing(node: FlyteNode, ids: dic
     assert node.latest.read_bytes() == before
 
 
-def test_release_without_a_latest_is_an_error(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_release_without_a_latest_is_an_error(node: FlyteNode) -> None:
     node.latest.unlink()
     said = run("release", node.url)
     assert (said.exit_code, node.latest.exists()) == (3, False)
@@ -101,11 +104,12 @@ def test_a_pin_that_is_there_is_no_change(node: FlyteNode, ids: dict[int, str]) 
     [
         ([], 2, "Give either CHECKPOINT"),
         (["--step", "8"], 3, "There are the steps 3, 2, 1"),
-        (["0000000009-a0000-abcdefgh"], 3, "What can be chosen: ckptptr log"),
+        (["0000000009-a0000-abcdefgh"], 3, "To see what can be chosen: ckptptr log"),
     ],
 )
+@pytest.mark.usefixtures("ids")
 def test_what_cannot_be_pinned_is_refused(
-    node: FlyteNode, ids: dict[int, str], command: str, arguments: list[str], exit_code: int, words: str
+    node: FlyteNode, command: str, arguments: list[str], exit_code: int, words: str
 ) -> None:
     before = node.latest.read_bytes()
     said = run(command, node.url, *arguments)
@@ -114,7 +118,8 @@ def test_what_cannot_be_pinned_is_refused(
     assert node.latest.read_bytes() == before
 
 
-def test_a_plain_folder_cannot_be_pinned(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_plain_folder_cannot_be_pinned(node: FlyteNode) -> None:
     (node.root / "mine").mkdir()
     (node.root / "mine/model.pt").write_text("x")
     assert run("pin", node.url, "mine").exit_code == 2

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from ckptptr import wording
-from ckptptr.cli.output import first_few, printable, utc, when
+from ckptptr.wording import first_few, printable, utc, when
 
 
 @pytest.mark.parametrize(

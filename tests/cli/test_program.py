@@ -10,11 +10,13 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import FlyteNode
+import ckptptr
+from tests.cli.conftest import EXECUTION, FlyteNode
 from tests.sampling import sampled
 
 CKPTPTR = [sys.executable, "-m", "ckptptr.cli"]
@@ -25,13 +27,19 @@ def on_terminal(columns: int, *arguments: str) -> str:
     return re.sub("\x1b\\[[0-9;]*m", "", raw_on_terminal(columns, *arguments))
 
 
-def raw_on_terminal(columns: int, *arguments: str, exit_code: int = 0, **environment: str) -> str:
+def raw_on_terminal(
+    columns: int,
+    *arguments: str,
+    program: Sequence[str] = CKPTPTR,
+    exit_code: int = 0,
+    **environment: str,
+) -> str:
     """All that is sent to a terminal of that width."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     process = subprocess.Popen(
-        [*CKPTPTR, *arguments],
+        [*program, *arguments],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -52,7 +60,8 @@ def raw_on_terminal(columns: int, *arguments: str, exit_code: int = 0, **environ
     return said.decode().replace("\r\n", "\n")
 
 
-def test_a_process_prints_and_exits_as_documented(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_process_prints_and_exits_as_documented(node: FlyteNode) -> None:
     done = subprocess.run([*CKPTPTR, "show", node.url], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("The next attempt resumes from step 3.\n")
@@ -75,7 +84,8 @@ def test_importing_it_and_asking_for_help_loads_nothing_heavy() -> None:
     code = """
 import sys
 from ckptptr.cli import main
-heavy = {"rich", "msgspec", "fsspec", "s3fs", "flytekit", "ckptptr.protocol.pointer"} & set(sys.modules)
+heavy = {"rich", "jinja2", "msgspec", "fsspec", "s3fs", "flytekit", "ckptptr.protocol.pointer"}
+heavy &= set(sys.modules)
 assert not heavy, heavy
 main(["log", "--help"], standalone_mode=False)
 sdk = {"s3fs", "aiobotocore", "botocore", "gcsfs", "flytekit"} & set(sys.modules)
@@ -94,6 +104,16 @@ def test_on_a_narrow_terminal_rows_of_the_log_go_on_below(node: FlyteNode, ids: 
     assert max(len(line) for line in table) <= 80
 
 
+@pytest.mark.usefixtures("ids")
+def test_on_a_narrow_terminal_every_column_is_printed_once(node: FlyteNode) -> None:
+    said = on_terminal(80, "find", str(node.root))
+    table = [line.split() for line in said.splitlines() if str(node.root) not in line][1:5]
+    assert table[0] == ["published", "step", "size", "LATEST", "execution", "node"]
+    assert table[1] == ["UTC", "project/domain"]
+    assert table[2] == ["just", "now", "3", "7", "B", "ok", EXECUTION, "n0"]
+    assert table[3][-1] == "flytesnacks/development"
+
+
 def test_on_a_wide_terminal_a_checkpoint_is_one_line(node: FlyteNode, ids: dict[int, str]) -> None:
     said = on_terminal(160, "log", node.url)
     assert any(line.lstrip().startswith("1 ") and ids[3] in line for line in said.splitlines())
@@ -107,9 +127,8 @@ COLOUR = re.compile("\x1b\\[(?:[0-9]+;)*(?:3[0-8]|9[0-7])[;m]")
 
 
 @pytest.mark.parametrize("arguments", sampled([["log"], ["verify", "--deep"], ["doctor"]]))
-def test_colours_are_for_terminals_and_go_with_no_color(
-    node: FlyteNode, ids: dict[int, str], arguments: list[str]
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_colours_are_for_terminals_and_go_with_no_color(node: FlyteNode, arguments: list[str]) -> None:
     command, *flags = arguments
     assert COLOUR.search(raw_on_terminal(100, command, node.url, *flags))
     assert not COLOUR.search(raw_on_terminal(100, command, node.url, *flags, NO_COLOR="1"))
@@ -122,9 +141,8 @@ def test_errors_have_a_colour_on_terminals_and_none_with_no_color(node: FlyteNod
 
 
 @pytest.mark.slow
-def test_bytes_that_move_are_shown_on_a_terminal_and_not_in_a_pipe(
-    node: FlyteNode, ids: dict[int, str], tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_bytes_that_move_are_shown_on_a_terminal_and_not_in_a_pipe(node: FlyteNode, tmp_path: Path) -> None:
     assert "verifying" in on_terminal(100, "verify", node.url, "--deep")
     assert "downloading" in on_terminal(100, "get", node.url, str(tmp_path / "out"))
     assert "uploading" in on_terminal(100, "put", node.url, str(tmp_path / "out"))
@@ -135,10 +153,52 @@ def test_bytes_that_move_are_shown_on_a_terminal_and_not_in_a_pipe(
     assert "verifying" not in done.stdout
 
 
+SLOWLY = """
+import time
+from ckptptr.cli import main
+from ckptptr.inspect import target
+from ckptptr.stores.open import open_store
+from ckptptr.stores.wrappers.around import Around
+
+class Slow(Around):
+    block_size = 4
+
+    def download(self, key, start, length):
+        time.sleep(0.7)
+        yield from self._store.download(key, start, length)
+
+    def upload(self, key, blocks):
+        return self._store.upload(key, (time.sleep(0.05) or block for block in blocks))
+
+def slow(url, **options):
+    store, key = open_store(url, **options)
+    return Slow(store), key
+
+target.open_store = slow
+main()
+"""
+"""The command, whose transfers take more than a second."""
+
+
+@pytest.mark.slow
+def test_one_bar_is_drawn_however_long_it_takes(node: FlyteNode, tmp_path: Path) -> None:
+    with ckptptr.open(node.url, attempt=0) as checkpoints:
+        checkpoints.save(b"x" * 140, step=1)
+    slowly = [sys.executable, "-c", SLOWLY]
+    for verb, arguments in (
+        ("downloading", ("get", node.url, str(tmp_path / "out"))),
+        ("uploading", ("put", node.url, str(tmp_path / "out"))),
+        ("verifying", ("verify", node.url, "--deep")),
+    ):
+        said = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", raw_on_terminal(100, *arguments, program=slowly))
+        drawn = re.findall("([a-z]+) [━╸╺]+ ", said)
+        assert set(drawn) == {verb}
+        assert len(drawn) > 2, "the transfer was too quick to prove anything"
+
+
 @pytest.mark.parametrize("arguments", sampled([["log"], ["doctor"], ["log", "--json"]]))
-def test_a_reader_that_goes_away_is_no_error(
-    node: FlyteNode, ids: dict[int, str], arguments: list[str]
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_reader_that_goes_away_is_no_error(node: FlyteNode, arguments: list[str]) -> None:
     command, *flags = arguments
     reads, writes = os.pipe()
     os.close(reads)
@@ -173,8 +233,9 @@ def test_what_the_help_says_about_completion_is_what_a_shell_evaluates() -> None
         assert "_CKPTPTR_COMPLETE" in script
 
 
-def test_sentences_of_doctor_wrap_below_themselves(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_sentences_of_doctor_wrap_below_themselves(node: FlyteNode) -> None:
     lines = on_terminal(60, "doctor", node.url).splitlines()
-    first = next(place for place, line in enumerate(lines) if line.startswith("  2. Should"))
+    first = next(place for place, line in enumerate(lines) if line.startswith("  2. If its payload"))
     assert lines[first + 1].startswith("     ")
     assert max(len(line) for line in lines) <= 60

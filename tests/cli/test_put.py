@@ -22,8 +22,9 @@ def mine(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("ids")
 def test_it_is_committed_and_held_and_the_next_attempt_resumes_from_it(
-    node: FlyteNode, ids: dict[int, str], mine: Path, tmp_path: Path
+    node: FlyteNode, mine: Path, tmp_path: Path
 ) -> None:
     said = run("put", node.url, str(mine), "--step", "99", "--note", "mended")
     assert said.exit_code == 0
@@ -37,8 +38,9 @@ def test_it_is_committed_and_held_and_the_next_attempt_resumes_from_it(
         assert sorted(path.name for path in folder.iterdir()) == ["model.pt", "notes.txt"]
 
 
+@pytest.mark.usefixtures("ids")
 def test_an_attempt_that_runs_is_not_fenced_off_and_goes_on_after_a_release(
-    node: FlyteNode, ids: dict[int, str], mine: Path
+    node: FlyteNode, mine: Path
 ) -> None:
     with ckptptr.open(node.url, attempt=2) as checkpoints:
         checkpoints.restore()
@@ -51,7 +53,8 @@ def test_an_attempt_that_runs_is_not_fenced_off_and_goes_on_after_a_release(
     assert (shown["checkpoint"]["step"], shown["latest"]["fence"]) == (5, 2)
 
 
-def test_the_walk_back_finds_it_when_latest_is_lost(node: FlyteNode, ids: dict[int, str], mine: Path) -> None:
+@pytest.mark.usefixtures("ids")
+def test_the_walk_back_finds_it_when_latest_is_lost(node: FlyteNode, mine: Path) -> None:
     node.save(3, 4)
     run("put", node.url, str(mine), "--step", "99")
     node.latest.unlink()
@@ -59,7 +62,8 @@ def test_the_walk_back_finds_it_when_latest_is_lost(node: FlyteNode, ids: dict[i
     assert node.restored(3) == 99  # an in-place restart of the last attempt is not superseded by it
 
 
-def test_metadata_are_kept_with_their_types(node: FlyteNode, ids: dict[int, str], mine: Path) -> None:
+@pytest.mark.usefixtures("ids")
+def test_metadata_are_kept_with_their_types(node: FlyteNode, mine: Path) -> None:
     words = ["loss=0.5", "tags=[1,2]", "name=a=b", "version=1.2.3"]
     put = run_json("put", node.url, str(mine), *(word for w in words for word in ("--metadata", w)))
     manifest = json.loads(Path(put["checkpoint"]["url"]).read_text())
@@ -68,9 +72,8 @@ def test_metadata_are_kept_with_their_types(node: FlyteNode, ids: dict[int, str]
     assert run("put", node.url, str(mine), "--metadata", "loss").exit_code == 2
 
 
-def test_one_file_will_do_and_an_empty_folder_will_not(
-    node: FlyteNode, ids: dict[int, str], mine: Path, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_one_file_will_do_and_an_empty_folder_will_not(node: FlyteNode, mine: Path, tmp_path: Path) -> None:
     assert run_json("put", node.url, str(mine / "model.pt"))["checkpoint"]["files"] == 1
     (tmp_path / "empty").mkdir()
     before = node.latest.read_bytes()
@@ -79,9 +82,8 @@ def test_one_file_will_do_and_an_empty_folder_will_not(
     assert node.latest.read_bytes() == before
 
 
-def test_a_failed_upload_moves_nothing(
-    node: FlyteNode, ids: dict[int, str], mine: Path, faults: list[Fault]
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_failed_upload_moves_nothing(node: FlyteNode, mine: Path, faults: list[Fault]) -> None:
     before = node.latest.read_bytes()
     faults.append(Fault(op="upload"))
     assert run("put", node.url, str(mine)).exit_code == 6
@@ -89,8 +91,9 @@ def test_a_failed_upload_moves_nothing(
     assert len(run_json("log", node.url)["checkpoints"]) == 3
 
 
+@pytest.mark.usefixtures("ids")
 def test_where_latest_cannot_be_moved_it_says_what_to_type(
-    node: FlyteNode, ids: dict[int, str], mine: Path, faults: list[Fault]
+    node: FlyteNode, mine: Path, faults: list[Fault]
 ) -> None:
     faults.append(Fault(op="replace", times=1000))
     said = run("put", node.url, str(mine), "--step", "9")

@@ -33,7 +33,8 @@ def test_it_says_in_words_what_comes_next_and_why(node: FlyteNode, ids: dict[int
     assert said.stderr == ""
 
 
-def test_the_candidates_are_in_the_order_of_a_restore(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_the_candidates_are_in_the_order_of_a_restore(node: FlyteNode) -> None:
     assert candidates(node) == [("taken", "latest", 3), ("next", "history", 2), ("next", "history", 1)]
 
 
@@ -77,8 +78,9 @@ def test_a_checkpoint_that_was_used_says_so_with_its_note(node: FlyteNode, ids: 
         (b'{"checkpoint": "a", "checkpoint": "b"}', '"checkpoint" is there twice'),
     ],
 )
+@pytest.mark.usefixtures("ids")
 def test_a_damaged_latest_is_explained_exactly_and_walked_past(
-    node: FlyteNode, ids: dict[int, str], body: bytes, words: str
+    node: FlyteNode, body: bytes, words: str
 ) -> None:
     node.latest.write_bytes(body)
     shown = run_json("show", node.url)
@@ -121,9 +123,8 @@ def test_the_answer_does_not_depend_on_a_candidate_that_a_restore_would_not_look
     assert candidates(node) == [("taken", "latest", 3), ("unknown", "history", 2)]
 
 
-def test_an_id_that_a_person_mistyped_is_rejected_as_what_latest_names(
-    node: FlyteNode, ids: dict[int, str]
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_an_id_that_a_person_mistyped_is_rejected_as_what_latest_names(node: FlyteNode) -> None:
     node.latest.write_text("0000000009-a0000-abcdefgh")
     shown = run_json("show", node.url)
     assert shown["candidates"][0]["outcome"] == "absent"
@@ -132,7 +133,8 @@ def test_an_id_that_a_person_mistyped_is_rejected_as_what_latest_names(
     assert (shown["verdict"], shown["checkpoint"]["step"]) == ("walkback", 3)
 
 
-def test_a_fresh_start_that_was_asked_for_is_no_failure(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_fresh_start_that_was_asked_for_is_no_failure(node: FlyteNode) -> None:
     node.latest.write_text("none\n")
     said = run("show", node.url)
     assert said.exit_code == 0

@@ -1,4 +1,4 @@
-"""`ckptptr sweep` deletes what the rules let go, and asks first."""
+"""`ckptptr sweep` deletes expired checkpoints and orphans, and asks first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.cli.conftest import FlyteNode, run, run_json
 
 @pytest.fixture
 def littered(node: FlyteNode) -> FlyteNode:
-    """A doomed checkpoint, and a torn save of an earlier attempt."""
+    """An expired checkpoint, and a torn save of an earlier attempt."""
     torn = node.home(0) / "data/0000000009-a0000-abcdefgh"
     torn.mkdir(parents=True)
     (torn / "model.pt").write_bytes(b"x" * 100)
@@ -25,20 +25,20 @@ def payload(node: FlyteNode) -> list[Path]:
     return [path for path in node.root.rglob("*/data/*/*") if path.is_file()]
 
 
-def test_a_dry_run_says_what_would_go_and_deletes_nothing(littered: FlyteNode) -> None:
+def test_a_dry_run_says_what_would_be_deleted_and_deletes_nothing(littered: FlyteNode) -> None:
     before = payload(littered)
     told = run_json("sweep", littered.url, "--dry-run")
     assert sorted(leaving["why"] for leaving in told["checkpoints"]) == ["doomed", "orphan"]
     assert (told["objects"], told["bytes"], told["swept"]) == (2, 107, [])
     said = run("sweep", littered.url, "--dry-run")
-    assert said.stdout.startswith("Would go: 2 checkpoints, 107 B in 2 objects.\n")
+    assert said.stdout.startswith("Would be deleted: 2 checkpoints, 107 B in 2 objects.\n  expired  0000")
     assert payload(littered) == before
 
 
 def test_with_yes_they_go_and_what_latest_names_stays(littered: FlyteNode) -> None:
     said = run("sweep", littered.url, "--yes")
     assert said.exit_code == 0
-    assert said.stdout.startswith("Gone: 2 checkpoints, 107 B in 2 objects.\n")
+    assert said.stdout.startswith("Deleted: 2 checkpoints, 107 B in 2 objects.\n")
     log = run_json("log", littered.url)
     assert [(entry["step"], entry["state"]) for entry in log["checkpoints"]] == [
         (4, "target"),

@@ -20,26 +20,28 @@ def failure(*arguments: str) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("ending", ["", "/", "/LATEST", "/../n0"])
-def test_a_node_prefix_in_these_spellings(node: FlyteNode, ids: dict[int, str], ending: str) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_node_prefix_in_these_spellings(node: FlyteNode, ending: str) -> None:
     if ".." in ending:
         assert failure(node.url + ending)[0] == 2
     else:
         assert run_json("show", node.url + ending)["node"] == node.url
 
 
-def test_a_relative_path_and_a_file_url(
-    node: FlyteNode, ids: dict[int, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_relative_path_and_a_file_url(node: FlyteNode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(node.root)
     for target in (str(Path(node.url).relative_to(node.root)), f"file://{node.url}"):
         assert run_json("show", target)["node"] == node.url
 
 
-def test_an_execution_with_one_node_is_that_node(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_an_execution_with_one_node_is_that_node(node: FlyteNode) -> None:
     assert run_json("show", str(Path(node.url).parent))["node"] == node.url
 
 
-def test_an_execution_with_several_nodes_lists_them(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_an_execution_with_several_nodes_lists_them(node: FlyteNode) -> None:
     other = FlyteNode(node.root, "n1")
     other.save(0, 1)
     exit_code, error = failure(str(Path(node.url).parent))
@@ -52,7 +54,8 @@ def test_an_execution_with_several_nodes_lists_them(node: FlyteNode, ids: dict[i
 @pytest.mark.parametrize(
     "below", ["", "/_ckptptr", "/_ckptptr/flytesnacks", "/_ckptptr/flytesnacks/development"]
 )
-def test_above_an_execution_the_nodes_are_listed(node: FlyteNode, ids: dict[int, str], below: str) -> None:
+@pytest.mark.usefixtures("ids")
+def test_above_an_execution_the_nodes_are_listed(node: FlyteNode, below: str) -> None:
     exit_code, error = failure(f"{node.root}{below}")
     assert (exit_code, error["nodes"]) == (2, [node.url])
 
@@ -67,12 +70,14 @@ def test_many_nodes_are_not_all_printed(node: FlyteNode) -> None:
     assert error["nodes"][-1] == "... and 5 more"
 
 
-def test_a_folder_inside_a_node_prefix_leads_to_it(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_folder_inside_a_node_prefix_leads_to_it(node: FlyteNode) -> None:
     exit_code, error = failure(f"{node.url}/deeper/still")
     assert (exit_code, error["hint"]) == (2, f"Give {node.url}")
 
 
-def test_a_wrong_node_says_everything_that_was_looked_at(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_wrong_node_says_everything_that_was_looked_at(node: FlyteNode) -> None:
     wrong = FlyteNode(node.root, "n9")
     exit_code, error = failure(wrong.url)
     assert (exit_code, error["code"]) == (3, "not-found")
@@ -90,10 +95,11 @@ def test_a_wrong_bucket_says_everything_that_was_looked_at() -> None:
     assert "Check the bucket" in said.stderr
 
 
-def test_a_wrong_execution_says_where_a_node_is(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_wrong_execution_says_where_a_node_is(node: FlyteNode) -> None:
     exit_code, error = failure(f"{Path(node.url).parents[1]}/typo")
     assert exit_code == 3
-    assert "written in full it is found even where its LATEST is gone" in error["hint"]
+    assert "If LATEST was deleted, give the full node path" in error["hint"]
 
 
 def test_nothing_is_written_where_there_is_nothing(node: FlyteNode, ids: dict[int, str]) -> None:
@@ -103,15 +109,15 @@ def test_nothing_is_written_where_there_is_nothing(node: FlyteNode, ids: dict[in
 
 
 @pytest.mark.parametrize("inside", ["", "/", "/manifests", "/data/whatever"])
-def test_the_checkpoint_path_of_a_pod_leads_to_its_node(
-    node: FlyteNode, ids: dict[int, str], inside: str
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_the_checkpoint_path_of_a_pod_leads_to_its_node(node: FlyteNode, inside: str) -> None:
     assert run_json("show", f"{node.home(0)}{inside}")["node"] == node.url
     # This attempt has never saved, so that only LATEST tells whose home it is.
     assert run_json("show", f"{node.home(7)}{inside}")["node"] == node.url
 
 
-def test_with_latest_gone_the_manifests_in_a_home_tell_the_node(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_with_latest_gone_the_manifests_in_a_home_tell_the_node(node: FlyteNode) -> None:
     node.latest.unlink()
     assert run_json("show", str(node.home(0)))["node"] == node.url
 
@@ -134,7 +140,8 @@ def test_the_home_of_an_index_of_a_legacy_map_task_is_found(tmp_path: Path) -> N
     assert run_json("show", home)["node"] == prefix.prefix
 
 
-def test_a_home_that_nothing_tells_the_node_of_says_so(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_home_that_nothing_tells_the_node_of_says_so(node: FlyteNode) -> None:
     exit_code, error = failure(str(FlyteNode(node.root, "n9").home(0)))
     assert exit_code == 3
     assert "Give the node: <root>/_ckptptr/" in error["hint"]
@@ -142,14 +149,14 @@ def test_a_home_that_nothing_tells_the_node_of_says_so(node: FlyteNode, ids: dic
 
 
 @pytest.mark.parametrize("name", ["{e}", "{e}/n0", "development/{e}", "flytesnacks/development/{e}/n0"])
-def test_the_name_of_an_execution_and_a_root(node: FlyteNode, ids: dict[int, str], name: str) -> None:
+@pytest.mark.usefixtures("ids")
+def test_the_name_of_an_execution_and_a_root(node: FlyteNode, name: str) -> None:
     target = name.format(e=EXECUTION)
     assert run_json("show", target, "--root", str(node.root))["node"] == node.url
 
 
-def test_an_execution_of_several_nodes_asks_which_and_a_wrong_name_is_told(
-    node: FlyteNode, ids: dict[int, str]
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_an_execution_of_several_nodes_asks_which_and_a_wrong_name_is_told(node: FlyteNode) -> None:
     second = FlyteNode(node.root, "n1")
     second.save(0, 1)
     exit_code, error = failure(EXECUTION, "--root", str(node.root))

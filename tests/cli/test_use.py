@@ -23,8 +23,8 @@ def test_it_says_what_changed_and_what_comes_next(node: FlyteNode, ids: dict[int
     assert "LATEST is held on step 1." in said.stdout
     assert f"before  step 3, {ids[3]}\n" in said.stdout
     assert f"now     step 1, {ids[1]}, held\n" in said.stdout
-    assert "The next attempt resumes from step 1. It takes the choice up, once." in said.stdout
-    assert "An attempt that is running now goes on saving, and does not move LATEST." in said.stdout
+    assert "The next attempt resumes from step 1. Its restore removes the hold." in said.stdout
+    assert "An attempt that runs now continues to save, and does not move LATEST." in said.stdout
     now = pointer(node)
     assert (now["step"], now["held"], now["note"]) == (1, True, "2 and 3 diverged")
     assert [entry["step"] for entry in now["history"]] == [3, 2]
@@ -54,21 +54,22 @@ def test_a_checkpoint_can_be_named_in_any_of_these_ways(
     assert pointer(node)["step"] == 1
 
 
-def test_the_newest_of_an_attempt(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_the_newest_of_an_attempt(node: FlyteNode) -> None:
     node.save(1, 4)
     run("use", node.url, "--of-attempt", "0")
     assert pointer(node)["step"] == 3
 
 
-def test_a_folder_means_its_newest_checkpoint(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_folder_means_its_newest_checkpoint(node: FlyteNode) -> None:
     node.save(1, 4)
     run("use", node.url, str(node.home(0)))
     assert pointer(node)["step"] == 3
 
 
-def test_a_plain_folder_can_be_used_and_is_said_to_be_unverified(
-    node: FlyteNode, ids: dict[int, str]
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_plain_folder_can_be_used_and_is_said_to_be_unverified(node: FlyteNode) -> None:
     (node.root / "mine").mkdir()
     (node.root / "mine/model.pt").write_text("x")
     said = run("use", node.url, "mine")
@@ -103,9 +104,8 @@ def test_a_fresh_start_and_its_undo(node: FlyteNode, ids: dict[int, str]) -> Non
 
 
 @pytest.mark.parametrize("answer", ["n\n", "", None])
-def test_a_fresh_start_that_is_not_confirmed_changes_nothing(
-    node: FlyteNode, ids: dict[int, str], answer: str | None
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_a_fresh_start_that_is_not_confirmed_changes_nothing(node: FlyteNode, answer: str | None) -> None:
     before = node.latest.read_bytes()
     said = run("use", node.url, "none", stdin=answer)
     assert said.exit_code == 2
@@ -183,14 +183,15 @@ def test_the_undo_repeats_options_but_no_secrets(node: FlyteNode, ids: dict[int,
         ([], 2, "Give either CHECKPOINT, --step or --of-attempt"),
         (["none", "--step", "1"], 2, "Give either CHECKPOINT, --step or --of-attempt"),
         (["0000000009-a0000-abcdefgh"], 3, "no checkpoint of this node has that id"),
-        (["no/such/folder"], 3, "What can be chosen: ckptptr log"),
+        (["no/such/folder"], 3, "To see what can be chosen: ckptptr log"),
         (["--of-attempt", "8"], 3, "There are the attempts 0"),
         (["--step", "8"], 3, "There are the steps 3, 2, 1"),
-        (["#9"], 3, "not a line 9"),
+        (["#9"], 3, "so there is no line 9"),
     ],
 )
+@pytest.mark.usefixtures("ids")
 def test_a_refusal_is_one_sentence_with_a_hint(
-    node: FlyteNode, ids: dict[int, str], arguments: list[str], exit_code: int, words: str
+    node: FlyteNode, arguments: list[str], exit_code: int, words: str
 ) -> None:
     before = node.latest.read_bytes()
     said = run("use", node.url, *arguments)
@@ -201,12 +202,12 @@ def test_a_refusal_is_one_sentence_with_a_hint(
     assert node.latest.read_bytes() == before
 
 
-def test_the_doomed_are_refused(node: FlyteNode) -> None:
+def test_expired_checkpoints_are_refused(node: FlyteNode) -> None:
     ids = node.save(0, 1, 2, 3, 4)
     said = run("use", node.url, ids[1])
     assert said.exit_code == 2
-    assert "retention has let this checkpoint go" in said.stderr
-    assert "Hint: Choose one that `ckptptr log` does not call doomed" in said.stderr
+    assert "this checkpoint has expired" in said.stderr
+    assert "Hint: Choose one that `ckptptr log` does not call expired" in said.stderr
     assert run("use", node.url, "--step", "1").exit_code == 3
 
 

@@ -24,13 +24,12 @@ def test_by_itself_it_looks_at_what_latest_points_to(node: FlyteNode, ids: dict[
     run("use", node.url, ids[1])
     assert states(run_json("verify", node.url)) == [(1, "good")]
     said = run("verify", node.url)
-    assert said.stdout.startswith("Step 1 is good: each file is there, in its size.\n")
+    assert said.stdout.startswith("Step 1 is good: each file has its size.\n")
     assert "no payload was fetched" in said.stdout
 
 
-def test_sizes_need_no_payload_and_deep_fetches_all_of_it(
-    node: FlyteNode, ids: dict[int, str], faults: list[Fault]
-) -> None:
+@pytest.mark.usefixtures("ids")
+def test_sizes_need_no_payload_and_deep_fetches_all_of_it(node: FlyteNode, faults: list[Fault]) -> None:
     assert run_json("verify", node.url, "--all", "--deep")["bytes_read"] == 3 * 7
     faults.append(Fault(op="download", times=1000))
     assert run_json("verify", node.url, "--all")["bytes_read"] == 0
@@ -51,10 +50,10 @@ def test_a_wrong_bit_is_found_by_deep_alone(node: FlyteNode, ids: dict[int, str]
     ]
     said = run("verify", node.url, "--step", "2", "--deep")
     assert said.exit_code == 4
-    assert said.stdout.startswith("1 checkpoint is no good.\n")
+    assert said.stdout.startswith("1 checkpoint is not good.\n")
 
 
-def test_what_is_gone_or_of_another_size_is_found_by_sizes(node: FlyteNode, ids: dict[int, str]) -> None:
+def test_what_is_deleted_or_of_another_size_is_found_by_sizes(node: FlyteNode, ids: dict[int, str]) -> None:
     payload(node, ids[3]).write_bytes(b"longer than it was")
     payload(node, ids[2]).unlink()
     told = run_json("verify", node.url, "--all", exit_code=4)
@@ -80,11 +79,11 @@ def test_a_newer_format_is_no_damage(node: FlyteNode, ids: dict[int, str]) -> No
 def test_a_chosen_one_that_is_not_there_is_an_error(node: FlyteNode, ids: dict[int, str]) -> None:
     said = run("verify", node.url, "0000000009-a0000-abcdefgh")
     assert said.exit_code == 3
-    assert "What can be chosen" in said.stderr
+    assert "To see what can be chosen" in said.stderr
     assert run("verify", node.url, ids[1], "--all").exit_code == 2
 
 
-def test_the_doomed_are_not_among_all(node: FlyteNode) -> None:
+def test_expired_checkpoints_are_not_among_all(node: FlyteNode) -> None:
     node.save(0, 1, 2, 3, 4)
     assert states(run_json("verify", node.url, "--all")) == [(4, "good"), (3, "good"), (2, "good")]
 
@@ -103,7 +102,8 @@ def test_nothing_to_verify_exits_with_3(tmp_path: Path) -> None:
     assert run("verify", str(tmp_path / "run")).exit_code == 3
 
 
-def test_the_json_has_these_keys(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_the_json_has_these_keys(node: FlyteNode) -> None:
     told = run_json("verify", node.url)
     assert list(told) == ["command", "node", "deep", "bytes_read", "checkpoints"]
     assert list(told["checkpoints"][0]) == ["checkpoint", "state", "problems"]

@@ -11,13 +11,13 @@ from typing import Any
 
 from ckptptr.stores import open as opening
 from ckptptr.stores.local.store import LocalStore
-from ckptptr.stores.port import Block, Entry, Token
+from ckptptr.stores.port import Block, Entry, Guarantee, Token
 
 
 class Buckets:
     """A cloud's store, on this disk."""
 
-    guarantee = LocalStore.guarantee
+    guarantee = Guarantee.COMPARE_AND_SWAP
     block_size = LocalStore.block_size
 
     def __init__(self, scheme: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import pickle
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,6 @@ from flytekit.deck.deck import Deck, _get_deck
 
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.flyte import checkpoint as checkpoint_of_task
-from ckptptr.flyte import deck as decks
 from ckptptr.flyte.deck import NAME, CheckpointsDeck, add_deck
 from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
 from ckptptr.testing.attempts import Fault, SimulatedNode
@@ -32,10 +33,10 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
     return World(tmp_path).process(0).checkpoints
 
 
-def deck_of(checkpoints: Checkpoints) -> CheckpointsDeck:
+def deck_of(checkpoints: Checkpoints, **options: float) -> CheckpointsDeck:
     made = PointerCheckpoint("home", None, lambda: checkpoints)
     assert made.checkpoints is checkpoints
-    return CheckpointsDeck(made)
+    return CheckpointsDeck(made, **options)
 
 
 def test_it_is_drawn_when_it_is_asked_for(checkpoints: Checkpoints) -> None:
@@ -46,6 +47,11 @@ def test_it_is_drawn_when_it_is_asked_for(checkpoints: Checkpoints) -> None:
     checkpoints.save(b"3", step=3)
     assert "saved 3 checkpoints" in deck.html
     assert deck.html.count('<g class="dot ') == 4  # and the next attempt
+
+
+def test_templates_are_loaded_when_a_deck_is_drawn_and_not_before() -> None:
+    code = "import sys, ckptptr, flytekit, ckptptr.flyte.deck; assert 'jinja2' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_what_its_workers_did_is_told_by_a_process_that_used_no_checkpoint_itself(tmp_path: Path) -> None:
@@ -72,26 +78,23 @@ def test_a_store_that_fails_is_one_warning_and_a_sentence(
     deck = deck_of(process.checkpoints)
     process.fail(Fault("fail", times=1000))
     with caplog.at_level(logging.WARNING, "ckptptr"):
-        assert "could not be looked at" in deck.html
+        assert "cannot be shown" in deck.html
     assert len([record for record in caplog.records if "deck" in record.message]) == 1
 
 
 @pytest.fixture
 def stuck() -> Iterator[threading.Event]:
-    """Set at the end of the test: what hangs in it lets go."""
+    """Set at the end of the test, which ends what hangs in it."""
     event = threading.Event()
     yield event
     event.set()
 
 
-def test_a_store_that_hangs_is_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck: threading.Event
-) -> None:
+def test_a_store_that_hangs_is_left_behind(tmp_path: Path, stuck: threading.Event) -> None:
     process = World(tmp_path).process(0)
     process.checkpoints.save(b"1")
-    monkeypatch.setattr(decks, "PATIENCE", 0.05)
     process.before("list", "", lambda: stuck.wait(30))
-    assert "could not be looked at: no answer within 0 s" in deck_of(process.checkpoints).html
+    assert "cannot be shown: no answer within 0 s" in deck_of(process.checkpoints, patience=0.05).html
 
 
 def test_what_the_task_appends_comes_below(checkpoints: Checkpoints) -> None:
@@ -131,7 +134,7 @@ def test_it_is_there_where_decks_are_enabled(enabled: bool, tmp_path: Path) -> N
 
 
 def test_a_deck_that_cannot_be_made_costs_the_deck_and_not_the_checkpoint(
-    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture
 ) -> None:
     from ckptptr.flyte.plugin import _with_deck
 

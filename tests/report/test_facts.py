@@ -11,8 +11,8 @@ import pytest
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.protocol.latest import Latest
 from ckptptr.report.facts import Live, Report, gather
-from ckptptr.report.words import span, utc
 from ckptptr.testing import Fault, FaultyStore
+from ckptptr.wording import date, span
 from tests.report import stories
 from tests.report.stories import Story
 
@@ -28,8 +28,8 @@ def test_each_attempt_says_what_it_resumed_from_and_why(tmp_path: Path) -> None:
         "1 left nothing that is there",
         "2 left nothing that is there",
         "3 resumed from step 1000 of attempt 0; nothing of attempts 1 and 2 is there",
-        "4 resumed from step 1900 of attempt 3; newer, and not taken: step 2000 of attempt 3 (damaged)",
-        "5 resumed from step 1400 of attempt 3; newer, and not taken: step 2700 of attempt 4,"
+        "4 resumed from step 1900 of attempt 3; newer, and not used: step 2000 of attempt 3 (damaged)",
+        "5 resumed from step 1400 of attempt 3; newer, and not used: step 2700 of attempt 4,"
         " step 2600 of attempt 4, step 2500 of attempt 4 and 12 more",
         "6 would resume from step 2200; a person chose it, with `ckptptr use`",
     ]
@@ -37,7 +37,7 @@ def test_each_attempt_says_what_it_resumed_from_and_why(tmp_path: Path) -> None:
 
 def test_what_was_resumed_from_is_named_also_where_retention_has_deleted_it(tmp_path: Path) -> None:
     report = gather(stories.retained(tmp_path).here(4))
-    assert told(report)[2] == "2 resumed from save 4 of attempt 0 (gone); nothing of attempt 1 is there"
+    assert told(report)[2] == "2 resumed from save 4 of attempt 0 (deleted); nothing of attempt 1 is there"
     assert [origin.is_there for origin in report.attempts[2].origins] == [False]
 
 
@@ -117,7 +117,7 @@ def test_an_attempt_that_looks_at_itself_tells_what_it_rejected(tmp_path: Path) 
     this = gather(story.here(1), live=Live(process.resolution)).attempts[1]
     assert this.words == "resumed from step 200 of attempt 0"
     assert this.reasons[0] == "found in the history of LATEST"
-    assert "was not taken: the manifest does not have the checksum" in this.reasons[1]
+    assert "was not used: the manifest does not have the checksum" in this.reasons[1]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_spans_of_time_in_words(seconds: float, words: str) -> None:
 
 
 def test_what_is_no_time_is_printed_as_it_is() -> None:
-    assert (utc("2026-11-04T03:20:05Z"), utc("soon"), utc(None)) == (
+    assert (date("2026-11-04T03:20:05Z"), date("soon"), date(None)) == (
         "4 Nov 2026, 03:20:05",
         "soon",
         "unknown",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -83,3 +85,22 @@ def test_how_long_saves_took_is_a_column_only_where_it_is_known(tmp_path: Path) 
 def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     here = stories.two_hundred(tmp_path).here(11)
     assert "And 190 more, older" in section(gather(here, live=Live(None), most=10))
+
+
+def test_it_is_drawn_without_the_command_line_as_in_a_pod(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["click"] = sys.modules["rich"] = None  # to import one of these is now an error
+import ckptptr
+from ckptptr.inspect.target import locate
+from ckptptr.report.facts import gather
+from ckptptr.report.page import page
+with ckptptr.open(sys.argv[1]) as checkpoints:
+    checkpoints.save(b"1", step=1)
+assert "resumes from step 1" in page(gather(locate(sys.argv[1], storage_options={})))
+assert not [name for name in sys.modules if name.startswith("ckptptr.cli")]
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "run")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -3,11 +3,9 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from collections.abc import Callable
 
 import pytest
 
-from ckptptr.transfer import progress
 from ckptptr.transfer.progress import Progress
 
 MIB = 1 << 20
@@ -19,25 +17,27 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets seconds pass."""
+class Clock:
+    """Seconds pass when it is told so."""
+
     now = 100.0
 
-    def pass_by(seconds: float) -> None:
-        nonlocal now
-        now += seconds
+    def __call__(self) -> float:
+        return self.now
 
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
-    return pass_by
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
 
 
-def test_a_pod_logs_a_line_now_and_then(
-    wait: Callable[[float], None], caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO, "ckptptr"), Progress("saving", GIB) as moving:
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_a_pod_logs_a_line_now_and_then(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "ckptptr"), Progress("saving", GIB, clock=clock) as moving:
         for _ in range(64):
-            wait(0.5)
+            clock.wait(0.5)
             moving.add(16 * MIB)
     assert [record.getMessage() for record in caplog.records] == [
         "saving: 31 % of 1.0 GiB, 32.0 MiB/s",
@@ -46,24 +46,22 @@ def test_a_pod_logs_a_line_now_and_then(
     ]
 
 
-def test_what_is_quick_is_not_mentioned(
-    wait: Callable[[float], None], caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO, "ckptptr"), Progress("saving", GIB) as moving:
-        wait(9)
+def test_what_is_quick_is_not_mentioned(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "ckptptr"), Progress("saving", GIB, clock=clock) as moving:
+        clock.wait(9)
         moving.add(GIB)
     assert caplog.records == []
 
 
 def test_a_terminal_shows_a_bar_and_clears_it(
-    wait: Callable[[float], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     monkeypatch.setenv("TERM", "xterm")
-    with caplog.at_level(logging.INFO, "ckptptr"), Progress("restoring", GIB) as moving:
+    with caplog.at_level(logging.INFO, "ckptptr"), Progress("restoring", GIB, clock=clock) as moving:
         moving.add(MIB)
         assert terminal.getvalue() == ""  # it may be over at once
-        wait(2)
+        clock.wait(2)
         moving.add(512 * MIB)
         moving._bar.refresh()
         assert "restoring" in terminal.getvalue()
@@ -73,15 +71,15 @@ def test_a_terminal_shows_a_bar_and_clears_it(
 
 
 def test_a_terminal_that_wants_no_warnings_shows_nothing(
-    wait: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     logger = logging.getLogger("ckptptr")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with Progress("restoring", GIB) as moving:
-            wait(60)
+        with Progress("restoring", GIB, clock=clock) as moving:
+            clock.wait(60)
             moving.add(MIB)
     finally:
         logger.setLevel(level)

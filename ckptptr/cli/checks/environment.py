@@ -1,4 +1,4 @@
-"""This machine: what is installed and set. A pod may differ: run `ckptptr doctor` in its image."""
+"""This machine: its packages and variables. For those of a pod run `ckptptr doctor` in its image."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from importlib import metadata
 from ckptptr.cli.checks.finding import note, ok, problem
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.inspect import shapes
-from ckptptr.stores.wrappers.probe import SETTING, assumed
+from ckptptr.settings import DISABLE, SETTINGS
 from ckptptr.version import __version__
 
 PACKAGES = ("flytekit", "fsspec", "s3fs", "gcsfs", "adlfs")
-_DISABLE = "CKPTPTR_DISABLE"
-_COUNTS = ("CKPTPTR_KEEP_LAST", "CKPTPTR_KEEP_EVERY")
 _METADATA = "FLYTE_PERSISTENCE_ATTACH_EXECUTION_METADATA"
 
 
 def version_of(package: str) -> str | None:
-    """The installed version; nothing is imported."""
+    """The installed version, None if there is none. Imports nothing."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -32,7 +30,7 @@ def versions(_: Mapping[str, str]) -> Iterator[shapes.Finding]:
 
 
 def adlfs_with_flytekit(_: Mapping[str, str]) -> Iterator[shapes.Finding]:
-    """flytekit 1.16 hands adlfs `metadata` beside its own keyword, and adlfs 2026.2 began to take one."""
+    """flytekit 1.16 passes `metadata` to adlfs, and adlfs 2026.2 has begun to pass one itself."""
     adlfs, flytekit = version_of("adlfs"), version_of("flytekit")
     if adlfs is None or flytekit is None:
         return
@@ -40,20 +38,20 @@ def adlfs_with_flytekit(_: Mapping[str, str]) -> Iterator[shapes.Finding]:
         return
     yield problem(
         "adlfs-with-flytekit",
-        f"adlfs {adlfs} together with flytekit {flytekit} makes every upload of flytekit's own fail on Azure"
+        f"With adlfs {adlfs} and flytekit {flytekit}, every upload by flytekit itself fails on Azure"
         " (TypeError: multiple values for keyword argument 'metadata'): outputs, decks, stock checkpoints."
-        f" Setting {_METADATA}=false in the pod cures it as well.",
+        f" Or set {_METADATA}=false in the pod.",
         type="pip install 'adlfs<2026.2'",
     )
 
 
 def attaches_metadata() -> bool:
-    """flytekit's own answer, from its environment and configuration file; its default where it has none."""
+    """Whether flytekit attaches metadata, from its variables and configuration file; else its default."""
     try:
         from flytekit.configuration import DataConfig
 
         return bool(DataConfig.auto().generic.attach_execution_metadata)
-    except Exception:  # noqa: BLE001 - a flytekit that cannot be imported is not what is asked about here
+    except Exception:  # noqa: BLE001 - whether flytekit can be imported is another question
         return True
 
 
@@ -66,37 +64,34 @@ def _release(version: str) -> tuple[int, ...]:
 def entry_point(_: Mapping[str, str]) -> Iterator[shapes.Finding]:
     names = {point.name for point in metadata.entry_points(group="flytekit.plugins")}
     if version_of("flytekit") is None:
-        yield note("entry-point", "flytekit is not installed here, so that no task of Flyte can run here.")
+        yield note("entry-point", "flytekit is not installed here, so no Flyte task can run here.")
     elif "ckptptr" in names:
         yield ok("entry-point", "flytekit loads ckptptr by itself: unchanged tasks use it.")
     else:
         yield problem(
             "entry-point",
-            "ckptptr is not installed as a package: flytekit does not load it, and unchanged tasks use stock"
+            "ckptptr is not installed as a package, so flytekit does not load it: unchanged tasks use stock"
             " checkpoints.",
             type="pip install 'ckptptr[flytekit]'",
         )
 
 
 def disabled(environ: Mapping[str, str]) -> Iterator[shapes.Finding]:
-    value = environ.get(_DISABLE, "")
-    if value.lower() not in {"", "0", "false", "no"}:
+    if DISABLE.read(environ):
         yield note(
             "disabled",
-            f"{_DISABLE} is {value!r} here: tasks use stock flytekit checkpoints, and ckptptr does nothing.",
-            type=f"unset {_DISABLE}",
+            f"{DISABLE.name} is {environ[DISABLE.name]!r} here: tasks use stock flytekit checkpoints, not"
+            " ckptptr.",
+            type=f"unset {DISABLE.name}",
         )
 
 
 def settings(environ: Mapping[str, str]) -> Iterator[shapes.Finding]:
-    for name in _COUNTS:
-        value = environ.get(name, "").strip()
-        if value and not (value.isdecimal() and int(value) > 0):
-            yield problem("settings", f"{name} is {value!r}, not a count from 1 on.", type=f"unset {name}")
-    try:
-        assumed(environ)
-    except InvalidArgumentError as error:
-        yield problem("settings", f"{error.message}. {error.hint}.", type=f"unset {SETTING}")
+    for setting in SETTINGS:
+        try:
+            setting.read(environ)
+        except InvalidArgumentError as error:
+            yield problem("settings", f"{error}.", type=f"unset {setting.name}")
 
 
 CHECKS: tuple[Callable[[Mapping[str, str]], Iterable[shapes.Finding]], ...] = (

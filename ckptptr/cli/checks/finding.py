@@ -1,4 +1,4 @@
-"""A finding, and how a check that is refused or fails becomes one."""
+"""A finding, and how an error of a check becomes one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def problem(check: str, what: str, at: str | None = None, type: str | None = Non
 
 
 class Examined:
-    """One node, looked at once however many checks ask."""
+    """One node. Each part is read once, however many checks use it."""
 
     def __init__(self, here: Here) -> None:
         self.here = here
@@ -48,7 +48,7 @@ Check = Callable[[Examined], Iterable[shapes.Finding]]
 
 
 def findings_of(checks: Iterable[Check], examined: Examined) -> Iterator[shapes.Finding]:
-    """What the checks find; each thing that keeps several of them from looking is told once."""
+    """What the checks find. An error that stops several of them is reported once."""
     told = set()
     for check in checks:
         try:
@@ -62,10 +62,10 @@ def findings_of(checks: Iterable[Check], examined: Examined) -> Iterator[shapes.
 
 
 def of_error(error: CkptptrError) -> shapes.Finding:
-    """What kept a check from looking."""
+    """The finding for an error that stopped a check."""
     what = error.message
     if isinstance(error, AccessDeniedError):
-        what = f"{error.message}, so that what is there could not be looked at"
+        what = f"{error.message}, so what is there cannot be checked"
     elif isinstance(error, StoreUnavailableError):
         what = f"{error.message}; this says nothing about what is there"
     sentence = f"{what}. {error.hint}" if error.hint else f"{what}."

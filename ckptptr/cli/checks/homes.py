@@ -1,32 +1,30 @@
-"""What lies around: saves that came to nothing, what a sweep has not taken yet, what is about to expire."""
+"""What is in the homes besides good checkpoints: expired ones, payload without a manifest, plain folders."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from ckptptr.cli.checks.finding import Check, Examined, note
-from ckptptr.cli.output import age_of, counted
 from ckptptr.inspect import shapes
 from ckptptr.protocol.inventory import committed
 from ckptptr.protocol.names import data_folder
 from ckptptr.protocol.sweep import idle_payload
 from ckptptr.transfer.pool import run_all
-from ckptptr.wording import age, size
+from ckptptr.wording import age, counted, passed, size
 
-OLD = timedelta(days=7)
-"""From this age on a word is said about bucket rules that delete by age."""
+OLD = 7 * 86400
+"""In seconds. For older checkpoints doctor warns of lifecycle rules that delete by age."""
 
 
-def doomed(e: Examined) -> Iterator[shapes.Finding]:
+def expired(e: Examined) -> Iterator[shapes.Finding]:
     left = [entry for entry in e.log.checkpoints if entry.state == "doomed"]
     if left:
-        those = counted(len(left), "doomed checkpoint is", "doomed checkpoints are")
+        those = counted(len(left), "expired checkpoint is", "expired checkpoints are")
         total = size(sum(entry.bytes or 0 for entry in left))
         yield note(
             "doomed",
-            f"{those} still there ({total}): retention let go, and nobody has deleted. The run does, as it"
-            " goes on; where none runs, a sweep.",
+            f"{those} not deleted yet ({total}). A running attempt will delete what retention released;"
+            " otherwise run sweep.",
             left[0].url,
             e.here.command("sweep", "--dry-run"),
         )
@@ -42,22 +40,22 @@ def uncommitted(e: Examined) -> Iterator[shapes.Finding]:
             saves = counted(len(idle), "save was", "saves were")
             yield note(
                 "uncommitted",
-                f"{saves} begun here and not committed ({total}): killed, or being uploaded now. Never"
-                " restored; a sweep takes those of earlier attempts.",
-                store.url(data_folder(stock.home, newest)),
+                f"{saves} begun here and not committed ({total}): killed, or uploading now. Never"
+                " restored; a sweep deletes what earlier attempts left.",
+                store.url(f"{stock.home}/{data_folder(newest)}"),
                 e.here.command("sweep", "--dry-run"),
             )
 
 
 def kept(e: Examined) -> Iterator[shapes.Finding]:
-    """Small objects that stand beside LATEST."""
+    """Damaged LATEST files that were replaced: their bytes are beside LATEST."""
     here = e.here
     store, latest = here.store, here.latest.key
     beside = [entry for entry in store.list(here.node.prefix) if entry.key.startswith(f"{latest}.damaged-")]
     for entry in beside:
         yield note(
             "kept",
-            f"A LATEST that could not be read was overwritten; its {entry.size} bytes are kept here.",
+            f"A damaged LATEST was replaced; its {entry.size} bytes are kept here.",
             store.url(entry.key),
         )
 
@@ -67,22 +65,22 @@ def plain(e: Examined) -> Iterator[shapes.Finding]:
         if entry.id is None and entry.problem is None:
             yield note(
                 "plain",
-                "A folder without manifests, as stock flytekit writes it: it can be restored, but nothing"
-                " tells whether it is whole.",
+                "A folder without manifests, as stock flytekit writes it. It can be restored, but nothing"
+                " proves that it is complete.",
                 entry.url,
             )
 
 
 def expiry(e: Examined) -> Iterator[shapes.Finding]:
     taken = e.shown.checkpoint
-    passed = age_of(taken.published_at, e.here.clock.now()) if taken else None
-    if taken is not None and passed is not None and passed >= OLD:
+    seconds = passed(taken.published_at, e.here.clock.now()) if taken else None
+    if taken is not None and seconds is not None and seconds >= OLD:
         yield note(
             "expiry",
-            f"What the next attempt resumes from was published {age(passed.total_seconds())}. A bucket rule"
-            " that deletes by age would take it; pinning does not protect from those.",
+            f"The checkpoint for the next attempt was published {age(seconds)}. A lifecycle rule of the"
+            " bucket that deletes by age would delete it; a pin does not protect it from that.",
             taken.url,
         )
 
 
-CHECKS: tuple[Check, ...] = (doomed, uncommitted, kept, plain, expiry)
+CHECKS: tuple[Check, ...] = (expired, uncommitted, kept, plain, expiry)

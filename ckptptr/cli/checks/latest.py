@@ -1,4 +1,4 @@
-"""LATEST: whether it is there, whole, held, and names what can be restored."""
+"""LATEST: whether it exists, is undamaged, is held, and names checkpoints that can be restored."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import functools
 from collections.abc import Iterator
 
 from ckptptr.cli.checks.finding import Check, Examined, note, ok, problem
-from ckptptr.cli.output import counted
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import in_words, short_reference
+from ckptptr.inspect.sentences import in_words, short_reference
 from ckptptr.nodes.plain import highest_attempt
 from ckptptr.protocol.complete import flaws, sizes_in
+from ckptptr.wording import counted
 
 
 def state(e: Examined) -> Iterator[shapes.Finding]:
@@ -20,38 +20,38 @@ def state(e: Examined) -> Iterator[shapes.Finding]:
         yield note(
             "latest-absent",
             "LATEST is absent. The next attempt searches the homes of the attempts, newest first, and"
-            " writes it anew; so does the next save.",
+            " writes LATEST again; so does the next save.",
             latest.url,
             _use_what_is_next(e),
         )
     elif latest.damage:
         yield problem(
             "latest-damaged",
-            f"{latest.damage}. The next attempt searches the homes of the attempts instead. Whoever"
-            " overwrites LATEST keeps these bytes beside it.",
+            f"{latest.damage}. The next attempt searches the homes of the attempts instead. The process that"
+            " replaces LATEST keeps these bytes beside it.",
             latest.url,
             _use_what_is_next(e),
         )
     else:
-        yield ok("latest", f"LATEST is there and {_written(latest)}.", latest.url)
+        yield ok("latest", f"LATEST exists, {_written(latest)}.", latest.url)
 
 
 def misplaced(e: Examined) -> Iterator[shapes.Finding]:
-    """`aws s3 cp file .../LATEST/` writes another object, and nobody reads it."""
+    """`aws s3 cp file .../LATEST/` writes another object, which no attempt reads."""
     below = next(iter(e.here.store.list(e.here.latest.key)), None)
     if below is not None:
         yield problem(
             "latest-folder",
-            "There is a folder LATEST, and what is in it counts for nothing: an upload to a name that ends in"
-            " a slash lands there. Upload it as LATEST itself, and delete this.",
+            "There is a folder LATEST, and no attempt reads what is in it. It comes from an upload to a name"
+            " that ends in a slash. Upload the file as LATEST itself, and delete this folder.",
             e.here.store.url(below.key),
         )
 
 
 def _written(latest: shapes.Latest) -> str:
     if latest.state == "edited":
-        return "was edited by a person (its checksum is not that of its text)"
-    return f"whole, written by {latest.written_by}" if latest.written_by else "whole"
+        return "edited by a person (its checksum is not that of its text)"
+    return f"undamaged, written by {latest.written_by}" if latest.written_by else "undamaged"
 
 
 def _use_what_is_next(e: Examined) -> str | None:
@@ -64,14 +64,16 @@ def hold(e: Examined) -> Iterator[shapes.Finding]:
     if not latest.held:
         return
     who = "A person edited LATEST" if latest.held_by == "edit" else f"{latest.written_by} holds LATEST"
-    said = f', saying "{latest.note}"' if latest.note else ""
+    said = f', with the note "{latest.note}"' if latest.note else ""
     beside = [c for c in e.log.checkpoints if c.state == "unnamed" and c.attempt is not None]
     meanwhile = (
-        f" Beside it {counted(len(beside), 'checkpoint is', 'checkpoints are')} committed." if beside else ""
+        f" Meanwhile {counted(len(beside), 'checkpoint was', 'checkpoints were')} committed."
+        if beside
+        else ""
     )
     yield note(
         "latest-held",
-        f"{who}{said}: no save moves it until an attempt that restores takes it up.{meanwhile}",
+        f"{who}{said}: saves do not move it until the next restore, which removes the hold.{meanwhile}",
         latest.url,
         e.here.command("release"),
     )
@@ -84,7 +86,7 @@ def target(e: Examined) -> Iterator[shapes.Finding]:
                 continue  # LATEST itself, see `state`
             yield problem(
                 "target",
-                f"What LATEST names cannot be restored: {candidate.reason}. The next attempt passes over it.",
+                f"What LATEST names cannot be restored: {candidate.reason}. The next attempt skips it.",
                 candidate.reference,
                 _use_what_is_next(e),
             )
@@ -93,17 +95,18 @@ def target(e: Examined) -> Iterator[shapes.Finding]:
 def history(e: Examined) -> Iterator[shapes.Finding]:
     for entry in e.log.checkpoints:
         if entry.state == "history" and entry.problem:
-            is_gone = entry.problem_code == "not-found"
-            yield (note if is_gone else problem)(
+            is_deleted = entry.problem_code == "not-found"
+            yield (note if is_deleted else problem)(
                 "history",
-                f"The history of LATEST names what {'is gone' if is_gone else 'cannot be restored'}"
-                f" ({entry.problem}). A restore passes over it.",
+                "The history of LATEST names a checkpoint that"
+                f" {'is deleted' if is_deleted else 'cannot be restored'} ({entry.problem})."
+                " A restore skips it.",
                 entry.checkpoint,
             )
 
 
 def payload(e: Examined) -> Iterator[shapes.Finding]:
-    """What a restore would find only while it fetches."""
+    """Damage that a restore would find only while it fetches."""
     here = e.here
     sizes_of = functools.cache(lambda home: sizes_in(here.store, home))
     for entry in e.log.checkpoints:
@@ -114,13 +117,13 @@ def payload(e: Examined) -> Iterator[shapes.Finding]:
         except StoreUnavailableError:
             raise
         except CkptptrError:
-            continue  # gone or damaged since it was listed
+            continue  # deleted or damaged since it was listed
         bad = flaws(found.home, found.files, sizes_of(found.home))
         if bad:
             yield problem(
                 "payload",
-                f"{in_words(entry)} is not all there: {counted(len(bad), 'file is', 'files are')} gone or of"
-                f" another size, {bad[0].path!r}: {bad[0].problem}. A restore passes over it.",
+                f"{in_words(entry)} is damaged: {counted(len(bad), 'file is', 'files are')} missing or of"
+                f" another size, {bad[0].path!r}: {bad[0].problem}. A restore skips it.",
                 here.store.url(bad[0].key),
                 here.command("verify", "--all"),
             )
@@ -139,15 +142,15 @@ def fence(e: Examined) -> Iterator[shapes.Finding]:
         yield note(
             "fence",
             f"Attempt {newest.attempt} has committed {in_words(newest)}, but LATEST still belongs to attempt"
-            f" {pointer.fence}: it was killed just before it moved LATEST, or is about to move it.",
+            f" {pointer.fence}. It was killed just before it moved LATEST, or is about to move it.",
             newest.url,
             e.here.command("use", newest.id or newest.checkpoint),
         )
     elif not saved:
         yield note(
             "fence",
-            f"Attempt {highest} has left something in its home, and no checkpoint; LATEST belongs to attempt"
-            f" {pointer.fence}. It runs and has not saved yet, or died before it did.",
+            f"Attempt {highest} has files in its home, but no checkpoint; LATEST belongs to attempt"
+            f" {pointer.fence}. It runs and has not saved yet, or it died before its first save.",
             e.here.store.url(e.here.node.homes_of(highest)[0]),
         )
 
@@ -162,8 +165,8 @@ def unnamed(e: Examined) -> Iterator[shapes.Finding]:
     if saved:
         yield note(
             "unnamed",
-            f"{counted(len(saved), 'checkpoint is', 'checkpoints are')} committed and not named by LATEST:"
-            " saves that were never confirmed. `use` can choose one until a sweep takes it.",
+            f"{counted(len(saved), 'checkpoint is', 'checkpoints are')} complete but not in LATEST: saves"
+            " that were never confirmed. Choose one with `use` before it is deleted.",
             saved[0].url,
             e.here.command("log"),
         )

@@ -20,10 +20,8 @@ from urllib.parse import urlsplit
 
 from ckptptr.clock import Patience
 from ckptptr.errors import CkptptrError, InvalidArgumentError
+from ckptptr.settings import ENGINE
 from ckptptr.stores.port import Guarantee
-
-ENGINE = "CKPTPTR_ENGINE"
-ENGINES = ("auto", "fsspec", "obstore")
 
 LEASE = timedelta(minutes=10)
 """For how long credentials are lent; SDKs renew theirs at least so long before they expire."""
@@ -84,13 +82,11 @@ def chosen() -> str:
     Raises:
         InvalidArgumentError: it says something else, or wants obstore, which is not installed.
     """
-    engine = os.environ.get(ENGINE, "").strip().lower() or "auto"
-    if engine not in ENGINES:
-        raise InvalidArgumentError(f"{ENGINE} is {engine!r}", hint=f"It is one of {', '.join(ENGINES)}")
+    engine = ENGINE.read()
     if engine != "fsspec" and find_spec("obstore") is None:
         if engine == "obstore":
             raise InvalidArgumentError(
-                f"{ENGINE} is obstore, which is not installed",
+                f"{ENGINE.name} is obstore, which is not installed",
                 hint="pip install 'ckptptr[fast]', on Python 3.11 or later",
             )
         return "fsspec"

@@ -1,0 +1,88 @@
+"""What is said of a checkpoint, a candidate and LATEST: the same words in a terminal and on the page."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from ckptptr.inspect import shapes
+from ckptptr.protocol.names import split_manifest_key
+
+Tone: TypeAlias = Literal["good", "warning", "bad", "quiet", ""]
+"""How a word is meant. Each output has its own colour for it, and no tone says what the word does not."""
+
+STATES: dict[shapes.State, tuple[str, Tone]] = {
+    "target": ("LATEST", "good"),
+    "history": ("history", ""),
+    "unnamed": ("unnamed", "warning"),
+    "doomed": ("expired", "quiet"),
+}
+OUTCOMES: dict[shapes.Outcome, Tone] = {
+    "taken": "good",
+    "rejected": "bad",
+    "absent": "quiet",
+    "next": "",
+    "unknown": "warning",
+}
+SOURCES: dict[shapes.Source, str] = {
+    "latest": "LATEST",
+    "history": "history",
+    "homes": "homes",
+    "doomed": "expired",
+}
+_PROBLEMS = {"damaged": "damaged", "not-found": "deleted", "unsupported-format": "newer format"}
+_UNTIL_RESTORED = "saves do not move it; the next restore removes the hold"
+
+
+def short(checkpoint: shapes.Checkpoint) -> str:
+    """Its id; its reference where it has none."""
+    return checkpoint.id or checkpoint.checkpoint
+
+
+def short_reference(reference: str | None) -> str:
+    """The id in a reference; the reference where it has none."""
+    split = split_manifest_key(f"/{reference}") if reference else None
+    return str(split[1]) if split else reference or "-"
+
+
+def in_words(checkpoint: shapes.Checkpoint | None) -> str:
+    """`step 3`, or what else tells a checkpoint from others; `nothing` for a fresh start."""
+    if checkpoint is None:
+        return "nothing"
+    return short(checkpoint) if checkpoint.step is None else f"step {checkpoint.step}"
+
+
+def headline(checkpoint: shapes.Checkpoint | None) -> str:
+    """`The next attempt resumes from step 3.`"""
+    if checkpoint is None:
+        return "The next attempt starts fresh."
+    return f"The next attempt resumes from {in_words(checkpoint)}."
+
+
+def state_in_words(entry: shapes.Entry) -> list[tuple[str, Tone]]:
+    """`LATEST`, `held`, `pinned`, `damaged`: what holds for a checkpoint, the state first."""
+    words = [STATES[entry.state]]
+    words += [("held", "warning")] if entry.held else []
+    words += [("pinned", "")] if entry.pinned else []
+    words += [(_PROBLEMS.get(entry.problem_code or "", "unusable"), "bad")] if entry.problem else []
+    return words
+
+
+def name_of(candidate: shapes.Candidate, latest: shapes.Latest) -> str:
+    """The id of a candidate, or what stands for it where it has none."""
+    if candidate.checkpoint:
+        return short(candidate.checkpoint)
+    return "LATEST itself" if candidate.reference == latest.url else candidate.reference
+
+
+def held_in_words(latest: shapes.Latest) -> str:
+    """Whether LATEST is held, by what, and what that means."""
+    if not latest.held:
+        return "no, the next save moves it"
+    how = "a person edited LATEST" if latest.held_by == "edit" else "with `ckptptr use`"
+    return f"yes, {how}; {_UNTIL_RESTORED}"
+
+
+def hold_sentence(latest: shapes.Latest) -> str:
+    """Of a LATEST that is held."""
+    how = "a person edited it" if latest.held_by == "edit" else "with `ckptptr use`"
+    return f"LATEST is held, {how}: {_UNTIL_RESTORED}."
