@@ -49,7 +49,7 @@ class IgnoresEverything(IgnoresIfMatch):
 class RefusesEveryToken(Unproven):
     """As old Ceph, which wants its ETags unquoted."""
 
-    def replace(self, key: str, body: bytes, token: Token) -> Token:
+    def replace(self, key: str, *_: object) -> Token:
         raise ConflictError("precondition failed", key=key)
 
 
@@ -142,7 +142,7 @@ def test_a_writer_that_comes_between_write_and_read_back_is_noticed() -> None:
     inner = IgnoresEverything()
 
     class Overtaken(IgnoresEverything):
-        def upload(self, key: str, blocks: object) -> None:
+        def upload(self, key: str, _: object) -> None:
             inner.upload(key, [b"somebody else's"])
 
         read = staticmethod(inner.read)

@@ -18,6 +18,7 @@ import base64
 import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -142,11 +143,15 @@ class GCSClient(sdk.Client):
         """Send, patiently, and wait for the answer. Raises our errors only."""
         return self.run(request.key, lambda: self.send(request))
 
-    def run(self, key: str, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        """Do `work`, made of `send` or `once`, on the filesystem's event loop and wait for it."""
+    def start(self, key: str, work: Callable[[], Coroutine[Any, Any, _T]]) -> Future[_T]:
+        """Let `work`, made of `send` or `once`, run on the event loop, and do not wait for it."""
         filesystem = self._filesystem
         self._renew(filesystem, f"gs://{key}")
-        future = asyncio.run_coroutine_threadsafe(work(), filesystem.loop)
+        return asyncio.run_coroutine_threadsafe(work(), filesystem.loop)
+
+    def run(self, key: str, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """As `start`, and wait for the end of it."""
+        future = self.start(key, work)
         try:
             return future.result()
         except BaseException:

@@ -1,8 +1,9 @@
 """One resumable upload to Google Cloud Storage, block by block; abandoned when anything fails.
 
 The object becomes visible by its last block, so never in part. Google takes the blocks of one upload one
-after the other. After a failure the store is asked how much arrived, and the rest of the block is sent.
-What a kill leaves behind is invisible, costs nothing, and Google drops it after a week.
+after the other: while one is on its way, the next is made. After a failure the store is asked how much
+arrived, and the rest of the block is sent. What a kill leaves behind is invisible, costs nothing, and
+Google drops it after a week.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 import google_crc32c
@@ -48,16 +50,22 @@ def upload_blocks(
         Body(json.dumps(resource).encode()),
     )
     upload = _Upload(client, key, client.call(begin).header("Location"))
+    flight: Future[Answer] | None = None
     try:
         block = next(blocks, b"")
         while True:
             following = next(blocks, None)
-            with room.taken(len(block)):
-                answer = upload.send(block, is_last=following is None)
+            if flight:
+                flight.result()
+            room.take(len(block))
+            flight = upload.send(block, is_last=following is None)
+            room.give_after(flight, len(block))
             if following is None:
-                return upload.size, as_text(upload.crc), answer
+                return upload.size, as_text(upload.crc), flight.result()
             block = following
     except BaseException:
+        if flight:
+            flight.cancel()
         upload.abandon()
         raise
 
@@ -72,8 +80,8 @@ class _Upload:
         self.size = 0
         self.crc = 0
 
-    def send(self, block: bytes, *, is_last: bool) -> Answer:
-        """Until the store has all of the block."""
+    def send(self, block: bytes, *, is_last: bool) -> Future[Answer]:
+        """Send a block, once the one before has arrived; the future ends when the store has all of it."""
         start, self.size = self.size, self.size + len(block)
         self.crc = google_crc32c.extend(self.crc, block)
         end, total = self.size, self.size if is_last else None
@@ -98,7 +106,7 @@ class _Upload:
                 if there == before:
                     raise PassingError(StoreUnavailableError("the store takes no more of it", key=answer.url))
 
-        return self._client.run(self._key, lambda: self._client.patiently(attempt))
+        return self._client.start(self._key, lambda: self._client.patiently(attempt))
 
     def abandon(self) -> None:
         drop = Request(CONTINUE, self._key, "DELETE", self._session, welcome=(_CANCELLED,))

@@ -81,7 +81,7 @@ def test_an_interrupted_wait_ends_the_copy(
     original: str,
 ) -> None:
     class Interrupting(SystemClock):
-        def sleep(self, seconds: float) -> None:
+        def sleep(self, _: float) -> None:
             raise KeyboardInterrupt
 
     store = AzureStore(azure_proxied, clock=Interrupting())

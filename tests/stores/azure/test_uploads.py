@@ -93,7 +93,7 @@ def test_only_a_few_blocks_are_in_flight_however_many_uploads_run(
 ) -> None:
     flying, most = 0, 0
 
-    async def send(operation: str, key: str, **parameters: Any) -> None:  # all on the one event loop
+    async def send(operation: str, *_: object, **__: object) -> None:  # all on the one event loop
         nonlocal flying, most
         if operation == "stage_block":
             flying += 1

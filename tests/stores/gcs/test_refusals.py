@@ -36,7 +36,7 @@ def test_a_copy_to_a_bucket_that_does_not_exist_says_so(store: GCSStore, folder:
 
 
 def test_without_the_right_to_look_absence_is_not_proven(
-    proxied: GCSStore, gcs_proxy: FaultProxy, gcs_server: MiniGCS, folder: str
+    proxied: GCSStore, gcs_proxy: FaultProxy, folder: str
 ) -> None:
     gcs_proxy.add(refused(403, "forbidden", path="maxResults"))
     with pytest.raises(AccessDeniedError, match=r"storage\.objects\.list"):

@@ -47,7 +47,7 @@ class FakeLender:
         self.cloud = ObstoreMemory()
         self._refuses = refuses
 
-    def client(self, bucket: str) -> Any:
+    def client(self, _: str) -> Any:
         if self._refuses:
             raise UnlendableError(self._refuses)
         return self.cloud

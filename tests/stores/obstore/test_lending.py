@@ -157,7 +157,7 @@ def test_s3_credentials_that_are_renewed_are_lent_for_a_while() -> None:
 
 @pytest.mark.servers
 def test_s3_is_reached_with_the_filesystems_own_settings_and_not_the_environments(
-    s3_server: Seaweed, s3_filesystem: Any, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+    s3_filesystem: Any, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
