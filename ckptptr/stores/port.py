@@ -32,7 +32,7 @@ from typing import NewType, Protocol, TypeAlias, runtime_checkable
 Token = NewType("Token", str)
 """Names one version of one object (an ETag, a generation). Opaque; compared for equality only.
 
-Equal bodies MAY have equal tokens (an S3 ETag is a digest): whoever swaps puts something unique into
+Equal bodies MAY have equal tokens (an S3 ETag is a digest): a caller that swaps puts something unique into
 each body."""
 
 Block: TypeAlias = "bytes | memoryview"

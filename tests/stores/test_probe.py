@@ -85,7 +85,7 @@ def test_a_probe_that_cannot_be_tidied_up_has_its_verdict_all_the_same(
 ) -> None:
     store = FaultyStore(Unproven(), [Fault(op="delete", error=AccessDeniedError("no s3:DeleteObject"))])
     assert probe(store, "b/probe") is Guarantee.COMPARE_AND_SWAP
-    assert "b/probe is of no use any more" in caplog.text
+    assert "the object of the probe could not be deleted: memory://b/probe" in caplog.text
 
 
 @pytest.mark.parametrize("op", ["create", "replace"])

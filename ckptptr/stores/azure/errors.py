@@ -70,7 +70,7 @@ _TOO_LARGE = (
 )
 _LEASED = (
     StoreUnavailableError,
-    "somebody else holds a lease on the object",
+    "another program holds a lease on the object",
     "Break it (az storage blob lease break), or wait for its end.",
 )
 _FROZEN = (
@@ -136,14 +136,14 @@ _TABLE: dict[str, tuple[type[CkptptrError], str, str]] = {
     "OutOfRangeInput": _BAD_NAME,
     "InvalidUri": _BAD_NAME,
 }
-# A 404 without Azure's code is not here: whatever stands in between said it, and it proves nothing.
+# A 404 without Azure's code is not here: something in between said it, and it proves nothing.
 # Nor is 409, which Azure uses for all kinds of things.
 _BY_STATUS = {412: "ConditionNotMet", 416: "InvalidRange"}
 
 
 @contextlib.contextmanager
 def translated(operation: str, url: str) -> Iterator[None]:
-    """Turn whatever the SDK raises inside into one of ours, or `PassingError`. The SDK names `operation`."""
+    """Turn what the SDK raises inside into one of ours, or `PassingError`. The SDK names `operation`."""
     try:
         yield
     except _FAILURES as error:

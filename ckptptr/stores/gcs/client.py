@@ -279,5 +279,5 @@ def _is_intact(answer: Answer) -> bool:
 
 
 def _seconds(text: str) -> float:
-    """Of a `Retry-After` in seconds; its other form, a date, goes by two clocks and is left out."""
+    """Of a `Retry-After` in seconds; its other form, a date, would need two equal clocks and is ignored."""
     return float(text) if text.isascii() and text.isdigit() else 0.0

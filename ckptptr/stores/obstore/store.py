@@ -145,13 +145,18 @@ class ObstoreStore:
         return self.put_blocks(key, all_of_them, count) if only is None else self.put(key, only)
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
+        if not length:
+            return
         end = start + length
-        if length:
-            stream = self._ask("download", key, lambda client, path: self._range(client, path, start, end))
-            while (chunk := self._ask("download", key, lambda *_: next(stream, None))) is not None:
+        try:
+            client, path = self._at(key)
+            answer = self._obstore.get(client, path, options={"range": (start, end)})
+            for chunk in answer.stream(min_chunk_size=CHUNK):
                 block = memoryview(chunk)[: end - start]
                 start += len(block)
                 yield block
+        except Exception as error:  # noqa: BLE001 - the table says what it means
+            raise self._meant(error, "download", key) from shown(error)
         if start < end:
             raise DamagedError(f"{end - start} of {length} bytes are missing at the end", key=self.url(key))
 
@@ -215,10 +220,6 @@ class ObstoreStore:
             raise StoreUnavailableError("the store answered without the object's version", key=self.url(key))
         return Token(found)
 
-    def _range(self, client: Any, path: str, start: int, end: int) -> Iterator[Any]:
-        answer = self._obstore.get(client, path, options={"range": (start, end)})
-        return iter(answer.stream(min_chunk_size=CHUNK))
-
     def _prove_empty(self, folder: str) -> None:
         try:
             self.read(f"{folder}/.ckptptr-nothing")
@@ -227,20 +228,20 @@ class ObstoreStore:
         raise StoreUnavailableError("the answer is no listing", key=self.url(folder))
 
     def _delete(self, keys: Sequence[str]) -> None:
-        def gone(client: Any, _: str) -> None:
-            self._obstore.delete(client, [key.partition("/")[2] for key in keys])
+        def gone(client: Any, _: str) -> bool:
+            try:
+                self._obstore.delete(client, [key.partition("/")[2] for key in keys])
+            except FileNotFoundError as error:  # only where one key at a time is deleted
+                if meaning(error)[0]:
+                    raise
+                return False
+            return True
 
-        try:
-            self._ask("delete", keys[0], gone)
-        except NotFoundError:  # only where one key at a time is deleted
-            pass
-        except StoreUnavailableError as error:
-            if not isinstance(error.__cause__, FileNotFoundError):
-                raise
+        with suppress(NotFoundError):
             # obstore keeps no code of what Azure answers here, so the object itself is asked for.
-            with suppress(NotFoundError):
+            if not self._ask("delete", keys[0], gone):
                 self.read(keys[0])
-                raise
+                raise StoreUnavailableError("the store failed to delete the object", key=self.url(keys[0]))
 
     def _size(self, key: str) -> int | None:
         """None where a HEAD says 404, which has no words: the copy's own answer has."""
@@ -264,19 +265,22 @@ class ObstoreStore:
 
     def _ask(self, operation: str, key: str, request: Callable[[Any, str], _T]) -> _T:
         """`request` with the bucket's client and the path in it. Raises our errors only."""
-        bucket, _, path = key.partition("/")
         try:
-            return request(self.client(bucket), path)
-        except CkptptrError:
-            raise
-        except UnlendableError as error:
-            raise StoreUnavailableError(f"obstore cannot be used: {error}", key=self.url(key)) from error
-        except ValueError as error:
-            raise InvalidArgumentError(
-                "the store cannot have an object of this name", key=self.url(key)
-            ) from shown(error)
+            return request(*self._at(key))
         except Exception as error:  # noqa: BLE001 - the table says what it means
-            raise self.lender.refusal(*meaning(error), operation, self.url(key)) from shown(error)
+            raise self._meant(error, operation, key) from shown(error)
+
+    def _at(self, key: str) -> tuple[Any, str]:
+        bucket, _, path = key.partition("/")
+        return self.client(bucket), path
+
+    def _meant(self, error: Exception, operation: str, key: str) -> CkptptrError:
+        """What was raised, as our error."""
+        if isinstance(error, UnlendableError):
+            return StoreUnavailableError(f"obstore cannot be used: {error}", key=self.url(key))
+        if isinstance(error, ValueError):
+            return InvalidArgumentError("the store cannot have an object of this name", key=self.url(key))
+        return self.lender.refusal(*meaning(error), operation, self.url(key))
 
 
 class _Feed:

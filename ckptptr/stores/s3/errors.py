@@ -89,7 +89,7 @@ _BY_STATUS = {
 
 @contextlib.contextmanager
 def translated(operation: str, url: str) -> Iterator[None]:
-    """Turn whatever the SDK raises inside into one of ours. `operation` is named as in the SDK."""
+    """Turn what the SDK raises inside into one of ours. `operation` is named as in the SDK."""
     try:
         yield
     except ClientError as error:

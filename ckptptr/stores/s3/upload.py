@@ -143,6 +143,6 @@ class Multipart:
 
 
 def _part(number: int, answer: Mapping[str, Any]) -> dict[str, Any]:
-    # The server wants to see again at the end whatever checksum it gave for a part.
+    # The server wants to see again at the end any checksum that it gave for a part.
     named = {name: answer[name] for name in ("ETag", "ChecksumCRC32") if name in answer}
     return {"PartNumber": number, **named}

@@ -70,7 +70,7 @@ class Network(Protocol):
         `times` is how many requests it applies to, None for all; `skip` how many it spares first. The rest
         says what happens: `status` with `code` or `body` answers in the server's place; `drop` cuts the
         connection `before` or `after` the server has done its work; `hang` never answers; `cut` cuts the
-        answer after so many bytes; `corrupt` flips a bit of the first byte of the answer; `garble` one of
+        answer after that many bytes; `corrupt` flips a bit of the first byte of the answer; `garble` one of
         that byte of the request.
         """
 
