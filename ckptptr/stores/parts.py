@@ -1,32 +1,28 @@
-"""Parts of one object on their way side by side: as many as there is room for, their answers in order."""
+"""Parts of one job on their way side by side: as many as there is room for, their results in order."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ckptptr.stores.room import Room
 
 _T = TypeVar("_T")
 
 
-class Starter(Protocol):
-    """A client that sends in the background."""
-
-    def start(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
-        """Let a coroutine run, and do not wait for it."""
-
-
 class Parts(Generic[_T]):
-    """`room` bounds the parts in flight: shared between uploads, it bounds their memory together."""
+    """`room` bounds the parts in flight: shared between uploads, it bounds their memory together.
 
-    def __init__(self, client: Starter, room: Room) -> None:
-        self._client = client
+    `begin` lets a part run in the background, a coroutine of a client or a function in a thread.
+    """
+
+    def __init__(self, begin: Callable[[Any], Future[_T]], room: Room) -> None:
+        self._begin = begin
         self._room = room
         self._pending: deque[Future[_T]] = deque()
-        self._answers: list[_T] = []
+        self._results: list[_T] = []
 
     def wait_for_room(self, size: int) -> None:
         """Take room for the next part. Raises what an earlier part failed with."""
@@ -34,9 +30,9 @@ class Parts(Generic[_T]):
             self._collect()
         self._room.take(size)
 
-    def start(self, work: Coroutine[Any, Any, _T], size: int) -> None:
-        """Send a part for which there is room."""
-        part = self._client.start(work)
+    def start(self, work: Any, size: int) -> None:
+        """Begin a part for which there is room."""
+        part = self._begin(work)
         self._room.give_after(part, size)
         self._pending.append(part)
 
@@ -44,12 +40,12 @@ class Parts(Generic[_T]):
         """Wait for all of them. Raises what the first that failed failed with."""
         while self._pending:
             self._collect()
-        return self._answers
+        return self._results
 
     def cancel(self) -> None:
-        """Send no more of them; those under way are interrupted."""
+        """Interrupt what is under way, as far as that is possible."""
         for part in self._pending:
             part.cancel()
 
     def _collect(self) -> None:
-        self._answers.append(self._pending.popleft().result())
+        self._results.append(self._pending.popleft().result())

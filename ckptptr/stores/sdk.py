@@ -7,6 +7,9 @@ import io
 import itertools
 import os
 import random
+import select
+import selectors
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -99,12 +102,22 @@ def shown(error: Exception) -> Exception | None:
     return None if any(mark in str(error) for mark in ("@", "sig=", "access_token=")) else error
 
 
-def renew_event_loop() -> None:
-    """After a fork: before 2025.5 fsspec does not notice that its thread stayed in the parent."""
+def renew_event_loop(filesystem: Any) -> None:
+    """After a fork: leave the event loop of the parent's filesystem to the parent, whose thread runs it.
+
+    Both processes share that loop's set of epoll. When the filesystem is collected here, its connections
+    leave the set; the parent would then wait for ever for an answer on them. So this process gets a set
+    of its own in place of it. kqueue needs no such care: a fork does not inherit it.
+    """
     import fsspec.asyn
 
+    if sys.platform == "linux":
+        selector = getattr(filesystem._loop, "_selector", None)
+        if isinstance(selector, selectors.EpollSelector):
+            with select.epoll() as own:
+                os.dup2(own.fileno(), selector.fileno(), inheritable=False)
     thread = fsspec.asyn.iothread[0]
-    if thread is not None and not thread.is_alive():
+    if thread is not None and not thread.is_alive():  # before 2025.5 fsspec does not see that by itself
         fsspec.asyn.reset_lock()
 
 
@@ -119,7 +132,7 @@ class Client:
         if self._origin._pid != os.getpid():
             # The event loop's thread stayed in the parent. fsspec caches instances by process, so this
             # makes one that belongs to the child.
-            renew_event_loop()
+            renew_event_loop(self._origin)
             self._origin = self._made_again(self._origin)
         return self._origin
 

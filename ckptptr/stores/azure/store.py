@@ -112,7 +112,7 @@ class AzureStore:
         return iter(sorted(self._pages(folder), key=lambda entry: entry.key))
 
     def delete(self, keys: Iterable[str]) -> None:
-        deletions: Parts[None] = Parts(self._client, Room(DELETES_IN_FLIGHT))
+        deletions: Parts[None] = Parts(self._client.start, Room(DELETES_IN_FLIGHT))
         try:
             for key in keys:
                 deletions.wait_for_room(1)

@@ -21,7 +21,7 @@ import operator
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -34,7 +34,9 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.lifetime import daemon
 from ckptptr.stores.obstore.lending import Lender, UnlendableError, meaning
+from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
 from ckptptr.stores.sdk import one_or_many, shown
@@ -131,13 +133,12 @@ class ObstoreStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         together = self.lender.deletes_together
-        with ThreadPoolExecutor(_DELETES_IN_FLIGHT, "ckptptr-obstore") as threads:
-            jobs = []
-            for _, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
-                while batch := [*itertools.islice(group, together)]:
-                    jobs.append(threads.submit(self._delete, batch))
-            for job in jobs:
-                job.result()
+        deletions: Parts[None] = Parts(daemon.start, Room(_DELETES_IN_FLIGHT))
+        for _, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
+            while batch := [*itertools.islice(group, together)]:
+                deletions.wait_for_room(1)
+                deletions.start(partial(self._delete, batch), 1)
+        deletions.finish()
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         count = operator.length_hint(blocks, _MANY)
@@ -189,11 +190,16 @@ class ObstoreStore:
         size = max(len(first), self.block_size)
         blocks = itertools.chain((first,), blocks)
         del first  # or it would stay in memory to the end
-        with self._room.some_taken(size, count) as parts, ThreadPoolExecutor(1, "ckptptr-obstore") as thread:
-            feed = _Feed()
+        feed, here = _Feed(), threading.get_ident()
+
+        def send(parts: int) -> None:
+            # While the process ends there may be no other thread.
+            source = blocks if threading.get_ident() == here else feed
             options = {"attributes": self._attributes, "chunk_size": size, "max_concurrency": parts}
-            send = partial(self._ask, "upload", key)
-            put = thread.submit(send, lambda client, path: self._obstore.put(client, path, feed, **options))
+            self._ask("upload", key, lambda client, path: self._obstore.put(client, path, source, **options))
+
+        with self._room.some_taken(size, count) as parts:
+            put = daemon.start(partial(send, parts))
             put.add_done_callback(lambda _: feed.close())
             try:
                 feed.give_all(blocks)
@@ -201,6 +207,7 @@ class ObstoreStore:
                 put.result()
             finally:
                 feed.close()
+                wait([put])
         return False
 
     @property

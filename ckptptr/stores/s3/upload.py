@@ -62,7 +62,7 @@ class Multipart:
         self._metadata = metadata
         self._max_parts = max_parts
         self._count = 0
-        self._parts: Parts[dict[str, Any]] = Parts(client, room)
+        self._parts: Parts[dict[str, Any]] = Parts(client.start, room)
         self.proven = True
 
     def __enter__(self) -> Multipart:
