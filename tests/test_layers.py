@@ -42,7 +42,7 @@ STORES = {
     "memory": "port",
     "wrappers": "port",
     "s3": "port room sdk parts",
-    "gcs": "port room sdk parts",
+    "gcs": "port room sdk",
     "azure": "port room sdk parts",
     "obstore": "port room sdk wrappers s3 gcs azure parts",
     "open": "port urls sdk local memory obstore",
