@@ -14,11 +14,12 @@ from ckptptr.cli.output import INDENT, TONES, Cell, Column, Output
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_of
+from ckptptr.inspect.explain import Listed
 from ckptptr.inspect.log import everything
-from ckptptr.inspect.sentences import Tone, in_words, short
+from ckptptr.inspect.sentences import Tone, all_metadata_of, in_words, short, step_of
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
-from ckptptr.protocol.complete import Flaw, flaws, sizes_in
+from ckptptr.protocol.complete import Flaw
 from ckptptr.transfer.progress import Progress, at_once
 from ckptptr.transfer.verify import digest_flaws
 from ckptptr.wording import counted, number, size
@@ -102,26 +103,23 @@ def _subject(here: Here, entry: shapes.Entry) -> _Subject:
 
 
 def _verify(here: Here, subjects: list[_Subject], *, deep: bool) -> shapes.Verify:
-    homes = dict.fromkeys(s.found.home for s in subjects if s.found and s.found.manifest)
-    sizes = {home: sizes_in(here.store, home) for home in homes}
+    listed = Listed(here.store)
     total = sum(subject.shape.bytes or 0 for subject in subjects) if deep else 0
     checkpoints = []
     with at_once("verifying")(total) as progress:
         for subject in subjects:
             state, problems = subject.state, [subject.problem] if subject.problem else []
             if subject.found:
-                bad = _flaws(here, subject.found, sizes, progress if deep else None)
+                bad = _flaws(here, subject.found, listed, progress if deep else None)
                 problems = [_flaw(here, flaw) for flaw in bad]
                 state = "damaged" if bad else "good" if subject.found.manifest else "unverified"
             checkpoints.append(shapes.Verified(checkpoint=subject.shape, state=state, problems=problems))
     return shapes.Verify(node=here.url, deep=deep, bytes_read=progress.done, checkpoints=checkpoints)
 
 
-def _flaws(
-    here: Here, found: Found, sizes: dict[str, dict[str, int]], progress: Progress | None
-) -> list[Flaw]:
+def _flaws(here: Here, found: Found, listed: Listed, progress: Progress | None) -> list[Flaw]:
     """What is wrong by sizes; with `progress`, by digests too."""
-    bad = flaws(found.home, found.files, sizes[found.home]) if found.manifest else []
+    bad = listed.flaws(found)
     if progress is None:
         return bad
     known = {flaw.path for flaw in bad}
@@ -137,8 +135,9 @@ _COLUMNS = (
     Column("state"),
     Column("step", right=True),
     Column("size", right=True),
-    Column("files", right=True),
+    Column("files", right=True, may_go=True),
     Column("checkpoint", tail=True),
+    Column("metadata", tail=True),
 )
 _STATES_IN_WORDS: dict[shapes.Soundness, tuple[str, Tone]] = {
     "good": ("good", "good"),
@@ -166,7 +165,8 @@ def _print(told: shapes.Verify) -> None:
     out.table(_COLUMNS, [_row(verified) for verified in told.checkpoints])
     for verified in told.checkpoints:
         for problem in verified.problems:
-            out.line(INDENT, Cell(f"{problem.path or short(verified.checkpoint)}: {problem.problem}", "red"))
+            what = f"{problem.path or short(verified.checkpoint)}: {problem.problem}"
+            out.marked(Cell(""), what, indent=INDENT, style="red")
             out.line(INDENT * 2, Cell(problem.object, "dim"))
     if any(v.state == "unverified" for v in told.checkpoints):
         out.sentence("unverified: a plain folder has no digests to compare with.", "dim")
@@ -180,8 +180,9 @@ def _row(verified: shapes.Verified) -> list[str]:
     word, tone = _STATES_IN_WORDS[verified.state]
     return [
         Cell(word, TONES[tone]),
-        number(checkpoint.step),
+        step_of(checkpoint),
         size(checkpoint.bytes),
         number(checkpoint.files),
         short(checkpoint),
+        all_metadata_of(checkpoint) if checkpoint.metadata else "",
     ]

@@ -34,6 +34,7 @@ def checkpoint_of(
         published_by=manifest.created_by,
         parent=manifest.parent,
         pinned=pinned or bool(named and named.pinned),
+        metadata=manifest.metadata,
     )
 
 

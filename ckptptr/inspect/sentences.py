@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from ckptptr.inspect import shapes
 from ckptptr.protocol.names import split_manifest_key
 
@@ -45,10 +47,30 @@ def short_reference(reference: str | None) -> str:
 
 
 def in_words(checkpoint: shapes.Checkpoint | None) -> str:
-    """`step 3`, or what else tells a checkpoint from others; `nothing` for a fresh start."""
+    """`step 3`; `save 7` if the save was given no step; `plain files`; `nothing` for a fresh start."""
     if checkpoint is None:
         return "nothing"
-    return short(checkpoint) if checkpoint.step is None else f"step {checkpoint.step}"
+    if checkpoint.step is not None:
+        return f"step {checkpoint.step}"
+    return "plain files" if checkpoint.seq is None else f"save {checkpoint.seq}"
+
+
+def step_of(checkpoint: shapes.Checkpoint | None) -> str:
+    """For the column of steps: `3`, or `save 7` if the save was given no step."""
+    if checkpoint is None or (checkpoint.step is None and checkpoint.seq is None):
+        return "-"
+    return in_words(checkpoint).removeprefix("step ")
+
+
+def all_metadata_of(checkpoint: shapes.Checkpoint) -> str:
+    """All of it, as JSON; a dash if the checkpoint has none."""
+    return msgspec.json.encode(checkpoint.metadata).decode() if checkpoint.metadata else "-"
+
+
+def metadata_of(checkpoint: shapes.Checkpoint, key: str) -> str:
+    """One value of the metadata; a dash if the checkpoint has none."""
+    value = (checkpoint.metadata or {}).get(key, "-")
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def headline(checkpoint: shapes.Checkpoint | None) -> str:

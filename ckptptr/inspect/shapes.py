@@ -8,7 +8,7 @@ nothing to restore, and what `verify` and `doctor` find, are not errors, though 
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -18,7 +18,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     `checkpoint`: the reference, as in LATEST and for `ckptptr use`. `id`: null for a plain folder. `url`:
     of the manifest, or of the plain folder. `files`: how many. `parent`: the reference of the checkpoint
-    that its run had resumed from; for a forward copy, that of its source.
+    that its run had resumed from; for a forward copy, that of its source. `metadata`: what the save was
+    given; null if the manifest was not read, or for a plain folder.
     """
 
     checkpoint: str
@@ -33,6 +34,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     published_by: str | None = None
     parent: str | None = None
     pinned: bool = False
+    metadata: dict[str, Any] | None = None
 
 
 class Latest(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +69,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """One candidate of a restore.
 
     `outcome`: `taken`; `rejected` with a `reason`; `absent`, nothing is there; `next`, the ones to try if
-    the payload of the taken one is damaged; `unknown`, one of those, but the store did not answer.
+    a digest of the taken one is wrong; `unknown`, one of those, but the store did not answer.
     `source`: where it was found; `homes` is the walk-back, `doomed` an expired checkpoint.
     """
 
@@ -260,12 +262,15 @@ class NodeFound(msgspec.Struct, frozen=True, kw_only=True):
     held: bool
     note: str
     problem: str | None
+    checked: Literal["good", "passed-over", "nothing"] | None = None
 
 
 class Find(msgspec.Struct, frozen=True, kw_only=True):
     """`nodes`: the newest publish first. `url`: the node prefix; `name`: the id of the node. `step`, `bytes`,
     `published_at`: of the target of LATEST, null after a person's edit. `problem`: why LATEST cannot be
-    read.
+    read, or with `--check` why its target cannot be restored. `checked`: null without `--check`; `good`, the
+    next attempt restores what LATEST asks for; `passed-over`, it restores another checkpoint; `nothing`, it
+    finds none.
     """
 
     command: str = "find"

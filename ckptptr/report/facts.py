@@ -136,7 +136,6 @@ def _shown(here: Here, entry: shapes.Entry, live: Live | None) -> Shown:
         plain,
         created_at=manifest.created_at,
         copied_from=manifest.copied_from,
-        metadata=manifest.metadata,
         task=manifest.lineage.task,
         saved_in=live.saved_in.get(manifest.id) if live else None,
     )

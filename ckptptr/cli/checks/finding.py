@@ -7,7 +7,7 @@ from functools import cached_property
 
 from ckptptr.errors import AccessDeniedError, CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.explain import explain
+from ckptptr.inspect.explain import Listed, explain
 from ckptptr.inspect.log import everything
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.latest import Seen
@@ -36,8 +36,12 @@ class Examined:
         return self.here.latest.read()
 
     @cached_property
+    def listed(self) -> Listed:
+        return Listed(self.here.store)
+
+    @cached_property
     def shown(self) -> shapes.Show:
-        return explain(self.here)
+        return explain(self.here, self.listed)
 
     @cached_property
     def log(self) -> shapes.Log:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 
 from ckptptr.cli.checks.finding import Check, Examined, note, ok, problem
@@ -10,7 +9,6 @@ from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.sentences import in_words, short_reference
 from ckptptr.nodes.plain import highest_attempt
-from ckptptr.protocol.complete import flaws, sizes_in
 from ckptptr.wording import counted
 
 
@@ -84,6 +82,10 @@ def target(e: Examined) -> Iterator[shapes.Finding]:
         if candidate.source == "latest" and candidate.outcome in ("rejected", "absent"):
             if candidate.reference == e.shown.latest.url:
                 continue  # LATEST itself, see `state`
+            if any(
+                entry.checkpoint == candidate.reference and not entry.problem for entry in e.log.checkpoints
+            ):
+                continue  # its payload, see `payload`
             yield problem(
                 "target",
                 f"What LATEST names cannot be restored: {candidate.reason}. The next attempt skips it.",
@@ -108,7 +110,6 @@ def history(e: Examined) -> Iterator[shapes.Finding]:
 def payload(e: Examined) -> Iterator[shapes.Finding]:
     """Damage that a restore would find only while it fetches."""
     here = e.here
-    sizes_of = functools.cache(lambda home: sizes_in(here.store, home))
     for entry in e.log.checkpoints:
         if entry.problem or entry.id is None or entry.state not in ("target", "history"):
             continue
@@ -118,7 +119,7 @@ def payload(e: Examined) -> Iterator[shapes.Finding]:
             raise
         except CkptptrError:
             continue  # deleted or damaged since it was listed
-        bad = flaws(found.home, found.files, sizes_of(found.home))
+        bad = e.listed.flaws(found)
         if bad:
             yield problem(
                 "payload",
