@@ -1,13 +1,13 @@
-"""Checkpoints on object stores that are always found, always whole, and can be chosen by hand.
+"""Checkpoints on object stores: always found, always whole, and a person can choose between them.
 
     import ckptptr
 
     with ckptptr.open("s3://bucket/run-42") as checkpoints:
-        folder = checkpoints.restore("/tmp/state")     # None: nothing there, proven
+        folder = checkpoints.restore("/tmp/state")     # None: the store confirmed that there is nothing
         checkpoints.save("/tmp/state", step=100)       # returns when a later restore finds it
 
-Inside a Flyte task nothing needs to be written at all: see `ckptptr.flyte`. Importing this package
-loads neither flytekit nor a cloud SDK.
+Inside a Flyte task you change no code: see `ckptptr.flyte`. Importing this package loads neither flytekit
+nor a cloud SDK.
 """
 
 from __future__ import annotations
@@ -32,28 +32,38 @@ from ckptptr.errors import (
 from ckptptr.version import __version__
 
 if TYPE_CHECKING:
-    from ckptptr.checkpoint import Checkpoint
-    from ckptptr.checkpoints import Checkpoints
-    from ckptptr.protocol.candidates import Verdict
+    from ckptptr.checkpoints import Checkpoint, Checkpoints
+    from ckptptr.protocol.candidates import Found, Verdict
     from ckptptr.protocol.resolve import Resolution
     from ckptptr.protocol.retention import Retention
+    from ckptptr.session.batch import Batch
+    from ckptptr.session.preemption import Preemption
     from ckptptr.standalone import open
+    from ckptptr.transfer.writer import Stream
 
 _LAZY = {
-    "Checkpoint": "ckptptr.checkpoint",
+    "Batch": "ckptptr.session.batch",
+    "Checkpoint": "ckptptr.checkpoints",
     "Checkpoints": "ckptptr.checkpoints",
+    "Found": "ckptptr.protocol.candidates",
+    "Preemption": "ckptptr.session.preemption",
     "Resolution": "ckptptr.protocol.resolve",
     "Retention": "ckptptr.protocol.retention",
+    "Stream": "ckptptr.transfer.writer",
     "Verdict": "ckptptr.protocol.candidates",
     "open": "ckptptr.standalone",
 }
 
 __all__ = [
     "open",
+    "Batch",
     "Checkpoint",
     "Checkpoints",
+    "Found",
+    "Preemption",
     "Resolution",
     "Retention",
+    "Stream",
     "Verdict",
     "AccessDeniedError",
     "CkptptrError",

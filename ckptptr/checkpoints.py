@@ -1,50 +1,69 @@
-"""What a user holds: the checkpoints of one node."""
+"""What a user holds: the checkpoints of one node. What a call does is in `session`."""
 
 from __future__ import annotations
 
 import operator
 import os
-import shutil
-import tempfile
-import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent import futures
 from concurrent.futures import Future
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeAlias, overload
 
-from ckptptr.checkpoint import Checkpoint
-from ckptptr.errors import InvalidArgumentError, NotFoundError, PreemptedError
-from ckptptr.lifetime import daemon
-from ckptptr.protocol.choose import Chooser
+from ckptptr.errors import InvalidArgumentError, PreemptedError
+from ckptptr.lifetime.temporary import TemporaryFolders
 from ckptptr.protocol.inventory import describe
 from ckptptr.protocol.manifest import check_path, plain_metadata
+from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Resolution
-from ckptptr.session.background_saves import Asynchronous
+from ckptptr.session import naming
 from ckptptr.session.batch import Batch
-from ckptptr.session.content import Change, Saveable, change
+from ckptptr.session.content import Change, Saveable, addition, change_of
 from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.session.restore import Restorer
 from ckptptr.session.save import Saver
 from ckptptr.session.session import Session
-from ckptptr.session.snapshot import snapshot
-from ckptptr.transfer.plan import UNKNOWN, Local
+from ckptptr.session.turns import Turns
 from ckptptr.transfer.reader import Member
 from ckptptr.transfer.writer import Stream
 
-_T = TypeVar("_T")
+_Step: TypeAlias = int | None
+_Meta: TypeAlias = Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One checkpoint, as LATEST names it.
+
+    `reference` is what LATEST, `restore(checkpoint=...)` and `ckptptr use` take; `url` is that of its
+    manifest. `attempt` saved it; `seq` counts the saves of the node. `bytes` is the size of its payload,
+    `published_at` a time in UTC (`2026-01-31T12:00:00Z`), for people.
+    """
+
+    reference: str
+    url: str
+    step: int | None
+    attempt: int
+    seq: int
+    bytes: int
+    published_at: str
+    pinned: bool
+
+    @classmethod
+    def of(cls, target: Target, session: Session) -> Checkpoint:
+        url = session.store.url(session.node.root.key(target.checkpoint))
+        age = target.step, target.attempt, target.seq
+        return cls(target.checkpoint, url, *age, target.bytes, target.published_at, target.pinned)
 
 
 class Checkpoints:
     """The checkpoints of one node: save, restore, choose.
 
-    One object per process and node. Its methods may be called from any thread; saves and restores
-    run one at a time.
+    One object per process and node. Any thread may call it; saves and restores run one at a time. A `with`
+    block closes it at its end.
     """
 
     def __init__(self, session: Session, *, read_only: bool = False) -> None:
@@ -52,13 +71,9 @@ class Checkpoints:
         self._read_only = read_only
         self._restorer = Restorer(session, read_only=read_only)
         self._saver = Saver(session)
-        self._asynchronous = Asynchronous(
-            partial(self._save, in_background=True), lambda: session.background.until
-        )
-        self._cleanups: list[Callable[[], object]] = []
+        self._turns = Turns(session, self._save)
+        self._temporary = TemporaryFolders()
         self._resolution: Resolution | None = None
-        self._writing: int | None = None
-        self._preemption: Preemption | None = None
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -70,7 +85,7 @@ class Checkpoints:
 
     @property
     def attempt(self) -> int:
-        """Which attempt this is; the fence."""
+        """The number of this attempt; once it has saved, those with a lower number cannot any more."""
         return self._session.node.attempt
 
     @property
@@ -78,27 +93,31 @@ class Checkpoints:
         """What the last restore returned, from where, what it rejected and why; None before the first."""
         return self._resolution
 
-    @overload
-    def save(
-        self,
-        content: Saveable,
-        *,
-        step: int | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        block: Literal[True] = True,
-    ) -> Checkpoint: ...
+    @property
+    def latest(self) -> Checkpoint | None:
+        """The checkpoint that LATEST names now, read from the store; None if it names none.
+
+        A restore also finds checkpoints that LATEST does not name: `look` says what there is to restore.
+
+        Raises: DamagedError: LATEST cannot be read; StoreUnavailableError.
+        """
+        target = naming.latest(self._session)
+        return Checkpoint.of(target, self._session) if target else None
 
     @overload
     def save(
+        self, content: Saveable, *, step: _Step = None, metadata: _Meta = None, block: Literal[True] = True
+    ) -> Checkpoint: ...
+    @overload
+    def save(
         self,
         content: Saveable,
         *,
-        step: int | None = None,
-        metadata: Mapping[str, Any] | None = None,
+        step: _Step = None,
+        metadata: _Meta = None,
         block: Literal[False],
         consume: bool = False,
     ) -> Future[Checkpoint]: ...
-
     def save(
         self,
         content: Saveable,
@@ -110,127 +129,134 @@ class Checkpoints:
     ) -> Checkpoint | Future[Checkpoint]:
         """Make a checkpoint and confirm it: when this returns, a later restore finds it.
 
-        With `block=False` it returns as soon as the content cannot change any more, and the checkpoint
-        is made in the background. One at a time: of those that wait the newest wins, and the result of
-        each is the checkpoint that has its content in it. An error is raised by the next call, or by
-        `wait`. The end of the process waits for what is under way, for `CKPTPTR_EXIT_DEADLINE` seconds
-        (600).
+        A folder, bytes or a reader become the whole content. A file is added to the current content, or
+        replaces the file of its name: see `add`.
+
+        With `block=False` this returns a future as soon as the content is safe from changes. Background
+        saves run one at a time; those that wait become one checkpoint with the newest content, and the
+        result of each is that checkpoint. The next call, or `wait`, raises the error of a background save.
+        The end of the process waits for them, for at most `CKPTPTR_EXIT_DEADLINE` seconds (600).
 
         Args:
-            content: a folder or bytes (they replace the content), a reader (as bytes), or a file
-                (added to the content, or replacing the file of its name).
-            step: of the training, for people and for retention.
-            metadata: anything that JSON can say.
-            block: False: do not wait.
-            consume: with `block=False`: the files are given away, and renamed instead of copied.
+            content: the path of a folder or a file, bytes, or a reader in binary mode.
+            step: of the training; for people, `restore(step=)` and retention.
+            metadata: a JSON object.
+            block: False: save in the background.
+            consume: with `block=False`: ckptptr takes the files, and renames them instead of copying them.
 
         Raises:
-            InvalidArgumentError: `content` cannot be saved, or changed meanwhile.
+            InvalidArgumentError: `content` cannot be saved, or changed during the save.
             SupersededError: a newer attempt has taken over; stop.
-            StoreUnavailableError, OutcomeUnknownError: it is not confirmed. What was confirmed
-                before still is.
+            StoreUnavailableError, OutcomeUnknownError: this save is not confirmed; earlier ones still are.
+            LocalDiskError: this machine's disk is full or refuses.
         """
-        self._refuse_read_only()
-        self._refuse_inside_a_writer()
-        if block:
-            if consume:
-                raise InvalidArgumentError(
-                    "files are given away to a save that nobody waits for", hint="Add block=False"
-                )
-            self._settle()
-            return self._save(change(content), _whole(step), plain_metadata(metadata or {}))
-        self._asynchronous.raise_failure()
+        if block and consume:
+            raise InvalidArgumentError("consume=True is for background saves only", hint="Add block=False")
+        self._begin_save(waits=block)
         whole, plain = _whole(step), plain_metadata(metadata or {})
-        return self._asynchronous.submit(snapshot(change(content), consume=consume), whole, plain)
+        if block:
+            return self._turns.save(change_of(content), whole, plain)
+        return self._turns.save_in_background(change_of(content), whole, plain, consume=consume)
+
+    def add(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Checkpoint:
+        """Make a checkpoint of the current content and one file, which may replace the file of its name.
+
+        `save(file)` does the same, and `save(file, block=False)` in the background; `add` refuses what
+        would replace the whole content. The current content is what this process last saved, else what it
+        restored, else nothing.
+
+        Raises: as `save`; InvalidArgumentError: `file` is not the path of one file.
+        """
+        self._begin_save()
+        return self._turns.save(addition(file), _whole(step), plain_metadata(metadata or {}))
 
     @contextmanager
     def batch(self, *, step: int | None = None, metadata: Mapping[str, Any] | None = None) -> Iterator[Batch]:
         """Several saves as one checkpoint, so that a kill between them leaves no mix of steps.
 
             with checkpoints.batch(step=100) as batch:
-                batch.save("model.pt")
-                batch.save("optimizer.pt")
+                batch.add("model.pt")
+                batch.add("optimizer.pt")
 
-        Nothing is saved where the block raises.
+        Nothing is saved if the block raises.
+
+        Raises: as `save`.
         """
-        self._refuse_read_only()
-        self._refuse_inside_a_writer()
+        self._begin_save(waits=False)
         batch, whole, plain = Batch(), _whole(step), plain_metadata(metadata or {})
         yield batch
-        self._settle()
-        self._save(batch.change, whole, plain)
+        self._turns.begin()
+        self._turns.save(batch.gathered, whole, plain)
 
     @contextmanager
     def writer(
         self, name: str, *, step: int | None = None, metadata: Mapping[str, Any] | None = None
     ) -> Iterator[Stream]:
-        """Write one file straight into the store; it is added to the content, as by `save` of a file.
+        """Write one file straight into the store; it is added to the content, as by `add`.
 
             with checkpoints.writer("model.pt", step=100) as file:
                 torch.save(state, file)
 
-        It is uploaded while it is written, without a local copy. The checkpoint is confirmed when the
-        block ends; nothing is saved where it raises.
+        `name` is its path in the checkpoint. It is uploaded while it is written, without a local copy. The
+        checkpoint is confirmed when the block ends. Nothing is saved if the block raises.
 
-        Args:
-            name: its path in the checkpoint.
-
-        Raises: as `save`; what the upload fails with is raised by the next write.
+        Raises: as `save`. If the upload fails, the next write raises its error.
         """
-        self._refuse_read_only()
-        self._refuse_inside_a_writer()
-        self._settle()
-        stream = Stream(check_path(name), self._session.store.block_size)
-        change = Change({name: Local(name, stream, UNKNOWN)})
-        whole, plain = _whole(step), plain_metadata(metadata or {})
-        upload = daemon.start(lambda: self._save(change, whole, plain))
-        upload.add_done_callback(stream.settle)
-        self._writing = threading.get_ident()
-        try:
+        self._begin_save()
+        path, whole, plain = check_path(name), _whole(step), plain_metadata(metadata or {})
+        with self._turns.save_while_written(path, whole, plain) as stream:
             yield stream
-            stream.finish()
-        except BaseException:
-            stream.abandon()
-            futures.wait([upload])
-            raise
-        finally:
-            self._writing = None
-        upload.result()
 
     def restore(
-        self, path: str | os.PathLike[str] | None = None, *, checkpoint: str | None = None
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        checkpoint: str | None = None,
+        step: int | None = None,
     ) -> Path | None:
-        """Put the newest good checkpoint into the folder `path`, all of it verified before.
+        """Put the newest good checkpoint into the folder `path`; every byte is verified first.
 
         Args:
-            path: made where it does not exist; a temporary folder, gone when this object is, where
-                it is not given. Files that are there and not in the checkpoint stay.
-            checkpoint: restore just that one (a reference, an id, a URI), and move nothing.
+            path: of a folder, made if it does not exist. Other files in it are kept. Without it: a
+                temporary folder, removed when this object is.
+            checkpoint: restore exactly this one (a reference, an id, a URI), and move nothing.
+            step: restore exactly the retained checkpoint with this step, and move nothing. If several have
+                it, the one that `history` lists first.
 
         Returns:
-            The folder; None where there is nothing to restore, which was proven.
+            The folder; None if the store confirmed that no checkpoint exists.
 
         Raises:
             StoreUnavailableError: something could neither be read nor proven absent.
-            LocalDiskError: this machine's disk is full, read-only, or not ours.
+            LocalDiskError: this machine's disk is full, read-only, or not ours to write.
             UnsupportedFormatError: a newer ckptptr wrote it; upgrade.
             SupersededError: a newer attempt has taken over; stop.
-            ConflictError, OutcomeUnknownError: others kept moving LATEST, or nobody knows whether it moved.
-            NotFoundError, InvalidArgumentError: a seed is needed, and it is not to be had.
-            NotFoundError, DamagedError: with `checkpoint`: it is not to be had.
+            ConflictError, OutcomeUnknownError: LATEST kept changing, or it is unknown whether it changed.
+            NotFoundError: the checkpoint, step or seed asked for does not exist; names the steps that do.
+            DamagedError: with `checkpoint` or `step`: it, or LATEST, is damaged.
+            InvalidArgumentError: `path` is a file; `checkpoint` and `step` exclude each other.
         """
-        destination = Path(path) if path is not None else self._temporary_folder()
-        self._refuse_inside_a_writer()
-        self._settle()
+        destination = Path(path) if path is not None else self._temporary.new()
+        self._turns.begin()
         if destination.exists() and not destination.is_dir():
             raise InvalidArgumentError("a checkpoint is restored to a folder", key=str(destination))
+        if checkpoint is not None and step is not None:
+            raise InvalidArgumentError("give a checkpoint or a step to restore, not both", key=checkpoint)
+        wanted = _whole(step)
 
         def restore() -> Resolution:
-            if checkpoint is None:
+            named = checkpoint if wanted is None else naming.at_step(self._session, wanted)
+            if named is None:
                 return self._restorer.restore(destination)
-            return self._restorer.restore_named(destination, checkpoint)
+            return self._restorer.restore_named(destination, named)
 
-        self._resolution = self._run(restore, is_save=False)
+        self._resolution = self._turns.restore(restore)
         return destination if self._resolution.found is not None else None
 
     def open(self, name: str | None = None) -> BufferedReader:
@@ -240,50 +266,49 @@ class Checkpoints:
                 head = file.read(1024)
 
         The current checkpoint is what was last saved or restored here, else the newest good one, which
-        is taken up as by a restore. The digest is checked where the file is read from beginning to end,
-        in order; `file.raw.is_verified` tells, and the log where it was not: `torch.load` and safetensors
-        jump, and for those a restore is the verified way.
+        becomes current as by a restore. `name` is a path in it; it may be left out for the only file.
 
-        Args:
-            name: its path in the checkpoint; its only file where it is not given.
+        The digest is checked if the file is read from beginning to end, in order; `file.raw.is_verified`
+        tells. `torch.load` and safetensors jump in the file: to verify those, restore.
 
-        Raises:
+        Raises: as `restore`.
             NotFoundError: there is no checkpoint, or it has no such file.
-            DamagedError: while reading: it is not what was saved.
-            StoreUnavailableError and others: as `restore`.
+            DamagedError: while reading: the bytes are not what was saved.
         """
-        self._refuse_inside_a_writer()
-        self._settle()
+        self._turns.begin()
         with self._session.lock:
             if not self._session.content.reference:
                 self._resolution = self._restorer.attach()
-            content = self._session.content
-        record = content.only_file() if name is None else content.files.get(name)
-        if record is None:
-            there = ", ".join([*content.files][:5]) or "no checkpoint at all"
-            raise NotFoundError("the checkpoint has no such file", key=name or "", hint=f"There is {there}")
-        return BufferedReader(Member(self._session.store, f"{content.home}/{record.object}", record))
+            home, record = self._session.content.file(name)
+        return BufferedReader(Member(self._session.store, f"{home}/{record.object}", record))
 
     def look(self) -> Resolution:
-        """What a restore would return now, by the manifests alone: nothing is fetched, nothing moved."""
+        """What a restore would return now, judged by the manifests: nothing is downloaded, nothing moved.
+
+        Raises: as `restore`.
+        """
         return self._restorer.look()
 
     def history(self) -> list[Checkpoint]:
-        """The checkpoints that can be chosen from, the current one first, then newest publish first."""
+        """The retained checkpoints: the one that LATEST names first, then newest publish first."""
         pointer = self._session.latest.read().pointer
         return [Checkpoint.of(target, self._session) for target in pointer.retained] if pointer else []
 
     def pin(self, checkpoint: str, *, note: str = "") -> None:
-        """Keep a checkpoint (a reference, an id, a URI), whatever retention says."""
+        """Keep a checkpoint (a reference, an id, a URI), whatever retention says.
+
+        Raises: NotFoundError; InvalidArgumentError: it cannot be pinned; else as `restore`.
+        """
         self._refuse_read_only()
-        self._chooser().pin(checkpoint, note)
-        self._forget()
+        naming.pin(self._session, checkpoint, note)
 
     def unpin(self, checkpoint: str) -> None:
-        """Let retention decide about a checkpoint again."""
+        """Let retention decide about a checkpoint again.
+
+        Raises: as `pin`.
+        """
         self._refuse_read_only()
-        self._chooser().unpin(checkpoint)
-        self._forget()
+        naming.unpin(self._session, checkpoint)
 
     def on_preemption(
         self,
@@ -294,119 +319,70 @@ class Checkpoints:
         interrupt: bool = True,
         raises: type[PreemptedError] = PreemptedError,
     ) -> Preemption:
-        """A `with` block in which SIGTERM ends what runs, after one last save, within a deadline.
+        """A `with` block that SIGTERM ends after one last save, within a deadline.
 
             with checkpoints.on_preemption(lambda: checkpoints.save("model/", step=step)):
                 for step in range(start, steps):
                     train_one_step()
 
-        When the signal comes, `PreemptedError` is raised in the main thread, wherever that is: in the
-        middle of a step too. A save that is under way at that moment is finished first, and is the
-        last one, unless it is one in the background (`block=False`). Else the end of the block calls
-        `save`. What has not finished by the deadline is abandoned: it sends no further request, and
-        LATEST stays on the last whole checkpoint. Then the block raises `PreemptedError`, which tells
-        what became of it; so it does too where code inside swallowed the first one. After that the
-        process should end: nothing of ours holds it beyond the deadline.
-
-        More signals are ignored meanwhile. A restore is abandoned at once, and `save` not called. What
-        a Python handler that was there before does, is done after the last save; it is put back. Python
-        handles signals between two of its own instructions: not while a C function computes.
+        The signal raises `PreemptedError` in the main thread, wherever that is, even in the middle of a
+        step. A blocking save that is running is finished, and is the last one; else the end of the block
+        calls `save`. Then the block raises `PreemptedError`, and the process should end. What has not
+        finished by the deadline is abandoned. `ckptptr.Preemption` says more.
 
         Args:
-            save: saves what is there, whole steps only; it may find that there is nothing yet, and
-                return. It runs in another thread, with the context variables of this one.
-            deadline: seconds from the signal; Kubernetes grants 30 in all, unless told otherwise.
-            signals: which ones are meant.
-            interrupt: False: nothing is raised before the next save, or the next `check()` of what the
-                block is entered as: so a model is never half updated when `save` is called.
-            raises: the error to raise.
+            save: runs in another thread, with the context variables of this one.
+            deadline: seconds from the signal. Kubernetes grants 30 in all by default.
+            signals: numbers of the signals to handle.
+            interrupt: False: the signal raises only at the next save, or at `check()` of what the block is
+                entered as, so that `save` never meets a half updated model.
+            raises: the class of the error.
 
-        Raises:
-            InvalidArgumentError: not in the main thread; no such deadline or signal; a block of these
-                checkpoints inside another one.
-            PreemptedError: the signal came.
+        Raises: PreemptedError: the signal came.
+            InvalidArgumentError: not in the main thread; an impossible deadline or signal; a second block.
         """
-        if self._preemption is not None and self._preemption.is_in_force:
-            raise InvalidArgumentError("on_preemption is in force already", key=self._session.latest.url)
-        self._preemption = Preemption(
-            self._session,
-            save,
-            settle=self._asynchronous.wait,
-            deadline=deadline,
-            signals=signals,
-            interrupt=interrupt,
-            raises=raises,
+        return self._turns.under(
+            Preemption(
+                self._session,
+                save,
+                wait=self._turns.wait_for_background,
+                deadline=deadline,
+                signals=signals,
+                interrupt=interrupt,
+                raises=raises,
+            )
         )
-        return self._preemption
 
     def wait(self) -> None:
-        """Until saves, sweeps and forward copies that run in the background are done.
+        """Wait for background saves, background sweeps and forward copies.
 
-        Raises: what a save in the background failed with.
+        Raises: the error of a background save.
         """
-        self._settle()
+        self._turns.finish()
         self._session.background.wait()
 
     def close(self) -> None:
-        """Wait, and let go of threads and temporary folders. Called at the end of a `with` block."""
+        """Wait, then end the threads and remove temporary folders. The end of a `with` block calls it.
+
+        Raises: the error of a background save.
+        """
         try:
-            self._settle()
+            self._turns.finish()
         finally:
             self._session.background.close()
-        for cleanup in self._cleanups:
-            cleanup()
+        self._temporary.remove()
 
-    def _settle(self) -> None:
-        """Let the saves in the background come first; raise what one of them failed with."""
-        self._asynchronous.wait()
-        self._asynchronous.raise_failure()
-
-    def _save(
-        self, change: Change, step: int | None, metadata: dict[str, Any], *, in_background: bool = False
-    ) -> Checkpoint:
-        published = self._run(
-            lambda: self._saver.save(change, step, metadata), is_save=True, in_background=in_background
-        )
-        node = self._session.node
+    def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Checkpoint:
+        published, node = self._saver.save(change, step, metadata), self._session.node
         return Checkpoint.of(describe(node.root, node.home, published.manifest), self._session)
 
-    def _run(self, work: Callable[[], _T], *, is_save: bool, in_background: bool = False) -> _T:
-        preemption = self._preemption
-        if preemption is None or not preemption.is_in_force:
-            return work()
-        return preemption.run(work, is_save=is_save, in_background=in_background)
-
-    def _chooser(self) -> Chooser:
-        session = self._session
-        return Chooser(session.store, session.node, session.latest, session.clock)
-
-    def _forget(self) -> None:
-        """LATEST was moved past the session: let the next save read it."""
-        with self._session.lock:
-            self._session.seen = None
-
-    def _refuse_inside_a_writer(self) -> None:
-        if self._writing == threading.get_ident():
-            raise InvalidArgumentError(
-                "a writer of this thread is open, and its checkpoint comes first",
-                hint="Leave its block before",
-            )
+    def _begin_save(self, *, waits: bool = True) -> None:
+        self._refuse_read_only()
+        self._turns.begin(waits=waits)
 
     def _refuse_read_only(self) -> None:
         if self._read_only:
             raise InvalidArgumentError("this was opened read-only", key=self._session.latest.url)
-
-    def _temporary_folder(self) -> Path:
-        """A folder that is gone when this object is: flytekit never closes its checkpoint."""
-        folder = Path(tempfile.mkdtemp(prefix="ckptptr-"))
-        self._cleanups.append(weakref.finalize(self, _remove, folder, os.getpid()))
-        return folder
-
-
-def _remove(folder: Path, pid: int) -> None:
-    """Remove a temporary folder, but not from a process that was forked meanwhile: it is the parent's."""
-    if os.getpid() == pid:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _whole(step: int | None) -> int | None:

@@ -28,24 +28,25 @@ def open(
     storage_options: Mapping[str, Any] | None = None,
     filesystem: Any = None,
 ) -> Checkpoints:
-    """The checkpoints at a URL, without Flyte: `LATEST` is kept there, homes below `attempts/`.
+    """The checkpoints at a URL, without Flyte. `LATEST` is there, and the homes are below `attempts/`.
 
     Args:
         url: `s3://bucket/run-42`, or a local path, also a `pathlib.Path`. A node prefix of Flyte
             (`.../_ckptptr/...`) can be opened read-only.
-        attempt: which attempt this is, counted from 0; the fence. Not given: the next free number is
-            claimed on the store, create-only.
+        attempt: the number of this attempt, from 0. An attempt that has saved stops those with a lower
+            number. Without it, the next free number is claimed on the store.
         retention: which checkpoints to keep; the last three by default.
-        read_only: never writes: for evaluation.
-        seed: what to restore while nothing has been saved here: the node prefix of another run, a
-            checkpoint, or a folder, anywhere in the same kind of store. It must be there then. A path that
-            is not absolute is relative to `url`.
-        storage_options: for fsspec, as its filesystem for the URL's scheme takes them.
+        read_only: never write: for evaluation.
+        seed: where to begin while nothing has been saved here: the node prefix of another run, a
+            checkpoint, or a folder, anywhere in the same kind of store. It must exist when it is needed. A
+            relative path is relative to `url`.
+        storage_options: for the fsspec filesystem of the URL's scheme.
         filesystem: an fsspec filesystem to use as it is, with its credentials.
 
     Raises:
-        InvalidArgumentError: the URL, the scheme or the attempt makes no sense.
+        InvalidArgumentError: the URL, the scheme, the attempt or an environment variable makes no sense.
         StoreUnavailableError: the store did not answer.
+        ConflictError: others claimed every attempt number that was tried.
     """
     store, key = open_store(url, filesystem=filesystem, storage_options=storage_options)
     if not read_only:

@@ -23,8 +23,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from ckptptr.checkpoint import Checkpoint
-from ckptptr.checkpoints import Checkpoints
+from ckptptr.checkpoints import Checkpoint, Checkpoints
 from ckptptr.errors import CkptptrError, NotFoundError
 from ckptptr.lifetime.background import Background
 from ckptptr.nodes.plain import node_at
@@ -360,13 +359,14 @@ class World:
             found.append((split[1].age, root.ref(key)))
         return [reference for _, reference in sorted(found)]
 
+    def objects_of(self, reference: str) -> list[str]:
+        """The keys of the payload that a checkpoint consists of."""
+        home = self.key_of(reference).rpartition(f"/{MANIFESTS}/")[0]
+        return [f"{home}/{record.object}" for record in self.manifest(reference).files]
+
     def strays(self) -> list[str]:
         """Objects in the homes that no checkpoint which LATEST names has any use for; pins aside."""
-        needed = set()
-        for reference in self.named():
-            key = self.key_of(reference)
-            home = key.rpartition(f"/{MANIFESTS}/")[0]
-            needed |= {key, *(f"{home}/{record.object}" for record in self.manifest(reference).files)}
+        needed = {key for name in self.named() for key in (self.key_of(name), *self.objects_of(name))}
         there = self.find(rf"/({MANIFESTS}|{DATA})/\d{{10}}-.*(?<!\.pin)$")
         return [key for key in there if key not in needed]
 

@@ -9,10 +9,14 @@ import ckptptr
 
 INTENDED = {
     "open",
+    "Batch",
     "Checkpoint",
     "Checkpoints",
+    "Found",
+    "Preemption",
     "Resolution",
     "Retention",
+    "Stream",
     "Verdict",
     "AccessDeniedError",
     "CkptptrError",

@@ -19,9 +19,8 @@ from ckptptr.inspect.explain import explain
 from ckptptr.inspect.lookup import nodes_below
 from ckptptr.inspect.sentences import headline
 from ckptptr.inspect.target import NothingThereError, locate, patient_store
-from ckptptr.nodes.plain import FLYTE_PREFIXES
 from ckptptr.protocol.latest import Latest
-from ckptptr.protocol.names import LATEST
+from ckptptr.protocol.names import LATEST, NODES
 from ckptptr.protocol.references import FRESH
 from ckptptr.stores.port import Store
 from ckptptr.transfer.pool import run_all
@@ -46,13 +45,13 @@ def command(
     """
     clock = SystemClock()
     store, key = patient_store(root, storage_options, clock)
-    folder = key if f"/{FLYTE_PREFIXES}/" in f"{key}/" else f"{key}/{FLYTE_PREFIXES}"
+    folder = key if f"/{NODES}/" in f"{key}/" else f"{key}/{NODES}"
     prefixes = nodes_below(store, folder.removesuffix(f"/{LATEST}"))
     if not prefixes:
         raise NothingThereError(
             store.url(key),
             [f"{store.url(folder)}/**/{LATEST}"],
-            f"ROOT is the path before /{FLYTE_PREFIXES}/: the raw-output base of the executions. `find` does"
+            f"ROOT is the path before /{NODES}/: the raw-output base of the executions. `find` does"
             " not list runs outside Flyte: give their URL to `ckptptr show`",
         )
     nodes = run_all(lambda prefix: _look(store, prefix, clock), prefixes)

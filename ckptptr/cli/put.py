@@ -14,7 +14,7 @@ from ckptptr.inspect import shapes
 from ckptptr.inspect.target import Here
 from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.manifest import plain_metadata
-from ckptptr.session.content import change
+from ckptptr.session.content import change_of
 from ckptptr.session.put import put
 from ckptptr.session.session import Session
 from ckptptr.transfer.progress import at_once
@@ -38,7 +38,7 @@ def command(
     It becomes the newest checkpoint of the last attempt that left something. An attempt that runs now
     continues to save, and does not move LATEST.
     """
-    content = change(folder)
+    content = change_of(folder)
     if not content.files:
         raise InvalidArgumentError("this folder has no files", key=folder)
     writing = here.for_writing()

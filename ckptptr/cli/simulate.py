@@ -213,14 +213,12 @@ def _place(root: str | None, keep: bool, storage_options: Mapping[str, Any]) -> 
         CkptptrError: it cannot be opened, or does not answer.
     """
     if root is not None:
-        from ckptptr.nodes.plain import FLYTE_PREFIXES
+        from ckptptr.protocol.names import NODES
         from ckptptr.stores.open import open_store
 
         store, key = open_store(root, storage_options=storage_options)
         with contextlib.suppress(NotFoundError):
-            store.read(
-                f"{key}/{FLYTE_PREFIXES}"
-            )  # fail now if the store does not answer, not in each attempt
+            store.read(f"{key}/{NODES}")  # fail now if the store does not answer, not in each attempt
         yield (root.rstrip("/") if "://" in root else key), True
     elif keep:
         yield tempfile.mkdtemp(prefix="ckptptr-simulate-"), True

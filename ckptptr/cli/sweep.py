@@ -11,7 +11,7 @@ from ckptptr.cli.output import INDENT, Output
 from ckptptr.inspect import shapes
 from ckptptr.inspect.sentences import short_reference
 from ckptptr.inspect.target import Here
-from ckptptr.protocol.sweep import going, search, sweep_by_hand, sweepable
+from ckptptr.protocol.sweep import deletions, search, sweep_by_hand, sweepable
 from ckptptr.wording import counted, size
 
 
@@ -40,9 +40,9 @@ def command(*, here: Here, as_json: bool, dry_run: bool, yes: bool) -> None:
 
 def _look(here: Here, *, dry_run: bool) -> shapes.Sweep:
     seen = here.latest.read()
-    expired = sweepable(seen, here.latest.url).doomed
+    expired = sweepable(seen, here.latest.url).expired
     wanted = dict.fromkeys((*expired, *search(here.store, here.node, seen).orphans))
-    leaving = [*going(here.store, here.node, wanted)]
+    leaving = [*deletions(here.store, here.node, wanted)]
     may_go = {reference for home in leaving for reference in home.references}
     return shapes.Sweep(
         node=here.url,

@@ -1,15 +1,15 @@
-"""What a pod of Flyte 2 knows of itself, and what of that can be proven.
+"""What a pod of Flyte 2 knows about itself, and what of that can be proven.
 
     <scheme>://<bucket>/<shard>/<rest>/<action>/<attempt>/_flytecheckpoints
 
-The names of run and action are in the environment, and so is `<scheme>://<bucket>/<rest>` (the base of
-the run's outputs); the attempt, from 1, stands only in the path. The shard hashes the name of a
-Kubernetes object, which no pod knows, but it is the same for all attempts of the action. So the proof
-is another one than in Flyte 1: the base agrees where it is given, and **the home before our own,
-computed, is the previous checkpoint that Flyte gave**; attempt 1 has none.
+The environment has the names of run and action, and `<scheme>://<bucket>/<rest>` (the base of the run's
+outputs). Only the path has the attempt, from 1. The shard hashes the name of a Kubernetes object, which no
+pod knows; it is the same for all attempts of the action. So the proof differs from that in Flyte 1: the base,
+if given, agrees, and **the home before our own, computed, is the previous checkpoint that Flyte gave**.
+Attempt 1 has none.
 
-A preemption does not raise the attempt there: the new pod gets the same home and the same previous
-one. Read from the executor of Flyte 2 (2026-08) and from the SDK 2.12.1.
+A preemption does not raise the attempt there: the new pod gets the same home and the same previous one.
+Source: the executor of Flyte 2 (2026-08) and the SDK 2.12.1.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Action:
     Attributes:
         run, name: of the run, and of the action in it.
         attempt: from 1.
-        root: what the home stands below.
-        base: where the run's outputs are, without the shard; "" where that is not known.
+        root: everything before the action in the home.
+        base: where the run's outputs are, without the shard; "" if not known.
     """
 
     run: str
@@ -44,7 +44,7 @@ class Action:
 
     @staticmethod
     def read(home: str | None, environ: Mapping[str, str]) -> Action | None:
-        """The action whose home this is; None in whatever is not Flyte 2."""
+        """The action whose home this is; None outside Flyte 2."""
         run, name = environ.get(_RUN, ""), environ.get(_ACTION, "")
         found = re.fullmatch(rf"(.+)/{re.escape(name)}/([1-9][0-9]*)/{HOME}", home or "")
         if not (run and name and found):
@@ -52,7 +52,7 @@ class Action:
         return Action(run, name, int(found[2]), found[1], environ.get(_BASE, "").rstrip("/"))
 
     def place(self, unplaced: NodePrefix, previous: str | None) -> tuple[NodePrefix, str]:
-        """The node, and why nothing is proven about its homes; "" where it is."""
+        """The node, and why its homes are not proven; "" if they are."""
         node = replace(unplaced, root=self.root, node=action_node(self.name), uid_limits=UID_LIMITS)
         why_not = self._why_not(node, previous)
         return (replace(node, uid_limits=()) if why_not else node), why_not
@@ -67,7 +67,7 @@ class Action:
         expected = (*node.homes_of(self.attempt - 1), *node.homes_of(self.attempt))
         if self.attempt > 1 and previous not in expected:
             return (
-                f"the attempt before {self.attempt} of action {self.name} ({self.run}) comes out at "
+                f"the attempt before {self.attempt} of action {self.name} ({self.run}) would be at "
                 f"{expected[0]}, but the previous checkpoint given is {previous or 'none'}"
             )
         return ""

@@ -1,19 +1,19 @@
 """The ranks of a distributed task restore the same checkpoint, and know that they belong together.
 
-Ranks restore at different moments, and one may have saved meanwhile. So the first that has resolved
-says what it took, and all others of its *round* restore exactly that. A round is what torch's elastic
-agents start together; a restart inside the attempt begins the next one, which resolves anew and so
-resumes from the newest.
+Ranks restore at different moments, and one may have saved meanwhile. So the first rank that has resolved
+says which checkpoint it restored, and all others of its *round* restore exactly that. A round is what torch's
+elastic agents start together. A restart inside the attempt begins the next round, which resolves again and so
+resumes from the newest checkpoint.
 
-There is no collective call in this: rank 0 alone may restore. It goes through the TCPStore that the
-elastic agent keeps for its workers (`TORCHELASTIC_USE_AGENT_STORE=True`: torch 2.5 or later, with c10d
-rendezvous, as kfpytorch's Elastic has it). That store lives as long as the launcher, over all restarts.
-Where there is none, the default process group's will do, if the task has one: it lives for one round.
+This is no collective call: rank 0 may restore alone. It uses the TCPStore that the elastic agent keeps for
+its workers (`TORCHELASTIC_USE_AGENT_STORE=True`: torch 2.5 or later with c10d rendezvous, as in kfpytorch's
+Elastic). That store lives as long as the launcher, over all restarts. Without it, the store of the default
+process group is used, if the task has one; it lives for one round.
 
-No variable tells the round: `TORCHELASTIC_RESTART_COUNT` is counted by each node for itself, and a
-change of members counts for none (pytorch#108158). So a round is over as soon as a rank comes that was
-there before, or one whose node has counted another restart since. On one node that is exact; on
-several it misses a rank that had not come at all before the round ended and is the first of the next.
+No variable names the round: each node counts `TORCHELASTIC_RESTART_COUNT` for itself, and a change of members
+does not count (pytorch#108158). So a round ends when a rank joins that has joined before, or whose node has
+counted another restart since. On one node that is exact. On several nodes it fails for a rank that did not
+join the round before it ended and is the first of the next.
 """
 
 from __future__ import annotations
@@ -33,11 +33,9 @@ from ckptptr.clock import SystemClock
 from ckptptr.errors import ConflictError, NotFoundError, StoreUnavailableError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.references import FRESH
+from ckptptr.settings import ROUND
 
 log = logging.getLogger("ckptptr")
-
-ROUND = "CKPTPTR_ROUND"
-"""Where a rank keeps its token, for the processes that it starts: they are of the same round."""
 
 _SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """Where torch, Open MPI and MPICH tell a process how many ranks there are."""
@@ -46,16 +44,16 @@ PATIENCE = timedelta(seconds=20)
 
 
 def incarnation(environ: MutableMapping[str, str]) -> str | None:
-    """The token of this round of ranks; "" where they have no way to agree on one; None where this
-    process is no rank of several."""
+    """The token of this round of ranks; "" if they cannot agree on one; None if this process is not one of
+    several ranks."""
     return Cohort.of(environ).token
 
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """The ranks of one round; of a process that is no rank, itself alone.
+    """The ranks of one round; for a process that is no rank, itself alone.
 
-    `token` is as `incarnation` returns it. To be asked by one thread at a time.
+    `token` is what `incarnation` returns. One thread at a time may use it.
     """
 
     token: str | None = None
@@ -65,16 +63,16 @@ class Cohort:
 
     @staticmethod
     def of(environ: MutableMapping[str, str] = os.environ) -> Cohort:
-        """This process's, joined when first asked for."""
+        """That of this process, which joins it with the first call."""
         if all(environ.get(name, "1") == "1" for name in _SIZES):
             return Cohort()
         agent = _Agent.of(environ)
         if agent is None:
             return Cohort("", _store_of_group())
-        place, _, token = environ.get(ROUND, "").partition(" ")
+        place, _, token = ROUND.read(environ).partition(" ")
         if place != agent.place:
             token = agent.join()
-            environ[ROUND] = f"{agent.place} {token}"
+            environ[ROUND.name] = f"{agent.place} {token}"
         return Cohort(token, agent.store if token else _store_of_group())
 
     def decided(self) -> str | None:
@@ -85,14 +83,14 @@ class Cohort:
         return store.get(key).decode() if store.check([key]) else None
 
     def decide(self, mine: str) -> str:
-        """What this round restores: ours, where no other rank was faster."""
+        """What this round restores: `mine`, if no other rank was faster."""
         if self._store is None:
             return mine
-        settled: str = self._store().compare_set(self._KEY.format(self.token), "", mine).decode()
-        return settled
+        decided: str = self._store().compare_set(self._KEY.format(self.token), "", mine).decode()
+        return decided
 
     def exists(self, checkpoints: Checkpoints) -> bool:
-        """Whether there is something to restore. If not, that is the round's decision."""
+        """Whether there is something to restore. If not, the round decides for a fresh start."""
         decided = self.decided()
         if decided is None:
             if checkpoints.look().found is not None:
@@ -101,11 +99,11 @@ class Cohort:
         return decided != FRESH
 
     def restore(self, checkpoints: Checkpoints, path: str | os.PathLike[str] | None) -> Path | None:
-        """What the round has decided, as `Checkpoints.restore`; where nothing is yet, this decides it."""
+        """`Checkpoints.restore` of what the round has decided; if it has not, this call decides."""
         if self.token is not None and self._store is None:
             log.warning(
-                "the ranks of this task cannot agree, so that each finds a checkpoint by itself: restore "
-                "after init_process_group; or on one rank, and give its resolution.found.reference to "
+                "the ranks of this task cannot agree, so each finds a checkpoint by itself. Restore after "
+                "init_process_group; or restore on one rank, and pass its resolution.found.reference to "
                 "restore(checkpoint=...) on the others"
             )
         decided, found = self.decided(), None
@@ -116,9 +114,9 @@ class Cohort:
             decided = self.decide(mine)
             if decided == mine:
                 return folder
-            log.info("another rank was faster, and restores %s", decided)
+            log.info("another rank was faster and restores %s", decided)
             if folder is not None and found is not None:
-                _take_away(folder, found)
+                _remove(folder, found)
         else:
             log.info("the ranks restore %s", decided)
         if decided == FRESH:
@@ -127,15 +125,15 @@ class Cohort:
             return checkpoints.restore(path, checkpoint=decided)
         except NotFoundError as error:
             raise ConflictError(
-                "the checkpoint that the other ranks have restored is gone",
+                "the checkpoint that the other ranks restored was deleted",
                 key=error.key or decided,
-                hint="Restore on all ranks before one of them goes on saving",
+                hint="Restore on all ranks before one of them saves",
             ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class _Agent:
-    """The store that the elastic agent keeps for its workers, and what a worker is to it."""
+    """The store that the elastic agent keeps for its workers, and this worker's place in it."""
 
     host: str
     port: int
@@ -146,7 +144,7 @@ class _Agent:
 
     @staticmethod
     def of(environ: Mapping[str, str]) -> _Agent | None:
-        """None where the agent keeps none."""
+        """None if the agent keeps none."""
         if environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
             return None
         return _Agent(
@@ -160,11 +158,11 @@ class _Agent:
 
     @property
     def place(self) -> str:
-        """Without blanks, and no other worker's."""
+        """A name without blanks that no other worker has."""
         return "/".join((f"{self.host}:{self.port}", self.run, self.node, self.rank, self.restarts))
 
     def join(self) -> str:
-        """The token of the round that is on; "" where the store cannot be reached."""
+        """The token of the current round; "" if the store cannot be reached."""
         try:
             store = self.store()
         except StoreUnavailableError as error:
@@ -182,11 +180,11 @@ class _Agent:
         return counted != self.restarts or came > 1
 
     def store(self) -> Any:
-        """A connection, for now: none is kept that a fork would share."""
+        """A new connection: a kept one would be shared by forks."""
         try:
             from torch.distributed import TCPStore
 
-            # By ourselves first: torch takes twice its timeout for a no, and prints pages.
+            # A plain connection first: torch needs twice its timeout for a refusal, and prints pages.
             socket.create_connection((self.host, self.port), PATIENCE.total_seconds()).close()
             return TCPStore(self.host, self.port, is_master=False, wait_for_workers=False, timeout=PATIENCE)
         except (ImportError, OSError, RuntimeError) as error:
@@ -197,7 +195,7 @@ class _Agent:
 
 
 def _store_of_group() -> Callable[[], Any] | None:
-    """That of the default process group, where the task has made one."""
+    """The store of the default process group, if the task has made one."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
         return None
@@ -205,7 +203,7 @@ def _store_of_group() -> Callable[[], Any] | None:
     return store
 
 
-def _take_away(folder: Path, found: Found) -> None:
-    """The files of a checkpoint that is not the one to restore. What was there beside them stays."""
+def _remove(folder: Path, found: Found) -> None:
+    """Remove the files of a checkpoint that the round did not choose. Other files in the folder are kept."""
     for record in found.files:
         (folder / record.path).unlink(missing_ok=True)

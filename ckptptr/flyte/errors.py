@@ -27,15 +27,15 @@ _T = TypeVar("_T")
 
 
 class RecoverableStoreUnavailableError(StoreUnavailableError, FlyteRecoverableException):  # type: ignore[misc]
-    """The store did not answer; the next attempt may find it well."""
+    """The store did not answer; it may answer the next attempt."""
 
 
 class RecoverableAccessDeniedError(AccessDeniedError, FlyteRecoverableException):  # type: ignore[misc]
-    """The store refused us; permissions and credentials do come back."""
+    """The store refused us; permissions and credentials may be corrected meanwhile."""
 
 
 class RecoverableOutcomeUnknownError(OutcomeUnknownError, FlyteRecoverableException):  # type: ignore[misc]
-    """The next attempt reads what came of it."""
+    """It is unknown whether the write succeeded; the next attempt reads LATEST."""
 
 
 class RecoverableConflictError(ConflictError, FlyteRecoverableException):  # type: ignore[misc]
@@ -43,14 +43,14 @@ class RecoverableConflictError(ConflictError, FlyteRecoverableException):  # typ
 
 
 class RecoverableSupersededError(SupersededError, FlyteRecoverableException):  # type: ignore[misc]
-    """A newer attempt has taken over: this pod ends, and that one goes on."""
+    """A newer attempt has taken over: this pod ends, and that one continues."""
 
 
 class RecoverablePreemptedError(PreemptedError, FlyteRecoverableException):  # type: ignore[misc]
-    """The machine is taken away: the next attempt goes on on another one."""
+    """The machine is taken away: the next attempt continues on another one."""
 
 
-# The most special first.
+# A subclass comes before its base class.
 _RECOVERABLE: dict[type[CkptptrError], type[CkptptrError]] = {
     AccessDeniedError: RecoverableAccessDeniedError,
     StoreUnavailableError: RecoverableStoreUnavailableError,
@@ -62,7 +62,7 @@ _RECOVERABLE: dict[type[CkptptrError], type[CkptptrError]] = {
 
 
 def recoverably(done: Future[_T]) -> Future[_T]:
-    """The same future, whose error is a recoverable one where another attempt may help."""
+    """The same future, whose error is recoverable if another attempt may help."""
     told: Future[_T] = Future()
     told.set_running_or_notify_cancel()
 
@@ -79,7 +79,7 @@ def recoverably(done: Future[_T]) -> Future[_T]:
 
 @contextmanager
 def recoverable() -> Iterator[None]:
-    """Let what another attempt may cure leave as a recoverable error."""
+    """Raise a recoverable error in place of one that another attempt may cure."""
     try:
         yield
     except CkptptrError as error:

@@ -1,8 +1,7 @@
-"""What a task's first process was told and its workers are not, handed on through the environment.
+"""The output prefix, handed from a task's first process to its workers through the environment.
 
-The workers of kfpytorch's Elastic with start method spawn get the checkpoint paths, but no output
-prefix, without which a hashed uid does not tell its node. They inherit the environment of the process
-that had it.
+The workers of kfpytorch's Elastic with start method spawn get the checkpoint paths, but no output prefix.
+Without it a hashed uid does not tell its node. They inherit the environment of the process that had it.
 """
 
 from __future__ import annotations
@@ -10,18 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, MutableMapping
 
-VARIABLE = "CKPTPTR_HANDED_ON"
+from ckptptr.settings import HANDED_ON
 
 
 def hand_on(environ: MutableMapping[str, str], *, checkpoint_path: str, output_prefix: str) -> None:
-    """Let the processes that this one starts know."""
-    environ[VARIABLE] = json.dumps({"checkpoint_path": checkpoint_path, "output_prefix": output_prefix})
+    """Tell the processes that this one starts."""
+    environ[HANDED_ON.name] = json.dumps({"checkpoint_path": checkpoint_path, "output_prefix": output_prefix})
 
 
 def handed_on(environ: Mapping[str, str], *, checkpoint_path: str) -> str | None:
-    """The output prefix that came with just this checkpoint path; None where none did."""
+    """The output prefix that came with exactly this checkpoint path; None if there is none."""
     try:
-        known = json.loads(environ.get(VARIABLE, ""))
+        known = json.loads(HANDED_ON.read(environ))
         output_prefix = known["output_prefix"] if known["checkpoint_path"] == checkpoint_path else None
     except (ValueError, KeyError, TypeError):
         return None

@@ -1,19 +1,18 @@
 """Which node and which attempt this pod is, deduced from the strings a pod knows.
 
-No variable tells a pod its node id, and a task may be given paths of a layout that we have never
-seen. So everything deduced here is checked against the one thing that must agree: **recompute the
-own home; only if it equals the checkpoint path that Flyte gave, the homes of other attempts computed
-the same way are right.** Where it does not, the identity says why, still names one stable prefix for
-the node, and computes no homes.
+No variable tells a pod its node id, and the paths of a task may have a layout that we have never seen. So one
+check decides: **compute the own home; only if it equals the checkpoint path that Flyte gave, the homes of
+other attempts, computed in the same way, are right.** If it does not, the identity says why, still names one
+stable prefix for the node, and computes no homes.
 
-What is known comes from (Flyte v1.16.8, flytekit 1.16.31):
+The facts come from (Flyte v1.16.8, flytekit 1.16.31):
 
 - `--output-prefix`: `.../<project>-<domain>-<execution>/<node>/data/<attempt>[/<child>/<attempt>...]`,
-  unhashed. None in the workers of kfpytorch's Elastic with start method spawn.
+  not hashed. The workers of kfpytorch's Elastic with start method spawn have none.
 - the environment, for the execution; its short names are those of flytekit's `setup_execution`.
-- the checkpoint path itself: where its uid is not hashed, it can be read.
+- the checkpoint path itself: a uid that is not hashed can be read.
 
-What a pod of Flyte 2 knows is read by `ckptptr.flyte.actions`.
+`ckptptr.flyte.actions` reads what a pod of Flyte 2 knows.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from ckptptr.errors import UnidentifiedError
 from ckptptr.flyte.actions import Action
 from ckptptr.nodes.flyte_homes import Home
 from ckptptr.nodes.flyte_paths import UID_LIMITS, NodePrefix, array_node, node_uid
+from ckptptr.nodes.plain import key_beside
 
 _EXECUTION = ("FLYTE_INTERNAL_EXECUTION_ID", "_F_NM")
 _PROJECT = ("FLYTE_INTERNAL_EXECUTION_PROJECT", "_F_PRJ")
@@ -41,31 +41,18 @@ _NUMBER = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Recovered:
     """The home in another execution that recover mode handed to attempt 0.
 
     Attributes:
         home: URL of that execution's last home of the same node.
-        attempt: the attempt it belonged to; None where Flyte hashed the uid.
-        node: that execution's node; None where Flyte hashed the uid.
+        attempt: the attempt it belonged to; None if Flyte hashed the uid.
+        node: that execution's node; None if Flyte hashed the uid.
     """
 
     home: str
     attempt: int | None = None
     node: NodePrefix | None = None
-
-    @property
-    def execution(self) -> str | None:
-        return self.node.execution if self.node else None
-
-    @property
-    def prefix(self) -> str | None:
-        """URL of the folder of that execution's LATEST."""
-        return self.node.prefix if self.node else None
-
-    def homes_of(self, attempt: int) -> tuple[str, ...]:
-        """As `NodePrefix.homes_of`; empty where only `home` is known."""
-        return self.node.homes_of(attempt) if self.node else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +61,14 @@ class FlyteIdentity(NodePrefix):
 
     Attributes:
         lineage: the unhashed path of the node (`n2/1/n0/0/n3`), to notice collisions of Flyte's 32-bit
-            hash; "" where it was deduced from the checkpoint path alone.
-        is_index: whether it is one index of a map task, of whichever kind.
+            hash; "" if it was deduced from the checkpoint path alone.
+        is_index: whether it is one index of a map task of any kind.
         task, version: of the task, or "".
-        attempt: Flyte's own counter, from 0, in Flyte 2 from 1; of a legacy map task the retry of this index.
+        attempt: Flyte's counter, from 0, in Flyte 2 from 1; in a legacy map task the retry of this index.
         home: URL of this attempt's home, as given, without a trailing slash.
         previous: URL that Flyte gave as the previous checkpoint, likewise, or None.
-        why_not: the sentence that says why nothing is verified; "" where it is.
-        origin: set where `previous` was proven to belong to another execution.
+        why_not: the sentence that says why the homes are not verified; "" if they are.
+        recovered: set if `previous` was proven to belong to another execution.
     """
 
     lineage: str
@@ -92,12 +79,20 @@ class FlyteIdentity(NodePrefix):
     home: str
     previous: str | None
     why_not: str
-    origin: Origin | None
+    recovered: Recovered | None
 
     @property
     def verified(self) -> bool:
-        """Whether the own home, recomputed, is the one given. If not, `homes_of` is empty."""
+        """Whether the own home, computed, is the one given. If not, `homes_of` is empty."""
         return not self.why_not
+
+    def key(self, url: str) -> str:
+        """The key of `url`, in the store of `home`.
+
+        Raises:
+            InvalidArgumentError: it is in another store.
+        """
+        return key_beside(url, self.home)
 
 
 def identify(
@@ -107,7 +102,7 @@ def identify(
     output_prefix: str | None,
     environ: Mapping[str, str],
 ) -> FlyteIdentity | None:
-    """Who this pod is; None where this is no Flyte execution but a local run.
+    """Who this pod is; None in a local run.
 
     Args:
         checkpoint_path: `--checkpoint-path`, a URL or a local path.
@@ -116,7 +111,7 @@ def identify(
         environ: the pod's environment.
 
     Raises:
-        UnidentifiedError: the node cannot be told, so there is no prefix that is surely its own.
+        UnidentifiedError: the node is unknown, so no prefix is surely its own.
     """
     home, previous, outputs = map(_given, (checkpoint_path, prev_checkpoint, output_prefix))
     action = Action.read(home, environ)
@@ -129,37 +124,28 @@ def identify(
             raise UnidentifiedError(f"{names[0]} is {value!r}, which names no folder")
     if home is None:
         raise UnidentifiedError("Flyte gave no checkpoint path", hint="Upgrade flytepropeller.")
-
     unplaced = NodePrefix(
         root=_root_unproven(home), project=project, domain=domain, execution=execution, node="", uid_limits=()
     )
     if action:
         node, why_not = action.place(unplaced, previous)
-        claim = _Claim(node.node, action.attempt, action.name)
-        return _identity(node, claim, home, previous, environ, why_not=why_not)
-    given = Home.parse(home)
-    steps = _steps(outputs or "", f"{project}-{domain}-{execution}")
-    claims = list(_readings(steps)) if steps else _read_uid(given, execution)
-    proven = next(filter(None, (_prove(claim, given, unplaced) for claim in claims)), None)
-    if proven is None and not steps:
-        raise UnidentifiedError(
-            f"which node of execution {execution} this is cannot be told: the output prefix is "
-            f"{outputs or 'not given'}, and the checkpoint path holds no uid that can be read",
-            key=home,
-            hint=f"After /{project}-{domain}-{execution}/ an output prefix has <node>/data/<attempt>.",
-        )
-    if proven is None and _variable(environ, _ARRAY_INDEX) and not _NUMBER.fullmatch(steps[-1].node):
-        # All indices of a legacy map task have one output prefix: they would share a pointer.
-        raise UnidentifiedError(
-            "one index of a legacy map task, in a layout that does not tell the index",
-            key=home,
-            hint="Use map tasks that run as ArrayNode.",
-        )
-
-    node, claim = proven or (replace(unplaced, node=claims[0].node), claims[0])
-    why_not = "" if proven else _why_not(node, claim, home, _variable(environ, _ATTEMPT))
-    origin = _origin(node, claim.attempt, previous) if proven and previous else None
-    return _identity(node, claim, home, previous, environ, why_not=why_not, origin=origin)
+        read = _Read(node, _Claim(node.node, action.attempt, action.name), why_not)
+    elif steps := _steps(outputs or "", f"{project}-{domain}-{execution}"):
+        read = _by_output_prefix(steps, home, unplaced, environ)
+    else:
+        read = _by_uid(outputs, home, unplaced)
+    return FlyteIdentity(
+        **asdict(read.node),
+        lineage=read.claim.lineage,
+        is_index=read.claim.is_index,
+        task=_variable(environ, _TASK),
+        version=_variable(environ, _VERSION),
+        attempt=read.claim.attempt,
+        home=home,
+        previous=previous,
+        why_not=read.why_not,
+        recovered=None if action or read.why_not or not previous else _recovered(read, previous),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,28 +158,56 @@ class _Claim:
     is_index: bool = False
 
 
-def _identity(
-    node: NodePrefix,
-    claim: _Claim,
-    home: str,
-    previous: str | None,
-    environ: Mapping[str, str],
-    *,
-    why_not: str,
-    origin: Origin | None = None,
-) -> FlyteIdentity:
-    return FlyteIdentity(
-        **asdict(node),
-        lineage=claim.lineage,
-        is_index=claim.is_index,
-        task=_variable(environ, _TASK),
-        version=_variable(environ, _VERSION),
-        attempt=claim.attempt,
-        home=home,
-        previous=previous,
-        why_not=why_not,
-        origin=origin,
-    )
+class _Read(NamedTuple):
+    """What a layout gave: the node, the claim about it, and why it is not proven ("" if it is)."""
+
+    node: NodePrefix
+    claim: _Claim
+    why_not: str = ""
+
+
+def _by_output_prefix(
+    steps: list[_Step], home: str, unplaced: NodePrefix, environ: Mapping[str, str]
+) -> _Read:
+    """Flyte 1, whose output prefix tells the path of the node.
+
+    Raises:
+        UnidentifiedError: one index of a legacy map task, and nothing tells which.
+    """
+    given, claims = Home.parse(home), list(_readings(steps))
+    for claim in claims:
+        if proven := _prove(claim, given, unplaced):
+            return proven
+    if _variable(environ, _ARRAY_INDEX) and not _NUMBER.fullmatch(steps[-1].node):
+        # All indices of a legacy map task have one output prefix: they would share one LATEST.
+        raise UnidentifiedError(
+            "this is an index of a legacy map task, and its paths do not tell which",
+            key=home,
+            hint="Use map tasks that run as ArrayNode.",
+        )
+    claim = claims[0]
+    node = replace(unplaced, node=claim.node)
+    return _Read(node, claim, _why_not(node, claim, home, _variable(environ, _ATTEMPT)))
+
+
+def _by_uid(outputs: str | None, home: str, unplaced: NodePrefix) -> _Read:
+    """Flyte 1 without a readable output prefix: a uid that is not hashed tells the node.
+
+    Raises:
+        UnidentifiedError: the uid is hashed, or the layout is not Flyte's.
+    """
+    given, execution = Home.parse(home), unplaced.execution
+    found = given and re.fullmatch(rf"{re.escape(execution)}-(.+)-([0-9]+)", given.uid)
+    proven = found and _prove(_Claim(found[1], int(found[2]), lineage=""), given, unplaced)
+    if not proven:
+        raise UnidentifiedError(
+            f"it is unknown which node of execution {execution} this is: the output prefix is "
+            f"{outputs or 'not given'}, and the checkpoint path holds no readable uid",
+            key=home,
+            hint=f"After /{unplaced.project}-{unplaced.domain}-{execution}/ an output prefix has"
+            " <node>/data/<attempt>.",
+        )
+    return proven
 
 
 class _Step(NamedTuple):
@@ -205,7 +219,7 @@ class _Step(NamedTuple):
 
 def _steps(outputs: str, execution: str) -> list[_Step]:
     """The levels of `.../<execution>/<node>/data/<attempt>[/<child>/<attempt>...]`; else none."""
-    # The greedy start finds the last such segment: what stands before it is up to the deployment.
+    # The greedy start finds the last such segment: the deployment decides what is before it.
     found = re.fullmatch(rf".*/{re.escape(execution)}/([^/]+)/data/([0-9]+)((?:/[^/]+/[0-9]+)*)", outputs)
     if found is None:
         return []
@@ -215,7 +229,7 @@ def _steps(outputs: str, execution: str) -> list[_Step]:
 
 
 def _readings(steps: list[_Step]) -> Iterator[_Claim]:
-    """What the levels may mean, the likeliest first: a number is the index of a map task, or a node's id."""
+    """What the levels may mean, likeliest first: a number is the index of a map task, or the id of a node."""
     top, *below = steps
     ids = [(f"n{step.node}", step.node) if _NUMBER.fullmatch(step.node) else (step.node,) for step in below]
     for children in product(*ids):
@@ -226,14 +240,8 @@ def _readings(steps: list[_Step]) -> Iterator[_Claim]:
         yield _Claim(node_uid(lineage), int(steps[-1].attempt), lineage, is_index)
 
 
-def _read_uid(home: Home | None, execution: str) -> list[_Claim]:
-    """What the checkpoint path alone says, where its uid is not hashed."""
-    found = home and re.fullmatch(rf"{re.escape(execution)}-(.+)-([0-9]+)", home.uid)
-    return [_Claim(found[1], int(found[2]), lineage="")] if found else []
-
-
-def _prove(claim: _Claim, home: Home | None, unplaced: NodePrefix) -> tuple[NodePrefix, _Claim] | None:
-    """The claim and the place of its node, if the home recomputed from them is the one given."""
+def _prove(claim: _Claim, home: Home | None, unplaced: NodePrefix) -> _Read | None:
+    """The claim and its node, if the home computed from them is the one given."""
     if home is None:
         return None
     if home.array:
@@ -241,36 +249,36 @@ def _prove(claim: _Claim, home: Home | None, unplaced: NodePrefix) -> tuple[Node
         lineage = claim.lineage and f"{claim.lineage}/{claim.attempt}/i{index}"
         claim = _Claim(array_node(claim.node, claim.attempt, index), retry, lineage, is_index=True)
     node = home.place(replace(unplaced, node=claim.node), claim.attempt)
-    return (node, claim) if node else None
+    return _Read(node, claim) if node else None
 
 
 def _why_not(node: NodePrefix, claim: _Claim, home: str, environ_attempt: str) -> str:
     expected = replace(node, root="<root>", uid_limits=UID_LIMITS).homes_of(claim.attempt)
     sentence = (
         f"attempt {claim.attempt} of node {claim.node} ({claim.lineage}) of execution {node.execution} "
-        f"comes out at {' or '.join(expected)}, but the checkpoint path given is {home}"
+        f"would be at {' or '.join(expected)}, but the checkpoint path given is {home}"
     )
     if environ_attempt not in ("", str(claim.attempt)):
         sentence += f", and {_ATTEMPT[0]} is {environ_attempt}"
     return sentence
 
 
-def _origin(node: NodePrefix, attempt: int, previous: str) -> Origin | None:
+def _recovered(read: _Read, previous: str) -> Recovered | None:
     """The other execution that `previous` is proven to belong to. Recover mode keeps project and domain."""
-    home = Home.parse(previous)
-    if home is None or previous in node.homes_of(attempt - 1):
+    home, node = Home.parse(previous), read.node
+    if home is None or previous in node.homes_of(read.claim.attempt - 1):
         return None
     if home.is_hashed:  # the shard fits the uid: all the proof that a hash can give
-        return Origin(home=previous)
+        return Recovered(home=previous)
     found = re.fullmatch(rf"(.+)-{re.escape(node.node)}-([0-9]+)", home.uid)
     if found is None or found[1] == node.execution:
         return None
     placed = home.place(replace(node, execution=found[1]), int(found[2]))
-    return Origin(home=previous, attempt=int(found[2]), node=placed) if placed else None
+    return Recovered(home=previous, attempt=int(found[2]), node=placed) if placed else None
 
 
 def _root_unproven(home: str) -> str:
-    """The bucket, or on a disk, which has no such thing, the folder that holds the home."""
+    """The bucket; on a disk, which has none, the folder that holds the home."""
     scheme, separator, path = home.partition("://")
     if separator and not path.startswith("/"):
         return f"{scheme}://{path.partition('/')[0]}"
@@ -278,7 +286,7 @@ def _root_unproven(home: str) -> str:
 
 
 def _given(argument: str | None) -> str | None:
-    """The argument without trailing slashes; None for each way in which Flyte says that there is none."""
+    """The argument without trailing slashes; None for each of Flyte's ways to give none."""
     if argument is None or argument == '""' or argument.startswith("{{"):
         return None
     return argument.rstrip("/") or None

@@ -1,15 +1,15 @@
-"""Where a task begins that has nothing of its own, in this order:
+"""Where a task without a checkpoint of its own begins, in this order:
 
 1. the execution that it was recovered from (recover mode hands its last home to attempt 0);
 2. earlier attempts of its parent: Flyte gives every child another id when its parent is retried;
 3. the seed that `CKPTPTR_SEED` names.
 
 **Parents.** An index of a map task continues from the same index under the previous attempt of the map
-task: the list of inputs is the same. For other children nothing says that `dn0` is `dn0` again, so they
-need `CKPTPTR_ACROSS_PARENT_RETRIES=1`, and a checkpoint that was recorded for the same task and version.
-So does an index whose map task is itself the child of something that was retried. Every level is
-walked, the innermost first: what was nearest went on last. Which attempts the levels below a retried one
-had got to is not known: the first few are tried.
+task: the list of inputs is the same. For other children nothing says that `dn0` is `dn0` again. They need
+`CKPTPTR_ACROSS_PARENT_RETRIES=1`, and a checkpoint that was recorded for the same task and version. The same
+holds for an index whose map task is a child of something that was retried. Every level is searched, the
+innermost first, since that one ran last. It is unknown which attempts the levels below a retried one had
+reached: the first few are tried.
 """
 
 from __future__ import annotations
@@ -24,45 +24,47 @@ import msgspec
 from ckptptr.flyte.identity import FlyteIdentity
 from ckptptr.nodes.flyte_homes import Home
 from ckptptr.nodes.flyte_paths import NodePrefix, lineage_node, node_uid
-from ckptptr.nodes.plain import key_of, root_at
+from ckptptr.nodes.plain import root_at
 from ckptptr.nodes.seed import homes_before, seed_of
 from ckptptr.protocol.manifest import Lineage, Manifest
 from ckptptr.protocol.node import HomesOf, Origin
+from ckptptr.settings import ACROSS_PARENT_RETRIES, SEED
 from ckptptr.stores.port import Store
 
-SEED = "CKPTPTR_SEED"
-ACROSS_PARENT_RETRIES = "CKPTPTR_ACROSS_PARENT_RETRIES"
-
 _BELOW = 3
-"""How many attempts are tried of each level between a retried parent and the node."""
+"""How many attempts are tried for each level between a retried parent and the node."""
 _MOST = 30
-"""How many earlier nodes are looked at, however many levels and retries there were."""
+"""How many earlier nodes are searched at most."""
 
 
 def origins_of(
     identity: FlyteIdentity, lineage: Lineage, store: Store, environ: Mapping[str, str]
 ) -> tuple[Origin, ...]:
-    """All of them, the first choice first. Nothing is asked of the store yet."""
-    root = root_at(store, key_of(identity.root))
+    """All of them, the first choice first. Sends no request.
+
+    Raises:
+        InvalidArgumentError: the recovered execution is in another store.
+    """
+    root = root_at(store, identity.key(identity.root))
     return (
         *_recovered(identity, store),
-        *_before_parent_retries(identity, lineage, store, environ),
-        *seed_of(store, root, environ.get(SEED, "")),
+        *_before_parent_retries(identity, lineage, environ),
+        *seed_of(store, root, SEED.read(environ)),
     )
 
 
 def _recovered(identity: FlyteIdentity, store: Store) -> Iterator[Origin]:
-    origin = identity.origin
-    if origin is None:
+    recovered = identity.recovered
+    if recovered is None:
         return
-    if origin.node is not None:
-        yield _of_execution(store, origin.node, origin.home, origin.attempt or 0)
+    if recovered.node is not None:
+        yield _of_execution(identity, store, recovered.node, recovered.home, recovered.attempt or 0)
         return
 
-    parsed = Home.parse(origin.home)
+    parsed = Home.parse(recovered.home)
 
     def learn(manifest: Manifest) -> Origin | None:
-        """Flyte hashed the path of the home: who saved there stands in the manifest, and proves itself."""
+        """Flyte hashed the path of the home. The manifest says who saved there; the path proves it."""
         there = manifest.lineage
         unplaced = replace(
             _place_of(identity),
@@ -72,29 +74,29 @@ def _recovered(identity: FlyteIdentity, store: Store) -> Iterator[Origin]:
             node=node_uid(there.node) if there.node else "",
         )
         node = parsed.place(unplaced, manifest.attempt) if parsed else None
-        return _of_execution(store, node, origin.home, manifest.attempt) if node else None
+        return _of_execution(identity, store, node, recovered.home, manifest.attempt) if node else None
 
-    home = key_of(origin.home)
+    home = identity.key(recovered.home)
     yield Origin(what="another execution", homes=lambda *_: (home,), learn=learn)
 
 
-def _of_execution(store: Store, node: NodePrefix, home: str, attempt: int) -> Origin:
+def _of_execution(identity: FlyteIdentity, store: Store, node: NodePrefix, home: str, attempt: int) -> Origin:
     before = (earlier for number in range(attempt - 1, -1, -1) for earlier in node.homes_of(number))
-    homes = tuple(dict.fromkeys(map(key_of, (home, *before))))
+    homes = tuple(dict.fromkeys(map(identity.key, (home, *before))))
     return Origin(
         what=f"execution {node.execution}",
         homes=lambda *_: homes,
-        prefix=key_of(node.prefix),
-        root=root_at(store, key_of(node.root)),
+        prefix=identity.key(node.prefix),
+        root=root_at(store, identity.key(node.root)),
     )
 
 
 def _before_parent_retries(
-    identity: FlyteIdentity, lineage: Lineage, store: Store, environ: Mapping[str, str]
+    identity: FlyteIdentity, lineage: Lineage, environ: Mapping[str, str]
 ) -> Iterator[Origin]:
     if not (identity.verified and identity.lineage):
         return
-    is_opted_in = environ.get(ACROSS_PARENT_RETRIES, "").lower() not in {"", "0", "false", "no"}
+    is_opted_in = ACROSS_PARENT_RETRIES.read(environ)
     for earlier in islice(earlier_lineages(identity.lineage), _MOST):
         is_same_input = identity.is_index and earlier.levels_up == 1
         if not (is_same_input or (is_opted_in and lineage.task and lineage.version)):
@@ -103,8 +105,8 @@ def _before_parent_retries(
         node = replace(_place_of(identity), node=uid)
         yield Origin(
             what=f"the previous attempt of the parent ({earlier.lineage})",
-            homes=homes_before(_in_keys(node.homes_of)),
-            prefix=key_of(node.prefix),
+            homes=homes_before(_in_keys(identity, node.homes_of)),
+            prefix=identity.key(node.prefix),
             lineage=msgspec.structs.replace(
                 lineage,
                 node=earlier.lineage,
@@ -136,7 +138,7 @@ def earlier_lineages(lineage: str) -> Iterator[Earlier]:
 
 
 def _place_of(identity: FlyteIdentity) -> NodePrefix:
-    """Only where the node is, without what the attempt knows."""
+    """The place of the node, without what only this attempt knows."""
     return NodePrefix(
         root=identity.root,
         project=identity.project,
@@ -148,5 +150,5 @@ def _place_of(identity: FlyteIdentity) -> NodePrefix:
     )
 
 
-def _in_keys(homes_of: HomesOf) -> HomesOf:
-    return lambda attempt: tuple(map(key_of, homes_of(attempt)))
+def _in_keys(identity: FlyteIdentity, homes_of: HomesOf) -> HomesOf:
+    return lambda attempt: tuple(map(identity.key, homes_of(attempt)))

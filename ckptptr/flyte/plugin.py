@@ -1,9 +1,9 @@
 """The `flytekit.plugins` entry point: active on install, off with `CKPTPTR_DISABLE=1`.
 
-flytekit loads it at the end of `import flytekit`, unguarded and in every process, so that nothing
-here may fail or take time: it replaces one property, and loads the rest when a task first asks for
-its checkpoint. The property covers `pyflyte run`, `pyflyte-execute` and `pyflyte-map-execute`
-whatever the import order; replacing the class `SyncCheckpoint` would not.
+flytekit loads it at the end of `import flytekit`, unguarded and in every process. So nothing here may fail or
+take time: it replaces one property, and loads the rest when a task first asks for its checkpoint. The
+property works in `pyflyte run`, `pyflyte-execute` and `pyflyte-map-execute`, in any order of imports; a
+replaced class `SyncCheckpoint` would not.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
-
-DISABLE = "CKPTPTR_DISABLE"
 
 log = logging.getLogger("ckptptr")
 
@@ -36,7 +34,7 @@ def install() -> None:
 
 
 class _CheckpointProperty(property):
-    """flytekit's property, whose answer becomes ours where it is stock flytekit's."""
+    """flytekit's property; it returns our checkpoint in place of a stock one."""
 
     def __get__(self, parameters: Any, owner: type | None = None) -> Any:
         if parameters is None:
@@ -48,15 +46,19 @@ class _CheckpointProperty(property):
             if found is None:
                 raise
             return found
-        return given if is_disabled() else _ours(parameters, given) or given
+        if is_disabled():
+            return given
+        return _ours(parameters, given) or given
 
 
 def is_disabled() -> bool:
-    return os.environ.get(DISABLE, "").lower() not in {"", "0", "false", "no"}
+    from ckptptr.settings import DISABLE
+
+    return DISABLE.read()
 
 
 def checkpoint_of_task(seed: str = "") -> PointerCheckpoint:
-    """For `ckptptr.flyte.checkpoint`: ours in any case, or an error."""
+    """For `ckptptr.flyte.checkpoint`: always ours, or an error."""
     from flytekit import current_context
     from flytekit.core.context_manager import ExecutionParameters
 
@@ -70,49 +72,47 @@ def checkpoint_of_task(seed: str = "") -> PointerCheckpoint:
         given = _of_pod()
         if given is None and threading.current_thread() is not threading.main_thread():
             raise NotImplementedError(
-                "flytekit has no task in this thread: call checkpoint() in the task's own, and hand it on"
+                "flytekit has no task in this thread: call checkpoint() in the task's own, and pass it on"
             ) from error
         if given is None:
             raise
-    _plant(seed, is_late=isinstance(given, PointerCheckpoint) or given.__dict__.get(_OURS) is not None)
-    if isinstance(given, PointerCheckpoint):
-        return given
-    if _OURS not in given.__dict__ or given.__dict__[_OURS] is None:
+    made: PointerCheckpoint | None = given if isinstance(given, PointerCheckpoint) else vars(given).get(_OURS)
+    _set_seed(seed, is_late=made is not None)
+    if made is None:
         _log_to_stderr()
-        ours = _remember(in_flyte(parameters, given)) or locally(given)
-        given.__dict__[_OURS] = _with_deck(parameters, ours)
-    made: PointerCheckpoint = given.__dict__[_OURS]
+        ours = in_flyte(parameters, given)
+        made = vars(given)[_OURS] = _with_deck(parameters, _remember(ours) if ours else locally(given))
     return made
 
 
-def _plant(seed: str, *, is_late: bool) -> None:
-    """Let the node begin from a seed; what this process starts inherits it."""
+def _set_seed(seed: str, *, is_late: bool) -> None:
+    """Let the node begin from a seed; processes that this one starts inherit it."""
     from ckptptr.errors import InvalidArgumentError
-    from ckptptr.flyte.origins import SEED
+    from ckptptr.settings import SEED
 
-    if not seed or os.environ.get(SEED) == seed:
+    if not seed or SEED.read() == seed:
         return
     if is_late:
         raise InvalidArgumentError(
             "the checkpoint of this task was used before it was given this seed",
             key=seed,
-            hint=f"Give it with the first use, or set {SEED}",
+            hint=f"Give it with the first use, or set {SEED.name}",
         )
-    os.environ[SEED] = seed
+    os.environ[SEED.name] = seed
 
 
 def _ours(parameters: Any, given: Any) -> PointerCheckpoint | None:
-    """Our checkpoint in place of stock flytekit's; None where stock flytekit's shall stay.
+    """Our checkpoint in place of stock flytekit's; None if stock flytekit's stays.
 
-    It is kept on the object that it replaces, which flytekit hands from context to context.
+    It is an attribute of the object that it replaces: flytekit passes that from context to context.
     """
     from flytekit.core.checkpointer import SyncCheckpoint
 
     if type(given) is not SyncCheckpoint:
         return None
-    if _OURS not in given.__dict__:
-        given.__dict__[_OURS] = _make(parameters, given)
-    made: PointerCheckpoint | None = given.__dict__[_OURS]
+    if _OURS not in vars(given):
+        vars(given)[_OURS] = _make(parameters, given)
+    made: PointerCheckpoint | None = vars(given)[_OURS]
     return made
 
 
@@ -124,16 +124,16 @@ def _make(parameters: Any, given: Any) -> PointerCheckpoint | None:
         ours = in_flyte(parameters, given)
         if ours is None:
             log.info("a local run: stock flytekit saves checkpoints in %s", given._checkpoint_dest)
-        return _with_deck(parameters, _remember(ours))
+            return None
+        return _remember(_with_deck(parameters, ours))
     except Exception as error:  # noqa: BLE001 - a task must run as it would without us
-        log.warning("stock flytekit checkpoints are used, not ckptptr's: %s", _told(error))
+        log.warning("stock flytekit checkpoints are used, not ckptptr's: %s", _safe(error))
         return None
 
 
-def _remember(ours: PointerCheckpoint | None) -> PointerCheckpoint | None:
-    """A pod runs one task: its checkpoint is the one that a thread means, whose context is empty."""
-    if ours is not None:
-        _POD["checkpoint"] = ours
+def _remember(ours: PointerCheckpoint) -> PointerCheckpoint:
+    """A pod runs one task: a thread with an empty flytekit context gets the checkpoint of that task."""
+    _POD["checkpoint"] = ours
     return ours
 
 
@@ -141,26 +141,26 @@ def _of_pod() -> PointerCheckpoint | None:
     return _POD.get("checkpoint")
 
 
-def _told(error: Exception) -> object:
-    """Our own errors in full; what others say may repeat a URL with a secret in it."""
+def _safe(error: Exception) -> object:
+    """Our own errors in full; the text of others may repeat a URL with a secret in it."""
     from ckptptr.errors import CkptptrError
 
     return error if isinstance(error, CkptptrError) else type(error).__name__
 
 
-def _with_deck(parameters: Any, made: PointerCheckpoint | None) -> PointerCheckpoint | None:
+def _with_deck(parameters: Any, made: PointerCheckpoint) -> PointerCheckpoint:
     try:
-        if made is not None and parameters.enable_deck:
+        if parameters.enable_deck:
             from ckptptr.flyte.deck import add_deck
 
             add_deck(parameters.decks, made)
     except Exception as error:  # noqa: BLE001 - no deck is worth a task
-        log.warning("there is no deck of the checkpoints: %s", _told(error))
+        log.warning("this task has no deck of its checkpoints: %s", _safe(error))
     return made
 
 
 def _log_to_stderr() -> None:
-    """What a restore found is said in the pod's log, unless the task has set up logging itself."""
+    """Write to the pod's log what a restore found, unless the task has set up logging itself."""
     if not log.handlers and not logging.getLogger().handlers:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("ckptptr: %(message)s"))
@@ -171,4 +171,4 @@ def _log_to_stderr() -> None:
 try:
     install()
 except Exception as error:  # noqa: BLE001 - nothing may break `import flytekit`
-    log.warning("ckptptr is installed but not active: %s", _told(error))
+    log.warning("ckptptr is installed but not active: %s", _safe(error))

@@ -1,4 +1,4 @@
-"""The drop-in: flytekit's `Checkpoint`, with the pointer behind it."""
+"""The drop-in: flytekit's `Checkpoint`, with `ckptptr.Checkpoints` behind it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeAlias, overload
 
 from flytekit.core.checkpointer import Checkpoint as FlyteCheckpoint
 
-from ckptptr.checkpoint import Checkpoint
-from ckptptr.checkpoints import Checkpoints
+from ckptptr.checkpoints import Checkpoint, Checkpoints
+from ckptptr.errors import InvalidArgumentError
 from ckptptr.flyte.cohort import Cohort
 from ckptptr.flyte.errors import RecoverablePreemptedError, recoverable, recoverably
 from ckptptr.protocol.resolve import Resolution
+from ckptptr.protocol.retention import Retention
 from ckptptr.session.batch import Batch
 from ckptptr.session.content import Saveable
 from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.transfer.writer import Stream
+
+_Step: TypeAlias = int | None
+_Meta: TypeAlias = Mapping[str, Any] | None
 
 
 @dataclass(slots=True)
@@ -35,19 +39,19 @@ class _Opened:
 
 
 class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
-    """What `flytekit.current_context().checkpoint` is in a task.
+    """What `flytekit.current_context().checkpoint` is in a task: `ckptptr.Checkpoints` in flytekit's manners.
 
-    The methods of stock flytekit do what stock tasks expect; the rest is more. What another attempt
-    may cure (the store does not answer, a newer attempt has taken over) leaves as a recoverable
-    error, so that Flyte retries.
+    `restore`, `save`, `read`, `write` and `prev_exists` do what stock tasks expect. Every other method is
+    that of `ckptptr.Checkpoints`. An error that another attempt may cure (the store does not answer, a newer
+    attempt has taken over) is also flytekit's `FlyteRecoverableException`, so that Flyte retries.
 
-    Any thread may use it, and a process forked from the one that made it: that opens the checkpoints
-    for itself. The ranks of a distributed task all restore the same one (`ckptptr.flyte.cohort`).
+    Any thread may use it, and so may a process that was forked from the one that made it: that process opens
+    the checkpoints for itself. All ranks of a distributed task restore the same one (`ckptptr.flyte.cohort`).
 
     Args:
-        checkpoint_dest: the home that Flyte gave; the elastic plugin reads it off
-            `_checkpoint_dest` and hands it to its workers.
-        checkpoint_src: what Flyte gave as the previous home; likewise.
+        checkpoint_dest: the home that Flyte gave. The elastic plugin reads `_checkpoint_dest` and hands it to
+            its workers.
+        checkpoint_src: the previous home that Flyte gave; likewise.
         opening: makes the checkpoints; called when a process first needs them.
     """
 
@@ -58,31 +62,63 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         self._checkpoint_src = checkpoint_src
         self._opening = opening
         self._opened: dict[int, _Opened] = {}
+        self._retention: Retention | None = None
 
     @property
     def checkpoints(self) -> Checkpoints:
-        """The same without flytekit's manners."""
+        """The same checkpoints without flytekit's manners."""
         here = self._here
         if here.checkpoints is None:
-            with here.lock:
-                here.checkpoints = here.checkpoints or self._opening()
+            with here.lock, recoverable():
+                here.checkpoints = here.checkpoints or self._open()
         return here.checkpoints
+
+    def _open(self) -> Checkpoints:
+        made = self._opening()
+        if self._retention is not None:
+            made._session.retain(self._retention)
+        return made
 
     @property
     def _here(self) -> _Opened:
-        # A lock and a connection that were there before a fork are of no use after it.
+        # A lock and a connection from before a fork are of no use after it.
         return self._opened.setdefault(os.getpid(), _Opened())
+
+    def retain(self, retention: Retention) -> None:
+        """Keep what `retention` says, in place of `CKPTPTR_KEEP_LAST` and the like.
+
+        Raises:
+            InvalidArgumentError: another retention was given, or something was saved under another one.
+        """
+        here = self._here
+        with here.lock:
+            if self._retention not in (None, retention):
+                raise InvalidArgumentError(
+                    f"this task was given another retention before, {self._retention}",
+                    hint="Give the same one everywhere, or give it once",
+                )
+            if here.checkpoints is not None:
+                here.checkpoints._session.retain(retention)
+            self._retention = retention
+
+    @property
+    def attempt(self) -> int:
+        """See `ckptptr.Checkpoints.attempt`."""
+        return self.checkpoints.attempt
 
     @property
     def resolution(self) -> Resolution | None:
-        """What `restore` returned, from where, what it rejected and why.
-
-        None before it ran, and where it started fresh because another rank had.
-        """
+        """See `ckptptr.Checkpoints.resolution`; also None if another rank decided for a fresh start."""
         return self.checkpoints.resolution
 
+    @property
+    def latest(self) -> Checkpoint | None:
+        """See `ckptptr.Checkpoints.latest`."""
+        with recoverable():
+            return self.checkpoints.latest
+
     def prev_exists(self) -> bool:
-        """Whether there is something to restore, from whichever attempt.
+        """Whether there is something to restore, from any attempt.
 
         Raises: as `restore`.
         """
@@ -91,47 +127,39 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
             return here.restored is not None or Cohort.of().exists(self.checkpoints)
 
     def restore(
-        self, path: str | os.PathLike[str] | None = None, *, checkpoint: str | None = None
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        checkpoint: str | None = None,
+        step: int | None = None,
     ) -> Path | None:
-        """The newest good checkpoint in the folder `path`; None where there is none, which was proven.
+        """The newest good checkpoint in the folder `path`: see `ckptptr.Checkpoints.restore`.
 
-        A second call returns the same folder, as in stock flytekit.
-
-        Args:
-            path: as of `ckptptr.Checkpoints.restore`.
-            checkpoint: restore just that one, also after another, and move nothing.
-
-        Raises: see `ckptptr.Checkpoints.restore`; recoverable where another attempt may help.
+        A second call returns the same folder, as in stock flytekit. With `checkpoint` or `step` exactly that
+        one is restored, also after another one, and each rank gets what it asks for.
         """
         here = self._here
         with here.lock, recoverable():
-            if checkpoint is not None:
-                here.restored = self.checkpoints.restore(path, checkpoint=checkpoint)
+            if checkpoint is not None or step is not None:
+                here.restored = self.checkpoints.restore(path, checkpoint=checkpoint, step=step)
             elif here.restored is None:
                 here.restored = Cohort.of().restore(self.checkpoints, path)
             return here.restored
 
     @overload
     def save(
-        self,
-        cp: Saveable,
-        *,
-        step: int | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        block: Literal[True] = True,
+        self, cp: Saveable, *, step: _Step = None, metadata: _Meta = None, block: Literal[True] = True
     ) -> Checkpoint: ...
-
     @overload
     def save(
         self,
         cp: Saveable,
         *,
-        step: int | None = None,
-        metadata: Mapping[str, Any] | None = None,
+        step: _Step = None,
+        metadata: _Meta = None,
         block: Literal[False],
         consume: bool = False,
     ) -> Future[Checkpoint]: ...
-
     def save(
         self,
         cp: Saveable,
@@ -141,11 +169,9 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         block: bool = True,
         consume: bool = False,
     ) -> Checkpoint | Future[Checkpoint]:
-        """Save a file (added to the content), a folder, or a reader (either replaces it), and confirm it.
+        """Save a file (added to the content), or a folder, bytes or a reader (the whole content).
 
-        With `block=False` in the background: see `ckptptr.Checkpoints.save`.
-
-        Raises: see `ckptptr.Checkpoints.save`; recoverable where another attempt may help.
+        See `ckptptr.Checkpoints.save`.
         """
         with recoverable():
             if block and not consume:
@@ -154,8 +180,19 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
                 self.checkpoints.save(cp, step=step, metadata=metadata, block=block, consume=consume)  # type: ignore[call-overload]
             )
 
+    def add(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Checkpoint:
+        """See `ckptptr.Checkpoints.add`."""
+        with recoverable():
+            return self.checkpoints.add(file, step=step, metadata=metadata)
+
     def read(self) -> bytes | None:
-        """The bytes of the checkpoint's only file; None where there is no checkpoint.
+        """The bytes of the checkpoint's only file; None if there is no checkpoint.
 
         Raises:
             ValueError: it has several files, as in stock flytekit: `restore` them.
@@ -170,12 +207,12 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         return (folder / found.files[0].path).read_bytes()
 
     def write(self, b: bytes) -> Checkpoint:
-        """Save bytes: they replace the content."""
+        """Save bytes as the whole content."""
         return self.save(b)
 
     @contextmanager
     def batch(self, *, step: int | None = None, metadata: Mapping[str, Any] | None = None) -> Iterator[Batch]:
-        """Several saves as one checkpoint: see `ckptptr.Checkpoints.batch`."""
+        """See `ckptptr.Checkpoints.batch`."""
         with recoverable(), self.checkpoints.batch(step=step, metadata=metadata) as batch:
             yield batch
 
@@ -183,19 +220,34 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
     def writer(
         self, name: str, *, step: int | None = None, metadata: Mapping[str, Any] | None = None
     ) -> Iterator[Stream]:
-        """Write one file straight into the store: see `ckptptr.Checkpoints.writer`."""
+        """See `ckptptr.Checkpoints.writer`."""
         with recoverable(), self.checkpoints.writer(name, step=step, metadata=metadata) as stream:
             yield stream
 
     def open(self, name: str | None = None) -> BufferedReader:
-        """Read one file of the current checkpoint as it is needed: see `ckptptr.Checkpoints.open`."""
+        """See `ckptptr.Checkpoints.open`."""
         with recoverable():
             return self.checkpoints.open(name)
 
+    def look(self) -> Resolution:
+        """See `ckptptr.Checkpoints.look`."""
+        with recoverable():
+            return self.checkpoints.look()
+
     def history(self) -> list[Checkpoint]:
-        """The checkpoints that can be chosen from, the current one first."""
+        """See `ckptptr.Checkpoints.history`."""
         with recoverable():
             return self.checkpoints.history()
+
+    def pin(self, checkpoint: str, *, note: str = "") -> None:
+        """See `ckptptr.Checkpoints.pin`."""
+        with recoverable():
+            self.checkpoints.pin(checkpoint, note=note)
+
+    def unpin(self, checkpoint: str) -> None:
+        """See `ckptptr.Checkpoints.unpin`."""
+        with recoverable():
+            self.checkpoints.unpin(checkpoint)
 
     def on_preemption(
         self,
@@ -205,13 +257,13 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         signals: Iterable[int] = SIGNALS,
         interrupt: bool = True,
     ) -> Preemption:
-        """A `with` block that SIGTERM ends after one last save: see `ckptptr.Checkpoints.on_preemption`.
+        """See `ckptptr.Checkpoints.on_preemption`.
 
             with checkpoint().on_preemption(lambda: checkpoint().save("model/", step=step)):
                 train()
 
-        The error that it raises asks Flyte for another attempt. It is an `Exception`, as flytekit
-        wants it: code that swallows those goes on until its next save, or the end of the block.
+        Its error asks Flyte for another attempt. It is an `Exception`, as flytekit wants it: code that
+        swallows those goes on until its next save, or the end of the block.
         """
         with recoverable():
             return self.checkpoints.on_preemption(
@@ -223,9 +275,6 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
             )
 
     def wait(self) -> None:
-        """Until saves, sweeps and forward copies that run in the background are done.
-
-        Raises: what a save in the background failed with.
-        """
+        """See `ckptptr.Checkpoints.wait`."""
         with recoverable():
             self.checkpoints.wait()

@@ -13,17 +13,17 @@ from flytekit.core.context_manager import ExecutionParameters, FlyteContextManag
 
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
-from ckptptr.errors import InvalidArgumentError
 from ckptptr.flyte.cohort import incarnation
 from ckptptr.flyte.handed_on import hand_on, handed_on
 from ckptptr.flyte.identity import FlyteIdentity, identify
 from ckptptr.flyte.origins import origins_of
 from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
-from ckptptr.nodes.plain import key_of, node_at, root_at
+from ckptptr.nodes.plain import node_at, root_at
 from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.retention import Retention
 from ckptptr.session.session import Session
+from ckptptr.settings import KEEP_BEST, KEEP_EVERY, KEEP_LAST
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Store
 from ckptptr.stores.wrappers.probe import settle
@@ -35,8 +35,9 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
     """The checkpoint of a pod; None in a local run.
 
     Raises:
-        UnidentifiedError: which node this is cannot be told.
-        InvalidArgumentError: its checkpoints are in a place that this version cannot open.
+        UnidentifiedError: it is unknown which node this is.
+        InvalidArgumentError: its checkpoints are in a place that this version cannot open, or a setting
+            makes no sense.
     """
     output_prefix = parameters.output_metadata_prefix
     identity = identify(
@@ -51,15 +52,15 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
         hand_on(os.environ, checkpoint_path=stock._checkpoint_dest, output_prefix=output_prefix)
     if not identity.verified:
         log.warning(
-            "this is not a layout of Flyte that is known here, so that only LATEST, the own home and "
-            "--prev-checkpoint are looked at: %s",
+            "ckptptr does not know this layout of Flyte's paths; it reads only LATEST, the own home and "
+            "--prev-checkpoint: %s",
             identity.why_not,
         )
-    # Now, not when first needed: the flytekit context is a ContextVar, and a thread that saves would
-    # see an empty one; and a place that we cannot open is better left to stock flytekit.
+    # Now, not when first needed: the flytekit context is a ContextVar, which is empty in a thread that saves;
+    # and stock flytekit may still open a place that we cannot.
     files = FlyteContextManager.current_context().file_access
     filesystem = files.get_filesystem_for_path(identity.home)
-    metadata, retention = _metadata(files), _retention(os.environ)
+    metadata, retention = _metadata(files), retention_of(os.environ)
 
     def store_here() -> Store:
         return open_store(identity.home, filesystem=filesystem, metadata=metadata)[0]
@@ -67,7 +68,7 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
     node, alone = node_of(identity, store_here()), SystemClock().token(12)
 
     def opening() -> Checkpoints:
-        # In a forked worker nothing that the parent had opened works.
+        # A forked worker cannot use what its parent had opened.
         store = settle(store_here(), node.prefix, SystemClock())
         ranks = incarnation(os.environ)
         return Checkpoints(
@@ -78,7 +79,7 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
 
 
 def locally(stock: SyncCheckpoint) -> PointerCheckpoint:
-    """The checkpoint of a local run: in the temporary folder that flytekit made for it."""
+    """The checkpoint of a local run, in the temporary folder that flytekit made for it."""
     where = str(stock._checkpoint_dest)
     log.info("a local run: checkpoints are saved in %s", where)
 
@@ -93,7 +94,7 @@ def node_of(identity: FlyteIdentity, store: Store, environ: Mapping[str, str] = 
     """The identity, in keys of the store."""
 
     def homes_of(attempt: int) -> tuple[str, ...]:
-        return tuple(key_of(home) for home in identity.homes_of(attempt))
+        return tuple(map(identity.key, identity.homes_of(attempt)))
 
     lineage = Lineage(
         project=identity.project,
@@ -103,33 +104,28 @@ def node_of(identity: FlyteIdentity, store: Store, environ: Mapping[str, str] = 
         task=identity.task,
         version=identity.version or msgspec.UNSET,
     )
-    previous = identity.previous if identity.origin is None else None
+    previous = identity.previous if identity.recovered is None else None
     return Node(
-        root=root_at(store, key_of(identity.root)),
-        prefix=key_of(identity.prefix),
+        root=root_at(store, identity.key(identity.root)),
+        prefix=identity.key(identity.prefix),
         attempt=identity.attempt,
-        home=key_of(identity.home),
+        home=identity.key(identity.home),
         homes_of=homes_of,
-        previous=key_of(previous) if previous else None,
+        previous=identity.key(previous) if previous else None,
         origins=origins_of(identity, lineage, store, environ),
         lineage=lineage,
     )
 
 
 def _metadata(files: Any) -> dict[str, str]:
-    """What flytekit attaches to all that it uploads, unless its setting says not to."""
+    """The metadata that flytekit attaches to its uploads, unless its setting turns that off."""
     attached = getattr(files, "_execution_metadata", None) or {}
     return {key: value for key, value in attached.items() if value}
 
 
-def _retention(environ: Mapping[str, str]) -> Retention:
-    """`CKPTPTR_KEEP_LAST` and `CKPTPTR_KEEP_EVERY`, where a task's code says nothing."""
-    last, every = _count(environ, "CKPTPTR_KEEP_LAST"), _count(environ, "CKPTPTR_KEEP_EVERY")
-    return Retention(keep_every=every) if last is None else Retention(keep_last=last, keep_every=every)
-
-
-def _count(environ: Mapping[str, str], name: str) -> int | None:
-    value = environ.get(name, "").strip()
-    if value and not value.isdigit():
-        raise InvalidArgumentError(f"{name} is {value!r}, not a number of checkpoints or steps")
-    return int(value) if value else None
+def retention_of(environ: Mapping[str, str]) -> Retention:
+    """What `CKPTPTR_KEEP_LAST`, `CKPTPTR_KEEP_EVERY` and `CKPTPTR_KEEP_BEST` say."""
+    last, every, best = KEEP_LAST.read(environ), KEEP_EVERY.read(environ), KEEP_BEST.read(environ)
+    if best is None:
+        return Retention(keep_last=last, keep_every=every)
+    return Retention(last, every, best.how_many, best.metric, best.lower_is_better)

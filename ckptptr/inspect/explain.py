@@ -63,6 +63,7 @@ _VERDICTS: dict[Verdict, shapes.Verdict] = {
     Verdict.POINTER: "pointer",
     Verdict.HISTORY: "history",
     Verdict.WALKBACK: "walkback",
+    Verdict.ORIGIN: "origin",
     Verdict.PLAIN: "plain",
     Verdict.FRESH: "fresh",
 }
@@ -151,7 +152,7 @@ class _Explanation:
             return "latest"
         if self._named(reference):
             return "history"
-        return "doomed" if self._pointer and reference in self._pointer.doomed else "homes"
+        return "doomed" if self._pointer and reference in self._pointer.expired else "homes"
 
     def _found(self, found: Found, outcome: shapes.Outcome) -> shapes.Candidate:
         return shapes.Candidate(

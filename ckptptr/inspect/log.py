@@ -47,7 +47,7 @@ def everything(here: Here) -> shapes.Log:
     ours = sorted((item for item in shelved.values() if item.age), key=_age, reverse=True)
     others = [item for item in shelved.values() if not item.age]
     target = next(iter(named), None) if pointer and not pointer.target.is_fresh else None
-    expired = frozenset(pointer.doomed if pointer else ())
+    expired = frozenset(pointer.expired if pointer else ())
     return shapes.Log(
         node=here.url,
         latest=latest_of(here, seen),

@@ -13,10 +13,9 @@ from collections.abc import Iterable, Iterator
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.nodes.flyte_homes import Home
 from ckptptr.nodes.flyte_paths import HOME, NodePrefix, node_uid
-from ckptptr.nodes.plain import FLYTE_PREFIXES
 from ckptptr.protocol.inventory import committed, read_manifest
 from ckptptr.protocol.manifest import Lineage
-from ckptptr.protocol.names import LATEST
+from ckptptr.protocol.names import LATEST, NODES
 from ckptptr.stores.port import Store
 
 _ATTEMPTS = 100
@@ -33,7 +32,7 @@ def nodes_of_execution(store: Store, root: str, name: str) -> list[str]:
     """The nodes below a root that `name` may mean: an execution, perhaps with more of its path."""
     wanted = name.strip("/").split("/")
     found = []
-    for prefix in nodes_below(store, f"{root}/{FLYTE_PREFIXES}"):
+    for prefix in nodes_below(store, f"{root}/{NODES}"):
         path = prefix.split("/")[-4:]
         starts = (start for start in range(3) if path[start : start + len(wanted)] == wanted)
         if any(start + len(wanted) > 2 for start in starts):  # the name contains the execution
@@ -57,7 +56,7 @@ def nodes_with_home(store: Store, home: str) -> list[str]:
     proven = [*_having(home, attempts, told)]
     if proven:
         return proven
-    listed = filter(None, map(NodePrefix.parse, nodes_below(store, f"{parsed.root}/{FLYTE_PREFIXES}")))
+    listed = filter(None, map(NodePrefix.parse, nodes_below(store, f"{parsed.root}/{NODES}")))
     return [*_having(home, attempts, listed)]
 
 

@@ -59,7 +59,7 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     guarantee: str
 
 
-Verdict: TypeAlias = Literal["pointer", "history", "walkback", "plain", "fresh"]
+Verdict: TypeAlias = Literal["pointer", "history", "walkback", "plain", "fresh", "origin"]
 Outcome: TypeAlias = Literal["taken", "rejected", "absent", "next", "unknown"]
 State: TypeAlias = Literal["target", "history", "unnamed", "doomed"]
 Source: TypeAlias = Literal["latest", "history", "homes", "doomed"]

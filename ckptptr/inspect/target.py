@@ -20,11 +20,11 @@ from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.inspect.lookup import home_in, nodes_below, nodes_of_execution, nodes_with_home
 from ckptptr.nodes.flyte_paths import NodePrefix
-from ckptptr.nodes.plain import FLYTE_PREFIXES, LOOK_AHEAD, highest_attempt, node_at
+from ckptptr.nodes.plain import EMPTY_IN_A_ROW, highest_attempt, node_at
 from ckptptr.protocol.candidates import Candidates
 from ckptptr.protocol.choose import Chooser
 from ckptptr.protocol.latest import Latest
-from ckptptr.protocol.names import LATEST
+from ckptptr.protocol.names import LATEST, NODES
 from ckptptr.protocol.node import Node
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Store
@@ -32,7 +32,7 @@ from ckptptr.stores.wrappers.probe import settle
 from ckptptr.stores.wrappers.retry import Retrying
 from ckptptr.wording import first_few
 
-_SHAPE = f"<root>/{FLYTE_PREFIXES}/<project>/<domain>/<execution>/<node>"
+_SHAPE = f"<root>/{NODES}/<project>/<domain>/<execution>/<node>"
 
 _TRIES = 3
 """Fewer than in a task: a person waits, and the SDK of the store retries too."""
@@ -138,14 +138,14 @@ def _prefix_at(store: Store, key: str) -> str:
     home = home_in(key)
     if home is not None:
         return _prefix_of_home(store, home)
-    root, marker, inside = f"{key}/".rpartition(f"/{FLYTE_PREFIXES}/")
+    root, marker, inside = f"{key}/".rpartition(f"/{NODES}/")
     if not marker:
         return _plain_prefix(store, key)
     names = [name for name in inside.split("/") if name]
     if len(names) == 4:
         return key
     if len(names) > 4:
-        node = "/".join((root, FLYTE_PREFIXES, *names[:4]))
+        node = "/".join((root, NODES, *names[:4]))
         raise InvalidArgumentError(
             "this is inside a node prefix", key=store.url(key), hint=f"Give {store.url(node)}"
         )
@@ -168,7 +168,7 @@ def _prefix_of_home(store: Store, home: str) -> str:
     if not nodes:
         raise NothingThereError(
             store.url(home),
-            [f"{store.url(home)}/manifests/", f"<root>/{FLYTE_PREFIXES}/**/{LATEST}"],
+            [f"{store.url(home)}/manifests/", f"<root>/{NODES}/**/{LATEST}"],
             "This is the home of one attempt, but neither a checkpoint in it nor any LATEST names its node."
             f" Give the node: {_SHAPE}",
         )
@@ -183,13 +183,13 @@ def _prefix_of_execution(store: Store, root: str, name: str) -> str:
     if len(nodes) == 1:
         return nodes[0]
     if nodes:
-        raise _several(store, f"{root}/{FLYTE_PREFIXES}", nodes)
-    everywhere = f"{store.url(root)}/{FLYTE_PREFIXES}/**/{LATEST}"
+        raise _several(store, f"{root}/{NODES}", nodes)
+    everywhere = f"{store.url(root)}/{NODES}/**/{LATEST}"
     raise NothingThereError(
         name,
         [everywhere],
         "No execution of that name has a LATEST below this root. Check both; --root is the path before"
-        f" /{FLYTE_PREFIXES}/. If LATEST was deleted, give the full node path",
+        f" /{NODES}/. If LATEST was deleted, give the full node path",
     )
 
 
@@ -198,7 +198,7 @@ def _plain_prefix(store: Store, key: str) -> str:
     trace = (f"{key}/{name}" for name in ("attempts", "claims"))
     if _exists(store, f"{key}/{LATEST}") or any(_holds_something(store, folder) for folder in trace):
         return key
-    nodes = nodes_below(store, f"{key}/{FLYTE_PREFIXES}")
+    nodes = nodes_below(store, f"{key}/{NODES}")
     if nodes:
         raise _several(store, key, nodes)
     hint = (
@@ -207,7 +207,7 @@ def _plain_prefix(store: Store, key: str) -> str:
     )
     url = store.url(key).rstrip("/")
     raise NothingThereError(
-        url, [f"{url}/{name}" for name in (LATEST, "attempts/", "claims/", f"{FLYTE_PREFIXES}/")], hint
+        url, [f"{url}/{name}" for name in (LATEST, "attempts/", "claims/", f"{NODES}/")], hint
     )
 
 
@@ -216,7 +216,7 @@ def _refuse_nothing(here: Here) -> None:
     store, node = here.store, here.node
     if not here.is_flyte or here.latest.read().token is not None:
         return
-    attempts = range(max(node.attempt, LOOK_AHEAD))
+    attempts = range(max(node.attempt, EMPTY_IN_A_ROW))
     homes = list(dict.fromkeys((*node.own_homes(), *(h for a in attempts for h in node.homes_of(a)))))
     if any(_holds_something(store, home) for home in homes):
         return

@@ -1,6 +1,6 @@
-"""A home taken apart, and put together again: the proof that a layout is Flyte's own.
+"""A home taken apart, and computed again: the proof that a layout is Flyte's own.
 
-The shard is found by its value, scanning left from the uid: Union's builds have more between the two.
+The shard is found by its value, from the uid to the left: Union's builds put more segments between them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Home:
 
     @staticmethod
     def parse(url: str) -> Home | None:
-        """None where nothing to the left of the uid is its shard: not a layout of Flyte's."""
+        """None if nothing to the left of the uid is its shard: this is not a layout of Flyte's."""
         tail = _TAIL.fullmatch(url)
         if tail is None:
             return None
@@ -47,10 +47,10 @@ class Home:
         return None
 
     def place(self, node: NodePrefix, attempt: int) -> NodePrefix | None:
-        """`node`, put where this home stands, if the home of its `attempt` then comes out as this one.
+        """`node` with the root and infix of this home; None if its home for `attempt` is not this one.
 
-        Only the lengths of uid for which it does are kept. For a short name both do, and yet may
-        differ for another attempt.
+        Only the lengths of uid that give this home are kept. A short name fits both lengths, and they may
+        still differ for another attempt.
         """
         placed = replace(node, root=self.root, infix=self.infix)
         limits = tuple(

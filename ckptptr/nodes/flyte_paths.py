@@ -5,11 +5,11 @@
 
 Flyte tells an attempt one earlier path, the one just before its own. This module computes all of
 them, byte for byte as Flyte v1.16.8 does in Go (`FixedLengthUniqueIDForParts`, `GenerateUniqueID`,
-`ComputeRawOutputPrefix`, `NewShardedRawOutputPath`). It only computes: whether a layout really is
-Flyte's own is for `ckptptr.flyte.identity` to prove.
+`ComputeRawOutputPrefix`, `NewShardedRawOutputPath`). It only computes: `ckptptr.flyte.identity` proves that
+a layout is Flyte's own.
 
-Flyte 2 (`ComputeActionOutputPath`) hashes what no pod knows into a shard that is the same for all
-attempts, so that all before the action can be the root:
+Flyte 2 (`ComputeActionOutputPath`) hashes a name that no pod knows into a shard. The shard is the same for
+all attempts, so that everything before the action is the root:
 
     <scheme>://<bucket>/<shard>/<rest>    the root
     <root>/<action>/<attempt>/_flytecheckpoints    the home, attempts from 1
@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ckptptr.errors import InvalidArgumentError
+from ckptptr.protocol.names import NODES
 
 HOME = "_flytecheckpoints"
 """The last segment of every home (`CheckpointPrefix` in Flyte's `ioutils`)."""
@@ -31,14 +32,13 @@ UID_LIMITS = (50, 47)
 """How many bytes the uid of an attempt may have: 50; in Ray tasks 47, since Flyte v1.16.0."""
 
 _NODE_LIMIT = 20
-_PREFIXES = "_ckptptr"
 
 _SHARD_DIGITS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _BASE32 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"abcdefghijklmnopqrstuvwxyz123456")
 
 _ARRAY_NODE = re.compile(r"(?P<parent>.+)_(?P<attempt>[0-9]+)_i(?P<index>[0-9]+)")
 _ACTION_NODE = re.compile(r"(?P<action>.+)_v2")
-_NODE_PREFIX = re.compile(rf"(.*)/{_PREFIXES}/([^/]+)/([^/]+)/([^/]+)/([^/]+)/?")
+_NODE_PREFIX = re.compile(rf"(.*)/{NODES}/([^/]+)/([^/]+)/([^/]+)/([^/]+)/?")
 
 
 def fnv1a_32(data: bytes) -> int:
@@ -50,14 +50,14 @@ def fnv1a_32(data: bytes) -> int:
 
 
 def fixed_length_id(max_bytes: int, parts: Iterable[str]) -> str:
-    """The parts joined by dashes, or eight characters of hash where that is longer than `max_bytes`.
+    """The parts joined by dashes; if that is longer than `max_bytes`, eight characters of hash.
 
     Raises:
-        InvalidArgumentError: even the hash is longer. Flyte refuses that too.
+        InvalidArgumentError: the hash is longer too. Flyte refuses that as well.
     """
     joined = ""
     for part in parts:
-        # Flyte asks whether anything is written yet, not whether this is the first part.
+        # As Flyte does: a dash follows only what is not empty.
         joined += f"-{part}" if joined else part
     encoded = joined.encode()
     if len(encoded) <= max_bytes:
@@ -70,13 +70,13 @@ def fixed_length_id(max_bytes: int, parts: Iterable[str]) -> str:
 
 
 def shard(uid: str) -> str:
-    """The two characters that spread raw outputs over a bucket: another one for every attempt."""
+    """The two characters that spread raw outputs over a bucket; they differ between attempts."""
     first, second = divmod(fnv1a_32(uid.encode()) % len(_SHARD_DIGITS) ** 2, len(_SHARD_DIGITS))
     return _SHARD_DIGITS[first] + _SHARD_DIGITS[second]
 
 
 def node_uid(lineage: str) -> str:
-    """Flyte's unique id of the node at the end of a lineage, hashed step by step where it grows too long.
+    """Flyte's unique id of the node at the end of a lineage; hashed at each step that is too long.
 
     Args:
         lineage: node ids and, between them, the attempt of each parent: `n0`, `n0/0/dn0`, `n2/1/n0/0/n3`.
@@ -91,15 +91,15 @@ def node_uid(lineage: str) -> str:
 def array_node(parent: str, parent_attempt: int, index: int) -> str:
     """Our name for one index of a legacy map task (k8s-array), which has no node id of its own in Flyte.
 
-    It holds the attempt of the parent, since a retry of the parent counts the index's attempts from 0
-    again. flytekit and flyteadmin make node ids of letters, digits and dashes, so the underscores keep
-    it apart from all of them.
+    It holds the attempt of the parent: after a retry of the parent, the attempts of the index count from 0
+    again. flytekit and flyteadmin make node ids of letters, digits and dashes; the underscores make this
+    name different from all of them.
     """
     return f"{parent}_{parent_attempt}_i{index}"
 
 
 def action_node(action: str) -> str:
-    """Our name for an action of Flyte 2; by the underscore its prefix alone tells how its homes are made."""
+    """Our name for an action of Flyte 2; the `_v2` in its prefix says how its homes are computed."""
     return f"{action}_v2"
 
 
@@ -120,7 +120,7 @@ class NodePrefix:
         project, domain, execution: as Flyte names them.
         node: Flyte's unique node id, an `array_node` or an `action_node`.
         infix: path segments between shard and uid; only Union's builds of Flyte have some.
-        uid_limits: the lengths of uid to compute homes for. None at all: the layout is not known.
+        uid_limits: the lengths of uid to compute homes for; empty for an unknown layout.
     """
 
     root: str
@@ -133,9 +133,9 @@ class NodePrefix:
 
     @staticmethod
     def parse(url: str) -> NodePrefix | None:
-        """The node whose prefix `url` is, or None where it is no node prefix.
+        """The node whose prefix `url` is; None if it is no node prefix.
 
-        The prefix does not tell the `infix` and the length of uid: none and both are assumed.
+        The prefix tells neither the `infix` nor the length of uid: no infix and both lengths are assumed.
         """
         found = _NODE_PREFIX.fullmatch(url)
         if found is None:
@@ -155,10 +155,10 @@ class NodePrefix:
     @property
     def prefix(self) -> str:
         """URL of the folder of LATEST, without a trailing slash."""
-        return "/".join((self.root, _PREFIXES, self.project, self.domain, self.execution, self.node))
+        return "/".join((self.root, NODES, self.project, self.domain, self.execution, self.node))
 
     def homes_of(self, attempt: int) -> tuple[str, ...]:
-        """URLs of the places where this attempt's home may be: one for each uid that is possible."""
+        """The URLs that the home of this attempt may have: one for each possible uid."""
         action = _ACTION_NODE.fullmatch(self.node)
         if action:
             is_one = self.uid_limits and attempt >= self.first_attempt

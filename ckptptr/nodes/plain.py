@@ -1,4 +1,4 @@
-"""From a URL to a node, outside Flyte: where LATEST and the homes are, and which attempt we are."""
+"""From a URL to a node, outside Flyte: where LATEST and the homes are, and the number of this attempt."""
 
 from __future__ import annotations
 
@@ -15,43 +15,50 @@ from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.names import NODES
 from ckptptr.protocol.node import HomesOf, Node
 from ckptptr.protocol.references import Root
+from ckptptr.settings import ALLOW_ROOTS
 from ckptptr.stores.port import Store
 from ckptptr.stores.urls import split
 from ckptptr.transfer.pool import run_all
 
-ALLOW_ROOTS = "CKPTPTR_ALLOW_ROOTS"
-
-FLYTE_PREFIXES = NODES
 CLAIMS = "claims"
 _ATTEMPTS = "attempts"
 _TRIES = 20
 
-LOOK_AHEAD = 10
-"""How many attempts in a row may have left nothing before the search for homes ends."""
+EMPTY_IN_A_ROW = 10
+"""The search for homes ends after this many attempts in a row that left nothing."""
 
 
 def root_at(store: Store, base: str, environ: Mapping[str, str] = os.environ) -> Root:
-    """The root at a key, with the other roots that people may name (`CKPTPTR_ALLOW_ROOTS`, separated
-    by commas or blanks)."""
+    """The root at a key, with the other roots that people may name (`CKPTPTR_ALLOW_ROOTS`)."""
     scheme = split(store.url(base)).scheme
-    listed = map(split, environ.get(ALLOW_ROOTS, "").replace(",", " ").split())
+    listed = map(split, ALLOW_ROOTS.read(environ))
     return Root(scheme, base, tuple(place.key.rstrip("/") for place in listed if place.scheme == scheme))
 
 
-def key_of(url: str) -> str:
-    """The key in its store that a URL or a local path names."""
-    return split(url).key
+def key_beside(url: str, known: str) -> str:
+    """The key of `url`, which must be in the store of `known`: a key does not say which store it is in.
+
+    Raises:
+        InvalidArgumentError: it is in another kind of store, or in another account of Azure.
+    """
+    place, here = split(url), split(known)
+    is_same_account = not (place.account and here.account) or place.account == here.account
+    if place.scheme != here.scheme or not is_same_account:
+        raise InvalidArgumentError(f"this is not in the same store as {known}", key=url)
+    return place.key
 
 
 def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> Node:
     """The node whose prefix is `key`.
 
     Raises:
-        InvalidArgumentError: the attempt makes no sense, or cannot be claimed there.
+        InvalidArgumentError: `attempt` is negative; `key` is inside a node of Flyte, or is one and neither
+            `attempt` nor `read_only` is given.
+        ConflictError: others claimed every attempt number that was tried.
     """
     if attempt is not None and attempt < 0:
         raise InvalidArgumentError(f"attempt is {attempt}; attempts count from 0")
-    if f"/{FLYTE_PREFIXES}/" in key:
+    if f"/{NODES}/" in key:
         return _flyte_node(store, key, attempt=attempt, read_only=read_only)
     if attempt is None:
         attempt = _next_plain_attempt(store, key) if read_only else _claim(store, key)
@@ -59,19 +66,19 @@ def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> 
 
 
 def _flyte_node(store: Store, key: str, *, attempt: int | None, read_only: bool) -> Node:
-    """A node of Flyte seen from outside its task: by a person, or by an evaluation."""
+    """A node of Flyte, for a process that is not its task: a person's, or an evaluation."""
     found = NodePrefix.parse(key)
     if found is None:
         raise InvalidArgumentError(
             "not a node prefix",
             key=store.url(key),
-            hint=f"It looks like <root>/{FLYTE_PREFIXES}/<project>/<domain>/<execution>/<node>",
+            hint=f"It looks like <root>/{NODES}/<project>/<domain>/<execution>/<node>",
         )
     if attempt is None and not read_only:
         raise InvalidArgumentError(
             "this node belongs to Flyte tasks",
             key=store.url(key),
-            hint="Open it with read_only=True, or say which attempt this is",
+            hint="Open it with read_only=True, or give the attempt",
         )
     if attempt is None:
         attempt = _next_attempt(store, key, lambda: highest_attempt(store, found.homes_of))
@@ -84,16 +91,16 @@ def _flyte_node(store: Store, key: str, *, attempt: int | None, read_only: bool)
 
 
 def highest_attempt(store: Store, homes_of: HomesOf, known: int = -1) -> int:
-    """The highest attempt that left anything in its home; `known` where none above it did.
+    """The highest attempt that left anything in its home; `known` if no higher one did.
 
-    LATEST need not know of it: it may be gone, or held since before that attempt began.
+    LATEST may not know that attempt: it may be deleted, or held since before the attempt began.
     """
 
     def left_something(attempt: int) -> bool:
         return any(True for home in homes_of(attempt) for _ in store.list(home))
 
     while True:
-        ahead = range(known + 1, known + 1 + LOOK_AHEAD)
+        ahead = range(known + 1, known + 1 + EMPTY_IN_A_ROW)
         found = [attempt for attempt, has in zip(ahead, run_all(left_something, ahead), strict=True) if has]
         if not found:
             return known
@@ -101,11 +108,11 @@ def highest_attempt(store: Store, homes_of: HomesOf, known: int = -1) -> int:
 
 
 def _next_attempt(store: Store, key: str, search: Callable[[], int]) -> int:
-    """One more than LATEST knows of: whoever only looks is none of the attempts.
+    """One more than the highest attempt: a process that only reads is none of the attempts.
 
     Args:
-        search: finds the highest attempt by its home, for a LATEST that is gone, damaged or edited and
-            so knows of none.
+        search: finds the highest attempt by its home. Called if LATEST is missing, damaged or edited, and so
+            has no fence.
     """
     fence = Latest(store, key, SystemClock(), author="").read().fence
     return (fence if fence >= 0 else search()) + 1
@@ -116,7 +123,7 @@ def _next_plain_attempt(store: Store, key: str) -> int:
 
 
 def highest_plain_attempt(store: Store, key: str) -> int:
-    """The highest attempt outside Flyte that left anything in its home; -1 where none did."""
+    """The highest attempt outside Flyte that left anything in its home; -1 if none did."""
     homes = (entry.key[len(key) + 1 :].split("/")[1] for entry in store.list(f"{key}/{_ATTEMPTS}"))
     return max((int(name) for name in homes if name.isdecimal()), default=-1)
 
@@ -132,7 +139,7 @@ def plain_homes(key: str) -> HomesOf:
 
 
 def _claim(store: Store, key: str) -> int:
-    """The next free attempt number, made ours by an object that only one of us can create."""
+    """The next free attempt number. An object that only one process can create makes it ours."""
     claimed = [entry.key.rpartition("/")[2] for entry in store.list(f"{key}/{CLAIMS}")]
     first = max([_next_plain_attempt(store, key), *(int(name) + 1 for name in claimed if name.isdecimal())])
     clock = SystemClock()
@@ -148,5 +155,5 @@ def _is_claimed_by_us(store: Store, key: str, body: bytes) -> bool:
     try:
         store.create(key, body)
     except ConflictError:
-        return store.read(key)[0] == body  # ours where only the reply was lost
+        return store.read(key)[0] == body  # ours, if only the reply was lost
     return True

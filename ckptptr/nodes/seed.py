@@ -1,8 +1,7 @@
-"""A seed: the checkpoint of another run, which a node begins from while it has nothing of its own.
+"""A seed: the checkpoint of another run, which a node begins from while it has no checkpoint of its own.
 
-Whoever configures the run names it, so that it may be anywhere that the same store reaches: a node
-prefix, a checkpoint, a home, a folder of files. What is named and cannot be had is an error, never a
-fresh start that nobody would notice.
+The person who configures the run names it. So it may be anywhere that the same store reaches: a node prefix,
+a checkpoint, a home, a folder of files. A seed that cannot be restored is an error, never a fresh start.
 """
 
 from __future__ import annotations
@@ -21,10 +20,12 @@ from ckptptr.stores.urls import split
 
 
 def seed_of(store: Store, root: Root, text: str) -> tuple[Origin, ...]:
-    """The origin that `text` names; none for an empty one, or `none`. Nothing is asked of the store yet.
+    """The origin that `text` names; empty for an empty text or `none`. Sends no request.
+
+    An impossible `text` is an origin that raises InvalidArgumentError only when it is needed.
 
     Args:
-        root: of the node that is seeded; a path that is not absolute is relative to it.
+        root: of the node that is seeded; a relative path is relative to it.
     """
     text = text.strip()
     if not text or text.lower() == FRESH:
@@ -43,7 +44,7 @@ def seed_of(store: Store, root: Root, text: str) -> tuple[Origin, ...]:
 
 
 def homes_before(homes_of: HomesOf) -> HomesThere:
-    """All homes of another node, from the highest attempt that left anything downwards."""
+    """All homes of another node, beginning with the highest attempt that left anything."""
 
     def homes(store: Store, fence: int) -> Iterable[str]:
         highest = highest_attempt(store, homes_of, fence)
@@ -53,7 +54,7 @@ def homes_before(homes_of: HomesOf) -> HomesThere:
 
 
 def _in_folder(folder: str) -> HomesThere:
-    """The homes of a run outside Flyte, where the folder is its node prefix; else the folder itself."""
+    """The homes of a run outside Flyte if the folder is its node prefix; else the folder itself."""
 
     def homes(store: Store, fence: int) -> Iterable[str]:
         highest = max(fence, highest_plain_attempt(store, folder))
@@ -70,20 +71,20 @@ def _parse(root: Root, text: str) -> AtManifest | InFolder:
     meant = (_widest(root, split(text).key) if is_absolute else root).parse(text)
     if isinstance(meant, AtManifest | InFolder):
         return meant
-    raise InvalidArgumentError("a seed is a place, and no id", key=text, hint="Give its whole path or URL")
+    raise InvalidArgumentError("a seed is a place, and no id", key=text, hint="Give its full path or URL")
 
 
 def _widest(root: Root, key: str) -> Root:
-    """The root, with all that is in the bucket of `key` permitted besides; all of a disk."""
+    """The root, which may also name everything in the bucket of `key`, or on the disk."""
     return replace(root, allowed=(*root.allowed, key.partition("/")[0]))
 
 
 def _invalid(what: str, error: InvalidArgumentError) -> Origin:
-    """An origin that raises when it is needed, and not while anything of the node's own is there."""
+    """An origin that raises when it is needed: not while the node has a checkpoint of its own."""
 
     def homes(_: Store, __: int) -> Iterable[str]:
         raise InvalidArgumentError(
-            f"{what} cannot be taken: {error.message}", key=error.key, hint=error.hint
+            f"{what} cannot be used: {error.message}", key=error.key, hint=error.hint
         ) from error
 
     return Origin(what=what, homes=homes, is_required=True)

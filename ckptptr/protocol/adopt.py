@@ -1,8 +1,8 @@
 """Adopt: a restore that did not simply follow LATEST moves LATEST to what it is about to return.
 
-One compare-and-swap with the token that the resolution read; a conflict means that the world moved,
-and everything is resolved again. So the next attempt needs one GET, and a person's choice is taken
-up exactly once, by exactly one run, however many processes it has.
+One compare-and-swap with the token that the resolution read; where others moved LATEST first, all is
+resolved again. So the next attempt needs one GET, and exactly one run restores a person's
+choice, once, however many processes it has.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from ckptptr.protocol.inventory import newest_attempt, take_stock
-from ckptptr.protocol.latest import Latest, Swap
+from ckptptr.protocol.latest import Latest, Move
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.references import FRESH
@@ -18,12 +18,12 @@ from ckptptr.protocol.resolve import Resolution
 from ckptptr.stores.port import Store
 
 
-def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> Swap:
-    """Make LATEST name what `resolution` returns; no longer held, fenced by our attempt.
+def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> Move:
+    """The move that makes LATEST name what `resolution` returns; no longer held, fenced by our attempt.
 
     Raises:
         SupersededError: a newer attempt owns LATEST.
-        OutcomeUnknownError, StoreUnavailableError: as `Latest.swap`.
+        StoreUnavailableError: LATEST has lost the history or the fence, and the store did not list it.
     """
     seen = resolution.seen
     fence = seen.fence if seen.fence >= 0 else newest_attempt(store, node.later_homes(), node.lineage)
@@ -34,23 +34,25 @@ def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> S
     named = history_of(store, node, seen.pointer)
     known = next((entry for entry in named if entry.checkpoint == target.checkpoint), target)
     kept = tuple(e for e in named if e.checkpoint != target.checkpoint and e.checkpoint not in vanished)
-    doomed = tuple(d for d in (seen.pointer.doomed if seen.pointer else ()) if d not in vanished)
+    expired = tuple(reference for reference in seen.expired if reference not in vanished)
     incarnation = latest.fence.marked_on(seen.pointer)
-    pointer = Pointer(target=known, history=kept, doomed=doomed, fence=node.attempt, incarnation=incarnation)
-    return latest.swap(seen, pointer)
+    pointer = Pointer(
+        target=known, history=kept, expired=expired, fence=node.attempt, incarnation=incarnation
+    )
+    return Move(pointer, seen=seen)
 
 
 def history_of(store: Store, node: Node, pointer: Pointer | None) -> list[Target]:
-    """All that can be chosen from, newest first, whatever became of LATEST.
+    """All checkpoints that can be chosen from, newest first, in whatever state LATEST is.
 
-    What a machine wrote says it. A hand edit may have dropped any of it, and surely dropped what
-    stood there as the target; an absent or damaged LATEST says nothing. Then a listing tells; what
-    the edited history adds is the scores, and checkpoints that are not in the homes of this node.
+    A machine-written LATEST lists them. A hand edit may have dropped any of them, and has dropped the
+    target that stood there; an absent or damaged LATEST lists none. Then the homes are listed; an edited
+    history adds the scores, and checkpoints that are not in the homes of this node.
     """
     if pointer is not None and not pointer.edited:
         return list(pointer.retained)
     known = pointer.history if pointer else ()
-    doomed = set(pointer.doomed if pointer else ())
+    expired = set(pointer.expired if pointer else ())
     stock = take_stock(store, node.root, node.own_homes(), node.lineage)
     named = {entry.checkpoint: entry for entry in stock}
     for entry in known:
@@ -58,5 +60,5 @@ def history_of(store: Store, node: Node, pointer: Pointer | None) -> list[Target
         if there is not None or not node.owns(entry.checkpoint):
             pinned = there.pinned if there else entry.pinned  # the marker counts, not what is written here
             named[entry.checkpoint] = msgspec.structs.replace(entry, pinned=pinned)
-    kept = (entry for entry in named.values() if entry.checkpoint not in doomed)
+    kept = (entry for entry in named.values() if entry.checkpoint not in expired)
     return sorted(kept, key=lambda entry: (entry.attempt, entry.seq), reverse=True)

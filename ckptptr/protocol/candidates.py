@@ -3,7 +3,7 @@
 1. LATEST, then its history.
 2. Our own home: a container that restarts in place, or an elastic restart, reuses it.
 3. The home that the platform named, then those of attempts N-1 ... 0.
-4. What retention had already let go, for want of anything else.
+4. What has expired and is not deleted yet.
 5. Where nothing is this node's own, its origins in turn (the execution it was recovered from, earlier
    attempts of its parent, a seed): of each the LATEST and its history, then the homes.
 
@@ -29,7 +29,7 @@ from ckptptr.errors import (
 from ckptptr.protocol.inventory import committed, describe, plain_files, read_manifest
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.manifest import FileRecord, Manifest
-from ckptptr.protocol.names import CheckpointId, manifest_key
+from ckptptr.protocol.names import manifest_key
 from ckptptr.protocol.node import Node, Origin
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.references import AtManifest, ById, Fresh, Reference
@@ -44,6 +44,7 @@ class Verdict(enum.Enum):
     POINTER = "LATEST"
     HISTORY = "the history of LATEST"
     WALKBACK = "the walk-back through earlier attempts"
+    ORIGIN = "another execution, an earlier attempt of the parent, or a seed"
     PLAIN = "a plain folder, unverified"
     FRESH = "a fresh start"
 
@@ -62,8 +63,8 @@ class Found:
 
     `reference` is how LATEST would name it. `manifest` is None for a plain folder, whose `files`
     have no digests yet. `home` is the key that the objects of `files` are relative to. `origin` says in
-    words where it is from, if it is not from this node. `may_not_be_named`: by a machine's hand, in LATEST,
-    since it is doomed, or another node's of the same execution; a copy of it may.
+    words where it is from, if it is not from this node. `may_not_be_named`: no process may name it in LATEST,
+    since it has expired, or is another node's of the same execution; a copy of it may.
     """
 
     reference: str
@@ -80,12 +81,33 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Context:
+    """What is known of a candidate before it is read.
+
+    Args:
+        verdict: what a restore that takes it reports.
+        trust: how closely its lineage is looked at.
+        expired: the references that LATEST lists as expired. Only a copy of those may be named.
+    """
+
+    verdict: Verdict
+    trust: Trust
+    expired: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """Something to try. `load` reads it and raises what speaks against it."""
 
     verdict: Verdict
     reference: str
     load: Callable[[], Found]
+
+    def verdict_on(self, found: Found) -> Verdict:
+        """Where the checkpoint came from, now that it is read."""
+        if found.manifest is None:
+            return Verdict.PLAIN
+        return Verdict.ORIGIN if found.origin else self.verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,35 +125,34 @@ class Candidates:
 
     def after(self, seen: Seen) -> Iterator[Candidate]:
         """All of them, given what LATEST says (its target must not be a fresh start)."""
-        pointer = seen.pointer or Pointer(target=Target(checkpoint=""))
-        doomed = frozenset(pointer.doomed)
-        if self.store.guarantee is Guarantee.LAST_WRITER_WINS and not pointer.held:
-            yield from self._overtaking(pointer)
+        found = Context(Verdict.WALKBACK, Trust.FOUND, frozenset(seen.expired))
+        if self.store.guarantee is Guarantee.LAST_WRITER_WINS and not seen.is_held:
+            yield from self._overtaking(found, seen)
         if seen.pointer is not None:
             yield from self._in_pointer(seen.pointer)
-        yield from self._in_home(self.node.home, Trust.FOUND, doomed)
         computed = self.node.own_homes()
-        for home in self.node.earlier_homes():
-            yield from self._in_home(home, Trust.FOUND if home in computed else Trust.CHOSEN, doomed)
-        for reference in pointer.doomed:
-            yield from self._named(Verdict.WALKBACK, reference, Trust.FOUND, doomed=doomed)
+        for home in (self.node.home, *self.node.earlier_homes()):
+            context = found if home in computed else replace(found, trust=Trust.CHOSEN)
+            yield from (c for c in self._in_home(context, home) if c.reference not in found.expired)
+        for reference in seen.expired:
+            yield from self._named(found, reference)
         yield from self._elsewhere(seen)
 
     def named(self, text: str, pointer: Pointer | None) -> Iterator[Candidate]:
         """What a person means by `text`."""
-        return self._named(Verdict.POINTER, text, Trust.CHOSEN, pointer)
+        return self._named(Context(Verdict.POINTER, Trust.CHOSEN), text, pointer)
 
     def _in_pointer(self, pointer: Pointer) -> Iterator[Candidate]:
-        first, then = Verdict.POINTER, Verdict.HISTORY
         trust = Trust.CHOSEN if pointer.held else Trust.NAMED
+        target = Context(Verdict.POINTER, trust, frozenset(pointer.expired))
+        history = replace(target, verdict=Verdict.HISTORY)
         if self.origin is not None:
-            first = then = Verdict.WALKBACK
             trust = trust if self.origin.lineage else Trust.CHOSEN
-        doomed = frozenset(pointer.doomed)
+            target = history = replace(target, verdict=Verdict.WALKBACK, trust=trust)
         if not pointer.target.is_fresh:
-            yield from self._named(first, pointer.target.checkpoint, trust, pointer, doomed)
+            yield from self._named(target, pointer.target.checkpoint, pointer)
         for entry in pointer.history:
-            yield from self._named(then, entry.checkpoint, trust, pointer, doomed)
+            yield from self._named(history, entry.checkpoint, pointer)
 
     def _elsewhere(self, seen: Seen) -> Iterator[Candidate]:
         """What the origins have.
@@ -176,68 +197,57 @@ class Candidates:
                 break
 
     def _in_origin(self, origin: Origin, pointer: Pointer | None) -> Iterator[Candidate]:
-        trust = Trust.FOUND if origin.lineage else Trust.CHOSEN
+        found = Context(Verdict.WALKBACK, Trust.FOUND if origin.lineage else Trust.CHOSEN)
         if origin.checkpoint is not None:
-            yield self._at(Verdict.WALKBACK, origin.checkpoint.home, origin.checkpoint.id, trust)
+            yield self._at(found, origin.checkpoint)
         if pointer is not None:
             yield from self._in_pointer(pointer)
         fence = pointer.fence if pointer is not None and not pointer.edited else -1
         for home in origin.homes(self.store, fence):
-            yield from self._in_home(home, trust)
+            yield from self._in_home(found, home)
         if origin.lineage is None:
             # All of it is damaged: what it had itself begun from may not be.
             for parent in dict.fromkeys(m.parent for m in self._manifests(origin) if m.parent):
-                yield from self._named(Verdict.WALKBACK, parent, trust)
+                yield from self._named(found, parent)
 
     def _latest(self, prefix: str) -> Seen:
         return Latest(self.store, prefix, self.clock, author="").read()
 
-    def _overtaking(self, pointer: Pointer) -> Iterator[Candidate]:
+    def _overtaking(self, context: Context, seen: Seen) -> Iterator[Candidate]:
         """Without compare-and-swap an older LATEST may have been written over a newer one."""
+        pointer = seen.pointer or Pointer(target=Target(checkpoint=""))
         named = (pointer.fence, pointer.target.seq)
         newer = [
-            (checkpoint.age, home, checkpoint)
+            (checkpoint.age, AtManifest(home, checkpoint))
             for home in self.node.own_homes()
             for checkpoint in committed(self.store, home).ids
             if (checkpoint.attempt, checkpoint.seq) > named
         ]
-        for _, home, checkpoint in sorted(newer, reverse=True):
-            yield self._at(Verdict.WALKBACK, home, checkpoint, Trust.FOUND)
+        for _, place in sorted(newer, key=lambda pair: pair[0], reverse=True):
+            yield self._at(context, place)
 
-    def _in_home(
-        self,
-        home: str,
-        trust: Trust,
-        doomed: frozenset[str] = frozenset(),
-        verdict: Verdict = Verdict.WALKBACK,
-    ) -> Iterator[Candidate]:
+    def _in_home(self, context: Context, home: str) -> Iterator[Candidate]:
+        """The checkpoints of a home, or the plain folder that it is."""
         ids = committed(self.store, home).ids
         for checkpoint in ids:
-            if self.node.root.ref(manifest_key(home, checkpoint)) not in doomed:
-                yield self._at(verdict, home, checkpoint, trust)
+            yield self._at(context, AtManifest(home, checkpoint))
         if not ids:
-            yield Candidate(verdict, self.node.root.ref(home), lambda: self._plain(home))
+            yield Candidate(context.verdict, self.node.root.ref(home), lambda: self._plain(home))
 
-    def _named(
-        self,
-        verdict: Verdict,
-        text: str,
-        trust: Trust,
-        pointer: Pointer | None = None,
-        doomed: frozenset[str] = frozenset(),
-    ) -> Iterator[Candidate]:
+    def _named(self, context: Context, text: str, pointer: Pointer | None = None) -> Iterator[Candidate]:
+        """What `text` names; an id is looked up in `pointer` first."""
         try:
             meant = self._expand(self._parse(text), pointer)
         except InvalidArgumentError as error:
-            yield Candidate(verdict, text, _raising(error))
+            yield Candidate(context.verdict, text, _raising(error))
             return
         if isinstance(meant, AtManifest):
-            yield self._at(verdict, meant.home, meant.id, trust, doomed)
+            yield self._at(context, meant)
         elif meant is not None:
-            yield from self._in_home(meant, trust, verdict=verdict)
+            yield from self._in_home(context, meant)
         else:
             nowhere = NotFoundError("no checkpoint of this node has that id", key=text)
-            yield Candidate(verdict, text, _raising(nowhere))
+            yield Candidate(context.verdict, text, _raising(nowhere))
 
     def _parse(self, text: str) -> Reference:
         root = self.origin.root if self.origin else None
@@ -262,24 +272,17 @@ class Candidates:
                 return AtManifest(home, reference.id)
         return None
 
-    def _at(
-        self,
-        verdict: Verdict,
-        home: str,
-        checkpoint: CheckpointId,
-        trust: Trust,
-        doomed: frozenset[str] = frozenset(),
-    ) -> Candidate:
-        reference = self.node.root.ref(manifest_key(home, checkpoint))
+    def _at(self, context: Context, place: AtManifest) -> Candidate:
+        reference = self.node.root.ref(manifest_key(place.home, place.id))
 
         def load() -> Found:
-            manifest = read_manifest(self.store, home, checkpoint)
-            self._check_lineage(reference, manifest, trust)
+            manifest = read_manifest(self.store, place.home, place.id)
+            self._check_lineage(reference, manifest, context.trust)
             is_anothers = self.origin is None and self.node.lineage.collides_with(manifest.lineage)
-            refused = reference in doomed or is_anothers
-            return Found(reference, home, manifest.files, manifest, refused, self._what)
+            refused = reference in context.expired or is_anothers
+            return Found(reference, place.home, manifest.files, manifest, refused, self._what)
 
-        return Candidate(verdict, reference, load)
+        return Candidate(context.verdict, reference, load)
 
     @property
     def _what(self) -> str:

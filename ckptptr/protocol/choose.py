@@ -1,7 +1,6 @@
-"""What a person does to LATEST: choose a checkpoint, go back, let go, pin one.
+"""What a person does to LATEST: choose a checkpoint, go back, release, pin one.
 
-Each is one compare-and-swap, repeated while others move LATEST, a bounded number of times. What is
-replaced stays in the history.
+Each is a decision for `Latest.update`. What is replaced stays in the history.
 """
 
 from __future__ import annotations
@@ -17,14 +16,12 @@ from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, No
 from ckptptr.protocol.adopt import history_of
 from ckptptr.protocol.candidates import Candidates, Found
 from ckptptr.protocol.inventory import check_complete, committed
-from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.names import pin_key
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.references import FRESH
 from ckptptr.stores.port import Store
-
-TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +44,14 @@ class Chooser:
             return candidate.load()
         raise NotFoundError("no such checkpoint", key=checkpoint)
 
-    def use(self, checkpoint: str, note: str = "") -> tuple[Seen, Pointer]:
-        """Point LATEST at a checkpoint (or `none`) and hold it until a restore takes it up.
+    def use(self, checkpoint: str, note: str = "") -> tuple[Seen, Seen]:
+        """Point LATEST at a checkpoint (or `none`) and hold it until a restore adopts it.
 
         Returns:
-            LATEST before, and what it says now.
+            LATEST before and after.
 
         Raises:
-            InvalidArgumentError: what is named is doomed: it may be deleted at any moment.
+            InvalidArgumentError: what is named has expired: it may be deleted at any moment.
             NotFoundError, DamagedError: it is not there, or not all of it.
         """
 
@@ -63,7 +60,7 @@ class Chooser:
 
         return self._move(hold)
 
-    def rollback(self, back: int = 1, note: str = "") -> tuple[Seen, Pointer]:
+    def rollback(self, back: int = 1, note: str = "") -> tuple[Seen, Seen]:
         """Hold LATEST on the checkpoint that is `back` before the one it names: see `earlier`.
 
         Raises:
@@ -78,13 +75,13 @@ class Chooser:
                 raise NotFoundError(
                     f"the history of LATEST has {count}, not {back}",
                     key=self.latest.url,
-                    hint="`ckptptr log` lists all that can be chosen, also of branches that were left",
+                    hint="`ckptptr log` lists all that can be chosen, also of abandoned branches",
                 )
             return self._naming(before[back - 1].checkpoint, seen, named, held=True, note=note)
 
         return self._move(hold)
 
-    def release(self, checkpoint: str | None = None) -> tuple[Seen, Pointer]:
+    def release(self, checkpoint: str | None = None) -> tuple[Seen, Seen]:
         """Take the hold off LATEST: the next save moves it again. With `checkpoint` it names that instead,
         which undoes a `use` where LATEST was not held before.
 
@@ -93,10 +90,10 @@ class Chooser:
                 or there is no LATEST.
         """
 
-        def let_go(seen: Seen, named: list[Target]) -> Pointer:
-            name = checkpoint
-            if name is None and seen.pointer is not None:
-                name = seen.pointer.target.checkpoint
+        def unheld(seen: Seen, named: list[Target]) -> Pointer:
+            if checkpoint is None and seen.pointer is not None and not seen.pointer.held:
+                return seen.pointer
+            name = checkpoint or (seen.pointer.target.checkpoint if seen.pointer else None)
             if name is None:
                 kind = DamagedError if seen.damage else NotFoundError
                 raise kind(
@@ -106,16 +103,13 @@ class Chooser:
                 )
             return self._naming(name, seen, named, held=False)
 
-        seen = self.latest.read()
-        if checkpoint is None and seen.pointer is not None and not seen.pointer.held:
-            return seen, seen.pointer
-        return self._move(let_go)
+        return self._move(unheld)
 
     def pin(self, checkpoint: str, note: str = "") -> Found:
         """Keep a checkpoint whatever retention says: a marker beside its manifest, and a flag in LATEST.
 
         Raises:
-            InvalidArgumentError: it is doomed, or a plain folder (which retention never touches).
+            InvalidArgumentError: it has expired, or it is a plain folder (which retention never touches).
         """
         seen = self.latest.read()
         found = self.find(checkpoint, seen)
@@ -123,7 +117,7 @@ class Chooser:
             raise InvalidArgumentError(
                 "a plain folder cannot be pinned", key=found.reference, hint="Retention never deletes it"
             )
-        self._refuse_doomed(found, seen)
+        self._refuse_expired(found, seen)
         key = pin_key(found.home, found.manifest.checkpoint_id)
         with self._marked(key, note):
             self._move(lambda seen, named: self._flag(found, seen, named, pinned=True))
@@ -144,7 +138,7 @@ class Chooser:
 
     @contextmanager
     def _marked(self, key: str, note: str) -> Iterator[None]:
-        """The marker first, since a sweep looks at it; it goes again where the pin comes too late."""
+        """The marker first, since a sweep looks at it; it is deleted again if the pin comes too late."""
         try:
             self.store.create(key, msgspec.json.encode({"note": note, "pinned_at": self.latest.stamp()}))
         except ConflictError:  # pinned before
@@ -183,7 +177,7 @@ class Chooser:
         if checkpoint.strip().lower() == FRESH:
             return Target(checkpoint=FRESH)
         found = self.find(checkpoint, seen)
-        self._refuse_doomed(found, seen)
+        self._refuse_expired(found, seen)
         if found.manifest is not None:
             check_complete(self.store, found.home, found.manifest)
         known = (entry for entry in named if entry.checkpoint == found.reference)
@@ -192,9 +186,9 @@ class Chooser:
     def _flag(self, found: Found, seen: Seen, named: list[Target], *, pinned: bool) -> Pointer:
         """LATEST with the pinned flag of one checkpoint set; a pinned one is always named.
 
-        A person's own words are left alone: the adopt that takes them up reads the markers.
+        A person's own words are left alone: the adopt that follows them reads the markers.
         """
-        self._refuse_doomed(found, seen)
+        self._refuse_expired(found, seen)
         if seen.pointer is not None and seen.pointer.edited:
             return seen.pointer
         entries = list(named)
@@ -221,35 +215,34 @@ class Chooser:
         attempts = (entry.attempt for entry in named if self.node.owns(entry.checkpoint))
         return seen.fence if seen.fence >= 0 else max(attempts, default=0)
 
-    def _refuse_doomed(self, found: Found, seen: Seen) -> None:
-        if seen.pointer is not None and found.reference in seen.pointer.doomed:
+    def _refuse_expired(self, found: Found, seen: Seen) -> None:
+        if found.reference in seen.expired:
             raise InvalidArgumentError(
-                "retention has let this checkpoint go, it may be deleted at any moment",
+                "this checkpoint has expired and may be deleted at any moment",
                 key=found.reference,
-                hint="Choose one that `ckptptr log` does not call doomed, or copy this one elsewhere first",
+                hint="Choose one that `ckptptr log` does not call expired, or copy this one elsewhere first",
             )
 
-    def _move(self, decide: Callable[[Seen, list[Target]], Pointer]) -> tuple[Seen, Pointer]:
-        seen = self.latest.read()
-        for _ in range(TRIES):
+    def _move(self, decide: Callable[[Seen, list[Target]], Pointer]) -> tuple[Seen, Seen]:
+        """Where `decide` answers with the pointer that it saw, LATEST stays."""
+
+        def move(seen: Seen) -> Move | None:
             pointer = decide(seen, history_of(self.store, self.node, seen.pointer))
             if pointer is seen.pointer:
-                return seen, pointer
-            doomed = tuple(d for d in (seen.pointer.doomed if seen.pointer else ()) if not pointer.find(d))
+                return None
+            expired = tuple(reference for reference in seen.expired if not pointer.find(reference))
             incarnation = seen.pointer.incarnation if seen.pointer else ""
-            pointer = msgspec.structs.replace(pointer, doomed=doomed, incarnation=incarnation)
-            swap = self.latest.swap(seen, pointer)
-            if swap.won:
-                return seen, pointer
-            seen = swap.seen
-        raise ConflictError(f"LATEST was moved by others each of the {TRIES} times", key=self.latest.url)
+            return Move(msgspec.structs.replace(pointer, expired=expired, incarnation=incarnation))
+
+        updated = self.latest.update(move)
+        return updated.before, updated.seen
 
 
 def earlier(node: Node, named: Iterable[Target], current: Target | None) -> list[Target]:
     """What a rollback goes back through, nearest first.
 
-    The history in its order, but never forward again: what is newer than where the walk has come to was
-    left on purpose, by a `use` or a rollback before this one.
+    The history in its order, but never forward again: newer entries are skipped, since a person moved away
+    from them by a `use` or a rollback before this one.
     """
     steps: list[Target] = []
     for entry in named:
@@ -268,7 +261,7 @@ def _in_its_place(node: Node, moved: Target, others: list[Target]) -> list[Targe
 
 
 def _is_newer(node: Node, one: Target, other: Target) -> bool:
-    """By (attempt, seq) in the homes of this node; what comes from elsewhere was there before them."""
+    """By (attempt, seq) in the homes of this node; what is from elsewhere is older than all of them."""
 
     def age(target: Target) -> tuple[int, int]:
         return (target.attempt, target.seq) if node.owns(target.checkpoint) else (-1, -1)

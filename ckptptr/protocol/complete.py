@@ -17,7 +17,6 @@ class Flaw:
     path: str
     key: str
     problem: str
-    is_gone: bool = False
 
 
 def sizes_in(store: Store, home: str) -> dict[str, int]:
@@ -32,7 +31,7 @@ def flaws(home: str, files: Iterable[FileRecord], sizes: Mapping[str, int]) -> l
         key = f"{home}/{record.object}"
         size = sizes.get(key)
         if size is None:
-            found.append(Flaw(record.path, key, "it is gone", is_gone=True))
+            found.append(Flaw(record.path, key, "it is gone"))
         elif size != record.size:
             found.append(Flaw(record.path, key, f"it has {size} bytes, {record.size} were saved"))
     return found

@@ -1,10 +1,9 @@
 """Fencing: which process may still move LATEST.
 
 LATEST names the highest attempt that ever moved it, and which *incarnation* of that attempt: where a
-platform restarts a container inside one attempt, the predecessor may live on. Whoever is below the
-fence must stop. An incarnation takes the node over with its first own move of LATEST, or by an adopt
-when it restores what its predecessor left; from then on the predecessor is the one to stop. Nothing
-here goes by clock.
+platform restarts a container inside one attempt, the predecessor may live on. A process below the fence
+must stop. An incarnation takes the node over with its first own move of LATEST, or by an adopt when it
+restores what its predecessor left; from then on the predecessor must stop. No clock decides anything here.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ class Fence:
     """Where one process stands.
 
     Args:
-        attempt: its own; -1 for a bystander (a person, an evaluation), whom nothing concerns.
+        attempt: its own; -1 for a bystander (a person, an evaluation).
         incarnation: a token that all processes of one incarnation of the attempt share. Empty where
             incarnations cannot be told apart: then all processes of the attempt are siblings.
     """
@@ -65,7 +64,7 @@ class Fence:
         """The incarnation to write beside our attempt, given LATEST as it is."""
         if self.incarnation or pointer is None or pointer.edited or pointer.fence != self.attempt:
             return self.incarnation
-        return pointer.incarnation  # a sibling of unknown incarnation takes nobody's place
+        return pointer.incarnation  # a sibling of unknown incarnation does not take over
 
     def _is_of_our_attempt(self, pointer: Pointer) -> bool:
         return bool(self.incarnation) and not pointer.edited and pointer.fence == self.attempt

@@ -12,24 +12,20 @@ from typing import TypeAlias
 
 import msgspec
 
-from ckptptr.clock import isoformat
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.fence import Fence
-from ckptptr.protocol.latest import Seen
-from ckptptr.protocol.manifest import FileRecord, Manifest
-from ckptptr.protocol.names import DATA, CheckpointId, manifest_key
+from ckptptr.protocol.latest import Move, Seen
+from ckptptr.protocol.manifest import FileRecord
+from ckptptr.protocol.names import CheckpointId
 from ckptptr.protocol.pointer import Pointer
 from ckptptr.protocol.publish import Publisher
 
-TRIES = 10
+Copy: TypeAlias = Callable[[CheckpointId, str, Sequence[FileRecord]], Sequence[FileRecord]]
+"""Copies the objects of records, relative to a home, inside the store, as payload of a checkpoint of our own
+home; their records there."""
 
-CopyAll: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]
-"""Copies `(source key, key)` pairs inside the store."""
 
-
-def copy_home(
-    publisher: Publisher, found: Found, files: Sequence[FileRecord], copy_all: CopyAll, author: str
-) -> Found:
+def copy_home(publisher: Publisher, found: Found, files: Sequence[FileRecord], copy: Copy) -> Found:
     """Commit a copy of `found` in our own home, without touching LATEST.
 
     The copy keeps seq and step, has an id of its own, and says what it was copied from.
@@ -39,35 +35,21 @@ def copy_home(
             restored files.
 
     Raises:
-        NotFoundError: the source went away meanwhile; nothing was committed.
+        NotFoundError: the source was deleted meanwhile; nothing was committed.
     """
-    node, source = publisher.node, found.manifest
-    checkpoint = CheckpointId.new(source.seq if source else 0, node.attempt, publisher.clock)
-    records = [msgspec.structs.replace(r, object=f"{DATA}/{checkpoint}/{r.path}") for r in files]
-    copy_all(
-        [
-            (f"{found.home}/{old.object}", f"{node.home}/{new.object}")
-            for old, new in zip(files, records, strict=True)
-        ]
-    )
-    manifest = Manifest(
-        id=str(checkpoint),
-        attempt=node.attempt,
-        seq=checkpoint.seq,
+    source = found.manifest
+    checkpoint = CheckpointId.new(source.seq if source else 0, publisher.node.attempt, publisher.clock)
+    manifest = publisher.manifest(
+        checkpoint,
+        copy(checkpoint, found.home, files),
+        folders=source.folders if source else (),
         step=source.step if source else None,
-        created_at=isoformat(publisher.clock.now()),
-        created_by=author,
+        metadata=source.metadata if source else {},
         parent=found.reference,
         copied_from=found.reference,
-        lineage=node.lineage,
-        metadata=source.metadata if source else {},
-        files=tuple(records),
-        folders=source.folders if source else (),
-        total_bytes=sum(record.size for record in records),
     )
     publisher.commit(manifest)
-    reference = node.root.ref(manifest_key(node.home, checkpoint))
-    return Found(reference, node.home, manifest.files, manifest)
+    return publisher.found(manifest)
 
 
 def move_latest(publisher: Publisher, source: Found, copied: Found) -> Seen:
@@ -75,11 +57,11 @@ def move_latest(publisher: Publisher, source: Found, copied: Found) -> Seen:
 
     The copy takes its source's place. A pinned source stays named as well, in the history.
     """
-    seen = publisher.latest.read()
-    for _ in range(TRIES):
+
+    def decide(seen: Seen) -> Move | None:
         pointer = seen.pointer
         if pointer is None or not _still_names(pointer, source, publisher.latest.fence):
-            return seen
+            return None
         target = msgspec.structs.replace(
             copied.as_target(publisher.node),
             published_at=pointer.target.published_at,
@@ -87,11 +69,9 @@ def move_latest(publisher: Publisher, source: Found, copied: Found) -> Seen:
         )
         history = (pointer.target, *pointer.history) if pointer.target.pinned else pointer.history
         moved = msgspec.structs.replace(pointer, target=target, history=history)
-        swap = publisher.latest.swap(seen, moved, publishes=target.checkpoint)
-        seen = swap.seen
-        if swap.won:
-            return seen
-    return seen
+        return Move(moved, publishes=target.checkpoint)
+
+    return publisher.latest.update(decide).seen
 
 
 def _still_names(pointer: Pointer, source: Found, fence: Fence) -> bool:

@@ -1,10 +1,10 @@
 """What is really there: committed checkpoints, pins and plain files, from listings.
 
-A checkpoint is committed when its manifest is there. Payload without a manifest is an unfinished or
-half-swept checkpoint and never counts as anything else.
+A checkpoint is committed when its manifest is there. Payload without a manifest is a checkpoint
+that is not finished or that is deleted by half, and never counts as anything else.
 
 Flyte's 32-bit hashes collide: what stands in a home of a node may be another node's. Its manifest tells,
-and whoever is going to name or to delete something reads that.
+and is read before anything is named or deleted.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def read_manifest(store: Store, home: str, checkpoint: CheckpointId) -> Manifest
     """The manifest of a checkpoint, checked.
 
     Raises:
-        NotFoundError: it is not committed, or was swept.
+        NotFoundError: it is not committed, or was deleted.
         DamagedError: it is not what was written.
         UnsupportedFormatError: written by a newer version.
     """

@@ -1,14 +1,17 @@
-"""LATEST as a value moved by compare-and-swap, and nothing guessed when a reply is lost.
+"""LATEST: a value moved by compare-and-swap.
 
-Whoever moves LATEST (publish, adopt, forward copy, a person's `use`) reads it, decides, and swaps
-with the token that it read. This module owns the swap: it reads back whenever the store did not
-plainly say yes, and answers *won* or *lost*.
+Publish, adopt, the forward copy, a sweep and a person's `use` each move LATEST by `Latest.update`: it
+reads LATEST, asks for a decision, swaps with the token that it read, and asks again where another
+process was faster. Below it is `Latest.swap`: one move. It reads LATEST back whenever the store did not
+plainly accept the write, and answers *won* or *lost*; nothing is guessed when a reply is lost.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import msgspec
 import xxhash
@@ -29,7 +32,13 @@ from ckptptr.stores.port import Store, Token
 
 log = logging.getLogger("ckptptr")
 
-TRIES = 6
+MOVES = 10
+"""How many moves one update tries: others moved LATEST first each time before."""
+WRITES = 6
+"""How often one move is written while LATEST stays what it was: so an update sends at most
+`MOVES * WRITES` = 60 writes, with `clock.backoff` between any two of them."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,17 @@ class Seen:
         """The fence in force; a hand-edited, damaged or absent LATEST has none (-1)."""
         return self.pointer.fence if self.pointer and not self.pointer.edited else -1
 
+    @property
+    def expired(self) -> tuple[str, ...]:
+        """What LATEST lists as expired."""
+        return self.pointer.expired if self.pointer else ()
+
+    def is_proof_of(self, reference: str) -> bool:
+        """Whether a machine wrote this, and names that checkpoint as target or in the history. A person's
+        edit proves nothing: it keeps what stood around it."""
+        pointer = self.pointer
+        return pointer is not None and not pointer.edited and pointer.find(reference) is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Swap:
@@ -59,11 +79,39 @@ class Swap:
     seen: Seen
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A decision to move LATEST to `pointer`.
+
+    Args:
+        publishes: see `Latest.swap`. A won move that publishes is decided upon once more: others may have
+            written after it.
+        seen: what it was decided on, if LATEST was read again meanwhile.
+    """
+
+    pointer: Pointer
+    publishes: str = ""
+    seen: Seen | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Updated(Generic[_T]):
+    """How an update ended.
+
+    `outcome` is the decision that ended it, and None where a move did. `before` is what the last decision
+    was made on, `seen` is LATEST after it.
+    """
+
+    outcome: _T | None
+    before: Seen
+    seen: Seen
+
+
 class Latest:
     """The LATEST of one node prefix.
 
     Args:
-        author: who writes, for people: `pod-name/pid/incarnation`.
+        author: who writes, for people: `pod-name/pid/<random>`.
         fence: where this process stands; a bystander where it is not given.
     """
 
@@ -72,7 +120,7 @@ class Latest:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._author = author
+        self.author = author
         self.fence = fence or Fence()
         self.key = latest_key(prefix)
         self.url = store.url(self.key)
@@ -95,26 +143,52 @@ class Latest:
         self.fence.notice(pointer)
         return Seen(body, token, pointer)
 
+    def update(self, decide: Callable[[Seen], Move | _T], seen: Seen | None = None) -> Updated[_T]:
+        """Move LATEST as `decide` says, and ask it again where others moved LATEST first.
+
+        Args:
+            decide: given LATEST as it is, a `Move`, or anything else to end here and leave LATEST alone.
+            seen: LATEST as last seen; read where it is not given.
+
+        Raises:
+            ConflictError: others moved LATEST first, `MOVES` times.
+            OutcomeUnknownError, StoreUnavailableError: as `swap`; and whatever `decide` raises.
+        """
+        before = self.read() if seen is None else seen
+        for tried in range(MOVES + 1):
+            decision = decide(before)
+            if not isinstance(decision, Move):
+                return Updated(decision, before, before)
+            if tried == MOVES:
+                break
+            if tried:
+                backoff(self._clock, tried)
+            before = decision.seen or before
+            swap = self.swap(before, decision.pointer, publishes=decision.publishes)
+            if swap.won and not decision.publishes:
+                return Updated(None, before, swap.seen)
+            before = swap.seen
+        raise ConflictError(f"LATEST was moved by others each of the {MOVES} times we tried", key=self.url)
+
     def swap(self, seen: Seen, pointer: Pointer, *, publishes: str = "") -> Swap:
         """Move LATEST from exactly what was `seen` to `pointer`.
 
         Args:
-            publishes: the reference of a new checkpoint of ours. A machine-written LATEST that names
-                it is as good as our own: that landed, and others have written after it, or somebody
-                rebuilt LATEST from a listing. A person's edit proves nothing: it keeps what stood
-                around it.
+            publishes: the reference of a new checkpoint of ours. A LATEST that proves it (see
+                `Seen.is_proof_of`) means that our write landed and others wrote after it, or that
+                another process rebuilt LATEST from a listing: won.
 
         Raises:
-            OutcomeUnknownError: nobody can tell whether it landed.
-            StoreUnavailableError: it has not landed within the retry budget.
+            OutcomeUnknownError: it is unknown whether the write landed.
+            StoreUnavailableError: it has not landed in `WRITES` tries.
         """
         pointer = msgspec.structs.replace(
-            pointer, edited=False, published_by=self._author, write_id=self._clock.token(26)
+            pointer, edited=False, published_by=self.author, write_id=self._clock.token(26)
         )
         body = pointer.encode()
         if seen.damage:
             self._keep_damaged(seen)
-        for tried in range(1, TRIES + 1):
+        for tried in range(1, WRITES + 1):
             try:
                 token = self._write(body, seen.token)
             except AccessDeniedError:
@@ -124,14 +198,14 @@ class Latest:
             else:
                 self.fence.notice(pointer)
                 return Swap(True, Seen(body, token, pointer))
-            if found.body == body or _names(found, publishes):
+            if found.body == body or (publishes and found.is_proof_of(publishes)):
                 return Swap(True, found)
             if found.token != seen.token:
                 return Swap(False, found)
-            log.info("LATEST did not move yet (try %d of %d): %s", tried, TRIES, self.url)
+            log.info("LATEST did not move yet (try %d of %d): %s", tried, WRITES, self.url)
             backoff(self._clock, tried)
         raise StoreUnavailableError(
-            f"LATEST could not be moved in {TRIES} tries",
+            f"LATEST could not be moved in {WRITES} tries",
             key=self.url,
             hint="When it was last read it was unchanged",
         )
@@ -141,7 +215,7 @@ class Latest:
         self.fence.check(attempt, pointer, url=self.url, hint=hint)
 
     def kept_key(self, seen: Seen) -> str:
-        """Where the bytes of a damaged LATEST are put aside by whoever overwrites it."""
+        """Where the bytes of a damaged LATEST are kept before it is overwritten."""
         return f"{self.key}.damaged-{xxhash.xxh3_64_hexdigest(seen.body)}"
 
     def stamp(self) -> str:
@@ -171,9 +245,3 @@ class Latest:
         except ConflictError:
             return  # put aside before
         log.warning("%s; its bytes are kept as %s", seen.damage, self._store.url(key))
-
-
-def _names(found: Seen, reference: str) -> bool:
-    if not reference or found.pointer is None or found.pointer.edited:
-        return False
-    return found.pointer.find(reference) is not None

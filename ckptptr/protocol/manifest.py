@@ -1,8 +1,8 @@
 """The manifest: an immutable list of what one checkpoint consists of. Its presence commits it.
 
 A manifest only references objects of its own home, by paths relative to that home: a home stands
-alone, wherever it is copied to. Anything else in it is damage, and so is a wrong checksum: nobody
-edits a manifest.
+alone, wherever it is copied to. Anything else in it is damage, and so is a wrong checksum: a
+manifest is never edited.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Several processes of one attempt (ranks) save files of one checkpoint: nobody's file is dropped."""
+"""Several processes of one attempt (ranks) save files of one checkpoint: no file is dropped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def merge(
     Args:
         mine: our checkpoint, which LATEST does not name yet.
         theirs: a sibling's, which LATEST names.
-        base: the files of what we had saved or restored before: what is the same there is nobody's change.
+        base: the files of what we had saved or restored before: what is the same there has not changed.
         dropped: the paths that this process had written before and has replaced by nothing.
 
     Returns:
@@ -27,12 +27,12 @@ def merge(
     """
     merged = {record.path: record for record in theirs.files}
     is_ahead = theirs.seq > mine.seq
-    settled = {path for path, record in merged.items() if is_ahead and not _same(record, base.get(path))}
+    kept = {path for path, record in merged.items() if is_ahead and not _same(record, base.get(path))}
     for path in dropped:
-        if path not in settled:
+        if path not in kept:
             merged.pop(path, None)
     for record in mine.files:
-        if record.path not in settled and not _same(record, base.get(record.path)):
+        if record.path not in kept and not _same(record, base.get(record.path)):
             merged[record.path] = record
     has_all = set(merged.values()) == set(theirs.files) and set(mine.folders) <= set(theirs.folders)
     return None if has_all else merged

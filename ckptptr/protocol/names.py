@@ -85,8 +85,9 @@ def pin_key(home: str, checkpoint: CheckpointId) -> str:
     return f"{home}/{MANIFESTS}/{checkpoint}.pin"
 
 
-def data_folder(home: str, checkpoint: CheckpointId) -> str:
-    return f"{home}/{DATA}/{checkpoint}"
+def data_folder(checkpoint: CheckpointId) -> str:
+    """Where the payload that a checkpoint uploaded is, relative to its home."""
+    return f"{DATA}/{checkpoint}"
 
 
 def split_manifest_key(key: str) -> tuple[str, CheckpointId] | None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ckptptr.protocol.manifest import Lineage, Manifest
-from ckptptr.protocol.names import latest_key
 from ckptptr.protocol.references import AtManifest, Root
 from ckptptr.stores.port import Store
 
@@ -25,7 +24,7 @@ HomesThere = Callable[[Store, int], Iterable[str]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where a node that has nothing of its own begins: an execution that it was recovered from, the
-    previous attempt of its parent, a seed. Read, never written, never swept.
+    previous attempt of its parent, a seed. Only read: nothing there is written or deleted.
 
     Args:
         what: in words, for the log: "execution 'a1b2'".
@@ -75,10 +74,6 @@ class Node:
     origins: tuple[Origin, ...] = ()
     lineage: Lineage = Lineage()
 
-    @property
-    def latest(self) -> str:
-        return latest_key(self.prefix)
-
     def earlier_homes(self) -> Iterator[str]:
         """The homes to walk back through, nearest first; not our own, none twice."""
         seen = {self.home}
@@ -90,12 +85,12 @@ class Node:
                 yield home
 
     def own_homes(self) -> tuple[str, ...]:
-        """The homes whose checkpoints are this node's to list and to sweep, our own first."""
+        """The homes whose checkpoints are this node's to list and to delete, our own first."""
         earlier = (home for attempt in range(self.attempt - 1, -1, -1) for home in self.homes_of(attempt))
         return tuple(dict.fromkeys((self.home, *earlier)))
 
     def later_homes(self) -> tuple[str, ...]:
-        """The homes of the next few attempts, which a zombie must look at when LATEST is gone."""
+        """The homes of the next few attempts, which a superseded attempt must look at if LATEST is gone."""
         return tuple(home for step in range(LOOK_AHEAD) for home in self.homes_of(self.attempt + 1 + step))
 
     def owns(self, reference: str) -> bool:

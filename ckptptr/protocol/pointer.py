@@ -4,9 +4,9 @@ Three things can be found under that name:
 
 - what a machine wrote: the checksum is right;
 - what a person wrote: it parses, and the checksum is absent or wrong. It is obeyed and *held*: no
-  process moves it until a restore has taken it up. Only `checkpoint` is required; a file with just
+  process moves it until a restore has adopted it. Only `checkpoint` is required; a file with just
   that one string, bare or quoted, will do;
-- damage: it does not parse. Nobody is obeyed, nothing is overwritten before its bytes are kept.
+- damage: it does not parse. Nothing in it counts, and its bytes are kept before it is overwritten.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return self.checkpoint.strip().lower() == FRESH
 
 
-class Pointer(msgspec.Struct, frozen=True, kw_only=True):
+class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doomed"}):
     """What LATEST says.
 
     `fence` is the highest attempt that ever published or adopted here, `incarnation` says which
     incarnation of that attempt (see `Fence`). `held`: a person chose the target and no run has
-    taken it up. `history`: what else is retained, newest publish first. `doomed`: what retention let go
-    and a sweep may delete. `edited`: by hand, see the module.
+    adopted it. `history`: what else is retained, newest publish first. `expired`: what retention released
+    and a sweep may delete; the key in LATEST is `doomed`. `edited`: by hand, see the module.
     """
 
     target: Target
@@ -68,7 +68,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     published_by: str = ""
     write_id: str = ""
     history: tuple[Target, ...] = ()
-    doomed: tuple[str, ...] = ()
+    expired: tuple[str, ...] = ()
     edited: bool = False
 
     @property
@@ -104,7 +104,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
                 "published_by": self.published_by,
                 "write_id": self.write_id,
                 "history": [msgspec.to_builtins(entry) for entry in self.history],
-                "doomed": list(self.doomed),
+                "doomed": list(self.expired),
                 "format": sealed.FORMAT,
             }
         )
@@ -112,7 +112,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def decode(cls, body: bytes, url: str) -> Pointer:
-        """Read LATEST, whoever wrote it.
+        """Read LATEST, as a machine or a person wrote it.
 
         Raises:
             DamagedError: it does not parse; the message says exactly what is wrong.
@@ -140,7 +140,7 @@ def _edited(document: sealed.Document, checkpoint: str) -> Pointer:
     The numbers beside `checkpoint` describe what stood there before, so they do not count, and
     neither does `fence`.
     """
-    doomed = document.get("doomed")
+    listed = document.get("doomed")
     note = document.get("note")
     return Pointer(
         target=Target(checkpoint=checkpoint),
@@ -148,7 +148,7 @@ def _edited(document: sealed.Document, checkpoint: str) -> Pointer:
         edited=True,
         note=note if isinstance(note, str) else "",
         history=tuple(_readable(document.get("history"))),
-        doomed=tuple(name for name in doomed if isinstance(name, str)) if isinstance(doomed, list) else (),
+        expired=tuple(name for name in listed if isinstance(name, str)) if isinstance(listed, list) else (),
     )
 
 
@@ -208,7 +208,7 @@ def _parse(text: str, url: str) -> sealed.Document:
 
 
 def _what_a_person_did(text: str, said: str) -> str:
-    """What the parser says, in the words of whoever edited the file: which line, and the usual slips."""
+    """What the parser says, for the person who edited the file: which line, and the usual slips."""
     at = _PLACE.search(said)
     if at is None:
         return said
@@ -240,7 +240,7 @@ class _TwinsError(Exception):
 
 
 def _refuse_twins(pairs: list[tuple[str, object]]) -> None:
-    """A line pasted above the machine's own: the last of the two would win, and nobody would notice."""
+    """A line pasted above the machine's own: the last of the two would win, unnoticed."""
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:

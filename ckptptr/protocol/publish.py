@@ -2,7 +2,7 @@
 
 Rules kept here: a fence above our attempt refuses us; a LATEST that a person holds is not moved; of
 several processes of one attempt the higher seq stays the target; a LATEST that is gone or damaged
-is rebuilt from listings; what retention lets go is doomed, never deleted at once.
+is rebuilt from listings; what retention releases is listed as expired, and never deleted at once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import enum
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from ckptptr.clock import Clock, backoff
 from ckptptr.errors import (
@@ -20,10 +21,11 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.inventory import describe, take_stock
-from ckptptr.protocol.latest import Latest, Seen
-from ckptptr.protocol.manifest import Manifest
-from ckptptr.protocol.names import manifest_key
+from ckptptr.protocol.latest import Latest, Move, Seen
+from ckptptr.protocol.manifest import FileRecord, Manifest
+from ckptptr.protocol.names import CheckpointId, manifest_key
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.references import FRESH
@@ -32,13 +34,28 @@ from ckptptr.stores.port import Store
 
 log = logging.getLogger("ckptptr")
 
-TRIES = 10
-DOOMED_LIMIT = 1000
-"""Where nothing may be deleted (no permission, say), `doomed` must not grow for ever either."""
+COMMIT_TRIES = 10
+EXPIRED_LIMIT = 1000
+"""How many LATEST lists: where nothing can be deleted (no permission) the list must not grow forever."""
 
-Rebase = Callable[[Seen, Manifest], Manifest | None]
-"""Makes a checkpoint fit for a LATEST that others have moved; returns it as it was where it still fits, None
-where a sibling's has all of it and ours is not worth naming."""
+
+class Fate(enum.Enum):
+    """What happens to our checkpoint where others have moved LATEST before it was published."""
+
+    FITS = "it can be named as it is"
+    RENEWED = "it was committed again, with what others saved or with copies of what they may delete"
+    CONTAINED = "a sibling's checkpoint has all of it, and ours must not be named any more"
+
+
+class Rebased(NamedTuple):
+    """A decision about our checkpoint, and the checkpoint to publish from here on."""
+
+    fate: Fate
+    manifest: Manifest
+
+
+Rebase = Callable[[Seen, Manifest], Rebased]
+"""Decides about our checkpoint, given LATEST as others have moved it."""
 
 
 class Standing(enum.Enum):
@@ -73,12 +90,12 @@ class Publisher:
         """Put the manifest, create-only. When this returns the checkpoint is committed.
 
         Raises:
-            StoreUnavailableError: it could not be put, or it could not be learnt whether it was.
+            StoreUnavailableError: it could not be put, or it is unknown whether it was.
             DamagedError: something else stands under its name.
         """
         key = manifest_key(self.node.home, manifest.checkpoint_id)
         body = manifest.encode()
-        for tried in range(1, TRIES + 1):
+        for tried in range(1, COMMIT_TRIES + 1):
             try:
                 self.store.create(key, body)
                 return
@@ -95,10 +112,45 @@ class Publisher:
             except NotFoundError:
                 backoff(self.clock, tried)
         raise StoreUnavailableError(
-            f"the manifest could not be put in {TRIES} tries ({last})",
+            f"the manifest could not be put in {COMMIT_TRIES} tries ({last})",
             key=self.store.url(key),
             hint="The checkpoint is not committed; LATEST is unchanged",
         )
+
+    def manifest(
+        self,
+        checkpoint: CheckpointId,
+        files: Iterable[FileRecord],
+        *,
+        step: int | None,
+        metadata: dict[str, Any],
+        folders: Iterable[str] = (),
+        parent: str | None = None,
+        copied_from: str | None = None,
+    ) -> Manifest:
+        """The manifest of a new checkpoint in our own home."""
+        records = sorted(files, key=lambda record: record.path)
+        return Manifest(
+            id=str(checkpoint),
+            attempt=checkpoint.attempt,
+            seq=checkpoint.seq,
+            step=step,
+            created_at=self.latest.stamp(),
+            created_by=self.latest.author,
+            parent=parent,
+            copied_from=copied_from,
+            lineage=self.node.lineage,
+            metadata=metadata,
+            files=tuple(records),
+            folders=tuple(sorted({*folders})),
+            total_bytes=sum(record.size for record in records),
+        )
+
+    def found(self, manifest: Manifest) -> Found:
+        """A checkpoint of our own home, as a restore would find it."""
+        home = self.node.home
+        reference = self.node.root.ref(manifest_key(home, manifest.checkpoint_id))
+        return Found(reference, home, manifest.files, manifest)
 
     def publish(
         self,
@@ -106,62 +158,41 @@ class Publisher:
         manifest: Manifest,
         rebase: Rebase,
         *,
-        condemned: Iterable[str] = (),
-        swept: Iterable[str] = (),
+        orphans: Iterable[str] = (),
+        deleted: Iterable[str] = (),
     ) -> Published:
         """Confirm a committed checkpoint.
 
         Args:
             seen: LATEST as this process last saw it.
             rebase: called with LATEST whenever others have moved it, or it had to be rebuilt.
-            condemned: references of orphans to doom by the same swap.
-            swept: references that are not to be named again: what was doomed and is gone now, and what
-                turned out to be another node's.
+            orphans: references to list as expired by the same swap.
+            deleted: references that LATEST must not name or list any more: what is deleted by now, and
+                what turned out to be another node's.
 
         Raises:
             SupersededError: a newer attempt owns LATEST.
-            ConflictError: others kept moving LATEST for as long as we tried.
-            OutcomeUnknownError, StoreUnavailableError: LATEST could not be moved, or nobody knows.
+            ConflictError, OutcomeUnknownError, StoreUnavailableError: as `Latest.update`.
         """
-        for tried in range(1, TRIES + 1):
-            if seen.is_held:
-                return Published(Standing.HELD, manifest, seen)
-            pointer = seen.pointer or self._rebuilt(manifest)
-            hint = "This process must stop; what it had confirmed is in the history of LATEST"
-            self.latest.check_fence(pointer.fence, pointer, hint=hint)
-            if seen.pointer is None:
-                seen = replace(seen, pointer=pointer)
-                rebased = rebase(seen, manifest)
-                if rebased is None:
-                    return Published(Standing.PASSED, manifest, seen)
-                manifest = rebased
-            entry = self._entry(manifest)
-            swap = self.latest.swap(
-                seen, self._advance(pointer, entry, condemned, swept), publishes=entry.checkpoint
-            )
-            seen = swap.seen
-            if swap.won and seen.pointer is not None and seen.pointer.target.checkpoint == entry.checkpoint:
-                return Published(Standing.TARGET, manifest, seen)
-            rebased = rebase(seen, manifest)
-            if swap.won and rebased in (manifest, None):
-                return Published(Standing.HISTORY, manifest, seen)
-            if rebased is None:
-                return Published(Standing.PASSED, manifest, seen)
-            manifest = rebased
-            backoff(self.clock, tried)
-        raise ConflictError(
-            f"LATEST was moved by others each of the {TRIES} times we tried", key=self.latest.url
-        )
+        publication = _Publication(self, seen, manifest, rebase, tuple(orphans), frozenset(deleted))
+        updated = self.latest.update(publication.decide, seen)
+        standing = updated.outcome or Standing.TARGET  # `decide` also looks at each move that was won
+        return Published(standing, publication.manifest, updated.seen)
 
-    def may_be_swept(self, pointer: Pointer, manifest: Manifest) -> bool:
+    def entry(self, manifest: Manifest) -> Target:
+        """Our checkpoint as LATEST names it."""
+        score = self.retention.score(manifest.metadata)
+        return describe(self.node.root, self.node.home, manifest, score=score)
+
+    def may_be_deleted(self, pointer: Pointer, manifest: Manifest) -> bool:
         """Whether a sweep may have deleted a checkpoint of ours, which LATEST does not name.
 
-        It was named, and let go since; or all that is named is ours and newer, so that it counted as
-        an orphan; or it is gone already.
+        It was named, and has expired since; or all that is named is ours and newer, so that it counted as
+        an orphan; or it is deleted already.
         """
         named = pointer.retained
-        is_passed = named and all(self._is_in_own_home(t) and t.seq > manifest.seq for t in named)
-        if is_passed or self._entry(manifest).checkpoint in pointer.doomed:
+        is_passed = named and all(self.is_in_own_home(t) and t.seq > manifest.seq for t in named)
+        if is_passed or self.entry(manifest).checkpoint in pointer.expired:
             return True
         try:
             self.store.read(manifest_key(self.node.home, manifest.checkpoint_id))
@@ -169,14 +200,14 @@ class Publisher:
             return True
         return False
 
-    def _rebuilt(self, manifest: Manifest) -> Pointer:
+    def rebuilt(self, manifest: Manifest) -> Pointer:
         """What listings tell where LATEST is absent or damaged, our new checkpoint aside.
 
-        The next few attempts are looked at as well: a zombie must find its fence again.
+        The next few attempts are looked at as well: a superseded attempt must find its fence again.
         """
         homes = (*self.node.later_homes(), *self.node.own_homes())
         stock = take_stock(self.store, self.node.root, homes, self.node.lineage)
-        ours = self._entry(manifest).checkpoint
+        ours = self.entry(manifest).checkpoint
         found = [target for target in stock if target.checkpoint != ours]
         if found:
             log.warning(
@@ -188,38 +219,69 @@ class Publisher:
             fence=max((target.attempt for target in found), default=-1),
         )
 
-    def _entry(self, manifest: Manifest) -> Target:
-        score = self.retention.score(manifest.metadata)
-        return describe(self.node.root, self.node.home, manifest, score=score)
-
-    def _is_in_own_home(self, target: Target) -> bool:
+    def is_in_own_home(self, target: Target) -> bool:
         return target.checkpoint.startswith(f"{self.node.root.ref(self.node.home)}/")
 
-    def _is_ahead(self, pointer: Pointer, entry: Target) -> bool:
-        """Whether the target of LATEST is a newer checkpoint of our own incarnation."""
-        is_siblings = self._is_in_own_home(pointer.target)
-        is_siblings = is_siblings and not self.latest.fence.is_of_another_incarnation(pointer)
-        return is_siblings and pointer.target.seq > entry.seq
 
-    def _advance(
-        self, pointer: Pointer, entry: Target, condemned: Iterable[str], swept: Iterable[str]
-    ) -> Pointer:
-        """LATEST with `entry` published: pure, but for `retention` and `node` which are constants."""
-        swept = frozenset(swept)
-        before = [target for target in pointer.retained if target.checkpoint not in swept]
+@dataclass(slots=True)
+class _Publication:
+    """One checkpoint on its way into LATEST. `manifest` changes where others move LATEST first."""
+
+    publisher: Publisher
+    begun_on: Seen
+    manifest: Manifest
+    rebase: Rebase
+    orphans: tuple[str, ...]
+    deleted: frozenset[str]
+
+    def decide(self, seen: Seen) -> Move | Standing:
+        """The next move, or where the checkpoint stands in LATEST as it is now."""
+        ours = self.publisher.entry(self.manifest).checkpoint
+        is_named = seen.is_proof_of(ours)
+        if is_named and seen.pointer is not None and seen.pointer.target.checkpoint == ours:
+            return Standing.TARGET
+        if seen is not self.begun_on:
+            fate = self._rebase_on(seen)
+            if is_named and fate is not Fate.RENEWED:
+                return Standing.HISTORY
+            if fate is Fate.CONTAINED:
+                return Standing.PASSED
+        if seen.is_held:
+            return Standing.HELD
+        pointer = seen.pointer or self.publisher.rebuilt(self.manifest)
+        hint = "This process must stop; what it had confirmed is in the history of LATEST"
+        self.publisher.latest.check_fence(pointer.fence, pointer, hint=hint)
+        if seen.pointer is None and self._rebase_on(replace(seen, pointer=pointer)) is Fate.CONTAINED:
+            return Standing.PASSED
+        entry = self.publisher.entry(self.manifest)
+        return Move(self._naming(entry, pointer), publishes=entry.checkpoint)
+
+    def _rebase_on(self, seen: Seen) -> Fate:
+        fate, self.manifest = self.rebase(seen, self.manifest)
+        return fate
+
+    def _naming(self, entry: Target, pointer: Pointer) -> Pointer:
+        """LATEST with `entry` published."""
+        publisher = self.publisher
+        before = [target for target in pointer.retained if target.checkpoint not in self.deleted]
         named = [entry, *before]
         if pointer.target in before[:1] and self._is_ahead(pointer, entry):
             named[:2] = [pointer.target, entry]  # a sibling of this attempt is ahead, and stays the target
-        kept, gone = self.retention.split(named)
-        names = {target.checkpoint for target in kept}
-        let_go = [target.checkpoint for target in gone if self.node.owns(target.checkpoint)]
-        doomed = dict.fromkeys((*let_go, *pointer.doomed, *condemned))
-        for reference in (*names, *swept):
-            doomed.pop(reference, None)
+        kept, released = publisher.retention.split(named)
+        expired = [target.checkpoint for target in released if publisher.node.owns(target.checkpoint)]
+        listed = dict.fromkeys((*expired, *pointer.expired, *self.orphans))
+        for reference in (*(target.checkpoint for target in kept), *self.deleted):
+            listed.pop(reference, None)
         return Pointer(
             target=kept[0],
             history=tuple(kept[1:]),
-            doomed=tuple(doomed)[:DOOMED_LIMIT],
-            fence=self.node.attempt,
-            incarnation=self.latest.fence.marked_on(pointer),
+            expired=tuple(listed)[:EXPIRED_LIMIT],
+            fence=publisher.node.attempt,
+            incarnation=publisher.latest.fence.marked_on(pointer),
         )
+
+    def _is_ahead(self, pointer: Pointer, entry: Target) -> bool:
+        """Whether the target of LATEST is a newer checkpoint of our own incarnation."""
+        is_siblings = self.publisher.is_in_own_home(pointer.target)
+        is_siblings = is_siblings and not self.publisher.latest.fence.is_of_another_incarnation(pointer)
+        return is_siblings and pointer.target.seq > entry.seq

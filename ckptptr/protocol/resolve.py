@@ -47,8 +47,8 @@ class Rejected:
 
     @property
     def may_be_meant_by_another(self) -> bool:
-        """Whether it was only LATEST that should not name it: it may be just what an origin means, taken
-        up by an attempt that died before it had its own copy."""
+        """Whether it was only LATEST that should not name it: it may be just what an origin means, which an
+        attempt adopted that died before it had its own copy."""
         return self.is_other_work or self.is_invalid
 
 
@@ -102,8 +102,11 @@ class Resolver:
     latest: Latest
     _damaged: dict[str, Rejected] = field(default_factory=dict)
 
-    def resolve(self, accept: Accept) -> Resolution:
+    def resolve(self, accept: Accept, seen: Seen | None = None) -> Resolution:
         """The first good candidate, in order.
+
+        Args:
+            seen: LATEST as it was just read; read where it is not given.
 
         Raises:
             StoreUnavailableError: something could neither be read nor proven absent.
@@ -111,9 +114,10 @@ class Resolver:
             ConflictError: LATEST changed in each of the rounds.
         """
         for _ in range(ROUNDS):
-            resolution = self._round(self.latest.read(), accept)
+            resolution = self._round(seen or self.latest.read(), accept)
             if resolution is not None:
                 return resolution
+            seen = None
         raise ConflictError(f"LATEST changed {ROUNDS} times while it was resolved", key=self.latest.url)
 
     def _round(self, seen: Seen, accept: Accept) -> Resolution | None:
@@ -134,8 +138,7 @@ class Resolver:
             attempt = self._try(candidate, accept)
             if isinstance(attempt, Found):
                 rejected.pop(candidate.reference, None)
-                verdict = Verdict.PLAIN if attempt.manifest is None else candidate.verdict
-                return Resolution(verdict, attempt, tuple(rejected.values()), seen)
+                return Resolution(candidate.verdict_on(attempt), attempt, tuple(rejected.values()), seen)
             rejected[candidate.reference] = attempt
             if attempt.is_absent and candidate.verdict is Verdict.POINTER:
                 log.warning("not restoring %s, which LATEST names: %s", candidate.reference, attempt.reason)

@@ -46,7 +46,7 @@ class Retention:
         return float(value) if isinstance(value, int | float) else None
 
     def split(self, named: Sequence[Target]) -> tuple[list[Target], list[Target]]:
-        """`(kept, let go)` of the checkpoints that LATEST would name, newest publish first, in that order."""
+        """`(kept, released)` of what LATEST would name, which comes newest publish first."""
         ranked = sorted(
             (target for target in named if target.score is not None),
             key=lambda target: target.score or 0.0,
@@ -54,10 +54,10 @@ class Retention:
         )
         best = {target.checkpoint for target in ranked[: self.keep_best]}
         kept: list[Target] = []
-        gone: list[Target] = []
+        released: list[Target] = []
         for place, target in enumerate(named):
             on_step = self.keep_every and target.step is not None and target.step % self.keep_every == 0
             wanted = place < self.keep_last or on_step or target.checkpoint in best
             stays = target.pinned or (wanted and len(kept) < HISTORY_LIMIT)
-            (kept if stays else gone).append(target)
-        return kept, gone
+            (kept if stays else released).append(target)
+        return kept, released

@@ -1,60 +1,61 @@
-"""Sweep: delete what retention let go, and nothing else.
+"""Sweep: what a sweep deletes, and nothing else (`session.background_sweeps` says when a run sweeps).
 
-Only what LATEST lists as `doomed` is deleted, one publish after it was doomed, and after another
-look at LATEST; what LATEST names is never deleted, nor what a pin marker keeps. The manifest goes
-first, then those payload objects that no surviving manifest of the home references: a half-swept
-checkpoint is an uncommitted one. What turns out to be another node's (Flyte's hashes collide) stays,
-whatever LATEST says of it.
+Only what LATEST lists as expired is deleted, one publish after it was listed, and after another look at
+LATEST. What LATEST names is never deleted, nor what a pin marker keeps. The manifest is deleted first, then
+those payload objects that no surviving manifest of the home references: so a checkpoint that is deleted by
+half is an uncommitted one. What turns out to be another node's (Flyte's hashes collide) stays, whatever
+LATEST says of it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 
 from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
 from ckptptr.protocol.inventory import Committed, committed, payload, read_manifest
-from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.manifest import Lineage, Manifest
 from ckptptr.protocol.names import CheckpointId, manifest_key
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer
-from ckptptr.protocol.publish import DOOMED_LIMIT
+from ckptptr.protocol.publish import EXPIRED_LIMIT
 from ckptptr.stores.port import Entry, Store
 
 log = logging.getLogger("ckptptr")
 
-TRIES = 10
 
-
-def sweep(store: Store, node: Node, latest: Latest, doomed_before: Iterable[str]) -> tuple[str, ...]:
-    """Delete what was doomed before the last publish and still is; the references that are gone now.
+def sweep(store: Store, node: Node, latest: Latest, expired_before: Iterable[str]) -> tuple[str, ...]:
+    """Delete what had expired before the last publish and still is listed; the references that are gone now.
 
     Args:
-        doomed_before: `doomed` of the LATEST that our last publish replaced.
+        expired_before: what the LATEST listed that our last publish replaced.
     """
     pointer = latest.read().pointer
     if pointer is None or pointer.held:
         return ()  # a person may be choosing right now, in whatever words
-    still = set(pointer.doomed) - {target.checkpoint for target in pointer.retained}
-    return delete(store, node, [reference for reference in doomed_before if reference in still])
+    still = set(pointer.expired) - {target.checkpoint for target in pointer.retained}
+    return delete(store, node, [reference for reference in expired_before if reference in still])
 
 
 def sweepable(seen: Seen, url: str) -> Pointer:
     """What LATEST says, where a person may sweep by it.
 
     Raises:
-        InvalidArgumentError: somebody holds it, or it is not there to tell what may go.
+        InvalidArgumentError: a person holds it, or it is absent or damaged.
     """
     if seen.pointer is None:
         what = "LATEST is damaged" if seen.damage else "LATEST is absent"
-        raise InvalidArgumentError(f"{what} and cannot tell what may go", key=url, hint="A save mends it")
+        raise InvalidArgumentError(
+            f"{what} and cannot tell what may be deleted", key=url, hint="The next save writes it again"
+        )
     if seen.pointer.held:
         raise InvalidArgumentError(
-            "LATEST is held: whoever holds it may be choosing right now",
+            "LATEST is held: the person who holds it may be choosing right now",
             key=url,
             hint="Sweep when an attempt has taken it up, or `ckptptr release` it first",
         )
@@ -62,10 +63,10 @@ def sweepable(seen: Seen, url: str) -> Pointer:
 
 
 def sweep_by_hand(store: Store, node: Node, latest: Latest, agreed: Collection[str]) -> tuple[str, ...]:
-    """A person's sweep of what is doomed, and of orphans; the references that are gone now.
+    """A person's sweep of what has expired, and of orphans; the references that are gone now.
 
-    There is no next publish to wait for, so that the orphans are doomed by a swap of our own: whoever saves
-    or chooses meanwhile meets a LATEST that has changed, and looks again. Then as every sweep.
+    There is no next publish to wait for. So a move of LATEST lists the orphans as expired: a process that
+    saves or chooses meanwhile meets a LATEST that has changed, and looks again. Then as every sweep.
 
     Args:
         agreed: nothing else is deleted.
@@ -74,49 +75,44 @@ def sweep_by_hand(store: Store, node: Node, latest: Latest, agreed: Collection[s
         InvalidArgumentError: see `sweepable`.
         ConflictError: others kept moving LATEST.
     """
-    for _ in range(TRIES):
-        seen = latest.read()
+
+    def list_orphans(seen: Seen) -> Move | None:
         pointer = sweepable(seen, latest.url)
         found = [orphan for orphan in search(store, node, seen).orphans if orphan in agreed]
-        if found:
-            doomed = tuple(dict.fromkeys((*pointer.doomed, *found)))[:DOOMED_LIMIT]
-            pointer = msgspec.structs.replace(pointer, doomed=doomed)
-            if not latest.swap(seen, pointer).won:
-                continue
-        gone = sweep(store, node, latest, [reference for reference in pointer.doomed if reference in agreed])
-        _take_out(latest, frozenset(gone))
-        return gone
-    raise ConflictError(f"LATEST was moved by others each of the {TRIES} times", key=latest.url)
+        listed = tuple(dict.fromkeys((*pointer.expired, *found)))[:EXPIRED_LIMIT]
+        return Move(msgspec.structs.replace(pointer, expired=listed)) if found else None
 
+    listed = latest.update(list_orphans).seen.expired
+    gone = sweep(store, node, latest, [reference for reference in listed if reference in agreed])
 
-def _take_out(latest: Latest, gone: Collection[str]) -> None:
-    """Let LATEST not list as doomed what is gone; where others keep moving it, a later sweep does."""
-    for _ in range(TRIES):
-        seen = latest.read()
+    def take_out(seen: Seen) -> Move | None:
         pointer = seen.pointer
-        if pointer is None or pointer.held or not any(reference in gone for reference in pointer.doomed):
-            return
-        left = tuple(reference for reference in pointer.doomed if reference not in gone)
-        if latest.swap(seen, msgspec.structs.replace(pointer, doomed=left)).won:
-            return
+        if pointer is None or pointer.held or not any(reference in gone for reference in pointer.expired):
+            return None
+        left = tuple(reference for reference in pointer.expired if reference not in gone)
+        return Move(msgspec.structs.replace(pointer, expired=left))
+
+    with suppress(ConflictError):  # a later sweep takes them out
+        latest.update(take_out)
+    return gone
 
 
-def drop_held_back(store: Store, node: Node, latest: Latest, references: Iterable[str]) -> None:
+def delete_unpublished(store: Store, node: Node, latest: Latest, references: Iterable[str]) -> None:
     """Delete checkpoints of ours that no LATEST ever named, while a person holds it; not what the person
-    has come to choose, in whatever words."""
+    has chosen meanwhile, in whatever words."""
     pointer = latest.read().pointer
     if pointer is None or not pointer.held:
-        return  # the next search for orphans will see to it
+        return  # the next search for orphans finds them
     chosen = " ".join([pointer.target.checkpoint, *(target.checkpoint for target in pointer.history)])
     names = {reference: reference.rpartition("/")[2].removesuffix(".json") for reference in references}
     delete(store, node, [reference for reference, name in names.items() if name not in chosen])
 
 
 @dataclass(frozen=True, slots=True)
-class Going:
-    """What goes from one home, its doomed checkpoints gone.
+class Deletion:
+    """What is deleted in one home, where some of its checkpoints are.
 
-    `references`: all that need not be listed as doomed any more; also of the pinned and of another node's,
+    `references`: all that need not be listed as expired any more; also of the pinned and of another node's,
     which stay.
     """
 
@@ -130,55 +126,56 @@ class Going:
         return sum(entry.size for entry in self.objects)
 
 
-def going(store: Store, node: Node, references: Iterable[str]) -> Iterator[Going]:
+def deletions(store: Store, node: Node, references: Iterable[str]) -> Iterator[Deletion]:
     """What `delete` deletes, home by home; nothing of a home that has a damaged manifest."""
     by_home: dict[str, dict[CheckpointId, str]] = {}
     for reference in references:
         found = node.root.manifest_at(reference)
         if found and node.owns(reference):
             by_home.setdefault(found.home, {})[found.id] = reference
-    for home, doomed in by_home.items():
-        leaving = _going_in_home(store, home, doomed, node.lineage)
-        if leaving is not None:
-            yield leaving
+    for home, expired in by_home.items():
+        deletion = _deletion_in_home(store, home, expired, node.lineage)
+        if deletion is not None:
+            yield deletion
 
 
 def delete(store: Store, node: Node, references: Iterable[str]) -> tuple[str, ...]:
-    """Delete checkpoints of this node that nobody can name any more; those that are gone now."""
+    """Delete checkpoints of this node that no process can name any more; those that are gone now."""
     gone: list[str] = []
-    for leaving in going(store, node, references):
-        store.delete(leaving.manifests)
-        store.delete(entry.key for entry in leaving.objects)
-        for key in leaving.manifests:
-            log.info("swept %s", store.url(key))
-        gone += leaving.references
+    for deletion in deletions(store, node, references):
+        store.delete(deletion.manifests)
+        store.delete(entry.key for entry in deletion.objects)
+        for key in deletion.manifests:
+            log.info("deleted %s", store.url(key))
+        gone += deletion.references
     return tuple(gone)
 
 
-def _going_in_home(
-    store: Store, home: str, doomed: dict[CheckpointId, str], lineage: Lineage
-) -> Going | None:
+def _deletion_in_home(
+    store: Store, home: str, expired: dict[CheckpointId, str], lineage: Lineage
+) -> Deletion | None:
     stock = committed(store, home)
-    leaving = {checkpoint for checkpoint in doomed if checkpoint not in stock.pinned}
-    manifests = _manifests(store, home, stock.ids, unless_damaged=leaving)
+    unpinned = expired.keys() - stock.pinned
+    manifests = _manifests(store, home, stock.ids, unless_damaged=unpinned)
     if manifests is None:
         return None
-    leaving -= {checkpoint for checkpoint, m in manifests.items() if lineage.differs_from(m.lineage)}
-    live = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint not in leaving))
-    # What the doomed ones borrowed from checkpoints that went before them goes with the last borrower.
-    borrowed = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint in leaving))
-    orphaned = (
+    theirs = {checkpoint for checkpoint, m in manifests.items() if lineage.differs_from(m.lineage)}
+    deleted = unpinned - theirs
+    live = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint not in deleted))
+    # What they borrowed from checkpoints that were deleted earlier goes with the last borrower.
+    borrowed = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint in deleted))
+    unused = (
         entry
         for uploader, entries in payload(store, home).items()
         for entry in entries
-        if uploader in leaving or (uploader not in stock.ids and entry.key in borrowed)
+        if uploader in deleted or (uploader not in stock.ids and entry.key in borrowed)
     )
-    by_age = sorted(leaving, key=lambda checkpoint: checkpoint.age)
-    return Going(
+    by_age = sorted(deleted, key=lambda checkpoint: checkpoint.age)
+    return Deletion(
         home=home,
-        references=tuple(doomed.values()),
+        references=tuple(expired.values()),
         manifests=tuple(manifest_key(home, checkpoint) for checkpoint in by_age),
-        objects=tuple(sorted((e for e in orphaned if e.key not in live), key=lambda entry: entry.key)),
+        objects=tuple(sorted((e for e in unused if e.key not in live), key=lambda entry: entry.key)),
     )
 
 
@@ -187,8 +184,8 @@ def _manifests(
 ) -> dict[CheckpointId, Manifest] | None:
     """The manifests of those checkpoints; None where one cannot tell us what it consists of.
 
-    A manifest that is damaged might have named anything, so that nothing of its home may go; but for
-    those in `unless_damaged`, which are going themselves.
+    A damaged manifest might have named anything, so that nothing of its home may be deleted; but for those
+    in `unless_damaged`, which are deleted themselves.
     """
     found: dict[CheckpointId, Manifest] = {}
     for checkpoint in ids:
@@ -199,7 +196,7 @@ def _manifests(
         except DamagedError as error:
             if checkpoint in unless_damaged:
                 continue
-            log.warning("not sweeping %s: %s", store.url(home), error)
+            log.warning("nothing is deleted in %s: %s", store.url(home), error)
             return None
     return found
 
@@ -210,32 +207,28 @@ def _objects(home: str, manifests: Iterable[Manifest]) -> set[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Strays:
+class Searched:
     """References of what a search found in the homes of a node.
 
-    `orphans` were committed or uploaded here, but never published: killed savers. `others` LATEST names,
-    or lists as doomed, although they are another node's.
+    `orphans` were committed or uploaded here, but never published: their saves were killed. `others` LATEST
+    names, or lists as expired, although they are another node's.
     """
 
     orphans: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
 
 
-def search(store: Store, node: Node, seen: Seen) -> Strays:
-    """Look through all homes of a node for what should not be there, or should not be named.
+def search(store: Store, node: Node, seen: Seen) -> Searched:
+    """Look through all homes of a node for orphans, and for what LATEST must not name.
 
-    An orphan is one only if its attempt is below the fence, or it is of our own attempt and older than
-    everything that is named. Never just "what the LATEST I saw does not name": another process may
-    have published, or be uploading, since.
+    Never just "what the LATEST I saw does not name": another process may have published, or be uploading,
+    since. So an orphan is what no process can publish any more, see `_is_too_late`.
     """
     pointer = seen.pointer
     if pointer is None or pointer.held:
-        return Strays()
-    named = {target.checkpoint for target in pointer.retained} | set(pointer.doomed)
-    own = f"{node.root.ref(node.home)}/"
-    all_ours = all(target.checkpoint.startswith(own) for target in pointer.retained)
-    oldest = min((target.seq for target in pointer.retained), default=0) if all_ours else 0
-    found: list[str] = []
+        return Searched()
+    listed = {target.checkpoint for target in pointer.retained} | {*seen.expired}
+    orphans: list[str] = []
     others: list[str] = []
     for home in node.own_homes():
         stock = committed(store, home)
@@ -245,27 +238,41 @@ def search(store: Store, node: Node, seen: Seen) -> Strays:
         theirs = {checkpoint for checkpoint, m in manifests.items() if node.lineage.differs_from(m.lineage)}
         # Where another node saves as well, payload without a manifest may be what it is just uploading.
         idle = {} if theirs else _idle(store, stock, _objects(home, manifests.values()))
-        for checkpoint in sorted({*idle, *stock.ids}, key=lambda checkpoint: checkpoint.age):
-            reference = node.root.ref(manifest_key(home, checkpoint))
-            is_fenced = checkpoint.attempt < pointer.fence and home != node.home
-            is_old = home == node.home and checkpoint.seq < oldest
-            if checkpoint in theirs:
-                others += [reference] if reference in named else []
-            elif (is_fenced or is_old) and reference not in named and checkpoint not in stock.pinned:
-                found.append(reference)
-    return Strays(tuple(found), tuple(others))
+        ours = {*stock.ids, *idle} - theirs - stock.pinned
+        late = [checkpoint for checkpoint in ours if _is_too_late(node, pointer, home, checkpoint)]
+        orphans += [ref for ref in _references(node, home, late) if ref not in listed]
+        others += [ref for ref in _references(node, home, theirs) if ref in listed]
+    return Searched(tuple(orphans), tuple(others))
+
+
+def _is_too_late(node: Node, pointer: Pointer, home: str, checkpoint: CheckpointId) -> bool:
+    """Whether no process can publish a checkpoint any more: its attempt is below the fence, or it is of our
+    own attempt and older than all that LATEST names, which is ours too."""
+    if home != node.home:
+        return checkpoint.attempt < pointer.fence
+    own = f"{node.root.ref(node.home)}/"
+    named = pointer.retained
+    return bool(named) and all(t.checkpoint.startswith(own) and t.seq > checkpoint.seq for t in named)
+
+
+def _references(node: Node, home: str, checkpoints: Iterable[CheckpointId]) -> list[str]:
+    """By age, the oldest first."""
+    by_age = sorted(checkpoints, key=lambda checkpoint: checkpoint.age)
+    return [node.root.ref(manifest_key(home, checkpoint)) for checkpoint in by_age]
 
 
 def idle_payload(store: Store, stock: Committed) -> dict[CheckpointId, list[Entry]] | None:
-    """What was uploaded to a home and is needed by none of its checkpoints: saves that were killed, or are
-    under way. None where a damaged manifest cannot tell what it needs."""
+    """Payload in a home that none of its checkpoints needs, by the checkpoint that uploaded it and has no
+    manifest: saves that were killed or are under way, and what a killed sweep left. None where a damaged
+    manifest cannot tell what it needs."""
     manifests = _manifests(store, stock.home, stock.ids)
     return None if manifests is None else _idle(store, stock, _objects(stock.home, manifests.values()))
 
 
 def _idle(store: Store, stock: Committed, needed: Collection[str]) -> dict[CheckpointId, list[Entry]]:
-    return {
-        uploader: entries
+    unneeded = {
+        uploader: [entry for entry in entries if entry.key not in needed]
         for uploader, entries in payload(store, stock.home).items()
-        if uploader not in stock.ids and not any(entry.key in needed for entry in entries)
+        if uploader not in stock.ids
     }
+    return {uploader: entries for uploader, entries in unneeded.items() if entries}

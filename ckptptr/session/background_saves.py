@@ -1,8 +1,8 @@
-"""Saves that nobody waits for: one at a time, in the background.
+"""Background saves: one at a time, in a daemon thread.
 
-Where saves come faster than they can be sent, those that wait become one: the newest content wins,
-and files that were added one by one are all in it. A save that failed is never remembered as done:
-the next call raises its error, and so does `wait`.
+If saves come faster than they can be sent, the waiting ones become one: the newest content wins, and files
+that were added one by one are all in it. The next call raises the error of a save that failed, and so does
+`wait`.
 """
 
 from __future__ import annotations
@@ -16,23 +16,20 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from ckptptr.errors import InvalidArgumentError
 from ckptptr.lifetime import daemon
 from ckptptr.lifetime.background import before_executors_close, let_go_of_executors
 from ckptptr.session.content import Change
 from ckptptr.session.snapshot import Snapshot
+from ckptptr.settings import EXIT_DEADLINE
 
 log = logging.getLogger("ckptptr")
-
-EXIT_DEADLINE = "CKPTPTR_EXIT_DEADLINE"
-_EXIT_SECONDS = 600.0
 
 _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
 class _Waiting(Generic[_T]):
-    """A save that has not begun, made of all that were asked for since the last one began."""
+    """A save that has not begun; it stands for all that were asked for since the last one began."""
 
     snapshot: Snapshot
     step: int | None
@@ -56,7 +53,7 @@ class Asynchronous(Generic[_T]):
     ) -> None:
         self._save = save
         self._until = until
-        self._exit_seconds = _exit_deadline()
+        self._exit_seconds = EXIT_DEADLINE.read()
         self._pid = 0
         self._changed = threading.Condition()
         self._waiting: _Waiting[_T] | None = None
@@ -74,7 +71,7 @@ class Asynchronous(Generic[_T]):
         with self._changed:
             before = self._waiting
             if before is not None:
-                log.info("a save that was waiting becomes one with the next, which came first")
+                log.info("a waiting save and the next one become one checkpoint")
                 snapshot = before.snapshot.then(snapshot)
             earlier = before.done if before else []
             self._waiting = _Waiting(snapshot, step, dict(metadata), [*earlier, done])
@@ -87,7 +84,7 @@ class Asynchronous(Generic[_T]):
         return done
 
     def raise_failure(self) -> None:
-        """Raise what a save failed with that nobody has been told of."""
+        """Raise the error of a failed save that no call has raised yet."""
         with self._changed:
             failure, self._failure = self._failure, None
         if failure is not None:
@@ -105,14 +102,14 @@ class Asynchronous(Generic[_T]):
             return  # a fork: they are the parent's
         until = self._until()
         if not self.wait(until or time.monotonic() + self._exit_seconds):
-            log.warning("the process ends before its last save in the background is done")
+            log.warning("the process ends before its last background save is done")
             let_go_of_executors()
 
     def _run(self) -> None:
         try:
             self._save_what_waits()
         except BaseException as error:
-            with self._changed:  # a bug, or a disk that refuses to take back: nobody shall wait for ever
+            with self._changed:  # a bug, or a disk that refuses to give back: wake the waiters
                 self._is_busy, self._failure = False, self._failure or error
                 self._changed.notify_all()
             raise
@@ -121,7 +118,7 @@ class Asynchronous(Generic[_T]):
         while (job := self._next()) is not None:
             try:
                 result = self._save(job.snapshot.change, job.step, job.metadata)
-            except BaseException as error:  # noqa: BLE001 - told to whoever asks next
+            except BaseException as error:  # noqa: BLE001 - the next call raises it
                 self._failed(job, error)
             else:
                 job.snapshot.release()
@@ -137,21 +134,10 @@ class Asynchronous(Generic[_T]):
             return job
 
     def _failed(self, job: _Waiting[_T], error: BaseException) -> None:
-        log.warning("a save in the background failed: %s", error)
+        log.warning("a background save failed: %s", error)
         for folder in job.snapshot.give_back():
-            log.warning("files that it was given cannot be put back and are kept in %s", folder)
+            log.warning("files that were given to it cannot be put back and are kept in %s", folder)
         with self._changed:
             self._failure = error
         for done in job.done:
             done.set_exception(error)
-
-
-def _exit_deadline() -> float:
-    text = os.environ.get(EXIT_DEADLINE, "")
-    try:
-        seconds = float(text or _EXIT_SECONDS)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= threading.TIMEOUT_MAX:
-        raise InvalidArgumentError(f"{EXIT_DEADLINE} is {text!r}, not a number of seconds")
-    return seconds

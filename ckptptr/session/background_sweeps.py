@@ -1,7 +1,8 @@
-"""What this process lets go of, and when: the sweep's side of a save.
+"""When a run deletes: the sweeps that a save starts in the background (`protocol.sweep` is what deletes).
 
-What a publish dooms is deleted one publish later, in the background; what was begun and came to
-nothing is doomed by the next publish; while a person holds LATEST, our own older checkpoints go.
+A publish lists what expired; the publish after it starts its deletion. What this process began and did not
+publish is an orphan, and the next publish lists it too. While a person holds LATEST nothing can be listed:
+then the run deletes its own older checkpoints that no LATEST ever named.
 """
 
 from __future__ import annotations
@@ -10,44 +11,46 @@ import logging
 
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.publish import Published, Standing
-from ckptptr.protocol.sweep import drop_held_back, search, sweep
+from ckptptr.protocol.sweep import delete_unpublished, search, sweep
 from ckptptr.session.session import Session
 from ckptptr.stores.port import Token
 
 log = logging.getLogger("ckptptr")
 
 LISTING_EVERY = 50
-"""After how many publishes we look for orphans again; the first one looks too."""
+"""After how many publishes a run looks for orphans again; the first one looks too."""
 
 
-class Sweeping:
+class BackgroundSweeps:
     """The sweeps of one session. References are as in LATEST.
 
-    `condemned` is for the next publish to doom, `swept` for it not to name any more: what was doomed and is
-    gone now, and what is another node's.
+    `orphans` are for the next publish to list as expired. `deleted` is what it must not name or list any
+    more: what was deleted since the last one, and what is another node's.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.condemned: tuple[str, ...] = ()
-        self.swept: tuple[str, ...] = ()
+        self.orphans: tuple[str, ...] = ()
+        self.deleted: tuple[str, ...] = ()
         self._begun: set[str] = set()
         self._under_way: set[str] = set()
         self._published = 0
-        self._kept_back: list[str] = []
+        self._beside_hold: list[str] = []
         self._held_at: Token | None = None
         self._has_warned = False
 
     def begin(self, reference: str) -> None:
-        """A checkpoint is going to be uploaded. If nothing comes of it, a later publish condemns it."""
+        """A checkpoint is going to be uploaded. It is an orphan if it is not published."""
         self._begun.add(reference)
 
-    def is_kept_back(self, reference: str, seen: Seen) -> bool:
-        """Whether it is what we committed last beside this very LATEST, which a person holds."""
-        return reference in self._kept_back[-1:] and seen.token == self._held_at
+    def is_safe(self, reference: str, seen: Seen) -> bool:
+        """Whether no sweep may delete that checkpoint: LATEST names it, or it is what we committed last
+        beside this very LATEST, which a person holds."""
+        is_named = seen.pointer is not None and seen.pointer.find(reference) is not None
+        return is_named or (reference in self._beside_hold[-1:] and seen.token == self._held_at)
 
-    def settle(self, reference: str, before: Seen, published: Published) -> None:
-        """Let go of what a save made superfluous.
+    def release(self, reference: str, before: Seen, published: Published) -> None:
+        """Start to delete what a save made superfluous.
 
         Args:
             reference: of the checkpoint that was saved.
@@ -56,60 +59,56 @@ class Sweeping:
         if published.standing is not Standing.PASSED:
             self._begun.discard(reference)
         if published.standing is Standing.HELD:
-            self._keep_back(reference, published.seen)
+            self._release_beside_hold(reference, published.seen)
             return
         self._has_warned = False
-        self._kept_back.clear()
+        self._beside_hold.clear()
         if published.standing is Standing.PASSED:
             return
-        self.condemned, self.swept = tuple(sorted(self._begun)), ()
+        self.orphans, self.deleted = tuple(sorted(self._begun)), ()
         self._begun.clear()
-        background, doomed_before = self._session.background, _doomed(before) - self._under_way
-        self._under_way &= _doomed(published.seen)  # what is no longer listed will not come again
-        if doomed_before:
-            self._under_way |= doomed_before
-            background.run("the sweep", lambda: self._sweep(doomed_before))
+        background, expired_before = self._session.background, {*before.expired} - self._under_way
+        self._under_way &= {*published.seen.expired}  # what is no longer listed will not come again
+        if expired_before:
+            self._under_way |= expired_before
+            background.run("the sweep", lambda: self._sweep(expired_before))
         if self._published % LISTING_EVERY == 0:
             background.run("the search for orphans", self._find_orphans)
         self._published += 1
 
-    def _keep_back(self, reference: str, seen: Seen) -> None:
-        """LATEST is held by a person: keep what we commit, and of that no more than retention would."""
+    def _release_beside_hold(self, reference: str, seen: Seen) -> None:
+        """LATEST is held by a person: of what we commit beside it, keep as many as retention would."""
         session = self._session
         if not self._has_warned:
             log.warning(
-                "%s is held by a person and stays as it is until a restore takes it up; "
+                "%s is held by a person and stays as it is until a restore adopts it; "
                 "this run keeps committing checkpoints beside it",
                 session.latest.url,
             )
             self._has_warned = True
         self._held_at = seen.token
-        self._kept_back.append(reference)
-        excess = self._kept_back[: -session.retention.keep_last]
+        self._beside_hold.append(reference)
+        excess = self._beside_hold[: -session.retention.keep_last]
         if excess:
-            del self._kept_back[: len(excess)]
+            del self._beside_hold[: len(excess)]
 
-            def drop() -> None:
-                drop_held_back(session.store, session.node, session.latest, excess)
+            def delete() -> None:
+                delete_unpublished(session.store, session.node, session.latest, excess)
 
-            session.background.run("the sweep", drop)
+            session.background.run("the sweep", delete)
 
-    def _sweep(self, doomed_before: set[str]) -> None:
-        session, gone = self._session, set[str]()
+    def _sweep(self, expired_before: set[str]) -> None:
+        session, deleted = self._session, set[str]()
         try:
-            gone.update(sweep(session.store, session.node, session.latest, sorted(doomed_before)))
+            deleted.update(sweep(session.store, session.node, session.latest, sorted(expired_before)))
         finally:
             with session.lock:
-                self.swept += tuple(gone)
-                self._under_way -= doomed_before - gone
+                self.deleted += tuple(deleted)
+                self._under_way -= expired_before - deleted
 
     def _find_orphans(self) -> None:
         session = self._session
         found = search(session.store, session.node, session.latest.read())
         with session.lock:
-            self.condemned += found.orphans
-            self.swept += found.others
-
-
-def _doomed(seen: Seen) -> set[str]:
-    return set(seen.pointer.doomed) if seen.pointer else set()
+            self.orphans += found.orphans
+            self.deleted += found.others

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from ckptptr.errors import InvalidArgumentError
+from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.manifest import FileRecord, folders_above
 from ckptptr.transfer.plan import Local, folder, one_file
@@ -42,9 +42,18 @@ class Content:
         folders = found.manifest.folders if found.manifest else ()
         return cls(found.reference, found.home, {record.path: record for record in records}, folders)
 
-    def only_file(self) -> FileRecord | None:
-        """The one file that there is; None where there are several or none."""
-        return next(iter(self.files.values())) if len(self.files) == 1 else None
+    def file(self, name: str | None) -> tuple[str, FileRecord]:
+        """The home, and the record of the file of that name in it; without a name, of the only file.
+
+        Raises:
+            NotFoundError: there is no such file.
+        """
+        only = next(iter(self.files.values())) if len(self.files) == 1 else None
+        record = only if name is None else self.files.get(name)
+        if record is None:
+            there = ", ".join([*self.files][:5]) or "no checkpoint at all"
+            raise NotFoundError("the checkpoint has no such file", key=name or "", hint=f"There is {there}")
+        return self.home, record
 
     def beside(self, added: Collection[str], *, without: Collection[str] = ()) -> Content:
         """What stays when other files are added: a path is a file or a folder, not both."""
@@ -75,7 +84,7 @@ def _beside(added: Collection[str], paths: Iterable[str]) -> list[str]:
     return [p for p in paths if p not in gone and not any(folder in added for folder in folders_above(p))]
 
 
-def change(content: Saveable) -> Change:
+def change_of(content: Saveable) -> Change:
     """What saving `content` means.
 
     Raises:
@@ -102,4 +111,20 @@ def change(content: Saveable) -> Change:
         raise InvalidArgumentError(
             "what was given cannot be saved", hint="Save a path, bytes, or a reader opened in binary mode"
         )
-    return change(data)
+    return change_of(data)
+
+
+def addition(file: str | os.PathLike[str]) -> Change:
+    """What adding one file means.
+
+    Raises:
+        InvalidArgumentError: it is not the path of a file.
+        LocalDiskError: it cannot be read.
+    """
+    if not isinstance(file, str | os.PathLike) or os.path.isdir(file):
+        raise InvalidArgumentError(
+            "only the path of one file can be added",
+            key=str(file) if isinstance(file, str | os.PathLike) else "",
+            hint="save() makes a folder or bytes the whole content",
+        )
+    return change_of(file)

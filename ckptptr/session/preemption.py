@@ -4,12 +4,12 @@ A machine is taken away with SIGTERM, and SIGKILL comes some seconds later; the 
 deliver SIGTERM to a process with id 1 that has no handler for it. The rules kept here:
 
 - The handler raises in the main thread, so that the loop unwinds, but never inside our own code: a
-  save that was interrupted half-way would leave the session in pieces. A save that is under way is
+  save that is interrupted half-way would leave the session broken. A save that is under way is
   the last one.
 - Saves and restores of a block run in a daemon thread, and their callers wait. So the wait ends at
   the deadline whatever hangs, and no thread keeps the interpreter from exiting.
-- What was abandoned sends no further request: LATEST stays on the last whole checkpoint.
-- A restore is not waited for: whoever restores has nothing new to save.
+- What is abandoned sends no further request: LATEST stays on the last whole checkpoint.
+- A restore is abandoned at once: a process that restores has nothing new to save.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DEADLINE = 20.0
 """Seconds from the signal. Kubernetes kills after `terminationGracePeriodSeconds`, which is 30 unless set."""
 
 LOOK_UP = 0.2
-"""Seconds for which anybody waits at a time. A signal that comes just before the main thread begins to wait
+"""How many seconds one wait lasts. A signal that comes just before the main thread begins to wait
 does not interrupt it: Python calls the handler when the wait is over."""
 
 SIGNALS = (signal.SIGTERM,)
@@ -47,11 +47,22 @@ _T = TypeVar("_T")
 
 
 class Preemption:
-    """The block of `Checkpoints.on_preemption`; see there.
+    """The block of `Checkpoints.on_preemption`: a signal ends it after one last save, within a deadline.
+
+    After the signal comes:
+
+    - A blocking save that is running is finished, and is the last one. A restore is abandoned at once, and
+      no last save is made. Otherwise the end of the block calls `save`.
+    - What has not finished by the deadline is abandoned: it sends no further request.
+    - The block raises `PreemptedError`, also if code inside swallowed the first one. Nothing of ours keeps
+      the process from ending then.
+    - More signals are ignored. An earlier Python handler runs after the last save, and is put back.
+
+    Python handles signals between its own instructions: not while a C function computes.
 
     Args:
         save: makes the last save; called in another thread, with the context variables of this one.
-        settle: waits for the saves that nobody waits for, until a time by `time.monotonic()`.
+        wait: waits for background saves, until a time by `time.monotonic()`.
         deadline: seconds from the signal.
         interrupt: whether the signal raises wherever the main thread is, or only `check` and saves do.
         raises: the error that ends the block.
@@ -62,7 +73,7 @@ class Preemption:
         session: Session,
         save: Callable[[], object] | None,
         *,
-        settle: Callable[[float | None], object],
+        wait: Callable[[float | None], object],
         deadline: float,
         signals: Iterable[int],
         interrupt: bool,
@@ -72,7 +83,7 @@ class Preemption:
             raise InvalidArgumentError(f"deadline is {deadline!r}, not a number of seconds above 0")
         self._session = session
         self._save = save
-        self._settle = settle
+        self._wait = wait
         self._deadline = deadline
         self._signals = tuple(dict.fromkeys(signals))
         self._interrupt = interrupt
@@ -137,8 +148,7 @@ class Preemption:
         """Do `work` where it can be abandoned; a restore is, as soon as the signal comes.
 
         Args:
-            in_background: nobody waits for this save: where the block has a `save` of its own, that is
-                still made.
+            in_background: it is a background save: the block's own `save` is still made.
 
         Raises:
             PreemptedError: the signal came. In the main thread also where the save was finished all
@@ -171,15 +181,13 @@ class Preemption:
             return
         self._until = self._session.background.until = time.monotonic() + self._deadline
         self._signal = signal.Signals(number)
-        while frame is not None and frame.f_globals is not globals():
-            frame = frame.f_back
-        if frame is None and self._interrupt:  # with this very module on the stack, it sees to it
+        if self._interrupt and not _is_in_this_module(frame):
             raise self._error()
 
     def _last_save(self) -> BaseException | None:
         """End what is under way, or else save once more; why that failed, if it did."""
         log.warning("%s; %.1f s are left until the deadline", self._told(), self._left())
-        self._settle(self._until)
+        self._wait(self._until)
         for operation in tuple(self._operations):  # of other threads
             if operation.is_save and operation.wait(self._left):
                 self._is_saved |= self._confirms(operation)
@@ -198,7 +206,7 @@ class Preemption:
         if not operation.wait(self._left):
             self._abandon(operation)
             return None
-        self._settle(self._until)
+        self._wait(self._until)
         failure = operation.done.exception()
         if failure is not None and self._outcome == before:
             self._outcome = f"the last save failed ({failure})"
@@ -276,3 +284,11 @@ class _Operation(Generic[_T]):
                 return False
             futures.wait([self.done], timeout=LOOK_UP if seconds is None else min(seconds, LOOK_UP))
         return True
+
+
+def _is_in_this_module(frame: FrameType | None) -> bool:
+    """Whether the signal interrupted code of this module, or what that code called. It looks for the signal
+    itself, and must not be left half-way. A flag would not do: a signal may come just before it is set."""
+    while frame is not None and frame.f_globals is not globals():
+        frame = frame.f_back
+    return frame is not None

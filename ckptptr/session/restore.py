@@ -6,19 +6,21 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from ckptptr.errors import CkptptrError, ConflictError, NotFoundError
+from ckptptr.errors import CkptptrError, NotFoundError
 from ckptptr.protocol.adopt import adopt
-from ckptptr.protocol.candidates import Found, Verdict
+from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.forward import copy_home, move_latest
 from ckptptr.protocol.inventory import check_complete
-from ckptptr.protocol.latest import Seen
+from ckptptr.protocol.latest import Move, Seen
 from ckptptr.protocol.manifest import FileRecord
-from ckptptr.protocol.resolve import ROUNDS, Resolution, Resolver
+from ckptptr.protocol.resolve import Resolution, Resolver
 from ckptptr.session.content import Content
+from ckptptr.session.objects import copy
 from ckptptr.session.session import Session
-from ckptptr.transfer.copy import CancelledError, copy_all
+from ckptptr.transfer.copy import CancelledError
 from ckptptr.transfer.download import Download
 from ckptptr.wording import moved
 
@@ -66,7 +68,7 @@ class Restorer:
         return resolution
 
     def attach(self) -> Resolution:
-        """Take up the newest good checkpoint as a restore does, and fetch nothing of it.
+        """Adopt the newest good checkpoint as a restore does, and fetch nothing of it.
 
         It is judged by its manifest, and all its objects are there.
 
@@ -93,7 +95,7 @@ class Restorer:
     def restore_named(self, destination: Path, checkpoint: str) -> Resolution:
         """Put the checkpoint of that name into `destination`, or fail: there is no second choice.
 
-        LATEST is not moved: whoever resolved for all ranks has done that.
+        LATEST is not moved: the process that resolved for all ranks has done that.
         """
         session = self._session
         with session.lock, Download(session.store, destination) as download:
@@ -102,8 +104,7 @@ class Restorer:
                 found = candidate.load()
                 files = download.fetch(found.home, found.files)
                 self._put_in_place(download, found, files)
-                verdict = candidate.verdict if found.manifest else Verdict.PLAIN
-                return Resolution(verdict, found, (), seen)
+                return Resolution(candidate.verdict_on(found), found, (), seen)
         raise NotFoundError("no such checkpoint", key=checkpoint)
 
     def _put_in_place(self, download: Download, found: Found, files: list[FileRecord]) -> None:
@@ -123,35 +124,37 @@ class Restorer:
             The resolution, the records of its files with their digests, and LATEST where we adopted.
         """
         session = self._session
-        fetched: dict[str, list[FileRecord]] = {}
+        resolver = Resolver(session.candidates, session.latest)
+        records: dict[str, list[FileRecord]] = {}
+        copies: dict[str, Found] = {}
 
         def accept(found: Found) -> None:
-            if found.reference not in fetched:
-                fetched[found.reference] = fetch(found)
+            if found.reference not in records:
+                records[found.reference] = fetch(found)
+            if found.may_not_be_named and not self._read_only and found.reference not in copies:
+                copy = self._copy_home(found, records[found.reference])
+                copies[found.reference], records[copy.reference] = copy, [*copy.files]
 
-        resolver = Resolver(session.candidates, session.latest)
-        for _ in range(ROUNDS):
-            resolution = resolver.resolve(accept)
+        resolution: Resolution
+
+        def decide(seen: Seen) -> Move | None:
+            nonlocal resolution
+            resolution = resolver.resolve(accept, seen)
             found = resolution.found
-            files = fetched[found.reference] if found else []
             is_taken_over = session.latest.fence.is_of_another_incarnation(resolution.seen.pointer)
             if self._read_only or (resolution.follows_latest and not is_taken_over):
-                return resolution, files, None
+                return None
             if found is not None and found.may_not_be_named:
-                # What is doomed, or another node's, is never named: what LATEST gets to name is a copy.
-                try:
-                    found = self._copy_home(found, files)
-                except NotFoundError:
-                    continue  # a sweep was faster
-                resolution, files = replace(resolution, found=found), list(found.files)
-            swap = adopt(session.store, session.node, session.latest, resolution)
-            if swap.won:
-                return resolution, files, swap.seen
-        raise ConflictError(f"LATEST moved under {ROUNDS} restores in a row", key=session.latest.url)
+                resolution = replace(resolution, found=copies[found.reference])
+            return adopt(session.store, session.node, session.latest, resolution)
+
+        updated = session.latest.update(decide)
+        files = records[resolution.found.reference] if resolution.found else []
+        return resolution, files, None if updated.seen is updated.before else updated.seen
 
     def _forward(self, found: Found, files: Sequence[FileRecord]) -> None:
-        """Copy what was adopted into our own home: behind the caller's back, or at once from another
-        bucket, of which later attempts may not be told."""
+        """Copy what was adopted into our own home: in the background, or at once if it is in another
+        bucket, which later attempts may not know."""
         root = self._session.node.root
 
         def forward() -> None:
@@ -159,7 +162,7 @@ class Restorer:
                 copied = self._copy_home(found, files, is_cancelled=self._session.has_saved.is_set)
             except CancelledError:
                 return
-            self._take_up(found, copied)
+            self._publish_copy(found, copied)
 
         if root.bucket_of(found.home) == root.bucket_of(root.base):
             self._session.background.run("the forward copy", forward)
@@ -173,13 +176,10 @@ class Restorer:
         self, found: Found, files: Sequence[FileRecord], *, is_cancelled: Callable[[], bool] = lambda: False
     ) -> Found:
         session = self._session
+        copying = partial(copy, session, is_cancelled=is_cancelled)
+        return copy_home(session.publisher, found, files, copying)
 
-        def copy(pairs: Sequence[tuple[str, str]]) -> None:
-            copy_all(session.store, pairs, is_cancelled=is_cancelled)
-
-        return copy_home(session.publisher, found, files, copy, session.author)
-
-    def _take_up(self, source: Found, copied: Found) -> None:
+    def _publish_copy(self, source: Found, copied: Found) -> None:
         session = self._session
         with session.lock:
             if session.has_saved.is_set():

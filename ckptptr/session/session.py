@@ -6,8 +6,10 @@ import os
 import socket
 import threading
 from collections import deque
+from dataclasses import replace
 
 from ckptptr.clock import Clock, SystemClock
+from ckptptr.errors import InvalidArgumentError
 from ckptptr.lifetime.background import Background
 from ckptptr.protocol.candidates import Candidates
 from ckptptr.protocol.fence import Fence
@@ -22,7 +24,10 @@ from ckptptr.stores.wrappers.stoppable import Stoppable
 
 
 class Session:
-    """Shared by saving and restoring; `lock` guards all that is not constant.
+    """Shared by saving and restoring.
+
+    `lock` guards what changes: a save or restore holds it from its look at LATEST to its end. Only what is
+    told to people is read without it, since it may be held by a save that hangs.
 
     Args:
         incarnation: what all processes of this incarnation of the attempt share: see `Fence`.
@@ -46,11 +51,10 @@ class Session:
         self.stop = stoppable.stop
         self.store: Store = Retrying(stoppable, self.clock)
         self.node = node
-        self.retention = retention or Retention()
         self.author = f"{socket.gethostname()}/{os.getpid()}/{self.clock.token(6)}"
         fence = Fence(node.attempt, incarnation)
         self.latest = Latest(self.store, node.prefix, self.clock, self.author, fence)
-        self.publisher = Publisher(self.store, node, self.latest, self.clock, self.retention)
+        self.publisher = Publisher(self.store, node, self.latest, self.clock, retention or Retention())
         self.candidates = Candidates(self.store, node, self.clock)
         self.background = background or Background()
         self.lock = threading.RLock()
@@ -63,4 +67,28 @@ class Session:
         self.saved_in: deque[tuple[str, float]] = deque(maxlen=1000)
         """The last of these saves: the id, and how long it took in seconds."""
         self.has_saved = threading.Event()
-        """Set when the run begins its first own save: an unfinished forward copy is not wanted any more."""
+        """Set when the run begins its first own save, which cancels an unfinished forward copy."""
+
+    @property
+    def retention(self) -> Retention:
+        return self.publisher.retention
+
+    def retain(self, retention: Retention) -> None:
+        """Replace the retention, before the first save.
+
+        Raises:
+            InvalidArgumentError: this process has saved under another one.
+        """
+        with self.lock:
+            if retention != self.retention and self.has_saved.is_set():
+                raise InvalidArgumentError(
+                    f"this task has saved under {self.retention}",
+                    key=self.latest.url,
+                    hint="Give the retention before the first save, or set CKPTPTR_KEEP_LAST and the like",
+                )
+            self.publisher = replace(self.publisher, retention=retention)
+
+    def forget(self) -> None:
+        """LATEST was moved without this session: the next save reads it."""
+        with self.lock:
+            self.seen = None

@@ -1,15 +1,13 @@
-"""What is to be saved, as it is now, so that the caller may go on and change it.
+"""A snapshot: the content of a save as it is now, so that the caller may go on and change it.
 
-Bytes cannot change. Files are renamed into a hidden folder on the same disk where the caller gives
-them away, else copied there inside the kernel, which on XFS, Btrfs and the like shares the blocks
-and costs next to nothing. The folder stands beside what is saved and not in it, since programs delete
-old checkpoint folders as a whole. One that a killed process left behind is removed by the first save of
-the next.
+Bytes cannot change. Files that the caller gives away are renamed into a hidden folder on the same disk. All
+others are copied there inside the kernel, which on XFS, Btrfs and the like shares the blocks and costs next
+to nothing. The folder stands beside what is saved and not in it, since programs delete old checkpoint
+folders as a whole. The first save of a process removes what killed ones left behind.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
@@ -18,29 +16,27 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock, Timeout
-
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
+from ckptptr.hidden import HIDDEN, HiddenFolder, remove_left_behind
 from ckptptr.session.content import Change
-from ckptptr.transfer.plan import HIDDEN, Local
+from ckptptr.transfer.plan import Local
 
-_NAME = f"{HIDDEN}save-"
-_LOCK = "lock"
-_TRIES = 10
+PREFIX = f"{HIDDEN}save-"
+_KEPT = "ckptptr-kept-"
 
 _cleared: set[Path] = set()
-"""Where this process has looked for what killed ones left behind."""
+"""Where this process has removed what killed ones left behind."""
 
 
 @dataclass(slots=True)
 class Snapshot:
-    """A change whose files nobody else touches; `release` gives the disk back."""
+    """A change whose files no other process or thread touches; `release` gives the disk back."""
 
     change: Change
-    folders: list[StagingFolder] = field(default_factory=list)
+    folders: list[SnapshotFolder] = field(default_factory=list)
 
     def then(self, later: Snapshot) -> Snapshot:
-        """Both, one after the other; what the later one replaces is let go of."""
+        """Both, one after the other; what the later one replaces is released."""
         if later.change.replaces:
             self.release()
         return Snapshot(self.change.then(later.change), [*self.folders, *later.folders])
@@ -62,17 +58,17 @@ class Snapshot:
 
 
 def snapshot(change: Change, *, consume: bool) -> Snapshot:
-    """Hold on to the content of `change` as it is now.
+    """Take the content of `change` as it is now.
 
     Args:
-        consume: the files are the caller's no more. What cannot be renamed (a symbolic link, a file
-            beside which nothing may be written) is copied all the same, and stays.
+        consume: the caller gives the files away. What cannot be renamed (a symbolic link, a file
+            beside which nothing may be written) is copied, and stays.
 
     Raises:
         InvalidArgumentError: a file changed meanwhile.
         LocalDiskError: the disk is full, or refuses otherwise. The files are where they were.
     """
-    folders: dict[Path, StagingFolder] = {}
+    folders: dict[Path, SnapshotFolder] = {}
     files: dict[str, Local] = {}
     taken = Snapshot(change)
     try:
@@ -84,7 +80,7 @@ def snapshot(change: Change, *, consume: bool) -> Snapshot:
             with _disk(file.source):
                 beside = _beside(file.source, path)
                 if beside not in folders:
-                    folders[beside] = StagingFolder(beside)
+                    folders[beside] = SnapshotFolder(beside)
                     taken.folders.append(folders[beside])
                 files[path] = replace(file, source=folders[beside].take(file, file.source, consume=consume))
     except BaseException:
@@ -94,15 +90,14 @@ def snapshot(change: Change, *, consume: bool) -> Snapshot:
     return taken
 
 
-class StagingFolder:
-    """A hidden folder that belongs to this process as long as it holds the lock in it."""
+class SnapshotFolder(HiddenFolder):
+    """A folder of our own in `beside`, with files that were taken there. Raises OSError."""
 
     def __init__(self, beside: Path) -> None:
         if beside not in _cleared:  # once: the caller waits, and may stand beside thousands of files
             _cleared.add(beside)
-            for old in beside.glob(f"{_NAME}*"):
-                _remove_abandoned(old)
-        self.path, self._lock = _new_folder(beside)
+            remove_left_behind(beside, PREFIX)
+        super().__init__(beside, PREFIX)
         self._taken: list[tuple[Path, Path]] = []
         self._count = 0
 
@@ -127,37 +122,10 @@ class StagingFolder:
         return not self._taken
 
     def keep(self) -> Path:
-        """Under a name that nobody takes for abandoned; that name."""
-        kept = self.path.rename(self.path.with_name(self.path.name.replace(_NAME, "ckptptr-kept-")))
-        (kept / _LOCK).unlink()
-        self._lock.release()
+        """Give it a name that is not ours to remove; that name."""
+        kept = self.path.rename(self.path.with_name(self.path.name.replace(PREFIX, _KEPT)))
+        self.disown()
         return kept
-
-    def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-        self._lock.release()
-
-
-def _new_folder(beside: Path) -> tuple[Path, FileLock]:
-    for _ in range(_TRIES):
-        path = Path(tempfile.mkdtemp(prefix=_NAME, dir=beside))
-        lock = FileLock(path / _LOCK)
-        with suppress(Timeout, FileNotFoundError):  # another process took it for abandoned
-            lock.acquire(timeout=0)
-            if path.exists():
-                return path, lock
-    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Remove the folder of a process that is no more."""
-    if not (folder / _LOCK).exists():
-        return  # it is being made
-    lock = FileLock(folder / _LOCK)
-    with suppress(OSError):  # a timeout is one: somebody holds it
-        lock.acquire(timeout=0)
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
 
 
 def _beside(source: Path, name: str) -> Path:

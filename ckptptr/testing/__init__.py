@@ -3,6 +3,9 @@
 `simulate` runs a Flyte task through attempts that die; `assert_resumes` checks that it resumed.
 `FaultyStore` adds faults to any store; `StoreConformance` is the port's contract as a pytest suite.
 Names are loaded when they are used: only the suite needs pytest, only attempts need flytekit.
+
+May import everything but cli and report; nothing outside may import it, but `ckptptr simulate`. The rule: an
+attempt is real, a `pyflyte-execute` of its own and real signals; only what Flyte decides is computed.
 """
 
 from __future__ import annotations

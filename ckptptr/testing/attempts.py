@@ -23,9 +23,9 @@ from typing import Any
 import fsspec
 
 from ckptptr.nodes.flyte_paths import HOME, NodePrefix, fixed_length_id, node_uid, shard
+from ckptptr.settings import TESTING_FAULTS, TESTING_LOG
 from ckptptr.testing.deaths import Death, before_python
 from ckptptr.testing.faults import Fault
-from ckptptr.testing.injected import FAULTS, LOG
 from ckptptr.testing.literals import Scalar, decode_error, decode_outputs, encode_inputs
 from ckptptr.testing.outcome import Attempt
 from ckptptr.testing.pod import Remains, run_pod
@@ -153,8 +153,8 @@ class SimulatedNode:
         return {
             **os.environ,
             "PYTHONPATH": path,
-            FAULTS: json.dumps([_arguments(fault) for fault in faults]),
-            LOG: str(scratch / _EVENTS),
+            TESTING_FAULTS.name: json.dumps([_arguments(fault) for fault in faults]),
+            TESTING_LOG.name: str(scratch / _EVENTS),
             "TMPDIR": str(temporary),
             "FLYTE_INTERNAL_EXECUTION_ID": self.execution,
             "FLYTE_INTERNAL_EXECUTION_PROJECT": self.project,

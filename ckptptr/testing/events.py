@@ -26,9 +26,9 @@ class Asked(_Event, frozen=True):
 class Restored(_Event, frozen=True):
     """A restore returned.
 
-    `verdict`: `pointer`, `history`, `walkback`, `plain` or `fresh`. `checkpoint`: its reference, None for
-    a fresh start. `attempt`: the one that wrote it. `step`, `attempt` and `seq` are None for a fresh start
-    and for a plain folder.
+    `verdict`: `pointer`, `history`, `walkback`, `origin`, `plain` or `fresh`. `checkpoint`: its reference,
+    None for a fresh start. `attempt`: the one that wrote it. `step`, `attempt` and `seq` are None for a
+    fresh start and for a plain folder.
     """
 
     verdict: str

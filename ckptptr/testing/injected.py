@@ -10,6 +10,7 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ckptptr.settings import TESTING_FAULTS, TESTING_LOG, TESTING_POD
 from ckptptr.stores import open as opening
 from ckptptr.stores.port import Store
 from ckptptr.testing import events
@@ -17,10 +18,6 @@ from ckptptr.testing.faults import Armed, Fault, FaultyStore, Op
 
 if TYPE_CHECKING:
     from ckptptr.protocol.resolve import Resolution
-
-FAULTS = "CKPTPTR_TESTING_FAULTS"
-LOG = "CKPTPTR_TESTING_LOG"
-POD = "CKPTPTR_TESTING_POD"
 
 
 def install(environ: MutableMapping[str, str]) -> None:
@@ -32,9 +29,9 @@ def install(environ: MutableMapping[str, str]) -> None:
 
     The first process of a pod ignores a SIGTERM without a handler, as Linux does for PID 1.
     """
-    faults = [Fault(**arguments) for arguments in json.loads(environ[FAULTS])]
-    log = environ.get(LOG, os.devnull)
-    pod = int(environ.setdefault(POD, str(os.getpid())))
+    faults = [Fault(**arguments) for arguments in json.loads(TESTING_FAULTS.read(environ))]
+    log = TESTING_LOG.read(environ) or os.devnull
+    pod = int(environ.setdefault(TESTING_POD.name, str(os.getpid())))
     if pod == os.getpid():
         _be_deaf_to_sigterm()
     open_store = opening.open_store

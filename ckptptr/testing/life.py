@@ -162,6 +162,7 @@ _VERDICTS = {
     "history": "the history",
     "walkback": "the walk-back",
     "plain": "a plain folder",
+    "origin": "an origin",
 }
 
 

@@ -9,7 +9,7 @@ from ckptptr.transfer.pool import run_all
 
 
 class CancelledError(Exception):
-    """The copy is not wanted any more."""
+    """The copy was cancelled."""
 
 
 def copy_all(

@@ -1,4 +1,4 @@
-"""XXH3-128: about 12 GB/s on one core, where SHA-256 makes 1.4. The pod's CPU is not ours to spend."""
+"""XXH3-128: about 12 GB/s on one core, where SHA-256 makes 1.4: the CPU of a pod belongs to its training."""
 
 from __future__ import annotations
 

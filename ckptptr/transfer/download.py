@@ -17,23 +17,32 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import msgspec
 
 from ckptptr.errors import DamagedError, LocalDiskError
+from ckptptr.hidden import remove_left_behind
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.port import Block, Store
 from ckptptr.transfer.digest import Digest, digest_of
 from ckptptr.transfer.plan import MIB, Range, ranges
 from ckptptr.transfer.pool import run_all
 from ckptptr.transfer.progress import RESTORING, Showing
-from ckptptr.transfer.staging import Staging, remove_left_behind
+from ckptptr.transfer.staging import PREFIX, Staging
 
 FETCHES = 2
 RANGE = 8 * MIB
 AT_ONCE = 32
-"""So many requests: more connections get more of a network. What they hold in memory is up to the store."""
+"""Maximum requests in flight: more connections get more of a network. The store bounds their memory."""
 _PIECE = MIB
+
+
+class _Staged(NamedTuple):
+    """A verified file: its digest, and where it waits to be put in place."""
+
+    digest: str
+    path: Path
 
 
 class Download:
@@ -63,7 +72,7 @@ class Download:
         for staging in self._stagings:
             staging.remove()
         if error is None:
-            remove_left_behind(self._destination)
+            remove_left_behind(self._destination, PREFIX)
 
     def fetch(self, home: str, files: Sequence[FileRecord]) -> list[FileRecord]:
         """Fetch and verify files; their records, with the digests of those that had none.
@@ -75,20 +84,14 @@ class Download:
             LocalDiskError: the disk is full, read-only, or not ours.
             StoreUnavailableError: the store did not answer.
         """
-        missing = [record for record in files if (record.path, record.xxh3_128) not in self._verified]
-        alike = [record for record in missing if self._looks_alike(record)]
-        there = {r for r, is_same in zip(alike, run_all(self._is_there, alike), strict=True) if is_same}
-        missing = [record for record in missing if record not in there]
-        digests: dict[FileRecord, str] = {}
-        if missing:
-            with self._staging() as staging:
-                staged = self._inherited(staging, missing)
-                digests = {record: record.xxh3_128 for record in staged}
-                todo = [record for record in missing if record not in staged]
-                for record, (digest, path) in self._fetch_verified(home, staging, todo).items():
-                    digests[record], staged[record] = digest, path
-            self._verified.update(((r.path, digests[r]), path) for r, path in staged.items())
-        return [msgspec.structs.replace(r, xxh3_128=digests.get(r, r.xxh3_128)) for r in files]
+        new = [record for record in files if (record.path, record.xxh3_128) not in self._verified]
+        absent = self._not_in_place(new)
+        staged = self._stage(home, absent) if absent else {}
+        self._verified.update(((record.path, digest), path) for record, (digest, path) in staged.items())
+        return [
+            msgspec.structs.replace(record, xxh3_128=staged[record].digest) if record in staged else record
+            for record in files
+        ]
 
     def install(self, files: Sequence[FileRecord], folders: Sequence[str] = ()) -> None:
         """Rename the fetched files into place, once it is certain that nothing stands in their way.
@@ -115,19 +118,32 @@ class Download:
                 if fetched is not None:
                     fetched.replace(target)
 
+    def _not_in_place(self, records: Sequence[FileRecord]) -> list[FileRecord]:
+        """Those that the destination does not have with the right digest."""
+        alike = [record for record in records if self._looks_alike(record)]
+        in_place = {r for r, is_same in zip(alike, run_all(self._is_same, alike), strict=True) if is_same}
+        return [record for record in records if record not in in_place]
+
     def _looks_alike(self, record: FileRecord) -> bool:
-        """Whether it is worth while to look at the digest of what the destination has under that name."""
+        """Whether the destination has a file of that name and size, so that its digest is worth a look."""
         try:
             there = os.stat(os.path.join(self._destination, record.path))
         except OSError:
             return False
         return bool(record.xxh3_128) and stat.S_ISREG(there.st_mode) and there.st_size == record.size
 
-    def _is_there(self, record: FileRecord) -> bool:
+    def _is_same(self, record: FileRecord) -> bool:
         try:
             return digest_of(self._destination / record.path) == record.xxh3_128
         except OSError:
             return False
+
+    def _stage(self, home: str, records: Sequence[FileRecord]) -> dict[FileRecord, _Staged]:
+        """All of them in a new folder: what a killed restore had fetched already, and the rest fetched."""
+        with self._staging() as staging:
+            inherited = self._inherited(staging, records)
+            rest = [record for record in records if record not in inherited]
+            return inherited | self._fetch_verified(home, staging, rest)
 
     @contextmanager
     def _staging(self) -> Iterator[Staging]:
@@ -141,25 +157,25 @@ class Download:
             staging.remove()
             raise
 
-    def _inherited(self, staging: Staging, missing: Sequence[FileRecord]) -> dict[FileRecord, Path]:
-        """Those of the missing files that a killed restore had fetched: where they are now."""
+    def _inherited(self, staging: Staging, records: Sequence[FileRecord]) -> dict[FileRecord, _Staged]:
+        """Those of the files that a killed restore had fetched."""
         wanted: dict[str, list[FileRecord]] = {}
-        for record in missing:
+        for record in records:
             wanted.setdefault(record.xxh3_128, []).append(record)
-        found: dict[FileRecord, Path] = {}
+        found: dict[FileRecord, _Staged] = {}
         with _disk(self._destination):
             for digest, path in staging.inherited():
                 if wanted.get(digest) and digest_of(path) == digest:
-                    found[wanted[digest].pop()] = path
+                    found[wanted[digest].pop()] = _Staged(digest, path)
                 else:
                     path.unlink()
         return found
 
     def _fetch_verified(
         self, home: str, staging: Staging, records: Sequence[FileRecord]
-    ) -> dict[FileRecord, tuple[str, Path]]:
-        """Fetch each file, twice where it must be; its digest and where it is."""
-        found: dict[FileRecord, tuple[str, Path]] = {}
+    ) -> dict[FileRecord, _Staged]:
+        """Fetch each file; once more where the digest is wrong."""
+        found: dict[FileRecord, _Staged] = {}
         for _ in range(FETCHES):
             found.update(self._fetch(home, staging, [record for record in records if record not in found]))
         for record in records:
@@ -170,9 +186,7 @@ class Download:
                 )
         return found
 
-    def _fetch(
-        self, home: str, staging: Staging, records: Sequence[FileRecord]
-    ) -> dict[FileRecord, tuple[str, Path]]:
+    def _fetch(self, home: str, staging: Staging, records: Sequence[FileRecord]) -> dict[FileRecord, _Staged]:
         """Fetch each file, once; those that have the right digest."""
         arriving = [
             _Arriving(record, self._destination / record.path, staging.path / str(n))
@@ -196,12 +210,12 @@ class Download:
 
         with self._showing(sum(record.size for record in records)) as progress:
             run_all(fetch, jobs, workers=AT_ONCE)
-        found: dict[FileRecord, tuple[str, Path]] = {}
+        found: dict[FileRecord, _Staged] = {}
         for each in arriving:
             digest = each.digest.hex()
             if each.record.xxh3_128 in ("", digest):
                 with _disk(each.target):
-                    found[each.record] = digest, staging.verified(each.path, digest)
+                    found[each.record] = _Staged(digest, staging.verified(each.path, digest))
         return found
 
 
@@ -232,8 +246,8 @@ class _Arriving:
                 self._digest(file, self.digest.size + length)
 
     def _digest(self, file: int, end: int) -> None:
-        """Digest up to `end` what has been written, and is still in the page cache; less where somebody has
-        taken it away again, which makes it another digest."""
+        """Digest up to `end` what has been written, and is still in the page cache. Where another process has
+        cut the file short it is less, and so another digest."""
         while (length := min(_PIECE, end - self.digest.size)) and (
             piece := os.pread(file, length, self.digest.size)
         ):
@@ -251,7 +265,7 @@ def _write(file: int, start: int, blocks: Iterable[Block]) -> None:
 
 @contextmanager
 def _disk(path: Path) -> Iterator[None]:
-    """What goes wrong on the disk is told of the file that is restored, not of where it is staged."""
+    """An error of the disk names the file that is restored, not where it is staged."""
     try:
         yield
     except OSError as error:

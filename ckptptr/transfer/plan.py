@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
+from ckptptr.hidden import HIDDEN
 from ckptptr.protocol.manifest import check_path
-
-HIDDEN = ".ckptptr-"
-"""Names that begin so are ours (an unfinished restore, say) and are never saved."""
 
 MIB = 1 << 20
 
@@ -27,19 +25,19 @@ _USUAL_MODE = 0o644
 
 
 class Blocks(Protocol):
-    """A file that is being made while it is sent."""
+    """A file that is written while it is sent."""
 
     def blocks(self) -> Iterator[bytes]:
         """Its bytes, in blocks of the store's size; can be asked for once."""
 
 
 UNKNOWN = -1
-"""The size of what is being made."""
+"""The size of a file that is written while it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A file to upload: on disk, in memory, or being made.
+    """A file to upload: on disk, in memory, or written while it is sent.
 
     `path` is its name in the checkpoint; `mode` its permission bits where they are not 0o644.
     """

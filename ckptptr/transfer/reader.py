@@ -1,7 +1,7 @@
-"""One file of a checkpoint, read from the store as it is needed: no local copy, no more bytes than asked for.
+"""One file of a checkpoint, read from the store as it is needed: no local copy, only the bytes asked for.
 
-The file is fetched in chunks. Who reads on from one to the next gets the following ones ahead, in
-parallel; who jumps, as `torch.load` and safetensors do, gets just what is there.
+The file is fetched in chunks. A reader that goes on from one to the next gets the following ones
+ahead, in parallel; one that jumps, as `torch.load` and safetensors do, gets just what it asks for.
 
 A digest is over the whole: it is checked when the file was read from its beginning to its end,
 and a file that is closed before says in the log that it was not.
@@ -73,7 +73,7 @@ class Member(io.RawIOBase):
 
         Raises:
             DamagedError: this was the last of it, and it is not what was saved.
-            NotFoundError: the checkpoint was swept meanwhile.
+            NotFoundError: the checkpoint was deleted meanwhile.
             StoreUnavailableError: the store did not answer.
         """
         target = memoryview(buffer).cast("B")

@@ -39,7 +39,7 @@ def digest_flaws(
                 for block in digest.over(_blocks(store, key, record.size)):
                     fetched(len(block))
             except NotFoundError:
-                return Flaw(record.path, key, "it is gone", is_gone=True)
+                return Flaw(record.path, key, "it is gone")
             except DamagedError:
                 return Flaw(record.path, key, f"it is shorter than the {record.size} bytes that were saved")
             if record.xxh3_128 in ("", digest.hex()):

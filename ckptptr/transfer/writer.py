@@ -22,7 +22,7 @@ _LOOK_UP = 0.1
 
 
 class AbandonedError(Exception):
-    """The writer gave up: nothing is to become of the upload."""
+    """The writer gave up: the upload must not complete."""
 
 
 class Stream(io.RawIOBase):
@@ -66,14 +66,14 @@ class Stream(io.RawIOBase):
         return len(view)
 
     def finish(self) -> None:
-        """There is no more."""
+        """Send the rest: the file is complete."""
         if self._gathered:
             self._send(b"".join(self._pieces))
         self._send(None)
         self.close()
 
     def abandon(self) -> None:
-        """There was to be more, but there will not."""
+        """Abort: discard the buffer, and end the upload with `AbandonedError`."""
         self._is_abandoned = True
         while True:
             try:
@@ -83,7 +83,7 @@ class Stream(io.RawIOBase):
                 self._drop_one()
         self.close()
 
-    def settle(self, upload: Future[Any]) -> None:
+    def upload_ended(self, upload: Future[Any]) -> None:
         """The upload is over: let the writer know."""
         self._failure = upload.exception()
 
@@ -96,7 +96,7 @@ class Stream(io.RawIOBase):
         """
         if self._is_read:
             raise ConflictError(
-                "other processes swept what was written to a stream, which cannot be sent again",
+                "a sweep deleted what was written to a stream, and a stream cannot be sent again",
                 key=self.name,
                 hint="Write it again",
             )

@@ -206,8 +206,8 @@ def test_expired_checkpoints_are_refused(node: FlyteNode) -> None:
     ids = node.save(0, 1, 2, 3, 4)
     said = run("use", node.url, ids[1])
     assert said.exit_code == 2
-    assert "retention has let this checkpoint go" in said.stderr
-    assert "Hint: Choose one that `ckptptr log` does not call doomed" in said.stderr
+    assert "this checkpoint has expired" in said.stderr
+    assert "Hint: Choose one that `ckptptr log` does not call expired" in said.stderr
     assert run("use", node.url, "--step", "1").exit_code == 3
 
 

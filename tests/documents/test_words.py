@@ -18,9 +18,8 @@ PROJECT = Path(__file__).parents[2]
 GLOSSARY = PROJECT / "docs/glossary.md"
 DOCUMENTS = ["*.md", "docs/*.md", "examples/*.md", "benchmarks/*.md"]
 SOURCES = [
-    *("ckptptr/errors.py", "ckptptr/clock.py", "ckptptr/testing/**/*.py"),
-    *("ckptptr/wording.py", "ckptptr/cli/**/*.py", "ckptptr/inspect/*.py", "ckptptr/report/*.py"),
-    *("ckptptr/flyte/deck.py", "ckptptr/transfer/progress.py"),
+    *("ckptptr/*.py", "ckptptr/nodes/*.py", "ckptptr/flyte/*.py", "ckptptr/testing/**/*.py"),
+    *("ckptptr/cli/**/*.py", "ckptptr/inspect/*.py", "ckptptr/report/*.py", "ckptptr/transfer/progress.py"),
 ]
 TEXTS = sorted(path for glob in (*DOCUMENTS, *SOURCES) for path in PROJECT.glob(glob))
 

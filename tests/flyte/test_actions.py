@@ -118,7 +118,7 @@ def test_the_own_home_given_as_the_previous_one_proves_it_too() -> None:
 @pytest.mark.parametrize(
     ("pod", "previous", "environ", "reason"),
     [
-        (Pod(attempt=2), None, {}, "comes out at .*/a0/1/_flytecheckpoints, but .* given is none"),
+        (Pod(attempt=2), None, {}, "would be at .*/a0/1/_flytecheckpoints, but .* given is none"),
         (
             Pod(attempt=2),
             "s3://bucket/zz/other",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ckptptr.testing.attempts import Attempt, Fault, SimulatedNode
+from ckptptr.testing.life import Life
 
 pytestmark = pytest.mark.servers  # all of it runs pyflyte-execute
 
@@ -45,6 +46,8 @@ def parents(node: SimulatedNode, attempt: int) -> set[str | None]:
 def resumed(attempt: Attempt, where: str) -> None:
     assert attempt.outputs == COUNTED_ON, attempt.log
     assert f"found in {where}" in attempt.log
+    assert attempt.restored is not None
+    assert attempt.restored.verdict == "origin"
 
 
 def test_a_recovered_execution_goes_on_where_the_old_one_was_and_its_later_attempts_need_no_link(
@@ -57,6 +60,7 @@ def test_a_recovered_execution_goes_on_where_the_old_one_was_and_its_later_attem
     assert new.run(0, BEFORE_ITS_FIRST_SAVE).signal == 9  # it had just restored
     last = new.run(1)
     assert last.outputs == COUNTED_ON, last.log
+    assert "by LATEST" in Life((last,)).timeline()  # its own copy of what attempt 0 took from the old one
     # Recovered once more, from an attempt that left nothing.
     again = recovering(new, 2, execution="recovered-twice", inputs={"n": 9})
     assert again.run(0).outputs == {"o0": "counted from 8 to 9"}

@@ -195,7 +195,8 @@ def test_without_the_agents_store_ranks_find_a_checkpoint_by_themselves_and_are_
     assert "restore(checkpoint=...)" in caplog.text
 
 
-def test_without_the_agents_store_that_of_the_process_group_will_do(launch: Launch, group: None) -> None:
+@pytest.mark.usefixtures("group")
+def test_without_the_agents_store_that_of_the_process_group_will_do(launch: Launch) -> None:
     ranks = [Cohort.of({"RANK": str(rank), "WORLD_SIZE": "2"}) for rank in (0, 1)]
     first = launch.checkpoints()
     assert restored(ranks[0], first) is None

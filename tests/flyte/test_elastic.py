@@ -148,5 +148,5 @@ def test_threads_save_with_the_checkpoint_of_the_task_and_ask_for_it_by_name(tmp
     done = SimulatedNode("threads", "in_threads", root=f"{tmp_path}/data", folder=str(TASKS)).run(0)
     assert done.outputs is not None, done.log
     too_early, *later = str(done.outputs["o0"]).split("; ")
-    assert "hand it on" in too_early
+    assert "pass it on" in too_early
     assert later == ["6 bytes", "True"]

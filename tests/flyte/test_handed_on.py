@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ckptptr.flyte.handed_on import VARIABLE, hand_on, handed_on
+from ckptptr.flyte.handed_on import hand_on, handed_on
+from ckptptr.settings import HANDED_ON
 
 HOME = "s3://b/vr/axq2-n0-0/_flytecheckpoints"
 
@@ -20,4 +21,4 @@ def test_what_was_handed_on_arrives_with_its_checkpoint_path_and_with_no_other()
     "text", ["", "no json", "7", "[]", "{}", f'{{"checkpoint_path": "{HOME}", "output_prefix": 7}}']
 )
 def test_anything_else_in_the_variable_is_as_nothing(text: str) -> None:
-    assert handed_on({VARIABLE: text}, checkpoint_path=HOME) is None
+    assert handed_on({HANDED_ON.name: text}, checkpoint_path=HOME) is None

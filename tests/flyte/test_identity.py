@@ -128,7 +128,7 @@ pods = st.builds(Pod, levels, executions, bases, infix=infixes, limit=st.sampled
 @given(pods)
 def test_any_node_is_recognised_with_all_its_earlier_homes(pod: Pod) -> None:
     me = seen(pod, previous=pod.at(pod.attempt - 1).home if pod.attempt else None)
-    assert (me.verified, me.why_not, me.origin) == (True, "", None)
+    assert (me.verified, me.why_not, me.recovered) == (True, "", None)
     assert (me.root, me.node, me.attempt, me.home) == (pod.base, pod.uid, pod.attempt, pod.home)
     assert me.homes_of(pod.attempt) == (pod.home,)
     assert all(pod.at(earlier).home in me.homes_of(earlier) for earlier in range(pod.attempt))
@@ -305,7 +305,7 @@ class TestLegacyMapTasks:
     @pytest.mark.parametrize("outputs", ["", None])
     def test_the_attempt_is_the_retry_of_the_index(self, outputs: str | None) -> None:
         me = seen(self.pod, home=self.home(3, 2), previous=self.home(3, 1), outputs=outputs)
-        assert (me.attempt, me.verified, me.origin) == (2, True, None)
+        assert (me.attempt, me.verified, me.recovered) == (2, True, None)
         assert me.homes_of(0) == (self.home(3, 0),)
         assert me.lineage == ("" if outputs is None else "n0/1/i3")
 
@@ -317,7 +317,7 @@ class TestLegacyMapTasks:
             return f"{pod.raw}/{index}/{retry}/_flytecheckpoints"
 
         me = seen(pod, home=home(retry), previous=home(retry - 1) if retry else None)
-        assert (me.verified, me.attempt, me.is_index, me.origin) == (True, retry, True, None)
+        assert (me.verified, me.attempt, me.is_index, me.recovered) == (True, retry, True, None)
         assert all(home(earlier) in me.homes_of(earlier) for earlier in range(retry + 1))
 
     def test_each_index_has_a_prefix_that_no_array_node_has(self) -> None:
@@ -344,26 +344,28 @@ class TestRecoverMode:
 
     def test_the_old_execution_is_read_from_the_previous_checkpoint(self) -> None:
         old = replace(self.new, execution="old-n0-run-1", base="gs://other/base").at(3)
-        origin = seen(self.new, previous=old.home).origin
-        assert origin is not None
-        assert (origin.execution, origin.attempt, origin.home) == ("old-n0-run-1", 3, old.home)
-        assert origin.prefix == seen(old).prefix
-        assert [origin.homes_of(attempt) for attempt in range(4)] == [(old.at(n).home,) for n in range(4)]
+        recovered = seen(self.new, previous=old.home).recovered
+        assert recovered is not None
+        assert recovered.node is not None
+        assert (recovered.node.execution, recovered.attempt) == ("old-n0-run-1", 3)
+        assert (recovered.home, recovered.node.prefix) == (old.home, seen(old).prefix)
+        assert [recovered.node.homes_of(n) for n in range(4)] == [(old.at(n).home,) for n in range(4)]
 
     def test_of_a_hashed_one_only_its_home_is_known(self) -> None:
         old = replace(self.new, execution="e" * 63)
-        origin = seen(self.new, previous=old.home).origin
-        assert origin is not None
-        assert (origin.home, origin.execution, origin.attempt, origin.prefix) == (old.home, None, None, None)
-        assert origin.homes_of(0) == ()
+        recovered = seen(self.new, previous=old.home).recovered
+        assert recovered is not None
+        assert (recovered.home, recovered.attempt, recovered.node) == (old.home, None, None)
 
     def test_a_hashed_home_of_the_attempt_before_is_no_other_execution(self) -> None:
         pod = Pod(execution="e" * 63, levels=(("n0", 1),))
-        assert seen(pod, previous=pod.at(0).home).origin is None
+        assert seen(pod, previous=pod.at(0).home).recovered is None
 
     def test_in_an_unknown_layout_nothing_is_proven_about_the_previous_checkpoint_either(self) -> None:
         old = replace(self.new, execution="old")
-        assert seen(self.new, home="s3://bucket/custom/_flytecheckpoints", previous=old.home).origin is None
+        assert (
+            seen(self.new, home="s3://bucket/custom/_flytecheckpoints", previous=old.home).recovered is None
+        )
 
     @pytest.mark.parametrize(
         "previous",
@@ -377,17 +379,17 @@ class TestRecoverMode:
     )
     def test_what_is_not_proven_to_be_the_same_node_elsewhere_is_just_previous(self, previous: str) -> None:
         me = seen(self.new, previous=previous)
-        assert (me.origin, me.previous) == (None, previous)
+        assert (me.recovered, me.previous) == (None, previous)
 
     @given(pods, executions)
     def test_any_old_execution_is_recognised(self, pod: Pod, execution: str) -> None:
         assume(execution != pod.execution)
         old = replace(pod, execution=execution)
-        origin = seen(pod.at(0), previous=old.home).origin
-        assert origin is not None
-        if origin.execution is not None:
-            assert (origin.execution, origin.attempt) == (execution, pod.attempt)
-            assert old.at(0).home in origin.homes_of(0)
+        recovered = seen(pod.at(0), previous=old.home).recovered
+        assert recovered is not None
+        if recovered.node is not None:
+            assert (recovered.node.execution, recovered.attempt) == (execution, pod.attempt)
+            assert old.at(0).home in recovered.node.homes_of(0)
 
 
 class TestUnknownLayouts:
@@ -398,7 +400,7 @@ class TestUnknownLayouts:
         one = seen(pod, home=self.custom, previous="s3://bucket/team/checkpoints/16/_flytecheckpoints")
         two = seen(pod.at(2), home=self.custom.replace("17", "18"))
         assert one.prefix == two.prefix == f"s3://bucket/_ckptptr/flyte-snacks/dev-east/{GENERATED}/n0-0-n3"
-        assert (one.verified, one.homes_of(0), one.origin) == (False, (), None)
+        assert (one.verified, one.homes_of(0), one.recovered) == (False, (), None)
 
     def test_the_reason_names_what_was_computed_and_what_was_given(self) -> None:
         pod = Pod(levels=(("n0", 1),))

@@ -33,7 +33,7 @@ class LegacyArray(SimulatedNode):
         uid = fixed_length_id(50, [self.execution, self.uid, "0"])
         return f"{self.root}/{shard(uid)}/{uid}/{self.array_index}/{attempt}/{HOME}"
 
-    def outputs_at(self, attempt: int) -> str:
+    def outputs_at(self, _: int) -> str:
         return SimulatedNode.outputs_at(self, 0)
 
 
@@ -79,7 +79,7 @@ def test_the_walk_back_finds_it_two_homes_back(tmp_path: Path, kind: str) -> Non
     node = node_of(tmp_path, **KINDS[kind])
     first = node.run(0, in_save(4))
     assert first.signal == 9, first.log
-    assert "not a layout of Flyte" not in first.log
+    assert "does not know this layout" not in first.log
     latest_of(node).unlink()
     last = node.run(2)
     assert last.outputs == {"o0": "counted from 3 to 8"}, last.log
@@ -92,7 +92,7 @@ def test_so_it_does_in_flyte_2(on_s3: Place) -> None:
     node = Action(**{**kept, "environ": environ})
     first = node.run(0, in_save(4))
     assert first.signal == 9, first.log
-    assert "not a layout of Flyte" not in first.log
+    assert "does not know this layout" not in first.log
     (latest,) = (key for key in on_s3.keys(on_s3.root.partition("/")[0]) if key.endswith("a0_v2/LATEST"))
     on_s3.store.delete([latest])
     last = node.run(2)

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ckptptr.errors import InvalidArgumentError
 from ckptptr.flyte.origins import earlier_lineages
 from ckptptr.flyte.task import node_of
-from ckptptr.nodes.plain import key_of
 from ckptptr.protocol.node import Node, Origin
 from ckptptr.stores.memory import MemoryStore
+from ckptptr.stores.urls import split
 from tests.flyte.test_identity import Pod, pods, seen
 from tests.formats.strategies import modest
 
@@ -65,8 +66,8 @@ def test_an_index_knows_the_homes_that_it_had_under_any_earlier_attempt_of_its_m
     for before, origin in zip(range(parent_attempt - 1, -1, -1), origins, strict=True):
         there = under(pod, before)
         store = MemoryStore()
-        store.create(f"{key_of(there.home)}/model", b"x")
-        assert key_of(there.home) in origin.homes(store, -1)
+        store.create(f"{split(there.home).key}/model", b"x")
+        assert split(there.home).key in origin.homes(store, -1)
         assert origin.lineage is not None
         assert (origin.lineage.node, bool(origin.lineage.version)) == (seen(there).lineage, False)
 
@@ -124,3 +125,8 @@ def test_a_previous_checkpoint_of_another_execution_is_no_home_of_ours() -> None
     me = node(CHILD, previous=old)
     assert me.previous is None
     assert old.removeprefix("s3://") not in (*me.own_homes(), *me.earlier_homes())
+
+
+def test_a_previous_checkpoint_in_another_store_is_refused_and_not_looked_for_in_ours() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"not in the same store as s3://.*: gs://bucket/"):
+        node(CHILD, previous=CHILD.home.replace("s3://", "gs://").replace("n0", "n7"))

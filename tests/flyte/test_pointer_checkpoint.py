@@ -6,6 +6,8 @@ import io
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from inspect import signature
+from operator import methodcaller
 from pathlib import Path
 
 import pytest
@@ -172,3 +174,61 @@ def test_what_no_attempt_will_cure_is_not_retried(kind: type[errors.CkptptrError
     with pytest.raises(kind) as caught, recoverable():
         raise kind("it happened")
     assert not isinstance(caught.value, FlyteRecoverableException)
+
+
+def public(kind: type) -> dict[str, object]:
+    return {name: value for name, value in vars(kind).items() if not name.startswith("_")}
+
+
+def test_it_has_all_of_checkpoints_but_close_which_is_for_flytekit_to_do() -> None:
+    assert public(Checkpoints).keys() - public(PointerCheckpoint).keys() == {"close"}
+
+
+@pytest.mark.parametrize("name", sorted({*public(Checkpoints)} - {"close"}))
+def test_its_methods_take_what_those_of_checkpoints_take(name: str) -> None:
+    theirs, ours = public(Checkpoints)[name], public(PointerCheckpoint)[name]
+    if isinstance(theirs, property):
+        assert isinstance(ours, property)
+        return
+    renamed = {"content": "cp"} if name == "save" else {}
+    expected = {
+        renamed.get(key, key): p for key, p in signature(theirs).parameters.items() if key != "raises"
+    }
+    parameters = signature(ours).parameters
+    assert [(key, p.kind, p.default) for key, p in parameters.items()] == [
+        (key, p.kind, p.default) for key, p in expected.items()
+    ]
+
+
+def test_what_it_only_passes_on_does_what_checkpoints_do(store: FaultyStore, tmp_path: Path) -> None:
+    first = attempt(store, 0)
+    assert (first.attempt, first.latest) == (0, None)
+    (tmp_path / "model").write_text("weights")
+    added = first.add(tmp_path / "model", step=7)
+    first.pin(added.reference, note="keep")
+    assert first.latest == first.history()[0]
+    assert first.latest.pinned
+    first.unpin(added.reference)
+    assert not first.history()[0].pinned
+    found = attempt(store, 1).look().found
+    assert found is not None
+    assert found.reference == added.reference
+
+
+def test_a_step_is_restored_also_after_another_and_stays_the_one(store: FaultyStore) -> None:
+    first = attempt(store, 0)
+    for step in (1, 2):
+        first.save(f"state {step}".encode(), step=step)
+    second = attempt(store, 1)
+    assert second.read() == b"state 2"
+    assert second.restore(step=1) == second.restore()
+    assert second.read() == b"state 1"
+
+
+@pytest.mark.parametrize("use", ["attempt", "resolution", "latest", "look", "history"])
+def test_a_store_that_does_not_answer_is_recoverable_whatever_is_asked(use: str) -> None:
+    def opening() -> Checkpoints:
+        raise errors.StoreUnavailableError("no answer")
+
+    with pytest.raises(FlyteRecoverableException):
+        methodcaller(use)(PointerCheckpoint("memory://b/run/attempts/0", None, opening))

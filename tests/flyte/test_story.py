@@ -204,7 +204,7 @@ def test_in_a_layout_that_is_not_flytes_latest_still_leads_past_dead_attempts(on
     """Another platform's paths: nothing verifies, one warning, and the pointer does its work."""
     odd = OddlyPlaced(**{field: getattr(on_disk.node, field) for field in on_disk.node.__slots__})
     first = odd.run(0, IN_THE_MIDDLE_OF_SAVE_4)
-    assert first.log.count("not a layout of Flyte") == 1
+    assert first.log.count("does not know this layout") == 1
     odd.die_before_python(1)
     assert odd.run(2).outputs == COUNTED_ON
 

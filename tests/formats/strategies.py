@@ -52,7 +52,7 @@ pointers = st.builds(
     published_by=texts,
     write_id=texts,
     history=st.lists(targets, max_size=3).map(tuple),
-    doomed=st.lists(references, max_size=3).map(tuple),
+    expired=st.lists(references, max_size=3).map(tuple),
     edited=st.just(False),
 )
 

@@ -157,7 +157,7 @@ CASES: dict[str, Case] = {
         text(lambda n: f"{at_home(n, 4)}/"), OBEYED, CHOSEN
     ),
     "a folder of plain files, as stock flytekit writes them": Case(
-        text(lambda n: "seeds/stock/"), OBEYED, "a plain folder, unverified", None
+        text(lambda _: "seeds/stock/"), OBEYED, "a plain folder, unverified", None
     ),
     "an expired checkpoint that is not deleted yet": Case(text(lambda n: n.saved[2]), OBEYED, CHOSEN, 2),
     "a checkpoint of another node": Case(
@@ -169,7 +169,7 @@ CASES: dict[str, Case] = {
         "was named, and is taken although it belongs to execution 'another'",
         88,
     ),
-    "`none`": Case(text(lambda n: "none\n"), FRESH, "a fresh start: LATEST asks for it", None),
+    "`none`": Case(text(lambda _: "none\n"), FRESH, "a fresh start: LATEST asks for it", None),
     "an old line kept as a comment (`//`, `#`, `/*`)": Case(
         commented_out, REFUSED, "LATEST is not a JSON object (line 2 has a comment, and JSON has none)"
     ),

@@ -26,7 +26,7 @@ MACHINE = Pointer(
     fence=3,
     note="as it was",
     history=(Target(checkpoint=OLD, step=11000, attempt=3, seq=16, pinned=True),),
-    doomed=("gone/manifests/x.json",),
+    expired=("gone/manifests/x.json",),
 ).encode()
 
 
@@ -219,10 +219,10 @@ def test_what_a_newer_version_wrote_asks_for_an_upgrade_however_it_looks(body: b
 def test_an_edit_of_the_target_keeps_the_note_the_history_and_what_is_doomed() -> None:
     pointer = Pointer.decode(edited(checkpoint="seeds/llama"), URL)
     machine = Pointer.decode(MACHINE, URL)
-    assert (pointer.note, pointer.history, pointer.doomed) == (
+    assert (pointer.note, pointer.history, pointer.expired) == (
         "as it was",
         machine.history,
-        machine.doomed,
+        machine.expired,
     )
 
 
@@ -231,7 +231,7 @@ def test_of_a_history_that_was_edited_the_readable_entries_are_kept() -> None:
     broken = [good, "x", None, {"step": 1}, {**good, "seq": "sixteen"}, [good], {**good, "mine": 1}]
     pointer = Pointer.decode(edited(history=broken, doomed=["x", 3, None]), URL)
     assert pointer.history == (Target(checkpoint=OLD, step=11000),) * 2
-    assert pointer.doomed == ("x",)
+    assert pointer.expired == ("x",)
 
 
 def test_a_tool_that_formats_json_anew_is_no_person() -> None:

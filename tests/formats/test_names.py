@@ -86,7 +86,7 @@ def test_things_stand_where_the_format_says() -> None:
     assert latest_key("b/run") == "b/run/LATEST"
     assert manifest_key("b/home", ID) == f"b/home/manifests/{NAME}.json"
     assert pin_key("b/home", ID) == f"b/home/manifests/{NAME}.pin"
-    assert data_folder("b/home", ID) == f"b/home/data/{NAME}"
+    assert data_folder(ID) == f"data/{NAME}"
 
 
 @modest

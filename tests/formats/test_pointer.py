@@ -40,7 +40,7 @@ POINTER = Pointer(
         ),
         Target(checkpoint="seeds/llama"),
     ),
-    doomed=("ab/axq2-n0-2/_flytecheckpoints/manifests/0000000009-a0002-zzzzzzzz.json",),
+    expired=("ab/axq2-n0-2/_flytecheckpoints/manifests/0000000009-a0002-zzzzzzzz.json",),
 )
 
 TEXT = """\
@@ -78,7 +78,7 @@ def test_latest_is_one_key_a_line_and_one_history_entry_a_line() -> None:
 
 
 def test_empty_lists_take_one_line() -> None:
-    lines = msgspec.structs.replace(POINTER, history=(), doomed=()).encode().decode().splitlines()
+    lines = msgspec.structs.replace(POINTER, history=(), expired=()).encode().decode().splitlines()
     assert '  "history": [],' in lines
     assert '  "doomed": [],' in lines
 
@@ -103,7 +103,7 @@ def test_everything_edited_is_held_and_keeps_its_history(pointer: Pointer) -> No
     edited = Pointer.decode(json.dumps(document).encode(), URL)
     assert (edited.edited, edited.held, edited.fence) == (True, True, 0)
     assert edited.target == Target(checkpoint="by/hand")
-    assert (edited.history, edited.doomed, edited.note) == (pointer.history, pointer.doomed, pointer.note)
+    assert (edited.history, edited.expired, edited.note) == (pointer.history, pointer.expired, pointer.note)
 
 
 def one_character_off(text: str) -> dict[str, str]:

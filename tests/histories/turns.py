@@ -68,6 +68,6 @@ class Paced(Interleaved):
 
     turn: Turn | None = None
 
-    def _let_act(self, when: str, op: str, key: str) -> None:
+    def _let_act(self, when: str, *_: str) -> None:
         if when == "before" and self.turn is not None:
             self.turn.wait()

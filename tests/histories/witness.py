@@ -82,7 +82,7 @@ class Witness:
             self.excused |= named - self.named_ever  # found in a listing: nobody had published them
         self.named_ever |= named
         self._look_at_the_named()
-        both = {target.checkpoint for target in now.pointer.retained} & set(now.pointer.doomed)
+        both = {target.checkpoint for target in now.pointer.retained} & set(now.pointer.expired)
         if both:
             self.note(f"{both} are named and doomed")
 

@@ -18,7 +18,7 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.nodes.flyte_paths import NodePrefix
-from ckptptr.nodes.plain import key_of, node_at, root_at
+from ckptptr.nodes.plain import key_beside, node_at, root_at
 from ckptptr.protocol.node import Node
 from ckptptr.session.session import Session
 from ckptptr.stores.memory import MemoryStore
@@ -125,7 +125,7 @@ def test_a_claim_is_created_and_never_overwritten(store: FaultyStore) -> None:
 def test_a_claim_that_somebody_takes_at_this_moment_is_left_to_them(store: FaultyStore) -> None:
     opened(store)
     blind = FaultyStore(store.inner)
-    blind.list = lambda folder: iter(())  # type: ignore[method-assign]  # as it looked a moment ago
+    blind.list = lambda _: iter(())  # type: ignore[method-assign]  # as it looked a moment ago
     assert opened(blind).attempt == 1
 
 
@@ -144,7 +144,7 @@ def test_tries_to_claim_are_bounded(store: FaultyStore) -> None:
     for number in range(30):
         store.create(f"bucket/run/claims/{number:04d}", b"somebody's")
     taken = FaultyStore(store.inner)
-    taken.list = lambda folder: iter(())  # type: ignore[method-assign]  # as it looked a moment ago
+    taken.list = lambda _: iter(())  # type: ignore[method-assign]  # as it looked a moment ago
     with pytest.raises(ConflictError, match="20 attempt numbers in a row were taken: memory://bucket/run"):
         opened(taken)
 
@@ -267,7 +267,21 @@ def test_a_path_on_a_disk_has_no_scheme() -> None:
     [("s3://b/x", "b/x"), ("file:///mnt/x", "/mnt/x"), ("/mnt/x", "/mnt/x"), ("b/x", "b/x"), ("", "")],
 )
 def test_the_key_of_a_url_is_what_follows_the_scheme(url: str, key: str) -> None:
-    assert key_of(url) == key
+    assert key_beside(url, url) == key
+
+
+LONG = "abfss://c@account.dfs.core.windows.net/x"
+
+
+@pytest.mark.parametrize("known", [LONG, "abfs://c/y", "az://other/y"])
+def test_the_key_beside_another_is_in_the_same_store(known: str) -> None:
+    assert key_beside(LONG, known) == "c/x"
+
+
+@pytest.mark.parametrize("known", ["s3://c/x", "/c/x", "abfs://c@another.dfs.core.windows.net/x"])
+def test_the_key_beside_one_in_another_store_or_account_is_refused(known: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"not in the same store as {known}: abfss://c@account"):
+        key_beside(LONG, known)
 
 
 @pytest.fixture

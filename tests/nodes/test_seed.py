@@ -59,6 +59,7 @@ def test_whatever_form_it_is_named_in_it_is_what_an_empty_run_begins_from(
     run = seeded(world, FORMS[form](old))
     assert run.restore() == {"model": "step 3"}
     assert "found in the seed" in str(run.resolution)
+    assert run.resolution.verdict is ckptptr.Verdict.ORIGIN
 
 
 def test_it_is_the_parent_of_what_is_saved_then(world: World, old: World) -> None:
@@ -121,7 +122,7 @@ def test_a_person_who_asked_for_a_fresh_start_gets_it_here_and_there(world: Worl
         (
             "s3://bucket/old",
             InvalidArgumentError,
-            "cannot be taken: .*another kind of store",
+            "cannot be used: .*another kind of store",
         ),
         ("0000000017-a0003-k9x2abqz", InvalidArgumentError, "a seed is a place, and no id"),
         ("memory://bucket/../old", InvalidArgumentError, "not a plain path"),

@@ -91,7 +91,7 @@ def test_an_edit_that_lists_what_is_gone_does_not_bring_it_back(world: World) ->
     run = saved(world, 0, 1, 2, 3, retention=Retention(keep_last=2))
     yesterday = world.store.read(world.latest_key)[0]
     world.person().pin(world.named()[0])
-    run.checkpoints._forget()
+    run.checkpoints._session.forget()
     for step in range(4, 10):
         run.save({"model": f"step {step}"}, step=step)
     world.write(yesterday.replace(b'"note": ""', b'"note": "as it was yesterday"'))
@@ -103,13 +103,23 @@ def test_an_edit_that_lists_what_is_gone_does_not_bring_it_back(world: World) ->
 def test_a_doomed_checkpoint_that_a_person_names_is_copied_before_latest_names_it(world: World) -> None:
     """A sweep may be deleting it right now: what LATEST comes to name is out of its reach."""
     run = saved(world, 0, 1, 2, 3, retention=Retention(keep_last=1), background=Paused())
-    doomed = world.latest().doomed
+    doomed = world.latest().expired
     world.edit(checkpoint=doomed[0])
     assert world.process(1, background=Paused()).restore() == {"model": "step 2"}
     assert world.manifest(world.named()[0]).copied_from == doomed[0]
-    assert world.latest().doomed == doomed
+    assert world.latest().expired == doomed
     run.background.catch_up()
     assert all(world.is_whole(name) for name in world.named())
+
+
+def test_so_is_an_expired_one_that_is_the_newest_of_a_home_that_a_person_names(world: World) -> None:
+    saved(world, 0, 1, 2)
+    saved(world, 1, 3, 4, retention=Retention(keep_last=1), background=Paused())
+    expired = world.latest().expired
+    world.edit(checkpoint=world.node(0).root.ref(world.home_of(0)))
+    assert world.process(2, background=Paused()).restore() == {"model": "step 2"}
+    assert world.manifest(world.named()[0]).copied_from in expired
+    assert not set(world.named()) & set(world.latest().expired)
 
 
 def test_scores_survive_a_hand_edit_so_that_the_best_stays_the_best(world: World) -> None:

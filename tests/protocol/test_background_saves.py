@@ -123,7 +123,7 @@ def test_the_end_of_the_process_waits_for_it_within_a_deadline(tmp_path: Path, h
         check=True,
     ).stderr
     assert (tmp_path / "LATEST").exists() is (how == "slow")
-    assert ("the process ends before its last save" in said) is (how == "hangs")
+    assert ("the process ends before its last background save" in said) is (how == "hangs")
 
 
 def test_a_deadline_that_is_no_number_is_refused_when_the_checkpoints_are_opened(

@@ -11,7 +11,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.protocol.choose import TRIES
+from ckptptr.protocol.latest import MOVES
 from ckptptr.protocol.retention import Retention
 from ckptptr.testing import Fault, FaultyStore
 from tests.helpers import Interleaved, Paused, Process, World, id_of
@@ -33,7 +33,7 @@ def test_use_holds_latest_and_keeps_what_it_replaces(world: World) -> None:
     before, after = world.person().use(world.named()[1], note="diverged")
     assert before.pointer is not None
     assert before.pointer.target.step == 3
-    assert after.held
+    assert after.is_held
     assert world.steps() == [2, 3, 1]
     assert (world.latest().held, world.latest().note, world.latest().fence) == (True, "diverged", 0)
     assert world.process(1).restore() == {"model": "step 2"}
@@ -121,7 +121,7 @@ def test_a_pin_that_comes_too_late_leaves_no_marker(world: World) -> None:
 def test_a_person_gives_up_after_a_bounded_number_of_conflicts(world: World) -> None:
     run = saved(world, 1)
     store = Interleaved(world.store)
-    for turn in range(1, TRIES + 1):
+    for turn in range(1, MOVES + 1):
         store.add("before", "replace", "LATEST", turn, lambda turn=turn: run.save({"model": f"{turn}"}))
     person = world.person(store)
     with pytest.raises(ConflictError):
@@ -164,7 +164,7 @@ def test_a_pin_leaves_a_persons_own_words_alone_and_the_adopt_that_takes_them_up
     world: World,
 ) -> None:
     run = saved(world, 1, 2, 3, retention=Retention(keep_last=1), background=Paused())
-    kept, doomed = world.named()[0], world.latest().doomed[0]
+    kept, doomed = world.named()[0], world.latest().expired[0]
     world.edit(checkpoint=doomed)
     before = world.seen()
     world.person().pin(kept)
@@ -283,7 +283,9 @@ def test_release_takes_the_hold_off_and_the_run_goes_on_from_there(world: World)
     world.person().use(world.named()[1], note="3 diverged")
     run.save({"model": "step 4"}, step=4)
     assert world.steps()[0] == 2
-    _, after = world.person().release()
+    _, seen = world.person().release()
+    after = seen.pointer
+    assert after is not None
     assert (after.held, after.note, after.target.step) == (False, "", 2)
     run.save({"model": "step 5"}, step=5)
     assert world.steps()[:2] == [5, 2]

@@ -24,7 +24,7 @@ def theirs(world: World, *steps: int, attempt: int = 0) -> list[str]:
 
 def untouched(world: World, references: list[str]) -> bool:
     """Whether the other node's checkpoints are whole, and LATEST does not know of them."""
-    mentioned = {*world.named(), *world.latest().doomed}
+    mentioned = {*world.named(), *world.latest().expired}
     return all(map(world.is_whole, references)) and not mentioned & set(references)
 
 

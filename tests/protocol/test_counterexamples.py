@@ -170,7 +170,7 @@ def test_what_is_doomed_can_neither_be_used_nor_pinned(world: World) -> None:
     first = run.save({"model": "step 1"}, step=1)
     run.save({"model": "step 2"}, step=2)
     before = world.store.read(world.latest_key)
-    assert world.latest().doomed == (first.reference,)
+    assert world.latest().expired == (first.reference,)
     for choice in (world.person().use, world.person().pin):
         with pytest.raises(InvalidArgumentError, match="may be deleted at any moment"):
             choice(id_of(first.reference))

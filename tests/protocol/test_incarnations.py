@@ -57,7 +57,8 @@ def test_a_save_that_was_under_way_in_the_predecessor_does_not_land(world: World
     assert world.steps() == [1]
 
 
-def test_a_second_restore_of_the_same_incarnation_only_follows(world: World, old: Process) -> None:
+@pytest.mark.usefixtures("old")
+def test_a_second_restore_of_the_same_incarnation_only_follows(world: World) -> None:
     new = incarnation(world, "new")
     new.restore()
     with new.requests() as requests:

@@ -11,7 +11,7 @@ from ckptptr.errors import (
     StoreUnavailableError,
     UnsupportedFormatError,
 )
-from ckptptr.protocol.latest import TRIES, Latest, Seen, Swap
+from ckptptr.protocol.latest import WRITES, Latest, Seen, Swap
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.sealed import seal
 from ckptptr.stores.memory import MemoryStore
@@ -170,7 +170,7 @@ def test_a_write_that_lands_late_is_not_written_twice() -> None:
 
 def test_a_store_that_never_answers_writes_is_unavailable_after_a_bounded_number_of_tries() -> None:
     scene = Scene(Fault(op="replace", times=100))
-    with pytest.raises(StoreUnavailableError, match=f"could not be moved in {TRIES} tries"):
+    with pytest.raises(StoreUnavailableError, match=f"could not be moved in {WRITES} tries"):
         scene.swap()
     assert scene.target() == OLD.target.checkpoint
     assert 0 < scene.clock.slept < 60

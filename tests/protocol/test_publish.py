@@ -216,7 +216,7 @@ def swept_before_its_commit(world: World, *, held: bool) -> Process:
     """A save that refers to a file of the checkpoint before, which siblings sweep while it goes on."""
     run, sibling = (world.process(0, retention=KEEP_ONE) for _ in range(2))
     world.person().pin(run.save({"old": "x"}).reference)
-    run.checkpoints._forget()
+    run.checkpoints._session.forget()
     run.save({"frozen": "same", "model": "1"}, step=1)
 
     def go_on() -> None:
@@ -334,7 +334,7 @@ def test_a_save_that_was_published_let_go_and_swept_before_its_reply_came_is_not
     run.save_file("a", "1")
     pinned = world.named()[0]
     world.person().pin(pinned)
-    run.checkpoints._forget()
+    run.checkpoints._session.forget()
 
     def go_on() -> None:
         for step in range(4):
@@ -351,7 +351,7 @@ def test_nor_is_one_that_has_no_file_of_its_own(world: World) -> None:
     run, sibling = (world.process(0, retention=Retention(keep_last=2)) for _ in range(2))
     run.save({"a": "1"})
     world.person().pin(world.named()[0])
-    run.checkpoints._forget()
+    run.checkpoints._session.forget()
     run.fail(Fault(when="after", op="replace", key="LATEST"))
 
     def go_on() -> None:

@@ -147,7 +147,7 @@ def test_only_what_was_doomed_is_left_and_is_better_than_nothing(world: World) -
     later = world.process(1)
     assert later.restore() == {"model": "step 2"}
     assert world.latest().target.attempt == 1, "what LATEST comes to name is a copy"
-    assert not set(world.named()) & set(world.latest().doomed)
+    assert not set(world.named()) & set(world.latest().expired)
 
 
 def test_a_doomed_one_that_is_swept_while_it_is_copied_leaves_the_next(world: World) -> None:

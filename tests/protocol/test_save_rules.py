@@ -324,9 +324,9 @@ def test_the_outcome_under_a_hold_has_its_own_name(world: World) -> None:
     run.save({"model": "1"})
     hold(world)
     saver = run.checkpoints._saver
-    from ckptptr.session.content import change
+    from ckptptr.session.content import change_of
 
-    published = saver.save(change(b"2"), None, {})
+    published = saver.save(change_of(b"2"), None, {})
     assert published.standing is Standing.HELD
 
 

@@ -140,9 +140,9 @@ def test_a_text_file_can_be_written_through_it(world: World) -> None:
     assert restored(world, "notes.txt").decode() == "größe\n" * 100
 
 
-def test_a_writer_that_gives_up_never_waits_for_room(world: World) -> None:
+def test_a_writer_that_gives_up_never_waits_for_room() -> None:
     stream = Stream("model", 64)
-    stream.write(bytes(128))  # nobody reads: as many blocks as may wait
+    stream.write(bytes(128))  # no upload reads: as many blocks as may wait
     stream.abandon()
     with pytest.raises(AbandonedError):
         list(stream.blocks())

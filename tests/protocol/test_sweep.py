@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ckptptr.errors import ConflictError, InvalidArgumentError, StoreUnavailableError
-from ckptptr.protocol.latest import Latest
+from ckptptr.protocol.latest import MOVES, Latest
 from ckptptr.protocol.retention import Retention
-from ckptptr.protocol.sweep import TRIES, delete, going, search, sweep_by_hand
+from ckptptr.protocol.sweep import delete, deletions, search, sweep_by_hand
 from ckptptr.session.background_sweeps import LISTING_EVERY
 from ckptptr.testing import Fault
 from ckptptr.testing.faults import Killed
@@ -36,7 +36,7 @@ def test_in_a_long_run_storage_stays_bounded_without_a_listing_by_the_caller(wor
 
 def test_what_was_swept_leaves_the_list_of_the_doomed(world: World) -> None:
     run = saving(world.process(0), *range(20))
-    assert len(world.latest().doomed) <= 2
+    assert len(world.latest().expired) <= 2
     assert run.background.failures == []
 
 
@@ -71,6 +71,21 @@ def test_a_sweep_that_is_killed_leaves_nothing_named_broken_and_is_done_by_the_n
     assert not world.find(f"{world.home_of(0)}/")
 
 
+def test_what_a_killed_sweep_left_beside_what_a_pinned_checkpoint_borrows_is_deleted(world: World) -> None:
+    run = world.process(0, Fault("kill", op="delete", nth=2), retention=KEEP_ONE)
+    run.save({"model": "1", "opt": "same"}, step=1)
+    pinned = run.save({"model": "2", "opt": "same"}, step=2)
+    world.person().pin(pinned.reference)
+    with pytest.raises(Killed):
+        run.save({"model": "3"}, step=3)
+    world.delete_latest()  # which listed it as expired
+    later = world.process(1, retention=KEEP_ONE)
+    later.restore()
+    saving(later, *range(4, 8))
+    assert world.content(pinned.reference) == {"model": "2", "opt": "same"}
+    assert sorted(world.find(f"{world.home_of(0)}/data/")) == sorted(world.objects_of(pinned.reference))
+
+
 def test_a_sweep_that_failed_is_tried_again(world: World) -> None:
     run = world.process(0, Fault(op="delete", times=5), retention=KEEP_ONE)
     saving(run, 1, 2, 3)
@@ -95,7 +110,7 @@ def test_a_pin_marker_protects_even_what_latest_has_forgotten(world: World) -> N
     world.store.create(key, b"{}")
     saving(run, *range(3, 8))
     assert world.is_whole(pinned.reference)
-    assert pinned.reference not in world.latest().doomed
+    assert pinned.reference not in world.latest().expired
 
 
 def test_a_damaged_manifest_might_have_named_anything_so_that_its_home_is_left_alone(world: World) -> None:
@@ -118,7 +133,7 @@ def test_a_home_of_another_execution_is_never_touched(tmp_path: Path) -> None:
     run.restore()
     saving(run, *range(3, 9))
     assert old.find("bucket/run/") == before
-    assert not any(seeds[0] in name for name in world.latest().doomed)
+    assert not any(seeds[0] in name for name in world.latest().expired)
 
 
 def test_plain_files_of_stock_flytekit_are_never_touched(world: World) -> None:
@@ -174,7 +189,7 @@ def test_what_a_sibling_is_about_to_publish_is_no_orphan_while_anything_older_is
         (waiting,) = [name for name in world.committed() if world.manifest(name).step == 2]
         saving(quick, 3, 4, 5, 6)
         assert world.is_whole(waiting)
-        assert waiting not in world.latest().doomed
+        assert waiting not in world.latest().expired
 
     slow.after("create", "manifests", go_on)
     saving(slow, 2)
@@ -199,7 +214,7 @@ def test_a_zombie_that_sweeps_what_it_let_go_deletes_nothing_that_is_named(world
     saving(zombie, 1, 2)
     chosen = world.named()[0]
     saving(zombie, 3, 4)
-    assert chosen in world.latest().doomed
+    assert chosen in world.latest().expired
     world.edit(checkpoint=chosen)
     assert world.process(1, background=Paused()).restore() == {"model": "step 2"}
     zombie.background.catch_up()
@@ -217,7 +232,7 @@ def by_hand(world: World, store: Any = None) -> tuple[str, ...]:
     """Sweep all that can be swept."""
     store, node, latest = person(world, store)
     seen = latest.read()
-    doomed = seen.pointer.doomed if seen.pointer else ()
+    doomed = seen.pointer.expired if seen.pointer else ()
     return sweep_by_hand(store, node, latest, {*doomed, *search(store, node, seen).orphans})
 
 
@@ -244,7 +259,7 @@ def test_a_person_sweeps_what_is_doomed_and_what_earlier_attempts_left(world: Wo
     gone = by_hand(world)
     assert len(gone) == 3
     assert world.strays() == []
-    assert world.latest().doomed == ()
+    assert world.latest().expired == ()
     assert (world.steps(), world.latest().fence) == ([4, 3, 2], 1)
     run.save({"model": "step 5"}, step=5)  # finds a LATEST that others have moved, and goes on
     assert world.steps() == [5, 4, 3]
@@ -262,10 +277,10 @@ def test_a_person_sweeps_only_what_was_agreed_to(world: World) -> None:
     run = world.process(0, background=Paused())
     for step in range(5):
         run.save({"model": f"step {step}"}, step=step)
-    one, other = world.latest().doomed
+    one, other = world.latest().expired
     store, node, latest = person(world)
     assert sweep_by_hand(store, node, latest, {one}) == (one,)
-    assert world.latest().doomed == (other,)
+    assert world.latest().expired == (other,)
     assert world.is_whole(other)
 
 
@@ -307,7 +322,7 @@ def test_nobody_sweeps_by_a_latest_that_cannot_tell_what_may_go(world: World, st
 def test_others_that_keep_moving_latest_end_a_sweep_by_hand(world: World) -> None:
     _, run = orphaned(world)
     store = Interleaved(world.store)
-    for nth in range(1, TRIES + 1):
+    for nth in range(1, MOVES + 1):
         store.add("before", "replace", "LATEST", nth, lambda: run.save({"model": "more"}))
     with pytest.raises(ConflictError, match="moved by others"):
         by_hand(world, store)
@@ -321,8 +336,8 @@ def test_what_goes_is_known_before_it_goes(world: World) -> None:
     store, node, latest = person(world)
     pointer = latest.read().pointer
     assert pointer is not None
-    (leaving,) = going(store, node, pointer.doomed)
+    (leaving,) = deletions(store, node, pointer.expired)
     there = set(world.find())
-    delete(store, node, pointer.doomed)
+    delete(store, node, pointer.expired)
     assert there - set(world.find()) == {*leaving.manifests, *(entry.key for entry in leaving.objects)}
     assert leaving.bytes == sum(entry.size for entry in leaving.objects) == 2

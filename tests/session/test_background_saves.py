@@ -11,7 +11,7 @@ import pytest
 
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.session.background_saves import Asynchronous
-from ckptptr.session.content import Change, change
+from ckptptr.session.content import Change, change_of
 from ckptptr.session.snapshot import Snapshot, snapshot
 
 
@@ -24,7 +24,7 @@ class Saver:
         self.may_go_on = threading.Event()
         self.failure: Exception | None = None
 
-    def __call__(self, change: Change, step: int | None, metadata: dict[str, Any]) -> str:
+    def __call__(self, change: Change, step: int | None, _: dict[str, Any]) -> str:
         self.has_begun.set()
         assert self.may_go_on.wait(10)
         if self.failure:
@@ -53,7 +53,7 @@ def saves(saver: Saver) -> Asynchronous[str]:
 
 
 def of(content: Any) -> Snapshot:
-    return snapshot(change(content), consume=False)
+    return snapshot(change_of(content), consume=False)
 
 
 def test_a_save_returns_at_once_and_is_made_all_the_same(saves: Asynchronous[str], saver: Saver) -> None:
@@ -111,7 +111,7 @@ def test_what_was_given_away_is_back_when_it_could_not_be_saved(
     file = tmp_path / "model"
     file.write_text("state")
     saver.failure = StoreUnavailableError("the store is gone")
-    done = saves.submit(snapshot(change(file), consume=True), 1, {})
+    done = saves.submit(snapshot(change_of(file), consume=True), 1, {})
     assert not file.exists()
     saver.may_go_on.set()
     assert done.exception(10) is saver.failure

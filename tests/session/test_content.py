@@ -11,7 +11,7 @@ import pytest
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.manifest import FileRecord, Manifest
-from ckptptr.session.content import BYTES_NAME, Change, Content, change
+from ckptptr.session.content import BYTES_NAME, Change, Content, change_of
 from ckptptr.transfer.plan import Local
 
 
@@ -41,12 +41,12 @@ def records(*paths: str) -> dict[str, FileRecord]:
 def test_bytes_and_readers_replace_the_content_by_one_file_named_as_stock_flytekit_names_it(
     content: bytes,
 ) -> None:
-    assert change(content) == Change({BYTES_NAME: Local("_dst_cp", b"abc", 3)}, replaces=True)
+    assert change_of(content) == Change({BYTES_NAME: Local("_dst_cp", b"abc", 3)}, replaces=True)
 
 
 def test_bytes_that_change_after_the_save_do_not_change_what_is_saved() -> None:
     buffer = bytearray(b"abc")
-    taken = change(buffer)
+    taken = change_of(buffer)
     buffer[0] = 0
     assert taken.files[BYTES_NAME].source == b"abc"
 
@@ -54,13 +54,13 @@ def test_bytes_that_change_after_the_save_do_not_change_what_is_saved() -> None:
 def test_a_reader_is_read_from_where_it_stands() -> None:
     reader = io.BytesIO(b"abc")
     reader.seek(1)
-    assert change(reader).files[BYTES_NAME].source == b"bc"
+    assert change_of(reader).files[BYTES_NAME].source == b"bc"
 
 
 def test_an_open_file_is_its_bytes_and_not_its_name(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(b"abc")
     with (tmp_path / "model.pt").open("rb") as file:
-        assert [*change(file).files] == [BYTES_NAME]
+        assert [*change_of(file).files] == [BYTES_NAME]
 
 
 @pytest.mark.parametrize("spell", [str, Path])
@@ -68,20 +68,20 @@ def test_a_file_is_added_under_its_own_name(tmp_path: Path, spell: type) -> None
     path = tmp_path / "model.pt"
     path.write_bytes(b"abc")
     path.chmod(0o644)
-    assert change(spell(path)) == Change({"model.pt": Local("model.pt", path, 3)}, replaces=False)
+    assert change_of(spell(path)) == Change({"model.pt": Local("model.pt", path, 3)}, replaces=False)
 
 
 def test_a_folder_replaces_the_content(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/model.pt").write_bytes(b"abc")
     (tmp_path / "logs").mkdir()
-    taken = change(str(tmp_path))
+    taken = change_of(str(tmp_path))
     assert [*taken.files] == ["sub/model.pt"]
     assert (taken.folders, taken.replaces) == (("logs",), True)
 
 
 def test_an_empty_folder_replaces_the_content_by_nothing(tmp_path: Path) -> None:
-    assert change(tmp_path) == Change(replaces=True)
+    assert change_of(tmp_path) == Change(replaces=True)
 
 
 class Text(io.StringIO):
@@ -96,32 +96,32 @@ class Silent:
 @pytest.mark.parametrize("content", [None, 3, 1.5, [b"abc"], {"a": 1}, object(), Text("abc"), Silent()])
 def test_what_is_neither_path_nor_bytes_nor_reader_is_refused(content: object) -> None:
     with pytest.raises(InvalidArgumentError, match="Save a path, bytes, or a reader opened in binary mode"):
-        change(content)  # type: ignore[arg-type]
+        change_of(content)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("path", ["missing", "missing/model.pt", "x" * 5000, "a\0b"])
 def test_a_path_where_nothing_is_is_refused(tmp_path: Path, path: str) -> None:
     with pytest.raises(InvalidArgumentError, match="no such file or folder to save"):
-        change(tmp_path / path)
+        change_of(tmp_path / path)
 
 
 def test_an_empty_path_is_not_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InvalidArgumentError, match="the path to save is empty"):
-        change("")
-    assert change(".") == Change(replaces=True)
+        change_of("")
+    assert change_of(".") == Change(replaces=True)
 
 
 def test_a_link_to_nothing_is_nothing(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("missing")
     with pytest.raises(InvalidArgumentError, match=r"no such file or folder to save.*/link"):
-        change(tmp_path / "link")
+        change_of(tmp_path / "link")
 
 
 def test_a_pipe_is_refused_and_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InvalidArgumentError, match="neither a file nor a folder"):
-        change(tmp_path / "pipe")
+        change_of(tmp_path / "pipe")
 
 
 def test_a_folder_that_cannot_be_read_is_a_matter_of_this_disk(
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_read_is_a_matter_of_this_disk(
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(LocalDiskError, match=f"Permission denied.*{tmp_path.name}"):
-        change(tmp_path)
+        change_of(tmp_path)
 
 
 # Several saves as one

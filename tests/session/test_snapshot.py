@@ -1,4 +1,4 @@
-"""A save that nobody waits for holds on to its content as it was."""
+"""A background save has its content as it was when it was asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
-from ckptptr.session.content import change
+from ckptptr.session.content import change_of
 from ckptptr.session.snapshot import Snapshot, snapshot
 
 
@@ -33,7 +33,7 @@ def hidden(folder: Path) -> list[Path]:
 
 
 def test_what_is_changed_or_deleted_later_is_saved_as_it_was(model: Path) -> None:
-    taken = snapshot(change(model), consume=False)
+    taken = snapshot(change_of(model), consume=False)
     (model / "a").write_text("changed")
     for path in (model / "deep" / "b", model / "a"):
         path.unlink()
@@ -42,15 +42,15 @@ def test_what_is_changed_or_deleted_later_is_saved_as_it_was(model: Path) -> Non
 
 
 def test_it_stands_beside_the_folder_that_is_saved_and_goes_with_release(model: Path) -> None:
-    taken = snapshot(change(model), consume=False)
+    taken = snapshot(change_of(model), consume=False)
     assert [path.parent for path in hidden(model.parent)] == [model.parent]
     taken.release()
     assert hidden(model.parent) == []
-    assert contents(Snapshot(change(model))) == {"a": b"a", "deep/b": b"b"}
+    assert contents(Snapshot(change_of(model))) == {"a": b"a", "deep/b": b"b"}
 
 
 def test_a_single_file_too(model: Path) -> None:
-    taken = snapshot(change(model / "a"), consume=False)
+    taken = snapshot(change_of(model / "a"), consume=False)
     (model / "a").write_text("changed")
     assert contents(taken) == {"a": b"a"}
     assert [path.parent for path in hidden(model.parent)] == [model.parent]
@@ -58,7 +58,7 @@ def test_a_single_file_too(model: Path) -> None:
 
 def test_bytes_are_taken_as_they_are_and_need_no_folder(tmp_path: Path) -> None:
     state = bytearray(b"state")
-    taken = snapshot(change(state), consume=False)
+    taken = snapshot(change_of(state), consume=False)
     state[:] = b"other"
     assert [*contents(taken).values()] == [b"state"]
     assert hidden(tmp_path) == []
@@ -66,7 +66,7 @@ def test_bytes_are_taken_as_they_are_and_need_no_folder(tmp_path: Path) -> None:
 
 def test_files_that_are_given_away_are_renamed_and_not_copied(model: Path) -> None:
     inode = (model / "a").stat().st_ino
-    taken = snapshot(change(model), consume=True)
+    taken = snapshot(change_of(model), consume=True)
     assert [path for path in model.rglob("*") if path.is_file()] == []
     source = taken.change.files["a"].source
     assert isinstance(source, Path)
@@ -76,7 +76,7 @@ def test_files_that_are_given_away_are_renamed_and_not_copied(model: Path) -> No
 
 def test_a_symbolic_link_that_is_given_away_is_saved_as_what_it_points_to_and_stays(model: Path) -> None:
     (model / "link").symlink_to("a")
-    taken = snapshot(change(model), consume=True)
+    taken = snapshot(change_of(model), consume=True)
     assert contents(taken) == {"a": b"a", "deep/b": b"b", "link": b"a"}
     assert [path.name for path in model.iterdir() if path.is_symlink()] == ["link"]
 
@@ -93,14 +93,14 @@ def test_when_the_disk_refuses_everything_is_where_it_was(
 
     monkeypatch.setattr(Path, "rename", refuse_b)
     with pytest.raises(LocalDiskError, match=r"Operation not permitted.*deep/b"):
-        snapshot(change(model), consume=True)
+        snapshot(change_of(model), consume=True)
     assert (model / "a").read_text() == "a"
     assert (model / "deep" / "b").read_text() == "b"
     assert hidden(model.parent) == []
 
 
 def test_a_file_that_grows_meanwhile_is_refused(model: Path) -> None:
-    planned = change(model)
+    planned = change_of(model)
     (model / "a").write_text("longer")
     with pytest.raises(InvalidArgumentError, match="changed while it was being saved"):
         snapshot(planned, consume=False)
@@ -114,7 +114,7 @@ def test_where_nothing_may_be_written_beside_it_the_copy_is_made_elsewhere(
     elsewhere.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
     monkeypatch.setattr(os, "access", lambda *_: False)
-    taken = snapshot(change(model), consume=False)
+    taken = snapshot(change_of(model), consume=False)
     assert contents(taken) == {"a": b"a", "deep/b": b"b"}
     assert len(hidden(elsewhere)) == 1
     assert hidden(model.parent) == []
@@ -128,26 +128,26 @@ def test_large_files_are_copied_whole(
         monkeypatch.delattr(os, "copy_file_range")
     body = os.urandom(5_000_000)
     (tmp_path / "large").write_bytes(body)
-    assert contents(snapshot(change(tmp_path / "large"), consume=False)) == {"large": body}
+    assert contents(snapshot(change_of(tmp_path / "large"), consume=False)) == {"large": body}
 
 
 def test_what_a_killed_process_left_behind_goes_and_what_a_living_one_holds_stays(model: Path) -> None:
     script = (
-        "import os, sys\nfrom ckptptr.session.content import change\n"
+        "import os, sys\nfrom ckptptr.session.content import change_of\n"
         "from ckptptr.session.snapshot import snapshot\n"
-        f"kept = snapshot(change({str(model)!r}), consume=False); os._exit(9)"
+        f"kept = snapshot(change_of({str(model)!r}), consume=False); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", script], check=False)
     (left_behind,) = hidden(model.parent)
-    held = snapshot(change(model), consume=False)
+    held = snapshot(change_of(model), consume=False)
     assert not left_behind.exists()
-    other = snapshot(change(model), consume=False)
+    other = snapshot(change_of(model), consume=False)
     assert contents(held) == contents(other) == {"a": b"a", "deep/b": b"b"}
 
 
 def test_two_after_each_other_are_one(model: Path) -> None:
-    both = snapshot(change(model / "a"), consume=False).then(
-        snapshot(change(model / "deep" / "b"), consume=True)
+    both = snapshot(change_of(model / "a"), consume=False).then(
+        snapshot(change_of(model / "deep" / "b"), consume=True)
     )
     assert contents(both) == {"a": b"a", "b": b"b"}
     both.release()
@@ -155,23 +155,23 @@ def test_two_after_each_other_are_one(model: Path) -> None:
 
 
 def test_what_was_given_away_comes_back(model: Path) -> None:
-    taken = snapshot(change(model), consume=True)
+    taken = snapshot(change_of(model), consume=True)
     assert taken.give_back() == []
-    assert contents(Snapshot(change(model))) == {"a": b"a", "deep/b": b"b"}
+    assert contents(Snapshot(change_of(model))) == {"a": b"a", "deep/b": b"b"}
     assert hidden(model.parent) == []
 
 
 def test_unless_another_file_has_taken_its_place_then_it_is_kept_where_it_is_told(model: Path) -> None:
-    taken = snapshot(change(model), consume=True)
+    taken = snapshot(change_of(model), consume=True)
     (model / "a").write_text("newer")
     (kept,) = taken.give_back()
     assert [path.read_text() for path in kept.iterdir()] == ["a"]
     assert (model / "a").read_text() == "newer"
-    snapshot(change(model), consume=False).release()
+    snapshot(change_of(model), consume=False).release()
     assert kept.exists()
 
 
-def test_what_a_later_one_replaces_is_let_go_of(model: Path) -> None:
-    both = snapshot(change(model), consume=False).then(snapshot(change(b"state"), consume=False))
+def test_what_a_later_one_replaces_is_released(model: Path) -> None:
+    both = snapshot(change_of(model), consume=False).then(snapshot(change_of(b"state"), consume=False))
     assert [*contents(both).values()] == [b"state"]
     assert hidden(model.parent) == []

@@ -14,10 +14,11 @@ from ckptptr.errors import (
     InvalidArgumentError,
     StoreUnavailableError,
 )
+from ckptptr.settings import GUARANTEE
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.port import Guarantee, Store, Token
 from ckptptr.stores.wrappers.last_writer import LastWriterWins
-from ckptptr.stores.wrappers.probe import SETTING, probe, settle
+from ckptptr.stores.wrappers.probe import probe, settle
 from ckptptr.testing import StoreConformance
 from ckptptr.testing.faults import Fault, FaultyStore, Op
 
@@ -102,15 +103,15 @@ def test_a_known_store_is_not_asked() -> None:
 @pytest.mark.parametrize(("setting", "wrapped"), [("compare-and-swap", False), ("last-writer-wins", True)])
 def test_the_setting_decides_and_nothing_is_asked(setting: str, wrapped: bool) -> None:
     store = FaultyStore(Unproven())
-    settled = settle(store, "b/node", SystemClock(), {SETTING: setting})
+    settled = settle(store, "b/node", SystemClock(), {GUARANTEE.name: setting})
     assert isinstance(settled, LastWriterWins) is wrapped
     assert store.log == []
 
 
 @pytest.mark.parametrize("setting", ["yes", "unproven"])
 def test_a_setting_that_names_no_guarantee_is_refused(setting: str) -> None:
-    with pytest.raises(InvalidArgumentError, match=SETTING):
-        settle(Unproven(), "b/node", SystemClock(), {SETTING: setting})
+    with pytest.raises(InvalidArgumentError, match=GUARANTEE.name):
+        settle(Unproven(), "b/node", SystemClock(), {GUARANTEE.name: setting})
 
 
 class TestLastWriterWins(StoreConformance):

@@ -201,7 +201,7 @@ def test_the_layout_of_ray_is_recognized_in_the_pod(make: Make) -> None:
     node = make("polite", inputs={"n": 2}, uid_limit=47, execution="e" * 44)
     attempt = node.run(0)
     assert attempt.outputs
-    assert "not a layout of Flyte" not in attempt.log
+    assert "does not know this layout" not in attempt.log
 
 
 def test_in_a_bucket_and_in_the_fast_form_all_the_same(request: pytest.FixtureRequest, make: Make) -> None:

@@ -27,7 +27,7 @@ def test_it_tells_each_attempt_and_the_timeline_and_keeps_what_it_is_told_to_kee
 
 
 @pytest.mark.servers
-def test_as_json_with_a_map_index_and_an_environment(tmp_path: Path) -> None:
+def test_as_json_with_a_map_index_and_an_environment() -> None:
     told = run_json(
         *("simulate", "simulated_tasks:polite", "--folder", TASKS, "--map-index", "1"),
         *("--input", "n=[2, 3]", "--die", "none", "--env", "CKPTPTR_KEEP_LAST=1"),

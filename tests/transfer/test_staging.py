@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from ckptptr import hidden
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.testing import Fault, FaultyStore
-from ckptptr.transfer import staging
 from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.download import Download
 from ckptptr.transfer.staging import PREFIX, Staging
@@ -151,7 +151,7 @@ def test_where_folders_cannot_be_locked_nothing_is_taken_over_or_removed(
 def test_a_folder_that_another_takes_before_it_is_locked_is_made_anew(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, stolen = staging._locked, []
+    lock, stolen = hidden._locked, []
 
     def steal_the_first(folder: Path) -> int | None:
         if not stolen:
@@ -159,7 +159,7 @@ def test_a_folder_that_another_takes_before_it_is_locked_is_made_anew(
             folder.rmdir()
         return lock(folder)
 
-    monkeypatch.setattr(staging, "_locked", steal_the_first)
+    monkeypatch.setattr(hidden, "_locked", steal_the_first)
     mine = Staging(state)
     assert stolen != [mine.path]
     assert mine.path.is_dir()

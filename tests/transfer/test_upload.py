@@ -71,14 +71,14 @@ def test_nothing_to_upload_asks_nothing() -> None:
 
 
 def test_blocks_are_whole_however_little_the_disk_gives_at_a_time(
-    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = upload.os.read
     monkeypatch.setattr(upload.os, "read", lambda descriptor, length: read(descriptor, min(length, 5)))
     sizes: list[int] = []
 
     class Watching(MemoryStore):
-        def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+        def upload(self, _: str, blocks: Iterable[bytes]) -> bool:
             sizes.extend(len(block) for block in blocks)
             return True
 
@@ -206,7 +206,7 @@ def test_a_file_that_vanished_is_a_matter_of_this_disk(store: MemoryStore, tmp_p
 def test_a_disk_that_fails_in_the_middle_is_told_and_nothing_is_stored(
     store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(descriptor: int, length: int) -> bytes:
+    def fail(*_: object) -> bytes:
         raise OSError(5, "Input/output error")
 
     file = written(tmp_path, 4 * BLOCK)
@@ -241,7 +241,7 @@ class Draining(MemoryStore):
         self.most_at_once = self._now = 0
         self._count = threading.Lock()
 
-    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+    def upload(self, _: str, blocks: Iterable[bytes]) -> bool:
         with self._count:
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
@@ -299,7 +299,7 @@ def test_a_store_is_told_how_many_blocks_there_will_be(tmp_path: Path, size: int
     told: list[tuple[int, int]] = []
 
     class Listening(MemoryStore):
-        def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+        def upload(self, _: str, blocks: Iterable[bytes]) -> bool:
             told.append((operator.length_hint(blocks), len(list(blocks))))
             return True
 

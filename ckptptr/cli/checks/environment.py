@@ -9,12 +9,10 @@ from importlib import metadata
 from ckptptr.cli.checks.finding import note, ok, problem
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.inspect import shapes
-from ckptptr.stores.wrappers.probe import SETTING, assumed
+from ckptptr.settings import DISABLE, SETTINGS
 from ckptptr.version import __version__
 
 PACKAGES = ("flytekit", "fsspec", "s3fs", "gcsfs", "adlfs")
-_DISABLE = "CKPTPTR_DISABLE"
-_COUNTS = ("CKPTPTR_KEEP_LAST", "CKPTPTR_KEEP_EVERY")
 _METADATA = "FLYTE_PERSISTENCE_ATTACH_EXECUTION_METADATA"
 
 
@@ -79,26 +77,21 @@ def entry_point(_: Mapping[str, str]) -> Iterator[shapes.Finding]:
 
 
 def disabled(environ: Mapping[str, str]) -> Iterator[shapes.Finding]:
-    value = environ.get(_DISABLE, "")
-    if value.lower() not in {"", "0", "false", "no"}:
+    if DISABLE.read(environ):
         yield note(
             "disabled",
-            f"{_DISABLE} is {value!r} here: tasks use stock flytekit checkpoints, not ckptptr.",
-            type=f"unset {_DISABLE}",
+            f"{DISABLE.name} is {environ[DISABLE.name]!r} here: tasks use stock flytekit checkpoints, not"
+            " ckptptr.",
+            type=f"unset {DISABLE.name}",
         )
 
 
 def settings(environ: Mapping[str, str]) -> Iterator[shapes.Finding]:
-    for name in _COUNTS:
-        value = environ.get(name, "").strip()
-        if value and not (value.isdecimal() and int(value) > 0):
-            yield problem(
-                "settings", f"{name} is {value!r}; it must be a whole number from 1.", type=f"unset {name}"
-            )
-    try:
-        assumed(environ)
-    except InvalidArgumentError as error:
-        yield problem("settings", f"{error.message}. {error.hint}.", type=f"unset {SETTING}")
+    for setting in SETTINGS:
+        try:
+            setting.read(environ)
+        except InvalidArgumentError as error:
+            yield problem("settings", f"{error}.", type=f"unset {setting.name}")
 
 
 CHECKS: tuple[Callable[[Mapping[str, str]], Iterable[shapes.Finding]], ...] = (

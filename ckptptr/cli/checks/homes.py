@@ -42,7 +42,7 @@ def uncommitted(e: Examined) -> Iterator[shapes.Finding]:
                 "uncommitted",
                 f"{saves} begun here and not committed ({total}): killed, or uploading now. Never"
                 " restored; a sweep deletes what earlier attempts left.",
-                store.url(data_folder(stock.home, newest)),
+                store.url(f"{stock.home}/{data_folder(newest)}"),
                 e.here.command("sweep", "--dry-run"),
             )
 

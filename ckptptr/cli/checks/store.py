@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from ckptptr.cli.checks.finding import Check, Examined, note, ok
 from ckptptr.clock import isoformat
 from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.inspect import shapes
+from ckptptr.settings import GUARANTEE
 from ckptptr.stores.port import Guarantee
-from ckptptr.stores.wrappers.probe import SETTING, assumed
+from ckptptr.stores.wrappers.probe import assumed
 from ckptptr.transfer.pool import run_all
 from ckptptr.wording import ago
 
@@ -24,13 +24,13 @@ def guarantee(e: Examined) -> Iterator[shapes.Finding]:
             "guarantee",
             "This store has no compare-and-swap: of two that write LATEST at once, the last one wins.",
         )
-    elif assumed() is not None:
-        yield note("guarantee", f"A custom endpoint. {SETTING} says what it supports: {os.environ[SETTING]}.")
+    elif (told := assumed()) is not None:
+        yield note("guarantee", f"A custom endpoint. {GUARANTEE.name} says what it supports: {told.value}.")
     else:
         yield note(
             "guarantee",
             "A custom endpoint. It is unknown whether it supports conditional writes: each process that saves"
-            f" tests that by writing, and doctor never writes. Set {SETTING} if you know the answer.",
+            f" tests that by writing, and doctor never writes. Set {GUARANTEE.name} if you know the answer.",
             e.here.url,
         )
 

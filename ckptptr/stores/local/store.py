@@ -36,13 +36,13 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.hidden import HIDDEN
 from ckptptr.stores.local.errors import reading, writing
 from ckptptr.stores.local.lock import FolderLock, NoLocksError
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 
 log = logging.getLogger("ckptptr")
 
-HIDDEN = ".ckptptr-"
 BLOCK_SIZE = 8 * 1024 * 1024
 PIECE = 1024 * 1024
 

@@ -17,9 +17,7 @@ from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit
 
 from ckptptr.errors import CkptptrError, InvalidArgumentError
-
-ENGINE = "CKPTPTR_ENGINE"
-ENGINES = ("auto", "fsspec", "obstore")
+from ckptptr.settings import ENGINE
 
 LEASE = timedelta(minutes=10)
 """For how long credentials are lent; SDKs renew theirs at least so long before they expire."""
@@ -73,13 +71,11 @@ def chosen() -> str:
     Raises:
         InvalidArgumentError: it says something else, or wants obstore, which is not installed.
     """
-    engine = os.environ.get(ENGINE, "").strip().lower() or "auto"
-    if engine not in ENGINES:
-        raise InvalidArgumentError(f"{ENGINE} is {engine!r}", hint=f"It is one of {', '.join(ENGINES)}")
+    engine = ENGINE.read()
     if engine != "fsspec" and find_spec("obstore") is None:
         if engine == "obstore":
             raise InvalidArgumentError(
-                f"{ENGINE} is obstore, which is not installed", hint="pip install 'ckptptr[fast]'"
+                f"{ENGINE.name} is obstore, which is not installed", hint="pip install 'ckptptr[fast]'"
             )
         return "fsspec"
     return engine

@@ -12,13 +12,12 @@ import os
 from collections.abc import Callable, Mapping
 
 from ckptptr.clock import Clock
-from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError, StoreUnavailableError
+from ckptptr.errors import ConflictError, NotFoundError, StoreUnavailableError
+from ckptptr.settings import GUARANTEE
 from ckptptr.stores.port import Guarantee, Store, Token
 from ckptptr.stores.wrappers.last_writer import LastWriterWins
 
 log = logging.getLogger("ckptptr")
-
-SETTING = "CKPTPTR_GUARANTEE"
 
 
 def settle(store: Store, folder: str, clock: Clock, environ: Mapping[str, str] = os.environ) -> Store:
@@ -52,8 +51,8 @@ def assumed(environ: Mapping[str, str] = os.environ) -> Guarantee | None:
     Raises:
         InvalidArgumentError: it names no guarantee.
     """
-    name = environ.get(SETTING, "").strip()
-    return _parse(name) if name else None
+    name = GUARANTEE.read(environ)
+    return Guarantee(name) if name else None
 
 
 def probe(store: Store, key: str) -> Guarantee:
@@ -91,15 +90,3 @@ def _refuses(write: Callable[[], Token]) -> bool:
     except ConflictError:
         return True
     return False
-
-
-def _parse(name: str) -> Guarantee:
-    try:
-        guarantee = Guarantee(name)
-    except ValueError:
-        guarantee = Guarantee.UNPROVEN
-    if guarantee is Guarantee.UNPROVEN:
-        raise InvalidArgumentError(
-            f"{SETTING} is {name!r}", hint="It is compare-and-swap or last-writer-wins, or not set"
-        )
-    return guarantee

@@ -14,10 +14,11 @@ import ckptptr
 from ckptptr.clock import SystemClock
 from ckptptr.errors import AccessDeniedError, ConflictError
 from ckptptr.protocol.names import latest_key
+from ckptptr.settings import GUARANTEE
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.s3.store import S3Store
 from ckptptr.stores.wrappers.last_writer import LastWriterWins
-from ckptptr.stores.wrappers.probe import SETTING, settle
+from ckptptr.stores.wrappers.probe import settle
 from ckptptr.stores.wrappers.retry import Retrying
 from ckptptr.testing import StoreConformance
 from tests.servers.juicefs import JuiceFSGateway
@@ -231,7 +232,7 @@ class Life:
 def life(
     s3_liar_filesystem: Any, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Life]:
-    monkeypatch.delenv(SETTING, raising=False)
+    monkeypatch.delenv(GUARANTEE.name, raising=False)
     life = Life(s3_liar_filesystem, folder, tmp_path)
     yield life
     life.close()

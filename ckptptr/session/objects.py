@@ -1,0 +1,57 @@
+"""How payload gets to where it belongs to a new checkpoint of our own home.
+
+It is sent from this machine, or copied inside the store. Either way the records of a manifest come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from ckptptr.protocol.manifest import FileRecord
+from ckptptr.protocol.names import CheckpointId, data_folder
+from ckptptr.session.session import Session
+from ckptptr.transfer.copy import copy_all
+from ckptptr.transfer.plan import Local
+from ckptptr.transfer.progress import SAVING, Showing
+from ckptptr.transfer.upload import upload_all
+
+
+def send(
+    session: Session, checkpoint: CheckpointId, files: Sequence[Local], showing: Showing = SAVING
+) -> list[FileRecord]:
+    """Upload files as payload of `checkpoint`.
+
+    Raises: as `upload_all`.
+    """
+    objects = [f"{data_folder(checkpoint)}/{file.path}" for file in files]
+    home = session.node.home
+    pairs = [(file, f"{home}/{object_}") for file, object_ in zip(files, objects, strict=True)]
+    sent = upload_all(session.store, pairs, showing)
+    return [
+        FileRecord(file.path, object_, size, digest, file.mode)
+        for file, object_, (size, digest) in zip(files, objects, sent, strict=True)
+    ]
+
+
+def copy(
+    session: Session,
+    checkpoint: CheckpointId,
+    home: str,
+    records: Iterable[FileRecord],
+    *,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> list[FileRecord]:
+    """Copy the objects of `records`, which are relative to `home`, as payload of `checkpoint`.
+
+    Raises: as `copy_all`.
+    """
+    old = [*records]
+    new = [msgspec.structs.replace(r, object=f"{data_folder(checkpoint)}/{r.path}") for r in old]
+    copy_all(
+        session.store,
+        [(f"{home}/{a.object}", f"{session.node.home}/{b.object}") for a, b in zip(old, new, strict=True)],
+        is_cancelled=is_cancelled,
+    )
+    return new
