@@ -23,6 +23,7 @@ COMMANDS = {
     "use": "use:command",
     "rollback": "rollback:command",
     "release": "release:command",
+    "drop": "drop:command",
     "pin": "pin:command",
     "unpin": "pin:unpin",
     "verify": "verify:command",

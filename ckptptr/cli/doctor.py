@@ -102,12 +102,14 @@ def _print(told: shapes.Doctor) -> None:
     )
 
 
+_TODO: dict[shapes.Todo, str] = {"nothing": "Nothing to do. ", "decide": "Decide. ", "act": "To repair. "}
 _STYLES = {"problem": "red", "note": "yellow", "ok": "green"}
 
 
 def _print_finding(out: Output, finding: shapes.Finding) -> None:
     indent = INDENT * 5
-    out.marked(Cell(finding.level, _STYLES[finding.level]), finding.what, indent=indent)
+    todo = "" if finding.level == "ok" else _TODO[finding.todo]
+    out.marked(Cell(finding.level, _STYLES[finding.level]), f"{todo}{finding.what}", indent=indent)
     if finding.level != "ok" and finding.object:
         out.line(indent, Cell(finding.object, "dim"))
     if finding.type:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -100,11 +101,28 @@ def held_in_words(latest: shapes.Latest) -> str:
     """Whether LATEST is held, by what, and what that means."""
     if not latest.held:
         return "no, the next save moves it"
-    how = "a person edited LATEST" if latest.held_by == "edit" else "with `ckptptr use`"
-    return f"yes, {how}; {_UNTIL_RESTORED}"
+    return f"yes, {_held_how(latest, 'LATEST')}; {_UNTIL_RESTORED}"
 
 
 def hold_sentence(latest: shapes.Latest) -> str:
     """Of a LATEST that is held."""
-    how = "a person edited it" if latest.held_by == "edit" else "with `ckptptr use`"
-    return f"LATEST is held, {how}: {_UNTIL_RESTORED}."
+    return f"LATEST is held, {_held_how(latest, 'it')}: {_UNTIL_RESTORED}."
+
+
+def _held_how(latest: shapes.Latest, it: str) -> str:
+    return f"a person edited {it}" if latest.held_by == "edit" else f"with `ckptptr {held_with(latest)}`"
+
+
+def held_with(latest: shapes.Latest) -> str:
+    """The command that holds it; `put` holds by `use`."""
+    return "rollback" if latest.moved_with == "rollback" else "use"
+
+
+def steps_in_words(entries: Sequence[shapes.Checkpoint]) -> str:
+    """`step 3`, `steps 3 to 11`, of checkpoints that are listed newest first."""
+    newest, oldest = in_words(entries[0]), in_words(entries[-1])
+    if newest == oldest:
+        return newest
+    if entries[0].step is None or entries[-1].step is None:
+        return f"{oldest} to {newest}"
+    return f"steps {entries[-1].step} to {entries[0].step}"

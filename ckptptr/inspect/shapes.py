@@ -44,6 +44,9 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     of that checkpoint; null after a person's edit. `held_by`: `edit` if the checksum does not match, else
     `use`; null if it is not held. `fence`: the highest attempt that published or adopted; null if there is
     none. `damage`: what is wrong. `guarantee`: `compare-and-swap`, `last-writer-wins` or `unproven`.
+    `moved_at`, `moved_by`, `moved_with`: when its target or hold changed last, by whom and by what (`save`,
+    `restore`, `use`, `rollback`, `release`, `edit`); null if that is not known. For an edit the time is the
+    store's.
     """
 
     url: str
@@ -57,11 +60,15 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     written_by: str | None
     damage: str | None
     guarantee: str
+    moved_at: str | None = None
+    moved_by: str | None = None
+    moved_with: str | None = None
 
 
 Verdict: TypeAlias = Literal["pointer", "history", "walkback", "plain", "fresh", "origin"]
 Outcome: TypeAlias = Literal["taken", "rejected", "absent", "next", "unknown"]
 State: TypeAlias = Literal["target", "history", "unnamed", "doomed"]
+Todo: TypeAlias = Literal["nothing", "decide", "act"]
 Source: TypeAlias = Literal["latest", "history", "homes", "doomed"]
 
 
@@ -128,6 +135,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     """`before` and `latest`: LATEST before and now. `verdict`, `checkpoint`, `why`: what the next attempt
     would restore now. `undo`: the arguments of the command that goes back, null if there is none;
     `undo_command`: the same as a line for a shell. `kept_as`: where the bytes of a damaged LATEST are.
+    `dropped`: references of checkpoints that were dropped by the same move.
     """
 
     command: str
@@ -141,6 +149,16 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     undo: list[str] | None
     undo_command: str | None
     kept_as: str | None
+    dropped: list[str] = []
+
+
+class Drop(msgspec.Struct, frozen=True, kw_only=True):
+    """`checkpoints`: what was dropped; it has expired, and the next sweep deletes it. `latest`: LATEST."""
+
+    command: str = "drop"
+    node: str
+    checkpoints: list[Checkpoint]
+    latest: Latest
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True):
@@ -283,7 +301,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     `level`: `ok`; `note`, worth knowing; `problem`, something to repair. `check`: a word that keeps its
     meaning, or the `code` of the error that stopped a check. `what`: in sentences. `object`: usually a
-    URL. `type`: what to type, a line for a shell.
+    URL. `type`: what to type, a line for a shell. `todo`: whether a person has to do anything: `nothing`,
+    `decide` or `act`.
     """
 
     level: Literal["ok", "note", "problem"]
@@ -291,12 +310,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     object: str | None = None
     type: str | None = None
+    todo: Todo = "nothing"
 
 
 class Doctor(msgspec.Struct, frozen=True, kw_only=True):
     """`findings`: problems first, then notes, then `ok`. `check`: a word that keeps its meaning. `type`: what
-    to type, a line for a shell. `node`: null without TARGET, or if it cannot be read. `next`: as in
-    `ckptptr show`, null if that is unknown.
+    to type, a line for a shell. `todo`: whether a person has to do anything. `node`: null without TARGET, or
+    if it cannot be read. `next`: as in `ckptptr show`, null if that is unknown.
     """
 
     command: str = "doctor"

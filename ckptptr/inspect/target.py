@@ -11,12 +11,13 @@ import os
 import shlex
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import timezone
 from typing import Any
 
 import msgspec
 
-from ckptptr.clock import Clock, SystemClock
+from ckptptr.clock import Clock, SystemClock, isoformat
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.inspect.lookup import home_in, nodes_below, nodes_of_execution, nodes_with_home
 from ckptptr.nodes.flyte_paths import NodePrefix
@@ -59,7 +60,7 @@ class Here:
     """The node of a command, seen from outside its attempts.
 
     `arguments`: the options that another command needs to reach the same node. `adapter`: the store
-    without wrappers, for what is not in the port.
+    without wrappers, for what is not in the port. `options`: the filesystem's, as given.
     """
 
     store: Store
@@ -68,6 +69,7 @@ class Here:
     latest: Latest
     arguments: tuple[str, ...]
     adapter: Store
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -85,6 +87,17 @@ class Here:
     @property
     def chooser(self) -> Chooser:
         return Chooser(self.store, self.node, self.latest, self.clock)
+
+    @property
+    def changed_at(self) -> str | None:
+        """When LATEST was written last, by the clock of the store; None if the store does not say."""
+        import fsspec
+
+        try:
+            filesystem, path = fsspec.url_to_fs(self.latest.url, **self.options)
+            return isoformat(filesystem.modified(path).astimezone(timezone.utc))
+        except Exception:  # noqa: BLE001 - each filesystem raises its own, and people can do without
+            return None
 
     def command(self, name: str, *words: str) -> str:
         """A command line for this node, to paste into a shell."""
@@ -126,7 +139,7 @@ def locate(
         attempt = highest_attempt(store, node.homes_of, node.attempt - 1) + 1
         node = node_at(store, prefix, attempt=attempt, read_only=True)
     latest = Latest(store, prefix, clock, _author(clock))
-    here = Here(store, node, clock, latest, _arguments(given, storage_options), raw)
+    here = Here(store, node, clock, latest, _arguments(given, storage_options), raw, storage_options)
     if attempt == 0 or given is not None:
         _refuse_nothing(here)
     return here

@@ -225,5 +225,8 @@ def test_the_json_has_these_keys(node: FlyteNode, ids: dict[int, str]) -> None:
         "written_by": by,
         "damage": None,
         "guarantee": "compare-and-swap",
+        "moved_at": published,
+        "moved_by": by,
+        "moved_with": "save",
     }
     assert list(shown["candidates"][0]) == ["outcome", "reference", "source", "reason", "checkpoint"]

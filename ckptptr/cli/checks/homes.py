@@ -26,7 +26,7 @@ def expired(e: Examined) -> Iterator[shapes.Finding]:
             f"{those} not deleted yet ({total}). A running attempt will delete what retention released;"
             " otherwise run sweep.",
             left[0].url,
-            e.here.command("sweep", "--dry-run"),
+            e.sweep,
         )
 
 
@@ -43,7 +43,7 @@ def uncommitted(e: Examined) -> Iterator[shapes.Finding]:
                 f"{saves} begun here and not committed ({total}): killed, or uploading now. Never"
                 " restored; a sweep deletes what earlier attempts left.",
                 store.url(f"{stock.home}/{data_folder(newest)}"),
-                e.here.command("sweep", "--dry-run"),
+                e.sweep,
             )
 
 
