@@ -23,11 +23,8 @@ def busy(node: FlyteNode, ids: dict[int, str]) -> FlyteNode:
 def table(said: str) -> list[str]:
     """The lines of the table: from its heading to an empty line, or to what is said about it."""
     lines = said.splitlines()
-    heading = next(
-        place
-        for place, line in enumerate(lines)
-        if re.match(r" +(outcome|#|state|published) +(step|state|UTC)", line)
-    )
+    heading = re.compile(" +(outcome|#|state|published) +(step|state|UTC)")
+    first = next(place for place, line in enumerate(lines) if heading.match(line))
     return [*itertools.takewhile(lambda line: line.strip() and ": " not in line, lines[first:])]
 
 
