@@ -18,10 +18,23 @@ from ckptptr.protocol.complete import Flaw, flaws, sizes_in
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Rejected, Resolution, Resolver
 from ckptptr.stores.port import Guarantee, Store
+from ckptptr.transfer.pool import run_all
 from ckptptr.wording import counted
 
 ALTERNATIVES = 3
 """How many good candidates after the chosen one are shown."""
+
+
+NO_HOMES = (
+    "LATEST names checkpoints, but this node has no home here. If this is a copy, the homes were not copied:"
+    " copy the whole root, not only `_ckptptr/`. Else the homes were deleted."
+)
+
+
+def has_homes(here: Here) -> bool:
+    """Whether any home of the node has an object."""
+    homes = run_all(lambda home: any(True for _ in here.store.list(home)), here.node.own_homes())
+    return any(homes)
 
 
 class Listed:
@@ -135,6 +148,10 @@ class _Explanation:
             difference = here.node.lineage.differs_from(found.manifest.lineage)
             if difference:
                 yield f"It is used because LATEST names it, although {difference}."
+        if here.is_alone:
+            yield "This is a home alone, without its node. A run begins from it with CKPTPTR_SEED."
+        if taken is None and self._pointer is not None and self._pointer.retained and not has_homes(here):
+            yield NO_HOMES
         is_asked_for = self._pointer is not None and self._pointer.target.is_fresh
         if here.is_flyte and not is_asked_for and (taken is None or taken.source in ("homes", "doomed")):
             yield (

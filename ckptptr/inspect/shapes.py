@@ -189,16 +189,18 @@ class Flaw(msgspec.Struct, frozen=True, kw_only=True):
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """One verified checkpoint. `state`: `unverified` is a plain folder, which has no digests; `gone` is
-    deleted."""
+    deleted. `node`: the node prefix, if TARGET is an execution."""
 
     checkpoint: Checkpoint
     state: Soundness
     problems: list[Flaw]
+    node: str | None = None
 
 
 class Verify(msgspec.Struct, frozen=True, kw_only=True):
     """`state`: `unverified` is a plain folder, which has no digests; `gone` is deleted. `deep`: every digest
-    was compared, and `bytes_read` were fetched. `path`: null for a problem of the manifest.
+    was compared, and `bytes_read` were fetched. `path`: null for a problem of the manifest. If TARGET is an
+    execution, `node` is it; checkpoints of several nodes are then listed, the worst first.
     """
 
     command: str = "verify"
@@ -242,16 +244,19 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Leaving(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkpoint to delete. `why`: `doomed` is expired, an `orphan` was never published."""
+    """A checkpoint to delete. `why`: `doomed` is expired, an `orphan` was never published. `node`: the node
+    prefix, if TARGET is an execution."""
 
     reference: str
     why: Literal["doomed", "orphan"]
+    node: str | None = None
 
 
 class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     """`checkpoints`: what is deleted, or with `dry_run` would be; `doomed` is expired, an `orphan` was never
     published. `objects`, `bytes`: their payload. `kept`: not deleted, since a damaged manifest in
-    the same home might need them. `swept`: the deleted ones, empty with `dry_run`.
+    the same home might need them. `swept`: the deleted ones, empty with `dry_run`. `refused`: nodes of an
+    execution whose LATEST is held, absent or damaged, and why; nothing is deleted there.
     """
 
     command: str = "sweep"
@@ -262,6 +267,7 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     kept: list[str]
     swept: list[str]
+    refused: dict[str, str] = {}
 
 
 class NodeFound(msgspec.Struct, frozen=True, kw_only=True):
@@ -313,16 +319,40 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     todo: Todo = "nothing"
 
 
+class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A node of an execution, or all indices of a map task.
+
+    `name`: the id of the node, `n1-0-n*` for a map task. `url`: the node prefix, of the worst one. `nodes`:
+    how many. `looked_at`: `all` as for one node, or only each `LATEST`. `held`, `damaged`: how many have such
+    a LATEST. `steps`: the lowest and the highest that LATEST names. `findings`: of the worst one, not `ok`.
+    """
+
+    name: str
+    url: str
+    nodes: int
+    looked_at: Literal["all", "LATEST"]
+    level: Literal["ok", "note", "problem"]
+    problems: int
+    notes: int
+    held: int
+    damaged: int
+    steps: list[int]
+    findings: list[Finding]
+
+
 class Doctor(msgspec.Struct, frozen=True, kw_only=True):
     """`findings`: problems first, then notes, then `ok`. `check`: a word that keeps its meaning. `type`: what
     to type, a line for a shell. `todo`: whether a person has to do anything. `node`: null without TARGET, or
-    if it cannot be read. `next`: as in `ckptptr show`, null if that is unknown.
+    if it cannot be read. `next`: as in `ckptptr show`, null if that is unknown. `execution`: if TARGET is
+    one; `nodes` are then its nodes, the worst first, and `findings` are of this machine.
     """
 
     command: str = "doctor"
     node: str | None
     next: Show | None
     findings: list[Finding]
+    execution: str | None = None
+    nodes: list[NodeRow] = []
 
 
 class SimulatedRestore(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ckptptr.cli.checks.finding import Check, Examined, note
+from ckptptr.cli.checks.finding import Check, Examined, note, problem
 from ckptptr.inspect import shapes
+from ckptptr.inspect.explain import NO_HOMES
 from ckptptr.protocol.inventory import committed
 from ckptptr.protocol.names import data_folder
 from ckptptr.protocol.sweep import idle_payload
@@ -83,4 +84,9 @@ def expiry(e: Examined) -> Iterator[shapes.Finding]:
         )
 
 
-CHECKS: tuple[Check, ...] = (expired, uncommitted, kept, plain, expiry)
+def missing(e: Examined) -> Iterator[shapes.Finding]:
+    if NO_HOMES in e.shown.warnings:
+        yield problem("homes-missing", NO_HOMES, e.here.store.url(e.here.node.home))
+
+
+CHECKS: tuple[Check, ...] = (missing, expired, uncommitted, kept, plain, expiry)
