@@ -1,16 +1,27 @@
 # Two commands: `make demo` tells the story, `make test` checks everything. Both set up what they need
-# in .venv; only Python 3.10 or later, make and a package registry have to be there.
+# in .venv and .cache; only Python 3.10 or later, make and a package registry have to be there.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# Exact versions of all that is installed here, but for test-newest and test-lowest: `make lock` renews them.
+LOCK := constraints.txt
+PIP := pip install --quiet --disable-pip-version-check
+LOCKED := $(PIP) --constraint $(LOCK)
 # What the tests write goes to memory where there is such a place: three times as fast. The local store's own
-# tests stay on a disk.
-# Half of the time they wait, for servers and deadlines: hence two workers a core. Those of test-fast do not.
+# tests stay on a disk. What pytest and the programs that it starts have compiled is kept, also where images
+# say not to.
+QUICKLY := PYTHONDONTWRITEBYTECODE= $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )
+# Half of the time they wait, for servers and deadlines: hence two workers a core. Those of FAST do not.
 WORKERS := $(shell echo $$((2 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu))))
-# What pytest and the programs that it starts have compiled is kept, also where images say not to.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )$(BIN)/pytest -n $(WORKERS)
+FAST := -n logical --dist worksteal -m 'not servers and not slow'
+EACH := -n $(WORKERS) --dist worksteal -m 'not slow and (pythons or not servers)'
+ON_EACH := CKPTPTR_SKIP_SERVERS=gcs,azure $(QUICKLY)
+
+# pip and the build backend; then what the demo needs, or all that development needs; once each.
+BASE := $(VENV)/.ready-base
+DEMO := $(VENV)/.ready-demo
+READY := $(VENV)/.ready
 
 # Azurite, for the tests: from npm, by the Node of a wheel; once.
 NPM := tests/servers/npm
@@ -20,7 +31,7 @@ AZURITE_READY := $(AZURITE)/.ready
 # torch's CPU build and kfpytorch, for the tests of elastic tasks; from torch's own index where yours
 # does not have it; once.
 ELASTIC_READY := $(VENV)/.ready-elastic
-ELASTIC := $(BIN)/pip install --quiet --disable-pip-version-check --group elastic
+ELASTIC := $(BIN)/$(LOCKED) --group elastic
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 # scikit-learn and LightGBM, for the examples; once.
@@ -29,17 +40,32 @@ EXAMPLES_READY := $(VENV)/.ready-examples
 # A browser, for the tests of pages: the system's own.
 FIND_BROWSER := $(BIN)/python -m tests.report.browser
 
-.PHONY: help setup browser demo test test-fast bench lint types check format clean
+# Environments beside .venv, made anew for each run: of other Pythons, of other versions.
+PYTHONS := 3.10 3.11 3.12 3.13
+UV := .cache/uv/bin/uv
+ENVIRONMENTS := .cache/environments
+WHEEL := .cache/wheel
+TESTS := $(WHEEL)/tests
+GROUPS := lock dev elastic bench examples
+
+.PHONY: help setup browser demo test test-fast wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(READY) $(AZURITE_READY) $(ELASTIC_READY) $(EXAMPLES_READY) browser ## Everything that development needs, in .venv and .cache
 
-$(READY): pyproject.toml Makefile
+$(BASE): $(LOCK) Makefile
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/pip install --quiet --editable '.[all]' --group dev
+	$(BIN)/$(LOCKED) pip hatchling editables
+	touch $@
+
+$(DEMO): $(BASE) pyproject.toml
+	$(BIN)/$(LOCKED) --no-build-isolation --editable '.[flytekit]'
+	touch $@
+
+$(READY): $(BASE) pyproject.toml
+	$(BIN)/$(LOCKED) --no-build-isolation --editable '.[all]' --group dev
 	touch $@
 
 $(AZURITE_READY): $(NPM)/package.json $(NPM)/package-lock.json | $(READY)
@@ -53,7 +79,12 @@ $(ELASTIC_READY): $(READY)
 	touch $@
 
 $(EXAMPLES_READY): $(READY)
-	$(BIN)/pip install --quiet --disable-pip-version-check --group examples
+	$(BIN)/$(LOCKED) --group examples
+	touch $@
+
+$(UV): $(LOCK)
+	$(PYTHON) -m venv .cache/uv
+	.cache/uv/bin/$(LOCKED) uv
 	touch $@
 
 browser: $(READY)
@@ -62,19 +93,62 @@ browser: $(READY)
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; \
 	else $(FIND_BROWSER) || true; fi
 
-demo: $(READY) ## The story: real kills of an unchanged task, on a local folder
+demo: $(DEMO) ## The story: real kills of an unchanged task, on a local folder
 	$(BIN)/python examples/demo.py
 
 test: setup ## All tests; starts real servers for S3, Google Cloud Storage and Azure
-	$(PYTEST)
+	$(QUICKLY)$(BIN)/pytest -n $(WORKERS)
 
 test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute, and a sample of the slow ones
-	$(PYTEST) -n logical --dist worksteal -m 'not servers and not slow'
+	$(QUICKLY)$(BIN)/pytest $(FAST)
+
+wheel: $(BASE)
+	rm -rf $(WHEEL)
+	$(BIN)/hatchling build -d $(WHEEL)
+	mkdir $(TESTS)
+	tar -xzf $(WHEEL)/*.tar.gz -C $(TESTS) --strip-components 1
+	rm -r $(TESTS)/ckptptr
+
+test-pythons: $(PYTHONS:%=test-python-%) ## Test-fast, the S3 store and the story on each Python that is here, from the built wheel
+
+# First without any extra, as a user may have it. PYENV_VERSION is for the stand-ins that pyenv puts in PATH.
+test-python-%: wheel $(UV)
+	@python=$$(PYENV_VERSION=$* python$* -c 'import sys; print(sys.executable)' 2>/dev/null \
+		|| $(UV) python find --no-python-downloads $* 2>/dev/null) \
+	|| { echo "Python $* is not here, and not tested"; exit 0; }; \
+	set -e; here=$(ENVIRONMENTS)/$*; wheel=$$(echo $(WHEEL)/*.whl); install="$(UV) pip install --quiet --python $$here --constraint $(LOCK)"; \
+	echo "Python $*: $$python"; \
+	$(UV) venv --quiet --clear --python $$python $$here; \
+	$$install $$wheel; \
+	$$here/bin/python -W error $(TESTS)/tests/without_extras.py; \
+	$$install "$$wheel[all]" --group dev; \
+	bin=$$PWD/$$here/bin; cd $(TESTS); \
+	$(ON_EACH)$$bin/pytest $(EACH)
+
+test-lowest: $(UV) ## Test-fast and the story with the lowest versions that are declared, as they were when the lock was made
+	$(UV) venv --quiet --clear --python $$($(PYTHON) -c 'import sys; print(sys.executable)') $(ENVIRONMENTS)/lowest
+	$(UV) pip install --quiet --python $(ENVIRONMENTS)/lowest --resolution lowest-direct \
+		--exclude-newer $$(grep -o '[0-9]*-[0-9]*-[0-9]*' $(LOCK) | head -1)T23:59:59Z --editable '.[all]' --group dev
+	$(ON_EACH)$(ENVIRONMENTS)/lowest/bin/pytest $(EACH)
+
+test-newest: $(AZURITE_READY) browser ## All tests but those of torch and the slow ones, with the newest versions, as pip finds them today
+	$(PYTHON) -m venv --clear $(ENVIRONMENTS)/newest
+	$(ENVIRONMENTS)/newest/bin/$(PIP) --upgrade pip
+	$(ENVIRONMENTS)/newest/bin/$(PIP) --editable '.[all]' --group dev
+	$(QUICKLY)$(ENVIRONMENTS)/newest/bin/pytest -n $(WORKERS) -m 'not slow'
+
+# torch's CPU build is not on PyPI; the other one has the same needs, and CUDA.
+lock: $(UV) ## Renew constraints.txt: the newest versions, for each Python that is supported
+	grep -om1 '"torch==[0-9.]*' pyproject.toml | tr -d '"' > .cache/torch
+	$(UV) pip compile --quiet --universal --python-version $(firstword $(PYTHONS)) --all-extras $(GROUPS:%=--group %) \
+		--override .cache/torch --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		pyproject.toml --output-file .cache/lock --upgrade
+	{ date -u '+# Made by `make lock` on %Y-%m-%d.'; grep -vE '^(cuda|nvidia|triton)' .cache/lock; } > $(LOCK)
 
 BENCH := --size 0.25
 
 bench: setup ## Measure against the others and write benchmarks/results; BENCH="--size 1" for more
-	$(BIN)/pip install --quiet --group bench
+	$(BIN)/$(LOCKED) --group bench
 	$(BIN)/python -m benchmarks $(BENCH)
 
 lint: $(READY)

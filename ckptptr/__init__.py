@@ -80,9 +80,10 @@ __all__ = [
     "__version__",
 ]
 
+if not TYPE_CHECKING:  # or type checkers would take any name for one of ours
 
-def __getattr__(name: str) -> object:
-    """Load what costs time (JSON codecs, thread pools, stores) when it is first asked for."""
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """Load what costs time (JSON codecs, thread pools, stores) when it is first asked for."""
+        if name in _LAZY:
+            return getattr(import_module(_LAZY[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -188,6 +188,28 @@ EXIT_DEADLINE = Setting(
     "for how many seconds the end of the process waits for background saves",
     shown_default="600",
 )
+IGNORE: Setting[tuple[str, ...]] = Setting(
+    "CKPTPTR_IGNORE",
+    (),
+    _list,
+    "a list of patterns",
+    "what is not saved of a folder: patterns as in `.gitignore`, separated by commas or blanks",
+)
+LINKS = Setting(
+    "CKPTPTR_LINKS",
+    "follow",
+    _one_of("follow", "skip", "refuse"),
+    "follow, skip or refuse",
+    "`follow`, `skip` or `refuse`: symbolic links that lead out of a folder that is saved, or nowhere",
+    shown_default="`follow`",
+)
+STAGING = Setting(
+    "CKPTPTR_STAGING",
+    "",
+    str,
+    "a folder",
+    "where background saves keep their files until they are sent; else a folder on the same disk",
+)
 ROUND = _internal("CKPTPTR_ROUND", "set by ckptptr for the processes that a rank starts: its round of ranks")
 HANDED_ON = _internal(
     "CKPTPTR_HANDED_ON", "set by ckptptr for the workers of a distributed task: which node they belong to"
@@ -204,7 +226,7 @@ TESTING_POD = _internal(
 
 SETTINGS: tuple[Setting[Any], ...] = (
     *(DISABLE, KEEP_LAST, KEEP_EVERY, KEEP_BEST, SEED, ACROSS_PARENT_RETRIES, ALLOW_ROOTS),
-    *(GUARANTEE, ENGINE, EXIT_DEADLINE),
+    *(GUARANTEE, ENGINE, EXIT_DEADLINE, IGNORE, LINKS, STAGING),
     *(ROUND, HANDED_ON, TESTING_FAULTS, TESTING_LOG, TESTING_POD),
 )
 """All of them, in the order of the reference."""

@@ -125,7 +125,7 @@ def _marked(document: Path) -> object:
     if document.name in {"getting-started.md", "migrating.md"}:
         marks = [pytest.mark.servers]  # those run pyflyte-execute
     else:
-        marks = [] if document.name == "README.md" else [pytest.mark.slow]
+        marks = [pytest.mark.flytekit if document.name == "README.md" else pytest.mark.slow]
     return pytest.param(document, id=document.name, marks=marks)
 
 
@@ -259,7 +259,7 @@ def test_the_readme_leads_to_every_document() -> None:
 
 
 def test_every_setting_of_the_code_is_in_the_table_of_the_reference() -> None:
-    code = "".join(path.read_text() for path in (PROJECT / "ckptptr").rglob("*.py"))
+    code = "".join(path.read_text() for path in Path(ckptptr.__file__).parent.rglob("*.py"))
     used = set(re.findall(r"\bCKPTPTR_[A-Z_]+", code))
     listed = re.findall(r"^\| `(CKPTPTR_[A-Z_]+)`", (PROJECT / "docs/reference.md").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(used)

@@ -150,7 +150,8 @@ def _safe(error: Exception) -> object:
 
 def _with_deck(parameters: Any, made: PointerCheckpoint) -> PointerCheckpoint:
     try:
-        if parameters.enable_deck:
+        # Before 1.15 flytekit does not tell whether the task's decks are enabled.
+        if hasattr(type(parameters), "enable_deck") and parameters.enable_deck:
             from ckptptr.flyte.deck import add_deck
 
             add_deck(parameters.decks, made)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import select
+import selectors
+import sys
 from typing import Any
 
 from ckptptr.errors import DamagedError, InvalidArgumentError
@@ -46,12 +49,22 @@ def shown(error: Exception) -> Exception | None:
     return None if any(mark in str(error) for mark in ("@", "sig=", "access_token=")) else error
 
 
-def renew_event_loop() -> None:
-    """After a fork: before 2025.5 fsspec does not see by itself that its thread stayed in the parent."""
+def renew_event_loop(filesystem: Any) -> None:
+    """After a fork: leave the event loop of the parent's filesystem to the parent, whose thread runs it.
+
+    Both processes share that loop's set of epoll. When the filesystem is collected here, its connections
+    leave the set; the parent would then wait for ever for an answer on them. So this process gets a set
+    of its own in place of it. kqueue needs no such care: a fork does not inherit it.
+    """
     import fsspec.asyn
 
+    if sys.platform == "linux":
+        selector = getattr(filesystem._loop, "_selector", None)
+        if isinstance(selector, selectors.EpollSelector):
+            with select.epoll() as own:
+                os.dup2(own.fileno(), selector.fileno(), inheritable=False)
     thread = fsspec.asyn.iothread[0]
-    if thread is not None and not thread.is_alive():
+    if thread is not None and not thread.is_alive():  # before 2025.5 fsspec does not see that by itself
         fsspec.asyn.reset_lock()
 
 
@@ -66,7 +79,7 @@ class Client:
         if self._origin._pid != os.getpid():
             # The event loop's thread stayed in the parent. fsspec caches instances by process, so this
             # makes one that belongs to the child.
-            renew_event_loop()
             old = self._origin
+            renew_event_loop(old)
             self._origin = type(old)(*old.storage_args, **old.storage_options)
         return self._origin

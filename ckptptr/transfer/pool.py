@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from typing import TypeVar
+
+from ckptptr.lifetime import daemon
 
 WORKERS = 8
 
@@ -38,12 +40,14 @@ def run_all(work: Callable[[Item], Result], items: Iterable[Item], *, workers: i
                 failed[number] = error
                 raise
 
-    count = min(workers, len(todo))
-    with ThreadPoolExecutor(count, thread_name_prefix="ckptptr") as pool:
-        try:
-            wait([pool.submit(help_yourself) for _ in range(count)], return_when=FIRST_EXCEPTION)
-        finally:  # also when this thread is interrupted: nobody waits for what has not begun
-            left.clear()
+    threads: list[Future[None]] = []
+    try:
+        while left and len(threads) < workers:
+            threads.append(daemon.start(help_yourself))
+        wait(threads, return_when=FIRST_EXCEPTION)
+    finally:  # also when this thread is interrupted: nobody waits for what has not begun
+        left.clear()
+        wait(threads)
     if failed:
         raise failed[min(failed)]
     return [done[number] for number in range(len(todo))]

@@ -36,6 +36,7 @@ def found(node: FlyteNode, *, exit_code: int = 0) -> dict[str, dict[str, Any]]:
     return {finding["check"]: finding for finding in told["findings"] if finding["level"] != "ok"}
 
 
+@pytest.mark.flytekit
 def test_where_nothing_is_wrong_it_says_so_and_what_comes_next(node: FlyteNode, ids: dict[int, str]) -> None:
     said = run("doctor", node.url)
     assert said.exit_code == 0
@@ -312,6 +313,7 @@ def test_the_adlfs_that_breaks_flytekit_is_found(
 
 
 @pytest.mark.parametrize(("value", "attaches"), [(None, True), ("false", False), ("true", True)])
+@pytest.mark.flytekit
 def test_whether_flytekit_attaches_metadata_is_its_own_answer(
     monkeypatch: pytest.MonkeyPatch, value: str | None, attaches: bool
 ) -> None:
@@ -338,6 +340,7 @@ def test_a_flytekit_that_cannot_be_imported_is_taken_for_its_default(monkeypatch
         ("CKPTPTR_GUARANTEE", "last-writer-wins", None),
     ],
 )
+@pytest.mark.flytekit
 def test_settings_of_this_machine(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, level: str | None
 ) -> None:
@@ -348,6 +351,7 @@ def test_settings_of_this_machine(
     assert all(name in finding["what"] and name in finding["type"] for finding in others)
 
 
+@pytest.mark.flytekit
 def test_the_plugin_that_is_not_installed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     check = environment.CHECKS[2]
     (finding,) = check({})

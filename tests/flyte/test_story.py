@@ -12,7 +12,7 @@ import pytest
 from ckptptr.testing.attempts import Attempt, Fault, SimulatedNode
 from tests.flyte.places import BEFORE_ITS_FIRST_SAVE, COUNTED_ON, IN_THE_MIDDLE_OF_SAVE_4, Place
 
-pytestmark = pytest.mark.servers  # all of it runs pyflyte-execute
+pytestmark = [pytest.mark.servers, pytest.mark.pythons, pytest.mark.flytekit]  # it runs pyflyte-execute
 
 
 def three_deaths(place: Place) -> None:

@@ -53,9 +53,24 @@ background.run("the forward copy", work)
 """
 
 
+@pytest.mark.skipif((3, 12) <= sys.version_info < (3, 12, 3), reason="no thread starts then: cpython#113964")
 def test_what_was_begun_is_finished_when_the_process_ends_and_may_still_start_threads() -> None:
     done = subprocess.run([sys.executable, "-c", AT_EXIT], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("6\n", "")
+
+
+ONCE_THE_PROCESS_ENDS = """
+from ckptptr.lifetime.background import Background, before_executors_close
+
+before_executors_close(lambda: Background().run("the sweep", lambda: print("swept")))
+"""
+
+
+def test_work_that_comes_when_the_process_already_ends_is_done_at_once() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ONCE_THE_PROCESS_ENDS], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("swept\n", "")
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")

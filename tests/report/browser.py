@@ -8,14 +8,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import struct
-import subprocess
 import sys
-import tempfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+
+from PIL import Image
+from playwright.sync_api import Route, sync_playwright
 
 VARIABLE = "CHROMIUM"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -23,9 +21,6 @@ APPLICATIONS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
-
-_OF_THE_BROWSER = ("accounts.google.com", "www.google.com", "redirector.gvt1.com", "clients2.google.com")
-"""Where the browser itself calls, whatever the page."""
 
 
 class NoBrowserError(Exception):
@@ -52,38 +47,23 @@ class View:
     """What the browser made of a page.
 
     `dom`: the document after its scripts have run. `console`: what it complained of. `requests`: the
-    URLs that it asked for, without files. `picture`: a PNG of the window.
+    URLs that the page asked the network for; what the browser itself asks for is not among them.
     """
 
     dom: str
     console: list[str]
     requests: set[str]
-    picture: Path
-
-    def scanlines(self) -> list[bytes]:
-        """The lines of pixels, as the PNG filters them."""
-        body = self.picture.read_bytes()
-        width, height = struct.unpack(">II", body[16:24])
-        data, place = b"", 8
-        while place < len(body):
-            (length,) = struct.unpack(">I", body[place : place + 4])
-            if body[place + 4 : place + 8] == b"IDAT":
-                data += body[place + 8 : place + 8 + length]
-            place += 12 + length
-        pixels = zlib.decompress(data)
-        stride = len(pixels) // height
-        assert stride in (1 + 3 * width, 1 + 4 * width)
-        return [pixels[n * stride : (n + 1) * stride] for n in range(height)]
+    picture: Image.Image
 
     @property
     def corner(self) -> tuple[int, int, int]:
         """The colour at the top left."""
-        red, green, blue = self.scanlines()[0][1:4]
-        return red, green, blue
+        return self.picture.getpixel((0, 0))
 
     @property
     def is_blank(self) -> bool:
-        return len(set(self.scanlines())) < 20
+        width, height = self.picture.size
+        return len({self.picture.crop((0, row, width, row + 1)).tobytes() for row in range(height)}) < 20
 
 
 class Browser:
@@ -93,34 +73,33 @@ class Browser:
         self._program = program
 
     def look(self, page: Path, *, dark: bool = False, width: int = 1200, height: int = 1400) -> View:
-        """Open the page; its picture lies beside it, as `<name>.png` or `<name>-dark.png`."""
+        """Open the page; its picture lies beside it, as `<name>.png` or `<name>-dark.png`.
+
+        Each of its requests is answered with nothing.
+        """
         picture = page.with_name(f"{page.stem}{'-dark' if dark else ''}.png")
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-            network = Path(profile, "network.json")
-            done = subprocess.run(
-                [
-                    self._program,
-                    *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"),
-                    *("--disable-background-networking", "--disable-component-update"),
-                    "--host-resolver-rules=MAP * ~NOTFOUND",
-                    "--enable-logging=stderr",
-                    f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-                    f"--user-data-dir={profile}",
-                    f"--log-net-log={network}",
-                    f"--window-size={width},{height}",
-                    f"--screenshot={picture}",
-                    "--dump-dom",
-                    page.resolve().as_uri(),
-                ],
-                capture_output=True,
-                text=True,
-                timeout=90,
-                check=True,
+        console: list[str] = []
+        requests: set[str] = set()
+
+        def answer(route: Route) -> None:
+            requests.add(route.request.url)
+            route.fulfill(body="")
+
+        with (
+            sync_playwright() as playwright,
+            playwright.chromium.launch(executable_path=self._program) as browser,
+        ):
+            view = browser.new_page(
+                color_scheme="dark" if dark else "light", viewport={"width": width, "height": height}
             )
-            asked = set(re.findall(r'"url":"(https?://[^"]+)"', network.read_text()))
-        console = re.findall(r"CONSOLE.*?\] (.*)", done.stderr)
-        asked = {url for url in asked if urlsplit(url).hostname not in _OF_THE_BROWSER}
-        return View(done.stdout, console, asked, picture)
+            view.route(re.compile("^(?!file:)"), answer)
+            view.on("console", lambda message: console.append(message.text))
+            view.on("pageerror", lambda error: console.append(str(error)))
+            view.goto(page.resolve().as_uri())
+            view.screenshot(path=picture)
+            dom = view.content()
+        with Image.open(picture) as image:
+            return View(dom, console, requests, image.convert("RGB"))
 
 
 if __name__ == "__main__":

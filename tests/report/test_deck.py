@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from flytekit.core.context_manager import FlyteContextManager
+from flytekit.core.context_manager import ExecutionParameters, FlyteContextManager
 from flytekit.deck.deck import Deck, _get_deck
 
 from ckptptr.checkpoints import Checkpoints
@@ -25,6 +25,9 @@ from ckptptr.testing.attempts import Fault, SimulatedNode
 from tests.helpers import World
 from tests.report.browser import Browser
 
+tells_of_decks = pytest.mark.skipif(
+    not hasattr(ExecutionParameters, "enable_deck"), reason="flytekit before 1.15 shows no deck of ours"
+)
 BEFORE_SAVE_4 = Fault("kill", op="upload", nth=4, when="before")
 
 
@@ -119,6 +122,7 @@ def test_there_is_one_of_its_name_however_often_it_is_added(checkpoints: Checkpo
     assert [deck.name for deck in found] == [NAME]
 
 
+@tells_of_decks
 @pytest.mark.parametrize("enabled", [True, False])
 def test_it_is_there_where_decks_are_enabled(enabled: bool, tmp_path: Path) -> None:
     from flytekit.core.checkpointer import SyncCheckpoint
@@ -162,6 +166,7 @@ def _published(node: SimulatedNode, attempt: int, to: Path, tab: str = NAME) -> 
 
 
 @pytest.mark.servers
+@tells_of_decks
 def test_a_real_task_that_resumed_shows_it_in_the_deck_that_flyte_publishes(
     tmp_path: Path, browser: Browser
 ) -> None:
@@ -179,6 +184,7 @@ def test_a_real_task_that_resumed_shows_it_in_the_deck_that_flyte_publishes(
 
 
 @pytest.mark.servers
+@tells_of_decks
 def test_a_task_that_fails_has_its_deck_too(tmp_path: Path) -> None:
     node = _node(tmp_path, "fail")
     assert "on purpose" in node.run(0).error

@@ -28,8 +28,18 @@ def test_one_item_needs_no_thread() -> None:
 
 def test_items_run_side_by_side_but_no_more_than_there_are_workers() -> None:
     meeting = threading.Barrier(3, timeout=5)
-    names = run_all(lambda _: (meeting.wait(), threading.current_thread().name)[1], range(9), workers=3)
-    assert len(set(names)) == 3
+    threads = run_all(lambda _: (meeting.wait(), threading.current_thread())[1], range(9), workers=3)
+    assert len(set(threads)) == 3
+
+
+def test_where_no_thread_can_be_started_the_caller_does_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert run_all(lambda number: number * number, range(20)) == [number * number for number in range(20)]
+    with pytest.raises(ZeroDivisionError):
+        run_all(lambda number: 1 / number, range(20))
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), Killed()])

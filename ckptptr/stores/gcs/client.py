@@ -259,7 +259,7 @@ def _of_this_process(old: Any) -> Any:
 
     It is lent the credentials, so that they are not resolved a second time.
     """
-    renew_event_loop()
+    renew_event_loop(old)
     lent = {"token": old.credentials.credentials or "anon", "project": old.project}
     options = old.storage_options if old.storage_args else {**old.storage_options, **lent}
     return type(old)(*old.storage_args, **options)

@@ -17,10 +17,11 @@ import operator
 import os
 import threading
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from typing import Any
 
 from ckptptr.errors import CkptptrError, InvalidArgumentError
+from ckptptr.lifetime import daemon
 from ckptptr.stores.obstore.lending import Lender, UnlendableError, meaning
 from ckptptr.stores.port import Block, Store
 from ckptptr.stores.room import Room
@@ -163,18 +164,17 @@ class FastLane(Around):
             )
 
         # In a thread of its own: this one stays free for signals, of which the main thread has to hear.
-        with (
-            self._room.some_taken(part_size, count) as parts,
-            ThreadPoolExecutor(1, "ckptptr-obstore") as thread,
-        ):
+        with self._room.some_taken(part_size, count) as parts:
+            upload = daemon.start(lambda: put(parts))
             try:
-                thread.submit(put, parts).result()
+                upload.result()
             except Exception as error:
                 if broken:
                     raise broken[0] from None
                 raise self._meant(error, key) from error
             finally:
                 unwanted.set()
+                futures.wait([upload])
 
     def _reaches(self, client: Any, key: str) -> bool:
         """Whether the lane was seen to reach this bucket with these credentials; asked once."""

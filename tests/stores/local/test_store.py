@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import stat
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import ckptptr
 from ckptptr.errors import (
     AccessDeniedError,
     ConflictError,
@@ -314,6 +317,27 @@ def test_a_kill_in_the_middle_of_an_upload_leaves_nothing_to_be_seen(tmp_path: P
     assert [*STORE.list(str(tmp_path))] == []
     STORE.upload(str(tmp_path / "x"), [b"whole"])
     assert STORE.read(str(tmp_path / "x"))[0] == b"whole"
+
+
+def test_a_save_leaves_no_cycle_that_keeps_the_variables_of_its_caller_alive(tmp_path: Path) -> None:
+    """On Python 3.12 and later each one did: a whole model, until the next collection."""
+
+    class Model:
+        pass
+
+    def save(checkpoints: ckptptr.Checkpoints, step: int) -> weakref.ref[Model]:
+        model = Model()
+        checkpoints.save(b"state", step=step)
+        return weakref.ref(model)
+
+    gc.collect()
+    gc.disable()
+    try:
+        with ckptptr.open(str(tmp_path)) as checkpoints:
+            left = [save(checkpoints, step) for step in range(3)]
+        assert [reference() for reference in left] == [None] * 3
+    finally:
+        gc.enable()
 
 
 # Folders of payload

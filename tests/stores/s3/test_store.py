@@ -28,7 +28,7 @@ from tests.servers.proxy import FaultProxy, Rule
 from tests.servers.s3 import open_filesystem
 from tests.servers.seaweed import Seaweed
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.pythons]
 
 MIB = 1024 * 1024
 PART = 5 * MIB  # the smallest that S3 takes
@@ -238,8 +238,8 @@ def test_whether_it_was_proven_is_told(
 # Processes
 
 AFTER_FORK = """
-import json, os, sys
-import s3fs
+import gc, json, os, sys
+import fsspec.asyn, s3fs
 from ckptptr.stores.s3.store import S3Store
 options, key = json.loads(sys.argv[1]), sys.argv[2]
 store = S3Store(s3fs.S3FileSystem(**options))
@@ -249,6 +249,9 @@ if child := os.fork():
     store.create(key + "/parent-again", b"1")
     sys.exit(os.waitstatus_to_exitcode(status))
 store.create(key + "/child", b"1")
+async def collect():  # s3fs closes the parent's filesystem when it is collected in an event loop
+    gc.collect()
+fsspec.asyn.sync(fsspec.asyn.get_loop(), collect)
 """
 
 
