@@ -15,15 +15,15 @@ from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import UnsupportedFormatError
 from ckptptr.inspect import shapes
+from ckptptr.inspect.execution import KnownSizes, in_parallel
 from ckptptr.inspect.explain import explain
 from ckptptr.inspect.lookup import nodes_below
 from ckptptr.inspect.sentences import headline
 from ckptptr.inspect.target import NothingThereError, locate, patient_store
 from ckptptr.protocol.latest import Latest
-from ckptptr.protocol.names import LATEST, NODES
+from ckptptr.protocol.names import LATEST, NODES, latest_key
 from ckptptr.protocol.references import FRESH
 from ckptptr.stores.port import Store
-from ckptptr.transfer.pool import run_all
 from ckptptr.wording import ago, counted, number, size, utc
 
 
@@ -54,9 +54,10 @@ def command(
             f"ROOT is the path before /{NODES}/: the raw-output base of the executions. `find` does"
             " not list runs outside Flyte: give their URL to `ckptptr show`",
         )
-    nodes = run_all(lambda prefix: _look(store, prefix, clock), prefixes)
+    fast = KnownSizes(store, {latest_key(prefix): size for prefix, size in prefixes.items()})
+    nodes = in_parallel(lambda prefix: _look(fast, prefix, clock), prefixes)
     if check:
-        nodes = run_all(lambda node: _checked(node, storage_options), nodes)
+        nodes = in_parallel(lambda node: _checked(node, storage_options), nodes)
     nodes.sort(key=lambda node: node.url)
     nodes.sort(key=lambda node: node.published_at or "", reverse=True)  # stable
     told = shapes.Find(root=store.url(key), nodes=nodes)

@@ -20,7 +20,7 @@ from ckptptr.wording import counted, size
 
 
 def _on_execution(execution: Execution, *, as_json: bool, dry_run: bool, yes: bool) -> None:
-    """All nodes: one question, and then each is swept like the only one."""
+    """All nodes: one question, and then a sweep of each."""
     refused: dict[str, str] = {}
 
     def look(prefix: str) -> tuple[Here, shapes.Sweep] | None:
@@ -72,7 +72,7 @@ def command(*, here: Here | Execution, as_json: bool, dry_run: bool, yes: bool) 
 
 
     Asks first, unless --yes or --dry-run is given. Refuses while LATEST is held, absent or damaged. TARGET
-    may be an execution: then all its other nodes are swept.
+    may be an execution: then all its other nodes.
     """
     if isinstance(here, Execution):
         _on_execution(here, as_json=as_json, dry_run=dry_run, yes=yes)

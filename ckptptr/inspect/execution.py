@@ -16,16 +16,15 @@ from typing import Any, TypeVar
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import DamagedError, UnsupportedFormatError
 from ckptptr.inspect.target import Here, SeveralNodesError, locate, patient_store
-from ckptptr.nodes.flyte_paths import NodePrefix
 from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.latest import Latest, Seen
-from ckptptr.protocol.names import LATEST
-from ckptptr.stores.port import Entry, Store, Token
+from ckptptr.protocol.names import latest_key
+from ckptptr.stores.port import Store, Token
 from ckptptr.stores.wrappers.around import Around
 from ckptptr.transfer.pool import run_all
 
 FEW = 20
-"""Up to so many indices of a map task are examined one by one."""
+"""Up to this many indices of a map task are examined one by one."""
 WORKERS = 32
 
 _INDEX = re.compile(r"(?P<parent>.+?-[0-9]+-n|.+_[0-9]+_i)(?P<index>[0-9]+)")
@@ -37,9 +36,9 @@ _Result = TypeVar("_Result")
 class KnownSizes(Around):
     """A store that reads objects of a listing by `download`, which is faster. It tells no version of them."""
 
-    def __init__(self, store: Store, entries: Iterable[Entry]) -> None:
+    def __init__(self, store: Store, sizes: Mapping[str, int]) -> None:
         super().__init__(store)
-        self._sizes = {entry.key: entry.size for entry in entries}
+        self._sizes = sizes
 
     def read(self, key: str) -> tuple[bytes, Token]:
         size = self._sizes.get(key)
@@ -119,14 +118,14 @@ class Execution:
 
 def execution_of(error: SeveralNodesError, options: Mapping[str, Any]) -> Execution | None:
     """The execution that TARGET is; None where it is above several."""
-    above = {prefix.rpartition("/")[0] for prefix in error.prefixes}
-    if len(above) != 1 or NodePrefix.parse(error.prefixes[0]) is None:
+    above = {prefix.rpartition("/")[0] for prefix in error.sizes}
+    if len(above) != 1:
         return None
     (key,) = above
     clock = SystemClock()
     store, _ = patient_store(error.key, options, clock)
-    entries = [entry for entry in store.list(key) if entry.key.endswith(f"/{LATEST}")]
-    return Execution(KnownSizes(store, entries), key, tuple(error.prefixes), clock, options)
+    sizes = {latest_key(prefix): size for prefix, size in error.sizes.items()}
+    return Execution(KnownSizes(store, sizes), key, tuple(error.sizes), clock, options)
 
 
 def in_parallel(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:

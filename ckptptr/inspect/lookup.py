@@ -23,10 +23,11 @@ _ATTEMPTS = 100
 """How many attempts are computed to find the one with a hashed uid."""
 
 
-def nodes_below(store: Store, folder: str) -> list[str]:
-    """The node prefixes of Flyte below a folder that have a LATEST."""
-    prefixes = (e.key.removesuffix(f"/{LATEST}") for e in store.list(folder) if e.key.endswith(f"/{LATEST}"))
-    return [prefix for prefix in prefixes if NodePrefix.parse(prefix)]
+def nodes_below(store: Store, folder: str) -> dict[str, int]:
+    """The node prefixes of Flyte below a folder that have a LATEST, with its size."""
+    entries = (entry for entry in store.list(folder) if entry.key.endswith(f"/{LATEST}"))
+    sizes = {entry.key.removesuffix(f"/{LATEST}"): entry.size for entry in entries}
+    return {prefix: size for prefix, size in sizes.items() if NodePrefix.parse(prefix)}
 
 
 def nodes_of_execution(nodes: Iterable[str], name: str, *, is_begun: bool = False) -> list[str]:

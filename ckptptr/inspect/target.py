@@ -44,15 +44,16 @@ class SeveralNodesError(InvalidArgumentError):
     """TARGET is above more than one node.
 
     Attributes:
-        prefixes: their keys.
+        sizes: their keys, with the size of LATEST.
     """
 
-    def __init__(self, store: Store, key: str, prefixes: list[str]) -> None:
+    def __init__(self, store: Store, key: str, sizes: Mapping[str, int]) -> None:
+        prefixes = [*sizes]
         count = "1 node is" if len(prefixes) == 1 else f"{len(prefixes)} nodes are"
         super().__init__(
             f"{count} below this; TARGET must be one node", key=key, hint="Give one of them as TARGET"
         )
-        self.prefixes = prefixes
+        self.sizes = sizes
         self.details = {"nodes": first_few([store.url(prefix) for prefix in prefixes])}
 
 
@@ -187,7 +188,8 @@ def locate(
         if len(error.meant) == 1:
             return here_at(error.meant[0], is_guessed=True)
         if error.meant and len({prefix.rpartition("/")[0] for prefix in error.meant}) == 1:
-            raise SeveralNodesError(store, error.key, [*error.meant]) from None
+            above = error.meant[0].rpartition("/")[0]
+            raise SeveralNodesError(store, store.url(above), nodes_below(store, above)) from None
         home = None if root else home_alone(store, key)
         if home is None:
             raise
@@ -234,7 +236,7 @@ def _prefix_at(store: Store, key: str) -> str:
             begun,
         )
     if len(names) == 3 and len(nodes) == 1:
-        return nodes[0]
+        return next(iter(nodes))
     raise SeveralNodesError(store, store.url(key), nodes)
 
 
@@ -250,7 +252,7 @@ def _prefix_of_home(store: Store, home: str) -> str:
         )
     if len(nodes) == 1:
         return nodes[0]
-    raise SeveralNodesError(store, store.url(home), nodes)
+    raise SeveralNodesError(store, store.url(home), dict.fromkeys(nodes, 0))
 
 
 def _prefix_of_execution(store: Store, root: str, name: str) -> str:
@@ -260,7 +262,9 @@ def _prefix_of_execution(store: Store, root: str, name: str) -> str:
     if len(nodes) == 1:
         return nodes[0]
     if nodes:
-        raise SeveralNodesError(store, f"{store.url(root)}/{NODES}", nodes)
+        raise SeveralNodesError(
+            store, f"{store.url(root)}/{NODES}", {prefix: there[prefix] for prefix in nodes}
+        )
     begun = nodes_of_execution(there, name, is_begun=True)
     everywhere = f"{store.url(root)}/{NODES}/**/{LATEST}"
     raise NothingThereError(

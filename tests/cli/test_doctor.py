@@ -364,7 +364,7 @@ def test_the_plugin_that_is_not_installed_is_found(monkeypatch: pytest.MonkeyPat
 @pytest.mark.usefixtures("ids")
 def test_the_json_has_these_keys(node: FlyteNode) -> None:
     told = run_json("doctor", node.url)
-    assert list(told) == ["command", "node", "next", "findings"]
+    assert list(told) == ["command", "node", "next", "findings", "execution", "nodes"]
     assert told["next"] == run_json("show", node.url)
     assert list(told["findings"][0]) == ["level", "check", "what", "object", "type", "todo"]
 
