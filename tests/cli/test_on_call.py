@@ -225,3 +225,31 @@ def test_every_row_of_the_handbook_is_a_case_here() -> None:
     text = HANDBOOK.read_text().partition("## Damaged nodes\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| [^|]+ \|$", text, re.MULTILINE)
     assert [row for row in rows if row != "what happened"] == [*CASES]
+
+
+def said_by_a_restore(scene: Scene, caplog: pytest.LogCaptureFixture) -> list[str]:
+    caplog.clear()
+    with caplog.at_level("INFO", "ckptptr"):
+        scene.node.restored(2)
+    return caplog.messages
+
+
+def test_the_log_of_a_pod_names_the_payload_object_that_is_missing(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = scene.payload(6)
+    lost.unlink()
+    said = said_by_a_restore(scene, caplog)
+    (line,) = [line for line in said if "resuming from step 5" in line]
+    assert f"{scene.ids[6]}.json was not taken: a file of it is gone, {lost}" in line
+    assert "nothing in" not in line
+    assert any("which LATEST names" in line and str(lost) in line for line in said)
+
+
+def test_a_damaged_latest_is_said_once_in_the_log_of_a_pod(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    truncated(scene)
+    said = said_by_a_restore(scene, caplog)
+    assert sum("LATEST is not a JSON object" in line for line in said) == 1
+    assert sum("the bytes of the damaged LATEST are kept as" in line for line in said) == 1
