@@ -163,7 +163,9 @@ class Checkpoints:
         The end of the process waits for them, for at most `CKPTPTR_EXIT_DEADLINE` seconds (600).
 
         Args:
-            content: the path of a folder or a file, bytes, or a reader in binary mode.
+            content: the path of a folder or a file, bytes, or a reader in binary mode. Two calls with a
+                file each make two checkpoints: a kill between them mixes the files of two steps. `batch`,
+                or a folder, makes one.
             step: of the training; for people, `restore(step=)` and retention.
             metadata: a JSON object.
             block: False: save in the background.

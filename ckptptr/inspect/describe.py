@@ -36,6 +36,7 @@ def checkpoint_of(
         published_by=manifest.created_by,
         parent=manifest.parent,
         pinned=pinned or bool(named and named.pinned),
+        metadata=manifest.metadata,
     )
 
 
@@ -63,8 +64,8 @@ def engine_of(here: Here) -> str:
     return "fsspec" if "://" in here.url else "this machine's disk"
 
 
-def latest_of(here: Here, seen: Seen) -> shapes.Latest:
-    """LATEST, as it was read."""
+def latest_of(here: Here, seen: Seen, *, is_now: bool = True) -> shapes.Latest:
+    """LATEST, as it was read. `is_now`: it is still so; the store then says when a person edited it."""
     pointer = seen.pointer
     common = {"url": here.latest.url, "guarantee": here.store.guarantee.value}
     if pointer is None:
@@ -91,4 +92,7 @@ def latest_of(here: Here, seen: Seen) -> shapes.Latest:
         fence=None if pointer.edited else pointer.fence,
         written_by=pointer.published_by or None,
         damage=None,
+        moved_at=(here.changed_at if is_now else None) if pointer.edited else pointer.moved_at or None,
+        moved_by=pointer.moved_by or None,
+        moved_with="edit" if pointer.edited else pointer.moved_with or None,
     )

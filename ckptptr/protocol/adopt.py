@@ -39,7 +39,7 @@ def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> M
     pointer = Pointer(
         target=known, history=kept, expired=expired, fence=node.attempt, incarnation=incarnation
     )
-    return Move(pointer, seen=seen)
+    return Move(pointer, "restore", seen=seen)
 
 
 def history_of(store: Store, node: Node, pointer: Pointer | None) -> list[Target]:

@@ -254,7 +254,7 @@ class _Publication:
         if seen.pointer is None and self._rebase_on(replace(seen, pointer=pointer)) is Fate.CONTAINED:
             return Standing.PASSED
         entry = self.publisher.entry(self.manifest)
-        return Move(self._naming(entry, pointer), publishes=entry.checkpoint)
+        return Move(self._naming(entry, pointer), "save", publishes=entry.checkpoint)
 
     def _rebase_on(self, seen: Seen) -> Fate:
         fate, self.manifest = self.rebase(seen, self.manifest)
