@@ -27,11 +27,13 @@ from ckptptr.session.restore import Restorer
 from ckptptr.session.save import Saver
 from ckptptr.session.session import Session
 from ckptptr.session.turns import Turns
+from ckptptr.transfer.folder import Links
 from ckptptr.transfer.reader import Member
 from ckptptr.transfer.writer import Stream
 
 _Step: TypeAlias = int | None
 _Meta: TypeAlias = Mapping[str, Any] | None
+_Ignore: TypeAlias = str | Iterable[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,14 @@ class Checkpoints:
 
     @overload
     def save(
-        self, content: Saveable, *, step: _Step = None, metadata: _Meta = None, block: Literal[True] = True
+        self,
+        content: Saveable,
+        *,
+        step: _Step = None,
+        metadata: _Meta = None,
+        block: Literal[True] = True,
+        ignore: _Ignore = None,
+        links: Links | None = None,
     ) -> Checkpoint: ...
     @overload
     def save(
@@ -117,6 +126,8 @@ class Checkpoints:
         metadata: _Meta = None,
         block: Literal[False],
         consume: bool = False,
+        ignore: _Ignore = None,
+        links: Links | None = None,
     ) -> Future[Checkpoint]: ...
     @overload
     def save(
@@ -127,6 +138,8 @@ class Checkpoints:
         metadata: _Meta = None,
         block: bool,
         consume: bool = False,
+        ignore: _Ignore = None,
+        links: Links | None = None,
     ) -> Checkpoint | Future[Checkpoint]: ...
     def save(
         self,
@@ -136,6 +149,8 @@ class Checkpoints:
         metadata: Mapping[str, Any] | None = None,
         block: bool = True,
         consume: bool = False,
+        ignore: str | Iterable[str] | None = None,
+        links: Links | None = None,
     ) -> Checkpoint | Future[Checkpoint]:
         """Make a checkpoint and confirm it: when this returns, a later restore finds it.
 
@@ -153,20 +168,29 @@ class Checkpoints:
             metadata: a JSON object.
             block: False: save in the background.
             consume: with `block=False`: ckptptr takes the files, and renames them instead of copying them.
+            ignore: patterns as in `.gitignore`: what they match in a folder is not saved. Without it:
+                `CKPTPTR_IGNORE`.
+            links: how to save symbolic links that lead out of the folder, or nowhere. `follow`: the files
+                they lead to are saved, and links that lead nowhere are left out with a warning; `skip`: both
+                are left out with a warning; `refuse`: an error. Without it: `CKPTPTR_LINKS`.
+
+        A file that grows during the save is saved as long as it was at the beginning. One that changes is
+        read again. One that is deleted is left out, with a warning.
 
         Raises:
-            InvalidArgumentError: `content` cannot be saved, or changed during the save.
+            InvalidArgumentError: `content` cannot be saved.
             SupersededError: a newer attempt has taken over; stop.
             StoreUnavailableError, OutcomeUnknownError: this save is not confirmed; earlier ones still are.
-            LocalDiskError: this machine's disk is full or refuses.
+            LocalDiskError: this machine's disk is full or refuses; a file changed each time it was read.
         """
         if block and consume:
             raise InvalidArgumentError("consume=True is for background saves only", hint="Add block=False")
         self._begin_save(waits=block)
         whole, plain = _whole(step), plain_metadata(metadata or {})
+        change = change_of(content, self._session.selection(ignore, links))
         if block:
-            return self._turns.save(change_of(content), whole, plain)
-        return self._turns.save_in_background(change_of(content), whole, plain, consume=consume)
+            return self._turns.save(change, whole, plain)
+        return self._turns.save_in_background(change, whole, plain, consume=consume)
 
     def add(
         self,
@@ -187,19 +211,27 @@ class Checkpoints:
         return self._turns.save(addition(file), _whole(step), plain_metadata(metadata or {}))
 
     @contextmanager
-    def batch(self, *, step: int | None = None, metadata: Mapping[str, Any] | None = None) -> Iterator[Batch]:
+    def batch(
+        self,
+        *,
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        ignore: str | Iterable[str] | None = None,
+        links: Links | None = None,
+    ) -> Iterator[Batch]:
         """Several saves as one checkpoint, so that a kill between them leaves no mix of steps.
 
             with checkpoints.batch(step=100) as batch:
                 batch.add("model.pt")
                 batch.add("optimizer.pt")
 
-        Nothing is saved if the block raises.
+        Nothing is saved if the block raises. `ignore` and `links` are as in `save`.
 
         Raises: as `save`.
         """
         self._begin_save(waits=False)
-        batch, whole, plain = Batch(), _whole(step), plain_metadata(metadata or {})
+        batch = Batch(self._session.selection(ignore, links))
+        whole, plain = _whole(step), plain_metadata(metadata or {})
         yield batch
         self._turns.begin()
         self._turns.save(batch.gathered, whole, plain)

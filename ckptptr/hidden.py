@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from ckptptr.errors import LocalDiskError
+
 HIDDEN = ".ckptptr-"
 """Names that begin so are ours (an unfinished restore, say) and are never saved."""
 
@@ -90,3 +92,18 @@ def _locked(folder: Path) -> int | None:
             raise
         return None
     return descriptor
+
+
+def temporary_folder() -> Path:
+    """Where this machine keeps temporary files.
+
+    Raises:
+        LocalDiskError: there is no place to write.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise LocalDiskError(
+            "this machine has no temporary folder that can be written to",
+            hint="Set TMPDIR to one, or CKPTPTR_STAGING for files of saves in the background",
+        ) from error

@@ -17,6 +17,7 @@ from ckptptr.protocol.manifest import plain_metadata
 from ckptptr.session.content import change_of
 from ckptptr.session.put import put
 from ckptptr.session.session import Session
+from ckptptr.transfer.folder import Links
 from ckptptr.transfer.progress import at_once
 
 
@@ -29,20 +30,40 @@ from ckptptr.transfer.progress import at_once
     read=json_or_text,
     help="Repeatable. A VALUE that is JSON is read as JSON: loss=0.1.",
 )
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="PATTERN",
+    help="Repeatable. As in .gitignore: what it matches is left out.",
+)
+@click.option(
+    "--links",
+    type=click.Choice(["follow", "skip", "refuse"]),
+    help="Symbolic links that lead out of the folder, or nowhere.",
+)
 @click.option("--note", default="", metavar="TEXT", help="For the next person who reads LATEST.")
 def command(
-    *, here: Here, as_json: bool, folder: str, step: int | None, metadata: dict[str, Any], note: str
+    *,
+    here: Here,
+    as_json: bool,
+    folder: str,
+    step: int | None,
+    metadata: dict[str, Any],
+    ignore: tuple[str, ...],
+    links: Links | None,
+    note: str,
 ) -> None:
     """Make a checkpoint of FOLDER (or of one file), and hold LATEST on it: the next attempt resumes from it.
 
     It becomes the newest checkpoint of the last attempt that left something. An attempt that runs now
     continues to save, and does not move LATEST.
     """
-    content = change_of(folder)
+    node = node_at(here.store, here.node.prefix, attempt=max(here.node.attempt - 1, 0), read_only=True)
+    selection = Session(here.store, node, clock=here.clock).selection(ignore or None, links)
+    content = change_of(folder, selection)
     if not content.files:
         raise InvalidArgumentError("this folder has no files", key=folder)
     writing = here.for_writing()
-    node = node_at(here.store, here.node.prefix, attempt=max(here.node.attempt - 1, 0), read_only=True)
     session = Session(writing.store, node, clock=here.clock)
     metadata = plain_metadata(metadata)
     reference = put(session, content, step=step, metadata=metadata, showing=at_once("uploading"))

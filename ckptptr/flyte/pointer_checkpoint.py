@@ -23,10 +23,12 @@ from ckptptr.protocol.retention import Retention
 from ckptptr.session.batch import Batch
 from ckptptr.session.content import Saveable
 from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
+from ckptptr.transfer.folder import Links
 from ckptptr.transfer.writer import Stream
 
 _Step: TypeAlias = int | None
 _Meta: TypeAlias = Mapping[str, Any] | None
+_Ignore: TypeAlias = str | Iterable[str] | None
 
 
 @dataclass(slots=True)
@@ -148,7 +150,14 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
 
     @overload
     def save(
-        self, cp: Saveable, *, step: _Step = None, metadata: _Meta = None, block: Literal[True] = True
+        self,
+        cp: Saveable,
+        *,
+        step: _Step = None,
+        metadata: _Meta = None,
+        block: Literal[True] = True,
+        ignore: _Ignore = None,
+        links: Links | None = None,
     ) -> Checkpoint: ...
     @overload
     def save(
@@ -159,6 +168,8 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         metadata: _Meta = None,
         block: Literal[False],
         consume: bool = False,
+        ignore: _Ignore = None,
+        links: Links | None = None,
     ) -> Future[Checkpoint]: ...
     @overload
     def save(
@@ -169,6 +180,8 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         metadata: _Meta = None,
         block: bool,
         consume: bool = False,
+        ignore: _Ignore = None,
+        links: Links | None = None,
     ) -> Checkpoint | Future[Checkpoint]: ...
     def save(
         self,
@@ -178,13 +191,16 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         metadata: Mapping[str, Any] | None = None,
         block: bool = True,
         consume: bool = False,
+        ignore: str | Iterable[str] | None = None,
+        links: Links | None = None,
     ) -> Checkpoint | Future[Checkpoint]:
         """Save a file (added to the content), or a folder, bytes or a reader (the whole content).
 
         See `ckptptr.Checkpoints.save`.
         """
+        options: dict[str, Any] = {"step": step, "metadata": metadata, "ignore": ignore, "links": links}
         with recoverable():
-            saved = self.checkpoints.save(cp, step=step, metadata=metadata, block=block, consume=consume)
+            saved = self.checkpoints.save(cp, block=block, consume=consume, **options)
             return recoverably(saved) if isinstance(saved, Future) else saved
 
     def add(
@@ -218,9 +234,17 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         return self.save(b)
 
     @contextmanager
-    def batch(self, *, step: int | None = None, metadata: Mapping[str, Any] | None = None) -> Iterator[Batch]:
+    def batch(
+        self,
+        *,
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        ignore: str | Iterable[str] | None = None,
+        links: Links | None = None,
+    ) -> Iterator[Batch]:
         """See `ckptptr.Checkpoints.batch`."""
-        with recoverable(), self.checkpoints.batch(step=step, metadata=metadata) as batch:
+        options: dict[str, Any] = {"step": step, "metadata": metadata, "ignore": ignore, "links": links}
+        with recoverable(), self.checkpoints.batch(**options) as batch:
             yield batch
 
     @contextmanager

@@ -9,6 +9,8 @@ from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.names import split_manifest_key
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import FRESH
+from ckptptr.stores.port import HasEngine
+from ckptptr.stores.wrappers.around import unwrap
 
 
 def checkpoint_of(
@@ -55,9 +57,9 @@ def checkpoint_by_name(here: Here, target: Target) -> shapes.Checkpoint:
 
 def engine_of(here: Here) -> str:
     """What moves payload to and from the store on this machine: fsspec, obstore or its disk."""
-    tell = getattr(here.adapter, "engine", None)
-    if tell is not None:
-        return str(tell(here.node.prefix))
+    store = unwrap(here.adapter, HasEngine)
+    if store is not None:
+        return store.engine(here.node.prefix)
     return "fsspec" if "://" in here.url else "this machine's disk"
 
 

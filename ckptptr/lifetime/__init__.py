@@ -1,4 +1,5 @@
-"""Threads that outlive the call that started them: `daemon` for one piece of work, `background` for a worker.
+"""What outlives the call that made it: threads (`daemon` for one piece of work, `background` for a worker),
+and temporary folders (`temporary`).
 
-May import nothing of ckptptr. The rule: no thread of ours keeps the interpreter from exiting.
+May import nothing of ckptptr. The rule: nothing of ours keeps the interpreter from exiting.
 """

@@ -1,4 +1,4 @@
-"""Work that nobody waits for: sweeps and forward copies. One at a time; a failure is a log line.
+"""Background work: sweeps and forward copies, one at a time; a failure is a log line.
 
 What was begun is finished before the process ends, unless the process is told how long that may take:
 no thread here can hold an interpreter that wants to exit.
@@ -30,7 +30,7 @@ class Background:
     """One worker thread, started when first needed.
 
     Attributes:
-        until: how long anybody waits for the work, by `time.monotonic()`; None: until it is done.
+        until: when the end of the process stops waiting for the work, by `time.monotonic()`; None: never.
     """
 
     def __init__(self) -> None:
@@ -85,11 +85,11 @@ def before_executors_close(act: Callable[[], None]) -> None:
     register(act)
 
 
-def let_go_of_executors() -> None:
+def abandon_executors() -> None:
     """Let the interpreter exit while threads of executors hang in a request.
 
-    It joins the threads of every `ThreadPoolExecutor`, those that are daemons included: and they are
-    where a daemon made them, as for all work here and for the event loops that fsspec runs.
+    It joins the threads of every `ThreadPoolExecutor`, daemons included. Threads that a daemon started are
+    daemons: so are those of all work here, and of the event loops that fsspec runs.
     """
     joined = getattr(futures.thread, "_threads_queues", {})
     for thread in [thread for thread in joined if thread.daemon]:
@@ -100,7 +100,7 @@ def _work(jobs: SimpleQueue[_Job | None]) -> None:
     while job := jobs.get():
         try:
             _guarded(job.what, job.work)
-        except BaseException as error:  # noqa: BLE001 - whoever waits gets to see it
+        except BaseException as error:  # noqa: BLE001 - `wait` raises it
             job.done.set_exception(error)
         else:
             job.done.set_result(None)
@@ -109,5 +109,5 @@ def _work(jobs: SimpleQueue[_Job | None]) -> None:
 def _guarded(what: str, work: Callable[[], None]) -> None:
     try:
         work()
-    except Exception as error:  # noqa: BLE001 - nobody else would ever see it
+    except Exception as error:  # noqa: BLE001 - nothing else tells of it
         log.warning("%s failed and will be done another time: %s", what, error)

@@ -12,12 +12,12 @@ _T = TypeVar("_T")
 
 
 def start(work: Callable[[], _T], done: Future[_T] | None = None) -> Future[_T]:
-    """Do `work` in a daemon thread, with the context variables of this one; what becomes of it.
+    """Do `work` in a daemon thread, with the context variables of this one; its result.
 
     Where the system gives no thread, as Python 3.12.0 to 3.12.2 while the process ends, it is done here.
 
     Args:
-        done: the future to tell, where somebody looks at it before.
+        done: the future to tell, where it is looked at before.
     """
     done = done or Future()
     context = contextvars.copy_context()
@@ -25,7 +25,7 @@ def start(work: Callable[[], _T], done: Future[_T] | None = None) -> Future[_T]:
     def run() -> None:
         try:
             result = context.run(work)
-        except BaseException as error:  # noqa: BLE001 - whoever waits gets to see it
+        except BaseException as error:  # noqa: BLE001 - `result` raises it
             done.set_exception(error)
         else:
             done.set_result(result)

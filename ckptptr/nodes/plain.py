@@ -12,7 +12,7 @@ from ckptptr.errors import ConflictError, InvalidArgumentError
 from ckptptr.nodes.flyte_paths import NodePrefix
 from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.manifest import Lineage
-from ckptptr.protocol.names import NODES
+from ckptptr.protocol.names import ATTEMPTS, CLAIMS, NODES
 from ckptptr.protocol.node import HomesOf, Node
 from ckptptr.protocol.references import Root
 from ckptptr.settings import ALLOW_ROOTS
@@ -20,8 +20,6 @@ from ckptptr.stores.port import Store
 from ckptptr.stores.urls import split
 from ckptptr.transfer.pool import run_all
 
-CLAIMS = "claims"
-_ATTEMPTS = "attempts"
 _TRIES = 20
 
 EMPTY_IN_A_ROW = 10
@@ -124,7 +122,7 @@ def _next_plain_attempt(store: Store, key: str) -> int:
 
 def highest_plain_attempt(store: Store, key: str) -> int:
     """The highest attempt outside Flyte that left anything in its home; -1 if none did."""
-    homes = (entry.key[len(key) + 1 :].split("/")[1] for entry in store.list(f"{key}/{_ATTEMPTS}"))
+    homes = (entry.key[len(key) + 1 :].split("/")[1] for entry in store.list(f"{key}/{ATTEMPTS}"))
     return max((int(name) for name in homes if name.isdecimal()), default=-1)
 
 
@@ -135,7 +133,7 @@ def _plain_node(store: Store, key: str, attempt: int) -> Node:
 
 def plain_homes(key: str) -> HomesOf:
     """The home of each attempt outside Flyte."""
-    return lambda attempt: (f"{key}/{_ATTEMPTS}/{attempt}",)
+    return lambda attempt: (f"{key}/{ATTEMPTS}/{attempt}",)
 
 
 def _claim(store: Store, key: str) -> int:

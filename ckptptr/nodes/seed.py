@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.nodes.flyte_paths import NodePrefix
-from ckptptr.nodes.plain import CLAIMS, highest_attempt, highest_plain_attempt, plain_homes, root_at
-from ckptptr.protocol.names import LATEST
+from ckptptr.nodes.plain import highest_attempt, highest_plain_attempt, plain_homes, root_at
+from ckptptr.protocol.names import CLAIMS, LATEST
 from ckptptr.protocol.node import HomesOf, HomesThere, Origin
 from ckptptr.protocol.references import FRESH, AtManifest, InFolder, Root
 from ckptptr.stores.port import Store

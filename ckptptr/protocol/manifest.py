@@ -18,6 +18,7 @@ from ckptptr.protocol import sealed
 from ckptptr.protocol.names import DATA, CheckpointId
 
 _MAX_MODE = 0o7777
+_MAX_MTIME_NS = (1 << 63) - 1
 
 
 class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -25,7 +26,8 @@ class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `path` is as the user wrote it, relative, with forward slashes. `object` is where its bytes are,
     relative to the home. `size` is in bytes. `xxh3_128` is the digest in hexadecimal; empty only for
-    plain folders, which have none. `mode` are the permission bits where they are not 0o644.
+    plain folders, which have none. `mode` are the permission bits where they are not 0o644. `mtime_ns` is
+    when the file was last changed, in nanoseconds since 1970; None where it is not known.
     """
 
     path: str
@@ -33,6 +35,7 @@ class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     size: int
     xxh3_128: str
     mode: int | None = None
+    mtime_ns: int | None = None
 
 
 class Lineage(msgspec.Struct, frozen=True):
@@ -149,6 +152,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         for record in self.files:
             inside_home = is_plain_path(record.object) and record.object.startswith(f"{DATA}/")
             sane = record.size >= 0 and (record.mode is None or 0 <= record.mode <= _MAX_MODE)
+            sane = sane and (record.mtime_ns is None or abs(record.mtime_ns) <= _MAX_MTIME_NS)
             if not (is_plain_path(record.path) and inside_home and sane and record.xxh3_128):
                 return f"{record.object!r} for the file {record.path!r}, which is not allowed"
         outside = [folder for folder in self.folders if not is_plain_path(folder)]

@@ -20,6 +20,9 @@ from ckptptr.errors import InvalidArgumentError
 LATEST = "LATEST"
 MANIFESTS = "manifests"
 DATA = "data"
+ATTEMPTS = "attempts"
+"""Outside Flyte the folder in a node prefix that the homes are in, and CLAIMS that of the attempt numbers."""
+CLAIMS = "claims"
 NODES = "_ckptptr"
 """The folder in a root of Flyte that the node prefixes are in."""
 

@@ -23,6 +23,7 @@ from ckptptr.errors import (
 )
 from ckptptr.protocol.candidates import Candidate, Candidates, Found, Verdict
 from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.wording import printable
 
 log = logging.getLogger("ckptptr")
 
@@ -79,7 +80,8 @@ class Resolution:
         """One readable line."""
         empty = [rejected.reference for rejected in self.rejected if rejected.is_absent]
         refused = [f"{r.reference} was not taken: {r.reason}" for r in self.rejected if not r.is_absent]
-        return "; ".join([self._taken(), *refused, *([f"nothing in {', '.join(empty)}"] if empty else [])])
+        nothing = [f"nothing in {', '.join(empty)}"] if empty else []
+        return printable("; ".join([self._taken(), *refused, *nothing]))
 
     def _taken(self) -> str:
         if self.found is None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from ckptptr.lifetime import daemon
-from ckptptr.lifetime.background import before_executors_close, let_go_of_executors
+from ckptptr.lifetime.background import abandon_executors, before_executors_close
 from ckptptr.session.content import Change
 from ckptptr.session.snapshot import Snapshot
 from ckptptr.settings import EXIT_DEADLINE
@@ -103,7 +103,7 @@ class Asynchronous(Generic[_T]):
         until = self._until()
         if not self.wait(until or time.monotonic() + self._exit_seconds):
             log.warning("the process ends before its last background save is done")
-            let_go_of_executors()
+            abandon_executors()
 
     def _run(self) -> None:
         try:

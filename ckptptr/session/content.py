@@ -16,7 +16,8 @@ from typing import BinaryIO, TypeAlias
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.manifest import FileRecord, folders_above
-from ckptptr.transfer.plan import Local, folder, one_file
+from ckptptr.transfer.folder import Selection, folder, one_file
+from ckptptr.transfer.plan import Local
 
 BYTES_NAME = "_dst_cp"
 """The name under which stock flytekit stores bytes and readers (`SyncCheckpoint.TMP_DST_PATH`)."""
@@ -84,11 +85,14 @@ def _beside(added: Collection[str], paths: Iterable[str]) -> list[str]:
     return [p for p in paths if p not in gone and not any(folder in added for folder in folders_above(p))]
 
 
-def change_of(content: Saveable) -> Change:
+def change_of(content: Saveable, selection: Selection | None = None) -> Change:
     """What saving `content` means.
 
+    Args:
+        selection: which files of a folder are meant; all, where it is not given.
+
     Raises:
-        InvalidArgumentError: it is nothing that can be saved.
+        InvalidArgumentError: it is nothing that can be saved, or `selection` refuses it.
         LocalDiskError: it cannot be read.
     """
     if isinstance(content, bytes | bytearray | memoryview):
@@ -99,7 +103,7 @@ def change_of(content: Saveable) -> Change:
             raise InvalidArgumentError("the path to save is empty")
         path = Path(content)
         if os.path.isdir(path):  # `Path.is_dir` raises for a name that is too long
-            files, folders = folder(path)
+            files, folders = folder(path, selection)
             return Change({file.path: file for file in files}, tuple(folders), replaces=True)
         if not os.path.exists(path):
             raise InvalidArgumentError("there is no such file or folder to save", key=str(path))

@@ -21,7 +21,7 @@ from ckptptr.transfer.upload import upload_all
 def send(
     session: Session, checkpoint: CheckpointId, files: Sequence[Local], showing: Showing = SAVING
 ) -> list[FileRecord]:
-    """Upload files as payload of `checkpoint`.
+    """Upload files as payload of `checkpoint`. One that is not there any more is left out.
 
     Raises: as `upload_all`.
     """
@@ -30,8 +30,9 @@ def send(
     pairs = [(file, f"{home}/{object_}") for file, object_ in zip(files, objects, strict=True)]
     sent = upload_all(session.store, pairs, showing)
     return [
-        FileRecord(file.path, object_, size, digest, file.mode)
-        for file, object_, (size, digest) in zip(files, objects, sent, strict=True)
+        FileRecord(file.path, object_, each.size, each.digest, file.mode, each.mtime_ns)
+        for file, object_, each in zip(files, objects, sent, strict=True)
+        if each is not None
     ]
 
 

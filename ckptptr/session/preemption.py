@@ -29,7 +29,7 @@ from typing import Any, Generic, TypeVar
 
 from ckptptr.errors import InvalidArgumentError, PreemptedError
 from ckptptr.lifetime import daemon
-from ckptptr.lifetime.background import before_executors_close, let_go_of_executors
+from ckptptr.lifetime.background import abandon_executors, before_executors_close
 from ckptptr.session.session import Session
 
 log = logging.getLogger("ckptptr")
@@ -243,7 +243,7 @@ class Preemption:
         if self._session.latest.key in self._session.stop():
             target += ", unless its very last request still lands"
         self._is_abandoned = True
-        before_executors_close(let_go_of_executors)
+        before_executors_close(abandon_executors)
         seconds = self._deadline - (self._left() or 0.0)
         what = "the last save" if operation.is_save else "the restore"
         self._outcome = f"{what} was abandoned after {seconds:.1f} s, LATEST stays on {target}"

@@ -50,7 +50,7 @@ class Restorer:
         """
         session = self._session
         began = time.monotonic()
-        with session.lock, Download(session.store, destination) as download:
+        with session.lock, self._download(destination) as download:
             resolution, files, adopted = self._resolve(lambda found: download.fetch(found.home, found.files))
             session.seen = adopted or resolution.seen
             found = resolution.found
@@ -98,7 +98,7 @@ class Restorer:
         LATEST is not moved: the process that resolved for all ranks has done that.
         """
         session = self._session
-        with session.lock, Download(session.store, destination) as download:
+        with session.lock, self._download(destination) as download:
             seen = session.latest.read()
             for candidate in session.candidates.named(checkpoint, seen.pointer):
                 found = candidate.load()
@@ -106,6 +106,9 @@ class Restorer:
                 self._put_in_place(download, found, files)
                 return Resolution(candidate.verdict_on(found), found, (), seen)
         raise NotFoundError("no such checkpoint", key=checkpoint)
+
+    def _download(self, destination: Path) -> Download:
+        return Download(self._session.store, destination, without=self._session.own_places)
 
     def _put_in_place(self, download: Download, found: Found, files: list[FileRecord]) -> None:
         download.install(files, found.manifest.folders if found.manifest else ())

@@ -6,7 +6,10 @@ import os
 import socket
 import threading
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import InvalidArgumentError
@@ -14,13 +17,16 @@ from ckptptr.lifetime.background import Background
 from ckptptr.protocol.candidates import Candidates
 from ckptptr.protocol.fence import Fence
 from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.names import ATTEMPTS, CLAIMS
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.publish import Publisher
 from ckptptr.protocol.retention import Retention
 from ckptptr.session.content import Content
+from ckptptr.settings import IGNORE, LINKS
 from ckptptr.stores.port import Store
 from ckptptr.stores.wrappers.retry import Retrying
 from ckptptr.stores.wrappers.stoppable import Stoppable
+from ckptptr.transfer.folder import Links, Selection
 
 
 class Session:
@@ -68,6 +74,7 @@ class Session:
         """The last of these saves: the id, and how long it took in seconds."""
         self.has_saved = threading.Event()
         """Set when the run begins its first own save, which cancels an unfinished forward copy."""
+        self._selection = Selection(IGNORE.read(), cast(Links, LINKS.read()), self._own_places())
 
     @property
     def retention(self) -> Retention:
@@ -92,3 +99,28 @@ class Session:
         """LATEST was moved without this session: the next save reads it."""
         with self.lock:
             self.seen = None
+
+    def selection(self, ignore: str | Iterable[str] | None, links: Links | None) -> Selection:
+        """Which files of a folder are saved: as the settings say, but for what is given.
+
+        Raises:
+            InvalidArgumentError: see `Selection`.
+        """
+        given = self._selection
+        if ignore is not None:
+            given = replace(given, ignore=(ignore,) if isinstance(ignore, str) else tuple(ignore))
+        return replace(given, links=links or given.links)
+
+    @property
+    def own_places(self) -> tuple[Path, ...]:
+        """The files and folders of this node's store, by their real paths; none where it is not a disk."""
+        return self._selection.without
+
+    def _own_places(self) -> tuple[Path, ...]:
+        # A folder that is saved may be around them, and must not be saved with them.
+        prefix, home, root = self.node.prefix, self.node.home, self.node.root.base
+        if "://" in self.store.url(prefix):
+            return ()
+        outside_flyte = (self.latest.key, f"{prefix}/{ATTEMPTS}", f"{prefix}/{CLAIMS}")
+        places = outside_flyte if root == prefix else (root, prefix, home)
+        return tuple(Path(os.path.realpath(place)) for place in places)

@@ -9,17 +9,20 @@ folders as a whole. The first save of a process removes what killed ones left be
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from io import FileIO
 from pathlib import Path, PurePosixPath
 
-from ckptptr.errors import InvalidArgumentError, LocalDiskError
-from ckptptr.hidden import HIDDEN, HiddenFolder, remove_left_behind
+from ckptptr.errors import LocalDiskError
+from ckptptr.hidden import HIDDEN, HiddenFolder, remove_left_behind, temporary_folder
 from ckptptr.session.content import Change
-from ckptptr.transfer.plan import Local
+from ckptptr.settings import STAGING
+from ckptptr.transfer.digest import digest_of
+from ckptptr.transfer.folder import one_file, tell_missing
+from ckptptr.transfer.plan import MIB, Local
+from ckptptr.transfer.steady import GoneError, Steady, steadily
 
 PREFIX = f"{HIDDEN}save-"
 _KEPT = "ckptptr-kept-"
@@ -65,11 +68,12 @@ def snapshot(change: Change, *, consume: bool) -> Snapshot:
             beside which nothing may be written) is copied, and stays.
 
     Raises:
-        InvalidArgumentError: a file changed meanwhile.
-        LocalDiskError: the disk is full, or refuses otherwise. The files are where they were.
+        LocalDiskError: the disk is full, or refuses otherwise; a file changes again and again, or is gone
+            with its folder. The files are where they were.
     """
     folders: dict[Path, SnapshotFolder] = {}
     files: dict[str, Local] = {}
+    gone: list[Local] = []
     taken = Snapshot(change)
     try:
         # Links first: what one points to may be taken away.
@@ -77,15 +81,23 @@ def snapshot(change: Change, *, consume: bool) -> Snapshot:
             if not isinstance(file.source, Path):
                 files[path] = file
                 continue
+            if not os.path.lexists(file.source) and file.top is not None and file.top.is_dir():
+                gone.append(file)
+                continue
             with _disk(file.source):
-                beside = _beside(file.source, path)
-                if beside not in folders:
-                    folders[beside] = SnapshotFolder(beside)
-                    taken.folders.append(folders[beside])
-                files[path] = replace(file, source=folders[beside].take(file, file.source, consume=consume))
+                place = _place(file.source, path)
+                if place not in folders:
+                    folders[place] = SnapshotFolder(place)
+                    taken.folders.append(folders[place])
+                held = folders[place].take(file, file.source, consume=consume)
+            if held is None:
+                gone.append(file)
+            else:
+                files[path] = held
     except BaseException:
         taken.give_back()
         raise
+    tell_missing(gone)
     taken.change = replace(change, files=files)
     return taken
 
@@ -101,16 +113,24 @@ class SnapshotFolder(HiddenFolder):
         self._taken: list[tuple[Path, Path]] = []
         self._count = 0
 
-    def take(self, file: Local, source: Path, *, consume: bool) -> Path:
-        """The file, renamed into here, or a copy of it."""
+    def take(self, file: Local, source: Path, *, consume: bool) -> Local | None:
+        """The file, renamed into here, or a copy of it; None where it was deleted, but not its folder."""
         staged = self.path / str(self._count)
         self._count += 1
-        if consume and not source.is_symlink() and _device(source) == _device(self.path):
+        if consume and not source.is_symlink() and _device(source.parent) == _device(self.path):
+            if steadily(file, lambda *_: self._rename(source, staged)) is None:
+                return None
+            return one_file(staged, file.path)
+        done = steadily(file, lambda file, may_grow: _copy(file, source, staged, may_grow=may_grow))
+        # The copy does not change, and must not be missing.
+        return done and replace(done[0], source=staged, top=None, inode=0)
+
+    def _rename(self, source: Path, staged: Path) -> None:
+        try:
             source.rename(staged)
-            self._taken.append((source, staged))
-        else:
-            _copy(file, source, staged)
-        return staged
+        except FileNotFoundError as error:
+            raise GoneError("there is no such file any more", key=str(source)) from error
+        self._taken.append((source, staged))
 
     def give_back(self) -> bool:
         """Put what was renamed where it came from; whether there was room for all of it."""
@@ -128,28 +148,34 @@ class SnapshotFolder(HiddenFolder):
         return kept
 
 
-def _beside(source: Path, name: str) -> Path:
-    """The folder next to what is saved, if that is a place to write on the same disk."""
+def _place(source: Path, name: str) -> Path:
+    """Where the snapshot of a file is made: `CKPTPTR_STAGING`; else on the disk that the file is on, where no
+    program deletes it: the temporary folder, or the highest folder above that we may write to; else a copy is
+    made in the temporary folder."""
+    if setting := STAGING.read():
+        return Path(setting)
+    here = _device(source.parent)
     top = source.absolute().parents[len(PurePosixPath(name).parts) - 1]
-    here = _device(source)
-    for place in (top.parent, top):
+    for place in (temporary_folder(), *[*reversed(top.parents)][1:], top):
         if os.access(place, os.W_OK | os.X_OK) and _device(place) == here:
             return place
-    return Path(tempfile.gettempdir())
+    return temporary_folder()
 
 
-def _copy(file: Local, source: Path, target: Path) -> None:
-    with source.open("rb") as old, target.open("xb") as new:
-        before = os.fstat(old.fileno())
-        if not _copied_in_kernel(old.fileno(), new.fileno(), before.st_size):
-            shutil.copyfileobj(old, new)
-            new.flush()
-        after = os.fstat(old.fileno())
-        size = os.fstat(new.fileno()).st_size
-    if size != file.size or (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
-        raise InvalidArgumentError(
-            "the file changed while it was being saved", key=str(source), hint="Save it when it is finished"
-        )
+def _copy(file: Local, source: Path, target: Path, *, may_grow: bool) -> None:
+    with (
+        target.open("wb", buffering=0) as new,
+        Steady(file, source, may_grow=may_grow, digest=lambda: digest_of(target)) as old,
+    ):
+        if not _copied_in_kernel(old.fileno(), new.fileno(), file.size):
+            _copied_here(old, new, file.size)
+
+
+def _copied_here(source: FileIO, target: FileIO, size: int) -> None:
+    while size and (data := source.read(min(MIB, size))):
+        size -= len(data)
+        while data:
+            data = data[target.write(data) :]
 
 
 def _copied_in_kernel(source: int, target: int, size: int) -> bool:
@@ -182,6 +208,10 @@ def _device(path: Path) -> int:
 def _disk(path: Path) -> Iterator[None]:
     try:
         yield
+    except FileNotFoundError as error:
+        raise GoneError(
+            "there is no such file any more", key=str(path), hint="Nothing was taken; delete it after save()"
+        ) from error
     except OSError as error:
         raise LocalDiskError(
             f"this machine's disk refused to hold on to a file that is saved ({error.strerror})",

@@ -35,12 +35,16 @@ class Digest:
         return self._state.hexdigest()
 
 
-def digest_of(source: Path | bytes) -> str:
-    """The digest of a file on disk, or of bytes."""
+def digest_of(source: Path | bytes, size: int | None = None) -> str:
+    """The digest of a file on disk, or of bytes.
+
+    Args:
+        size: of how many bytes of the file, from its beginning; not given: of all.
+    """
     if isinstance(source, bytes):
         return xxhash.xxh3_128_hexdigest(source)
     digest = Digest()
-    with source.open("rb") as file:
-        for _ in digest.over(iter(lambda: file.read(_READ), b"")):
-            pass
+    with source.open("rb", buffering=0) as file:
+        while data := file.read(_READ if size is None else min(_READ, size - digest.size)):
+            digest.add(data)
     return digest.hex()

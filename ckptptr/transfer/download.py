@@ -9,9 +9,7 @@ checkpoint.
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -26,6 +24,7 @@ from ckptptr.hidden import remove_left_behind
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.port import Block, Store
 from ckptptr.transfer.digest import Digest, digest_of
+from ckptptr.transfer.place import Destination
 from ckptptr.transfer.plan import MIB, Range, ranges
 from ckptptr.transfer.pool import run_all
 from ckptptr.transfer.progress import RESTORING, Showing
@@ -54,12 +53,22 @@ class Download:
 
     What was fetched for one checkpoint is never taken for another's: a verified file is known by its
     path and digest.
+
+    Args:
+        without: what is never written, see `Destination`.
     """
 
-    def __init__(self, store: Store, destination: Path, showing: Showing = RESTORING) -> None:
+    def __init__(
+        self,
+        store: Store,
+        destination: Path,
+        showing: Showing = RESTORING,
+        *,
+        without: Iterable[Path] = (),
+    ) -> None:
         self._store = store
         self._showing = showing
-        self._destination = destination
+        self._destination = Destination(destination, without)
         self._stagings: list[Staging] = []
         self._verified: dict[tuple[str, str], Path] = {}
 
@@ -72,7 +81,7 @@ class Download:
         for staging in self._stagings:
             staging.remove()
         if error is None:
-            remove_left_behind(self._destination, PREFIX)
+            remove_left_behind(self._destination.folder, PREFIX)
 
     def fetch(self, home: str, files: Sequence[FileRecord]) -> list[FileRecord]:
         """Fetch and verify files; their records, with the digests of those that had none.
@@ -84,7 +93,8 @@ class Download:
             LocalDiskError: the disk is full, read-only, or not ours.
             StoreUnavailableError: the store did not answer.
         """
-        new = [record for record in files if (record.path, record.xxh3_128) not in self._verified]
+        wanted = [record for record in files if self._destination.takes(record)]
+        new = [record for record in wanted if (record.path, record.xxh3_128) not in self._verified]
         absent = self._not_in_place(new)
         staged = self._stage(home, absent) if absent else {}
         self._verified.update(((record.path, digest), path) for record, (digest, path) in staged.items())
@@ -99,42 +109,23 @@ class Download:
         Raises:
             LocalDiskError: the destination does not take them.
         """
-        for folder in (self._destination, *(self._destination / folder for folder in folders)):
-            with _disk(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-        targets = [self._destination / record.path for record in files]
-        for folder in dict.fromkeys(target.parent for target in targets):
-            with _disk(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-        for target in targets:
-            with _disk(target):
-                if target.is_dir():
-                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        for record, target in zip(files, targets, strict=True):
-            fetched = self._verified.get((record.path, record.xxh3_128))
-            with _disk(target):
-                if record.mode is not None:
-                    (fetched or target).chmod(record.mode)
-                if fetched is not None:
-                    fetched.replace(target)
+        destination = self._destination
+        files = [record for record in files if destination.takes(record)]
+        with _disk(destination.folder):
+            destination.make_room(files, folders)
+        for record in files:
+            with _disk(destination.path(record.path)):
+                destination.put(record, self._verified.get((record.path, record.xxh3_128)))
 
     def _not_in_place(self, records: Sequence[FileRecord]) -> list[FileRecord]:
         """Those that the destination does not have with the right digest."""
-        alike = [record for record in records if self._looks_alike(record)]
+        alike = [record for record in records if record.xxh3_128 and self._destination.has(record)]
         in_place = {r for r, is_same in zip(alike, run_all(self._is_same, alike), strict=True) if is_same}
         return [record for record in records if record not in in_place]
 
-    def _looks_alike(self, record: FileRecord) -> bool:
-        """Whether the destination has a file of that name and size, so that its digest is worth a look."""
-        try:
-            there = os.stat(os.path.join(self._destination, record.path))
-        except OSError:
-            return False
-        return bool(record.xxh3_128) and stat.S_ISREG(there.st_mode) and there.st_size == record.size
-
     def _is_same(self, record: FileRecord) -> bool:
         try:
-            return digest_of(self._destination / record.path) == record.xxh3_128
+            return digest_of(self._destination.path(record.path)) == record.xxh3_128
         except OSError:
             return False
 
@@ -148,8 +139,8 @@ class Download:
     @contextmanager
     def _staging(self) -> Iterator[Staging]:
         """A place for what is fetched; gone at once where that fails, since disks are small."""
-        with _disk(self._destination):
-            staging = Staging(self._destination)
+        with _disk(self._destination.folder):
+            staging = Staging(self._destination.folder)
         self._stagings.append(staging)
         try:
             yield staging
@@ -163,7 +154,7 @@ class Download:
         for record in records:
             wanted.setdefault(record.xxh3_128, []).append(record)
         found: dict[FileRecord, _Staged] = {}
-        with _disk(self._destination):
+        with _disk(self._destination.folder):
             for digest, path in staging.inherited():
                 if wanted.get(digest) and digest_of(path) == digest:
                     found[wanted[digest].pop()] = _Staged(digest, path)
@@ -189,7 +180,7 @@ class Download:
     def _fetch(self, home: str, staging: Staging, records: Sequence[FileRecord]) -> dict[FileRecord, _Staged]:
         """Fetch each file, once; those that have the right digest."""
         arriving = [
-            _Arriving(record, self._destination / record.path, staging.path / str(n))
+            _Arriving(record, self._destination.path(record.path), staging.path / str(n))
             for n, record in enumerate(records)
         ]
         length = min(RANGE, self._store.block_size)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import os
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ckptptr.errors import InvalidArgumentError, LocalDiskError, StoreUnavailableError
+from ckptptr.errors import StoreUnavailableError
 from ckptptr.stores.port import Store
 from ckptptr.transfer.digest import Digest
+from ckptptr.transfer.folder import tell_missing
 from ckptptr.transfer.plan import MIB, ONE_REQUEST, UNKNOWN, Local, block_for, ranges
 from ckptptr.transfer.pool import run_all
 from ckptptr.transfer.progress import SAVING, Progress, Showing
+from ckptptr.transfer.steady import Steady, steadily
 
 _SIDE_BY_SIDE = ((MIB, 32), (ONE_REQUEST // 2, 16), (ONE_REQUEST, 8))
 """Up to which size how many files go at once: what they hold in memory stays below 128 MiB."""
@@ -24,20 +26,23 @@ LARGE_AT_ONCE = 3
 
 
 class Sent(NamedTuple):
-    """What was sent of a file: how many bytes, and their digest."""
+    """What was sent of a file: how many bytes, their digest, and when the file was last changed."""
 
     size: int
     digest: str
+    mtime_ns: int | None = None
 
 
-def upload_all(store: Store, files: Sequence[tuple[Local, str]], showing: Showing = SAVING) -> list[Sent]:
-    """Upload `(file, key)` pairs; what was sent, in order.
+def upload_all(
+    store: Store, files: Sequence[tuple[Local, str]], showing: Showing = SAVING
+) -> list[Sent | None]:
+    """Upload `(file, key)` pairs; what was sent, in order, and None for a file that is not there any more.
 
-    Files of similar size go side by side, fewer the larger they are: so memory stays bounded.
+    Files of similar size go side by side, fewer the larger they are: so memory stays bounded. A file that
+    grows is sent as long as it was when it was planned; one that changes otherwise is read again.
 
     Raises:
-        InvalidArgumentError: a file changed while it was read.
-        LocalDiskError: a file could not be read.
+        LocalDiskError: a file could not be read, changed again and again, or is gone with its whole folder.
         StoreUnavailableError: the store did not take it, or not all of it.
     """
     sent: dict[str, Sent] = {}
@@ -49,11 +54,13 @@ def upload_all(store: Store, files: Sequence[tuple[Local, str]], showing: Showin
             rest = rest[len(now) :]
             done = run_all(lambda pair: _upload(store, *pair, progress), now, workers=workers)
             for (_, key), (each, is_proven) in zip(now, done, strict=True):
-                sent[key] = each
-                if not is_proven:
-                    unproven[key] = each.size
+                if each is not None:
+                    sent[key] = each
+                    if not is_proven:
+                        unproven[key] = each.size
     _check_listed(store, unproven)
-    return [sent[key] for _, key in files]
+    tell_missing([file for file, key in files if key not in sent])
+    return [sent.get(key) for _, key in files]
 
 
 def _check_listed(store: Store, sizes: Mapping[str, int]) -> None:
@@ -73,17 +80,25 @@ def _size(file: Local) -> float:
     return math.inf if file.size == UNKNOWN else file.size
 
 
-def _upload(store: Store, file: Local, key: str, progress: Progress) -> tuple[Sent, bool]:
-    blocks = _Blocks(file, store.block_size, progress)
-    is_proven = store.upload(key, blocks)
-    return Sent(blocks.digest.size, blocks.digest.hex()), is_proven
+def _upload(store: Store, file: Local, key: str, progress: Progress) -> tuple[Sent | None, bool]:
+    def send(file: Local, may_grow: bool) -> tuple[int, str, bool]:
+        blocks = _Blocks(file, store.block_size, progress, may_grow=may_grow)
+        is_proven = store.upload(key, blocks)
+        return blocks.digest.size, blocks.digest.hex(), is_proven
+
+    done = steadily(file, send)
+    if done is None:
+        return None, True
+    file, (size, digest, is_proven) = done
+    return Sent(size, digest, file.mtime_ns), is_proven
 
 
 class _Blocks:
     """A file's blocks, digested as they are taken. Its length hint tells a store how many there will be."""
 
-    def __init__(self, file: Local, block: int, progress: Progress) -> None:
+    def __init__(self, file: Local, block: int, progress: Progress, *, may_grow: bool) -> None:
         self._file = file
+        self._may_grow = may_grow
         self._block = block if file.size == UNKNOWN else block_for(file.size, block)
         self._progress = progress
         self.digest = Digest()
@@ -94,35 +109,21 @@ class _Blocks:
         return -(-self._file.size // self._block) if self._file.size else 0
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._progress.over(self.digest.over(_blocks(self._file, self._block)))
+        source = self._file.source
+        if isinstance(source, Path):
+            return self._progress.over(self._from_disk(source))
+        blocks: Iterator[bytes]
+        if isinstance(source, bytes):
+            blocks = (source[r.start : r.start + r.length] for r in ranges(len(source), self._block))
+        else:
+            blocks = source.blocks()
+        return self._progress.over(self.digest.over(blocks))
 
-
-def _blocks(file: Local, block: int) -> Iterator[bytes]:
-    if isinstance(file.source, bytes):
-        view = file.source
-        yield from (view[part.start : part.start + part.length] for part in ranges(len(view), block))
-    elif isinstance(file.source, Path):
-        yield from _read(file, file.source, block)
-    else:
-        yield from file.source.blocks()
-
-
-def _read(file: Local, path: Path, block: int) -> Iterable[bytes]:
-    """The file's blocks, and an error at the end where it changed while it was read."""
-    sent = 0
-    try:
-        with path.open("rb", buffering=0) as source:
-            before = os.fstat(source.fileno())
-            while data := _full_read(source.fileno(), block):
-                sent += len(data)
+    def _from_disk(self, path: Path) -> Iterator[bytes]:
+        with Steady(self._file, path, may_grow=self._may_grow, digest=self.digest.hex) as source:
+            while data := _full_read(source.fileno(), min(self._block, self._file.size - self.digest.size)):
+                self.digest.add(data)
                 yield data
-            after = os.fstat(source.fileno())
-    except OSError as error:
-        raise LocalDiskError(f"cannot read the file ({error.strerror})", key=str(path)) from error
-    if sent != file.size or (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
-        raise InvalidArgumentError(
-            "the file changed while it was being saved", key=str(path), hint="Save it when it is finished"
-        )
 
 
 def _full_read(descriptor: int, length: int) -> bytes:

@@ -19,7 +19,13 @@ GLOSSARY = PROJECT / "docs/glossary.md"
 DOCUMENTS = ["*.md", "docs/*.md", "examples/*.md", "benchmarks/*.md"]
 SOURCES = [
     *("ckptptr/*.py", "ckptptr/nodes/*.py", "ckptptr/flyte/*.py", "ckptptr/testing/**/*.py"),
-    *("ckptptr/cli/**/*.py", "ckptptr/inspect/*.py", "ckptptr/report/*.py", "ckptptr/transfer/progress.py"),
+    *("ckptptr/cli/**/*.py", "ckptptr/inspect/*.py", "ckptptr/report/*.py", "ckptptr/protocol/*.py"),
+    *(
+        "ckptptr/session/*.py",
+        "ckptptr/transfer/[!p]*.py",
+        "ckptptr/transfer/p[!o]*.py",
+        "ckptptr/lifetime/*.py",
+    ),
 ]
 TEXTS = sorted(path for glob in (*DOCUMENTS, *SOURCES) for path in PROJECT.glob(glob))
 

@@ -273,7 +273,7 @@ def test_an_upload_into_a_folder_called_latest_changes_nothing_and_doctor_says_s
     node.store.create(f"{node.key}/LATEST", b"none")  # aws s3 cp LATEST s3://.../LATEST/
     told = run("doctor", node.url)
     assert told.exit_code == 9
-    assert "There is a folder LATEST, and what is in it counts for nothing" in told.stdout
+    assert "There is a folder LATEST, and no attempt reads what is in it" in told.stdout
     with node.open(node.url, 1) as checkpoints:
         checkpoints.restore()
         assert checkpoints.resolution is not None

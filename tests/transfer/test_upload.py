@@ -1,20 +1,24 @@
 from __future__ import annotations
 
+import itertools
 import operator
 import os
+import shutil
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from ckptptr.errors import InvalidArgumentError, LocalDiskError, StoreUnavailableError
+from ckptptr.errors import LocalDiskError, StoreUnavailableError
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.testing import Fault, FaultyStore
 from ckptptr.transfer import upload
 from ckptptr.transfer.digest import digest_of
-from ckptptr.transfer.plan import Local, one_file
+from ckptptr.transfer.folder import folder, one_file
+from ckptptr.transfer.plan import Local
 from ckptptr.transfer.upload import Sent, upload_all
 
 BLOCK = 16
@@ -37,6 +41,10 @@ def source(file: Local) -> Path:
     return file.source
 
 
+def whole(file: Local) -> Sent:
+    return Sent(file.size, digest_of(source(file)), file.mtime_ns)
+
+
 SIZES = [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 10 * BLOCK, 10 * BLOCK + 3]
 
 
@@ -45,7 +53,7 @@ def test_what_arrives_is_the_file_and_the_digest_is_of_what_was_sent(
     store: MemoryStore, tmp_path: Path, size: int
 ) -> None:
     file = written(tmp_path, size)
-    assert upload_all(store, [(file, "home/model.pt")]) == [Sent(size, digest_of(source(file)))]
+    assert upload_all(store, [(file, "home/model.pt")]) == [whole(file)]
     assert store.read("home/model.pt")[0] == source(file).read_bytes()
 
 
@@ -61,7 +69,7 @@ def test_digests_come_in_the_order_of_the_files_whatever_their_size(
 ) -> None:
     files = [written(tmp_path, size, f"{place}") for place, size in enumerate([*SIZES, *SIZES[::-1]])]
     digests = upload_all(store, [(file, f"home/{file.path}") for file in files])
-    assert digests == [Sent(file.size, digest_of(source(file))) for file in files]
+    assert digests == [whole(file) for file in files]
 
 
 def test_nothing_to_upload_asks_nothing() -> None:
@@ -151,46 +159,92 @@ def overwrite(path: Path) -> None:
         file.write(b"other bytes, same size")
 
 
-@pytest.mark.parametrize("touch", [append, shrink, overwrite])
-def test_a_file_that_changes_while_it_is_read_is_refused_and_nothing_is_stored(
+def test_a_file_that_grows_while_it_is_read_is_sent_as_long_as_it_was_once(tmp_path: Path) -> None:
+    file = written(tmp_path, 4 * BLOCK)
+    before, as_it_was = source(file).read_bytes(), whole(file)
+    store = touched_after_first_block(lambda: append(source(file)))
+    assert upload_all(store, [(file, "home/model.pt")]) == [as_it_was]
+    assert store.read("home/model.pt")[0] == before
+
+
+def test_a_log_that_never_stops_growing_is_sent_to_where_it_was(store: MemoryStore, tmp_path: Path) -> None:
+    file = written(tmp_path, 1)
+    stop = threading.Event()
+
+    def grow() -> None:
+        while not stop.is_set():
+            append(source(file))
+
+    with ThreadPoolExecutor(1) as pool:
+        growing = pool.submit(grow)
+        try:
+            (sent,) = upload_all(store, [(file, "home/log")])
+        finally:
+            stop.set()
+        growing.result()
+    assert sent is not None
+    assert source(file).read_bytes().startswith(store.read("home/log")[0])
+    assert len(store.read("home/log")[0]) == sent.size
+
+
+@pytest.mark.parametrize("touch", [shrink, overwrite])
+def test_a_file_that_changes_while_it_is_read_is_read_again(
     tmp_path: Path, touch: Callable[[Path], None]
 ) -> None:
     file = written(tmp_path, 4 * BLOCK)
-    store = touched_after_first_block(lambda: touch(source(file)))
-    with pytest.raises(InvalidArgumentError, match=r"changed while it was being saved: .*/model\.pt"):
-        upload_all(store, [(file, "home/model.pt")])
-    assert [*store.list("home")] == []
+    touches = iter([source(file)])
+    store = touched_after_first_block(lambda: [touch(path) for path in touches])
+    (sent,) = upload_all(store, [(file, "home/model.pt")])
+    now = source(file).read_bytes()
+    assert store.read("home/model.pt")[0] == now
+    assert sent == Sent(len(now), digest_of(now), source(file).stat().st_mtime_ns)
 
 
-@pytest.mark.parametrize("touch", [append, shrink])
-def test_a_file_that_changed_since_it_was_planned_is_refused(
-    store: MemoryStore, tmp_path: Path, touch: Callable[[Path], None]
+def test_a_file_that_changes_each_time_is_an_error_that_names_it_and_nothing_is_stored(
+    tmp_path: Path,
 ) -> None:
     file = written(tmp_path, 4 * BLOCK)
-    touch(source(file))
-    with pytest.raises(InvalidArgumentError, match="Save it when it is finished"):
+    changes = itertools.count()
+
+    def change() -> None:
+        source(file).write_bytes(f"{next(changes):<64}".encode())
+
+    store = touched_after_first_block(change)
+    with pytest.raises(LocalDiskError, match=r"changed each of the 4 times.*/model\.pt\. .*leave it out"):
         upload_all(store, [(file, "home/model.pt")])
     assert [*store.list("home")] == []
 
 
-def test_a_file_that_grew_out_of_nothing_is_refused(store: MemoryStore, tmp_path: Path) -> None:
-    file = written(tmp_path, 0)
-    append(source(file))
-    with pytest.raises(InvalidArgumentError):
-        upload_all(store, [(file, "home/model.pt")])
+@pytest.mark.parametrize("touch", [append, shrink, overwrite])
+@pytest.mark.parametrize("size", [0, 4 * BLOCK])
+def test_a_file_that_changed_since_it_was_planned_is_sent_as_it_is(
+    store: MemoryStore, tmp_path: Path, touch: Callable[[Path], None], size: int
+) -> None:
+    file = written(tmp_path, size)
+    touch(source(file))
+    upload_all(store, [(file, "home/model.pt")])
+    assert store.read("home/model.pt")[0] == source(file).read_bytes()
+
+
+def test_a_larger_file_of_the_same_name_is_never_sent_in_part(store: MemoryStore, tmp_path: Path) -> None:
+    file = written(tmp_path, 4 * BLOCK)
+    (tmp_path / "new").write_bytes(b"n" * 9 * BLOCK)
+    (tmp_path / "new").replace(source(file))
+    upload_all(store, [(file, "home/model.pt")])
+    assert store.read("home/model.pt")[0] == b"n" * 9 * BLOCK
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_sent_as_it_was(tmp_path: Path) -> None:
     """A rename leaves the old file open and whole: what is sent is one of the two, never a mix."""
     file = written(tmp_path, 4 * BLOCK)
-    before = source(file).read_bytes()
+    before, as_it_was = source(file).read_bytes(), whole(file)
 
     def replace() -> None:
         (tmp_path / "new").write_bytes(b"new")
         (tmp_path / "new").replace(source(file))
 
     store = touched_after_first_block(replace)
-    assert upload_all(store, [(file, "home/model.pt")]) == [Sent(len(before), digest_of(before))]
+    assert upload_all(store, [(file, "home/model.pt")]) == [as_it_was]
     assert store.read("home/model.pt")[0] == before
 
 
@@ -198,9 +252,33 @@ def test_a_file_that_is_replaced_while_it_is_read_is_sent_as_it_was(tmp_path: Pa
 def test_a_file_that_vanished_is_a_matter_of_this_disk(store: MemoryStore, tmp_path: Path, size: int) -> None:
     file = written(tmp_path, size)
     source(file).unlink()
-    with pytest.raises(LocalDiskError, match=r"cannot read the file \(No such file or directory\): .*model"):
+    with pytest.raises(LocalDiskError, match=r"there is no such file any more: .*model"):
         upload_all(store, [(file, "home/model.pt")])
     assert [*store.list("home")] == []
+
+
+def test_a_file_of_a_folder_that_vanished_is_left_out_with_one_warning(
+    store: MemoryStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(8):
+        written(tmp_path, 1, f"{number}")
+    files, _ = folder(tmp_path)
+    for file in files[1:]:
+        source(file).unlink()
+    sent = upload_all(store, [(file, f"home/{file.path}") for file in files])
+    assert [each is not None for each in sent] == [True, *[False] * 7]
+    assert [record.message for record in caplog.records] == [
+        f"not saved of {tmp_path}: 1, 2, 3, 4, 5 and 2 more (deleted meanwhile)"
+    ]
+
+
+def test_files_that_vanished_with_their_folder_are_an_error(store: MemoryStore, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    written(tmp_path / "model", 1)
+    files, _ = folder(tmp_path / "model")
+    shutil.rmtree(tmp_path / "model")
+    with pytest.raises(LocalDiskError, match=r"there is no such file any more: .*/model/model\.pt"):
+        upload_all(store, [(file, f"home/{file.path}") for file in files])
 
 
 def test_a_disk_that_fails_in_the_middle_is_told_and_nothing_is_stored(
