@@ -21,6 +21,7 @@ SKIP = "CKPTPTR_SKIP_SERVERS"
 # Before anything imports gcsfs: else it asks of each bucket what kind it is, for a minute.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
+
 class NoFlytekit:
     """An import of flytekit skips the test, or the module of tests, that needs it."""
 
