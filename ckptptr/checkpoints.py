@@ -163,14 +163,16 @@ class Checkpoints:
         The end of the process waits for them, for at most `CKPTPTR_EXIT_DEADLINE` seconds (600).
 
         Args:
-            content: the path of a folder or a file, bytes, or a reader in binary mode.
+            content: the path of a folder or a file, bytes, or a reader in binary mode. Two calls with a
+                file each make two checkpoints: a kill between them mixes the files of two steps. `batch`,
+                or a folder, makes one.
             step: of the training; for people, `restore(step=)` and retention.
             metadata: a JSON object.
             block: False: save in the background.
             consume: with `block=False`: ckptptr takes the files, and renames them instead of copying them.
             ignore: patterns as in `.gitignore`: what they match in a folder is not saved. Without it:
                 `CKPTPTR_IGNORE`.
-            links: what becomes of symbolic links that lead out of the folder, or nowhere. `follow`: the files
+            links: how to save symbolic links that lead out of the folder, or nowhere. `follow`: the files
                 they lead to are saved, and links that lead nowhere are left out with a warning; `skip`: both
                 are left out with a warning; `refuse`: an error. Without it: `CKPTPTR_LINKS`.
 

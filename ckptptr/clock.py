@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Protocol
 
@@ -43,9 +44,32 @@ class SystemClock:
         return random.random()
 
 
-def backoff(clock: Clock, tried: int, *, base: float = 0.1, ceiling: float = 5.0) -> None:
-    """Sleep before try number `tried + 1` (counted from 1): exponential, jittered, bounded."""
-    clock.sleep(min(ceiling, base * 2.0 ** (tried - 1)) * (0.5 + clock.jitter() / 2))
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a call goes on when it fails: the one backoff of this project.
+
+    At most `tries` tries. The pauses double from `wait` seconds up to `longest_wait`, each shortened by
+    chance to between half and all of it. No try begins more than `at_most` seconds after the first.
+    """
+
+    tries: int = 5
+    wait: float = 0.1
+    longest_wait: float = 5.0
+    at_most: float = 120.0
+
+    def pause(self, tried: int, jitter: float, asked: float = 0.0) -> float:
+        """The seconds between try number `tried` (counted from 1) and the next one.
+
+        `jitter` is a number in [0, 1); `asked` is what the server asked for, which counts up to
+        `longest_wait`.
+        """
+        planned = self.wait * 2.0 ** (tried - 1)
+        return max(min(self.longest_wait, planned) * (0.5 + jitter / 2), min(self.longest_wait, asked))
+
+
+def backoff(clock: Clock, tried: int, patience: Patience = Patience()) -> None:
+    """Sleep before try number `tried + 1`."""
+    clock.sleep(patience.pause(tried, clock.jitter()))
 
 
 def isoformat(moment: datetime) -> str:

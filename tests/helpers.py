@@ -77,7 +77,7 @@ class Immediate(Background):
         super().__init__()
         self.failures: list[CkptptrError] = []
 
-    def run(self, what: str, work: Callable[[], None]) -> None:
+    def run(self, _: str, work: Callable[[], None]) -> None:
         try:
             work()
         except CkptptrError as error:

@@ -97,7 +97,7 @@ def test_a_forward_copy_sends_no_payload_byte_through_here(
 
 @pytest.mark.parametrize("target", ["LATEST", "manifests/"])
 def test_a_save_whose_reply_is_lost_is_confirmed_by_reading_back(
-    run: Any, url: str, folder: Path, s3_proxy: FaultProxy, target: str
+    run: Any, folder: Path, s3_proxy: FaultProxy, target: str
 ) -> None:
     checkpoints = run(0)
     checkpoints.save(folder, step=1)

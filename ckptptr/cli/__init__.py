@@ -23,6 +23,7 @@ COMMANDS = {
     "use": "use:command",
     "rollback": "rollback:command",
     "release": "release:command",
+    "drop": "drop:command",
     "pin": "pin:command",
     "unpin": "pin:unpin",
     "verify": "verify:command",
@@ -41,13 +42,15 @@ TARGET is one of:
   s3://bucket/data/_ckptptr/<project>/<domain>/<execution>/<node>
                         a node of Flyte, by its node prefix
   s3://bucket/data/_ckptptr/<project>/<domain>/<execution>
-                        an execution with one node
+                        an execution: with one node, or for doctor, verify, sweep, report
   s3://bucket/data/<shard>/<uid>/_flytecheckpoints
                         the --checkpoint-path of a pod, or anything inside it
   <execution>, <execution>/<node>
                         with --root s3://bucket/data
   s3://bucket/run-42    a run outside Flyte: the URL or path given to ckptptr.open()
   .../LATEST            the LATEST of a node or run
+  any folder            with manifests/ and data/ in it: a home that was copied
+  The beginning of the name of an execution or node, if only one begins so.
 
 \b
 Exit codes:

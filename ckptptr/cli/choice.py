@@ -12,6 +12,7 @@ import click
 
 from ckptptr.errors import DamagedError, InvalidArgumentError, NotFoundError
 from ckptptr.inspect import shapes
+from ckptptr.inspect.explain import Listed
 from ckptptr.inspect.log import everything, restorable
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
@@ -70,7 +71,7 @@ class Choice:
         """
         if self.is_made:
             return here.chooser.find(self.on(here))
-        found = Resolver(here.candidates, here.latest).resolve(lambda _: None).found
+        found = Resolver(here.candidates, here.latest).resolve(Listed(here.store)).found
         if found is None:
             raise NotFoundError(
                 "the next attempt would restore nothing: there is no good checkpoint", key=here.url

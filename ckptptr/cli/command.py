@@ -27,7 +27,8 @@ from ckptptr.cli.pairs import json_where_marked, pairs_option
 from ckptptr.cli.verbosity import logging_to_stderr, verbose_option
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.target import locate
+from ckptptr.inspect.execution import execution_of
+from ckptptr.inspect.target import Here, SeveralNodesError, locate
 from ckptptr.wording import printable
 
 _Shape = TypeVar("_Shape", bound=msgspec.Struct)
@@ -113,17 +114,39 @@ def store_command(
     return _decorated(name, short_help, shape, (verbose_option, STORAGE_OPTION, JSON_OPTION))
 
 
+def tell_guess(here: Here) -> None:
+    """TARGET was only the beginning of a name."""
+    if here.is_guessed:
+        click.echo(f"TARGET is taken as {here.url}", err=True)
+
+
 def node_command(
-    name: str, short_help: str, shape: type[msgspec.Struct]
+    name: str,
+    short_help: str,
+    shape: type[msgspec.Struct],
+    *,
+    executions: bool = False,
 ) -> Callable[[Callable[..., None]], click.Command]:
-    """Make a command on one node; the function gets `here`, `as_json` and the parameters of its own."""
+    """Make a command on one node; the function gets `here`, `as_json` and the parameters of its own.
+
+    Args:
+        executions: TARGET may be an execution; `here` is then that.
+    """
 
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
         def run(
             target: str, attempt: int | None, root: str | None, storage_options: dict[str, Any], **rest: Any
         ) -> None:
-            here = locate(target, storage_options=storage_options, attempt=attempt, root=root)
+            try:
+                here = locate(target, storage_options=storage_options, attempt=attempt, root=root)
+            except SeveralNodesError as error:
+                execution = execution_of(error, storage_options)
+                if not executions or execution is None:
+                    raise
+                function(here=execution, **rest)
+                return
+            tell_guess(here)
             function(here=here, **rest)
 
         options = (verbose_option, attempt_option, root_option, STORAGE_OPTION, JSON_OPTION, _TARGET)

@@ -9,7 +9,7 @@ import click
 from ckptptr.errors import InvalidArgumentError
 
 
-def confirm(what: str, question: str, name: str, *, yes: bool) -> None:
+def confirm(what: str, question: str, name: str, *, yes: bool, hint: str = "--yes confirms it") -> None:
     """Ask, and return if the answer is yes.
 
     Raises:
@@ -21,4 +21,4 @@ def confirm(what: str, question: str, name: str, *, yes: bool) -> None:
     with suppress(click.Abort):  # stdin is closed
         if click.confirm(question, err=True):
             return
-    raise InvalidArgumentError(f"{name} was not confirmed, nothing was changed", hint="--yes confirms it")
+    raise InvalidArgumentError(f"{name} was not confirmed, nothing was changed", hint=hint)

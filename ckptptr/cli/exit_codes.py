@@ -47,7 +47,7 @@ _MEANINGS = {
     ExitCode.STORE_UNAVAILABLE: "the store did not answer, or refused; checkpoints may exist",
     ExitCode.CONFLICT: "LATEST moved meanwhile, or it is unknown whether the write succeeded: run `show`",
     ExitCode.LOCAL_DISK: "the disk of this machine refused",
-    ExitCode.PROBLEMS: "`doctor` found a problem",
+    ExitCode.PROBLEMS: "`doctor` or `find` found a problem",
     ExitCode.NOT_FINISHED: "`simulate`: the task did not finish",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
     ExitCode.READER_CLOSED: "the reader of the output closed it: `ckptptr log ... | head`",

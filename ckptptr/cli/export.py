@@ -18,7 +18,9 @@ from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.complete import flaws
 from ckptptr.protocol.manifest import is_plain_path
 from ckptptr.protocol.names import DATA, MANIFESTS
+from ckptptr.stores.port import HasAccount
 from ckptptr.stores.urls import split
+from ckptptr.stores.wrappers.around import unwrap
 from ckptptr.transfer.copy import copy_all
 from ckptptr.wording import counted, size
 
@@ -66,7 +68,8 @@ def _key(here: Here, destination: str) -> str:
         InvalidArgumentError: it is in another store, inside the node, or not empty.
     """
     place = split(destination)
-    scheme, account = here.node.root.scheme, getattr(here.adapter, "account", "")
+    scheme, store = here.node.root.scheme, unwrap(here.adapter, HasAccount)
+    account = store.account if store else ""
     if place.scheme != scheme or place.account not in ("", account):
         raise InvalidArgumentError(
             "a copy is only possible inside the same store",

@@ -7,32 +7,41 @@ from datetime import datetime
 from typing import Any
 
 import click
+import msgspec
 
 from ckptptr.cli.command import answer, store_command
+from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import UnsupportedFormatError
 from ckptptr.inspect import shapes
+from ckptptr.inspect.execution import KnownSizes, in_parallel
+from ckptptr.inspect.explain import explain
 from ckptptr.inspect.lookup import nodes_below
-from ckptptr.inspect.target import NothingThereError, patient_store
+from ckptptr.inspect.sentences import headline
+from ckptptr.inspect.target import NothingThereError, locate, patient_store
 from ckptptr.protocol.latest import Latest
-from ckptptr.protocol.names import LATEST, NODES
+from ckptptr.protocol.names import LATEST, NODES, latest_key
 from ckptptr.protocol.references import FRESH
 from ckptptr.stores.port import Store
-from ckptptr.transfer.pool import run_all
 from ckptptr.wording import ago, counted, number, size, utc
 
 
 @store_command("find", "The executions and nodes of Flyte below a root.", shapes.Find)
 @click.argument("root")
-def command(*, root: str, storage_options: dict[str, Any], as_json: bool) -> None:
+@click.option("--check", is_flag=True, help="Also ask what the next attempt of each node would restore.")
+@click.pass_context
+def command(
+    ctx: click.Context, *, root: str, check: bool, storage_options: dict[str, Any], as_json: bool
+) -> None:
     """The executions and nodes of Flyte below ROOT that have a LATEST, the newest publish first.
 
     ROOT is the raw-output base, such as s3://bucket/data, or anything below its `_ckptptr`: a project, a
-    domain, an execution. This takes one listing, and one read for each node.
+    domain, an execution. This takes one listing, and one read for each node: `readable` says only that
+    LATEST can be read. With --check the checkpoints are looked at too, as `ckptptr show` does.
 
 
-    The exit code is 3 if there is none.
+    The exit code is 3 if there is none, and 9 if a LATEST cannot be read or a check found something wrong.
     """
     clock = SystemClock()
     store, key = patient_store(root, storage_options, clock)
@@ -45,11 +54,16 @@ def command(*, root: str, storage_options: dict[str, Any], as_json: bool) -> Non
             f"ROOT is the path before /{NODES}/: the raw-output base of the executions. `find` does"
             " not list runs outside Flyte: give their URL to `ckptptr show`",
         )
-    nodes = run_all(lambda prefix: _look(store, prefix, clock), prefixes)
+    fast = KnownSizes(store, {latest_key(prefix): size for prefix, size in prefixes.items()})
+    nodes = in_parallel(lambda prefix: _look(fast, prefix, clock), prefixes)
+    if check:
+        nodes = in_parallel(lambda node: _checked(node, storage_options), nodes)
     nodes.sort(key=lambda node: node.url)
     nodes.sort(key=lambda node: node.published_at or "", reverse=True)  # stable
     told = shapes.Find(root=store.url(key), nodes=nodes)
     answer(told, lambda told: _print(told, clock.now()), as_json=as_json)
+    if any(node.problem for node in nodes):
+        ctx.exit(ExitCode.PROBLEMS)
 
 
 def _look(store: Store, prefix: str, clock: Clock) -> shapes.NodeFound:
@@ -77,6 +91,22 @@ def _look(store: Store, prefix: str, clock: Clock) -> shapes.NodeFound:
     )
 
 
+def _checked(node: shapes.NodeFound, storage_options: dict[str, Any]) -> shapes.NodeFound:
+    """The same, with what the next attempt would restore."""
+    try:
+        shown = explain(locate(node.url, storage_options=storage_options))
+    except (UnsupportedFormatError, NothingThereError) as error:
+        return msgspec.structs.replace(node, checked="nothing", problem=node.problem or error.message)
+    wrong = next((c for c in shown.candidates if c.outcome in ("rejected", "absent")), None)
+    if shown.latest.checkpoint == "none" or (shown.checkpoint and wrong is None):
+        return msgspec.structs.replace(node, checked="good")
+    reason = wrong.reason if wrong else "there is no checkpoint"
+    problem = node.problem or f"{headline(shown.checkpoint)} {reason[:1].upper()}{reason[1:]}"
+    return msgspec.structs.replace(
+        node, checked="passed-over" if shown.checkpoint else "nothing", problem=problem
+    )
+
+
 def _unread(common: dict[str, Any], state: Any, problem: str | None) -> shapes.NodeFound:
     nothing: dict[str, Any] = dict.fromkeys(("checkpoint", "step", "bytes", "published_at"))
     return shapes.NodeFound(**common, **nothing, state=state, held=False, note="", problem=problem)
@@ -84,14 +114,17 @@ def _unread(common: dict[str, Any], state: Any, problem: str | None) -> shapes.N
 
 _COLUMNS = (
     Column("published"),
-    Column("UTC", tail=True),
+    Column("UTC", may_go=True),
     Column("step", right=True),
-    Column("size", right=True),
+    Column("size", right=True, may_go=True),
     Column("LATEST"),
     Column("execution"),
     Column("node"),
     Column("project/domain", tail=True),
 )
+
+
+_CHECKED = {"good": "good", "passed-over": "passed over", "nothing": "nothing good"}
 
 
 def _print(told: shapes.Find, now: datetime) -> None:
@@ -109,15 +142,17 @@ def _print(told: shapes.Find, now: datetime) -> None:
 
 
 def _row(node: shapes.NodeFound, now: datetime) -> list[str]:
-    said = "none" if node.checkpoint == FRESH else "" if node.state == "written" else node.state
+    said = "none" if node.checkpoint == FRESH else "edited" if node.state == "edited" else ""
     words = [word for word in (said, "held" if node.held else "") if word]
+    read = _CHECKED[node.checked] if node.checked else "readable" if node.checkpoint else node.state
     style = "red" if node.problem else "yellow" if words else "green"
+    words = [read] if node.problem else words or [read]
     return [
         ago(node.published_at, now),
         utc(node.published_at),
         number(node.step),
         size(node.bytes),
-        Cell(", ".join(words) or "ok", style),
+        Cell(", ".join(words), style),
         node.execution,
         node.name,
         f"{node.project}/{node.domain}",

@@ -12,35 +12,48 @@ from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import TONES, Cell, Column, Output
 from ckptptr.inspect import shapes
 from ckptptr.inspect.log import everything
-from ckptptr.inspect.sentences import hold_sentence, short, short_reference, state_in_words
+from ckptptr.inspect.sentences import (
+    hold_sentence,
+    metadata_of,
+    short,
+    short_reference,
+    state_in_words,
+    step_of,
+)
 from ckptptr.inspect.target import Here
 from ckptptr.wording import ago, number, size, utc
 
 
 @node_command("log", "Every checkpoint of a node, across its attempts.", shapes.Log)
+@click.option(
+    "--column", "keys", multiple=True, metavar="KEY", help="Also print this key of the metadata; repeatable."
+)
 @click.pass_context
-def command(ctx: click.Context, here: Here, as_json: bool) -> None:
+def command(ctx: click.Context, here: Here, as_json: bool, keys: tuple[str, ...]) -> None:
     """Every checkpoint of the node, across its attempts, the newest first.
 
-    From LATEST and a listing of the homes of the attempts. Reads each manifest, and no payload.
+    From LATEST and a listing of the homes of the attempts. Reads each manifest, and no payload. To see a
+    value of the metadata beside each: --column loss.
 
 
     The exit code is 3 if the node has no checkpoint.
     """
     log = everything(here)
-    answer(log, lambda log: _print(log, here.clock.now()), as_json=as_json)
+    answer(log, lambda log: _print(log, here.clock.now(), keys), as_json=as_json)
     if not log.checkpoints:
         ctx.exit(ExitCode.NOTHING_FOUND)
 
 
-def _print(log: shapes.Log, now: datetime) -> None:
+def _print(log: shapes.Log, now: datetime, keys: tuple[str, ...]) -> None:
     out = Output()
     count = len(log.checkpoints)
     counted = {0: "No checkpoint", 1: "1 checkpoint"}.get(count, f"{count} checkpoints")
     out.line(Cell(f"{counted} of {log.node}", "bold"))
     if log.checkpoints:
         out.blank()
-        out.table(_COLUMNS, [_row(entry, now) for entry in log.checkpoints])
+        chosen = [Column(key, right=True) for key in keys]
+        columns = (*_COLUMNS[:_AFTER_STEP], *chosen, *_COLUMNS[_AFTER_STEP:])
+        out.table(columns, [_row(entry, now, keys) for entry in log.checkpoints])
     out.blank()
     for style, text in _remarks(log):
         out.sentence(text, style)
@@ -53,21 +66,24 @@ _COLUMNS = (
     Column("state"),
     Column("step", right=True),
     Column("attempt", right=True),
-    Column("seq", right=True),
+    Column("seq", right=True, may_go=True),
     Column("size", right=True),
     Column("published"),
-    Column("UTC", tail=True),
+    Column("UTC", may_go=True),
     Column("id", tail=True),
-    Column("parent", tail=True),
+    Column("parent", may_go=True),
 )
+_AFTER_STEP = 3
+"""Where the columns of `--column` are."""
 
 
-def _row(entry: shapes.Entry, now: datetime) -> list[str]:
+def _row(entry: shapes.Entry, now: datetime, keys: tuple[str, ...]) -> list[str]:
     words = state_in_words(entry)
     return [
         str(entry.index),
         Cell(", ".join(word for word, _ in words), TONES["bad" if entry.problem else words[0][1]]),
-        number(entry.step),
+        step_of(entry),
+        *(metadata_of(entry, key) for key in keys),
         number(entry.attempt),
         number(entry.seq),
         size(entry.bytes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from contextlib import suppress
 
 import click
@@ -24,6 +25,8 @@ from ckptptr.inspect.target import Here
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.references import FRESH
 
+WHEN_DELETED = "The next sweep deletes what was dropped: that of a run, or `ckptptr sweep`."
+
 
 def confirm_fresh(checkpoint: str, *, yes: bool) -> None:
     """Ask before a fresh start; other choices need no question."""
@@ -32,7 +35,7 @@ def confirm_fresh(checkpoint: str, *, yes: bool) -> None:
         confirm(what, "Start fresh?", "a fresh start", yes=yes)
 
 
-def moved(here: Here, command: str, before: Seen) -> shapes.Move:
+def moved(here: Here, command: str, before: Seen, dropped: Sequence[str] = ()) -> shapes.Move:
     """What happened to LATEST.
 
     Raises:
@@ -47,7 +50,7 @@ def moved(here: Here, command: str, before: Seen) -> shapes.Move:
     return shapes.Move(
         command=command,
         node=here.url,
-        before=latest_of(here, before),
+        before=latest_of(here, before, is_now=False),
         latest=shown.latest,
         verdict=shown.verdict,
         why=shown.why,
@@ -56,12 +59,13 @@ def moved(here: Here, command: str, before: Seen) -> shapes.Move:
         undo=undo,
         undo_command=shlex.join(undo) if undo else None,
         kept_as=here.store.url(here.latest.kept_key(before)) if before.damage else None,
+        dropped=[*dropped],
     )
 
 
-def tell_held(here: Here, command: str, before: Seen, *, as_json: bool) -> None:
+def tell_held(here: Here, command: str, before: Seen, *, as_json: bool, dropped: Sequence[str] = ()) -> None:
     """Print a move that holds LATEST."""
-    move = moved(here, command, before)
+    move = moved(here, command, before, dropped)
     if as_json:
         click.echo(shapes.encode(move))
         return
@@ -71,6 +75,7 @@ def tell_held(here: Here, command: str, before: Seen, *, as_json: bool) -> None:
         f"LATEST is held on {now}." if move.latest.held else "Done; an attempt has restored it already.",
         f"{headline(move.checkpoint)} Its restore removes the hold.",
         "An attempt that runs now continues to save, and does not move LATEST.",
+        *([f"Dropped: {', '.join(map(short_reference, dropped))}. {WHEN_DELETED}"] if dropped else []),
     )
 
 

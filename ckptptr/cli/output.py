@@ -1,7 +1,8 @@
 """How the commands print: for eyes on a terminal, in whole lines into a pipe.
 
-On a terminal sentences wrap, and rows that are too wide continue on a second line. In a pipe nothing
-wraps. Ids and paths are never cut. Control characters are written out, see `wording.printable`.
+On a terminal sentences wrap. A table that is too wide first leaves out columns that may go, then continues
+its rows on further lines. In a pipe nothing wraps, and every column is there. Ids, names and paths are never
+left out or cut. Control characters are written out, see `wording.printable`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -24,11 +26,16 @@ TONES: dict[Tone, str] = {"good": "green", "warning": "yellow", "bad": "red", "q
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. `tail`: it goes to a second line on a narrow terminal."""
+    """A column of a table, for a terminal that is too narrow for all of them.
+
+    `may_go`: it is left out first, since another column or command says the same. `tail`: it goes to a
+    further line.
+    """
 
     heading: str
     right: bool = False
     tail: bool = False
+    may_go: bool = False
 
 
 class Cell(str):
@@ -50,12 +57,17 @@ class _Console(Console):
         raise BrokenPipeError
 
 
+def is_terminal() -> bool:
+    """Whether stdout is one."""
+    return sys.stdout.isatty()
+
+
 class Output:
     """Prints to stdout."""
 
     def __init__(self) -> None:
         self._console = _Console(highlight=False, markup=False, emoji=False)
-        self._wraps = sys.stdout.isatty()
+        self._wraps = is_terminal()
 
     def blank(self) -> None:
         self._console.print()
@@ -67,9 +79,9 @@ class Output:
         """Text that wraps on a terminal."""
         self._console.print(Text(printable(text), style), soft_wrap=not self._wraps)
 
-    def marked(self, mark: Cell, text: str, *, indent: str) -> None:
+    def marked(self, mark: Cell, text: str, *, indent: str, style: str = "") -> None:
         """A sentence after a mark that fits in `indent`; on a terminal its other lines are indented."""
-        words = Text(printable(text))
+        words = Text(printable(text), style)
         lines = [words]
         if self._wraps:
             width = max(20, self._console.width - len(indent))
@@ -95,21 +107,50 @@ class Output:
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         """Aligned columns without lines. A column without any text is left out."""
         used = [place for place in range(len(columns)) if any(row[place] for row in rows)]
-        columns = [columns[place] for place in used]
-        body = [[row[place] for place in used] for row in rows]
-        lines: list[list[str]] = [[Cell(column.heading, "dim") for column in columns], *body]
-        widths = [max(cell_len(line[place]) for line in lines) for place in range(len(columns))]
-        total = sum(widths) + len(INDENT) * len(widths)
-        folds = self._wraps and total > self._console.width
+        lines = [[Cell(column.heading, "dim") for column in columns], *rows]
+        widths = [max(cell_len(printable(line[place])) for line in lines) for place in range(len(columns))]
+        folded = _folded(used, columns, widths, self._width)
         for line in lines:
-            first: list[Cell] = []
-            second: list[Cell] = []
-            for cell, width, column in zip(line, widths, columns, strict=True):
-                (second if folds and column.tail else first).append(_padded(cell, width, column))
-            self.line(*_spaced(first))
-            is_obvious = line is lines[0] and len(second) == 1
-            if any(cell.strip() for cell in second) and not is_obvious:
-                self.line(INDENT * 3, *_spaced(second))
+            for number, places in enumerate(folded):
+                cells = [_padded(line[place], widths[place], columns[place]) for place in places]
+                is_obvious = line is lines[0] and number > 0 and len(cells) == 1
+                if number == 0 or (any(cell.strip() for cell in cells) and not is_obvious):
+                    self.line(*([_FURTHER] if number else ()), *_spaced(cells))
+
+    @property
+    def _width(self) -> float:
+        return self._console.width if self._wraps else inf
+
+
+_FURTHER = INDENT * 3
+"""Before the further lines of a row."""
+
+
+def _folded(
+    used: Sequence[int], columns: Sequence[Column], widths: Sequence[int], width: float
+) -> list[list[int]]:
+    """The places of the columns in each line of a row."""
+
+    def needed(places: Sequence[int]) -> int:
+        return sum(len(INDENT) + widths[place] for place in places)
+
+    places = [*used]
+    for place in reversed(used):
+        if needed(places) > width and columns[place].may_go:
+            places.remove(place)
+    if needed(places) <= width:
+        return [places]
+    heads, tails = ([p for p in places if columns[p].tail is is_tail] for is_tail in (False, True))
+    lines: list[list[int]] = [[]]
+    for group in (heads, tails):
+        if lines[-1]:
+            lines.append([])
+        for place in group:
+            indent = 0 if len(lines) == 1 else len(_FURTHER)
+            if lines[-1] and indent + needed([*lines[-1], place]) > width:
+                lines.append([])
+            lines[-1].append(place)
+    return [line for line in lines if line]
 
 
 def _padded(cell: str, width: int, column: Column) -> Cell:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import click
+import msgspec
 
 from ckptptr.cli.command import node_command
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
 from ckptptr.inspect import shapes
+from ckptptr.inspect.execution import Execution
 from ckptptr.inspect.target import Here
-from ckptptr.report.facts import Report, gather
-from ckptptr.report.page import MARK, page
+from ckptptr.report.facts import Report, gather, gather_execution
+from ckptptr.report.page import MARK, execution_page, page
+from ckptptr.wording import counted
 
 _STDOUT = "-"
 
 
-@node_command("report", "A page to look at: attempts, checkpoints, sizes, lineage.", Report)
+@node_command("report", "A page to look at: attempts, checkpoints, sizes, lineage.", Report, executions=True)
 @click.option(
     "-o",
     "--output",
@@ -27,13 +31,17 @@ _STDOUT = "-"
 )
 @click.option("--force", is_flag=True, help="Overwrite a file that is no report.")
 @click.pass_context
-def command(ctx: click.Context, here: Here, as_json: bool, output: str | None, force: bool) -> None:
+def command(
+    ctx: click.Context, here: Here | Execution, as_json: bool, output: str | None, force: bool
+) -> None:
     """Write a page to look at: a timeline of the attempts and their checkpoints, what each attempt
     resumed from and why, sizes, and what the next attempt would restore.
 
     It is one HTML file without scripts. It needs no network: open it in any browser, mail it, or attach
     it to a ticket. An older report is overwritten; any other file only with --force. With --json there
     is no page.
+
+    TARGET may be an execution: the page is then an overview with a small picture of each node, and each node.
 
 
     The exit code is 3 if the node has no checkpoint.
@@ -43,21 +51,33 @@ def command(ctx: click.Context, here: Here, as_json: bool, output: str | None, f
     if not as_json and output != _STDOUT:
         path = Path(output or _default_name(here))
         _refuse_others(path, force=force)
-    report = gather(here)
-    if as_json:
-        click.echo(shapes.encode(report))
-    elif output == _STDOUT:
-        click.echo(page(report), nl=False)
+    if isinstance(here, Execution):
+        told = gather_execution(here)
+        as_page = partial(execution_page, told)
+        count = counted(sum(row.nodes for row in told.rows), "node")
+        shape: msgspec.Struct = told
+        headline, is_empty = f"{count} of {told.execution}.", False
     else:
-        _write(path, page(report))
-        click.echo(f"{report.headline} The page is {path}")
-    if not report.checkpoints:
+        report = gather(here)
+        as_page, shape = partial(page, report), report
+        headline, is_empty = report.headline, not report.checkpoints
+    if as_json:
+        click.echo(shapes.encode(shape))
+    elif output == _STDOUT:
+        click.echo(as_page(), nl=False)
+    else:
+        _write(path, as_page())
+        click.echo(f"{headline} The page is {path}")
+    if is_empty:
         ctx.exit(ExitCode.NOTHING_FOUND)
 
 
-def _default_name(here: Here) -> str:
+def _default_name(here: Here | Execution) -> str:
     """`ckptptr-<execution>-<node>.html`, or after the folder that was given to `ckptptr.open`."""
-    names = here.node.prefix.split("/")[-2 if here.is_flyte else -1 :]
+    if isinstance(here, Execution):
+        names = [here.key.rpartition("/")[2]]
+    else:
+        names = here.node.prefix.split("/")[-2 if here.is_flyte else -1 :]
     return f"ckptptr-{re.sub(r'[^A-Za-z0-9._-]+', '_', '-'.join(names))}.html"
 
 

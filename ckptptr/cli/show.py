@@ -14,11 +14,13 @@ from ckptptr.inspect.explain import explain
 from ckptptr.inspect.sentences import (
     OUTCOMES,
     SOURCES,
+    all_metadata_of,
     headline,
     held_in_words,
     name_of,
     short,
     short_reference,
+    step_of,
 )
 from ckptptr.inspect.target import Here
 from ckptptr.wording import number, size, when
@@ -29,7 +31,8 @@ from ckptptr.wording import number, size, when
 def command(ctx: click.Context, here: Here, as_json: bool) -> None:
     """What the next attempt would restore, and why, candidate by candidate.
 
-    The rules are those of a real restore, but only manifests are read. Nothing is moved.
+    The rules are those of a real restore, but only manifests are read, and the listed size of each file is
+    compared. Nothing is moved.
 
 
     The exit code is 3 if there is nothing to restore, unless LATEST asks for a fresh start.
@@ -57,20 +60,21 @@ def _print(shown: shapes.Show, now: datetime) -> None:
         out.headline("Candidates, in the order of a restore")
         out.table(_COLUMNS, [_row(candidate, shown.latest) for candidate in shown.candidates])
     out.blank()
-    out.sentence("Only manifests were read: no payload was fetched, nothing was moved.", "dim")
+    out.sentence("Manifests were read and sizes compared: no payload was fetched, nothing was moved.", "dim")
 
 
 def _about(checkpoint: shapes.Checkpoint, now: datetime) -> list[tuple[str, str]]:
     count = "1 file" if checkpoint.files == 1 else f"{checkpoint.files} files"
     facts = [
         ("checkpoint", short(checkpoint) + (" (pinned)" if checkpoint.pinned else "")),
-        ("step", number(checkpoint.step)),
+        ("step", step_of(checkpoint)),
         ("attempt", number(checkpoint.attempt)),
         ("seq", number(checkpoint.seq)),
         ("size", f"{size(checkpoint.bytes)} in {count}"),
         ("published", when(checkpoint.published_at, now)),
         ("by", checkpoint.published_by or "-"),
         ("parent", short_reference(checkpoint.parent)),
+        ("metadata", all_metadata_of(checkpoint)),
         ("manifest" if checkpoint.id else "folder", checkpoint.url or "-"),
     ]
     return [(name, value) for name, value in facts if value != "-"]
@@ -97,7 +101,7 @@ _COLUMNS = (
     Column("outcome"),
     Column("step", right=True),
     Column("checkpoint"),
-    Column("size", right=True),
+    Column("size", right=True, may_go=True),
     Column("from"),
     Column("reason", tail=True),
 )
@@ -107,7 +111,7 @@ def _row(candidate: shapes.Candidate, latest: shapes.Latest) -> list[str]:
     checkpoint = candidate.checkpoint
     return [
         Cell(candidate.outcome, TONES[OUTCOMES[candidate.outcome]]),
-        number(checkpoint.step) if checkpoint else "-",
+        step_of(checkpoint),
         name_of(candidate, latest),
         size(checkpoint.bytes) if checkpoint else "-",
         SOURCES[candidate.source],

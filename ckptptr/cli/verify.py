@@ -13,18 +13,50 @@ from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import INDENT, TONES, Cell, Column, Output
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import checkpoint_of
+from ckptptr.inspect.describe import checkpoint_by_name, checkpoint_of
+from ckptptr.inspect.execution import Execution, in_parallel
+from ckptptr.inspect.explain import Listed
 from ckptptr.inspect.log import everything
-from ckptptr.inspect.sentences import Tone, in_words, short
+from ckptptr.inspect.sentences import Tone, all_metadata_of, in_words, short, step_of
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
-from ckptptr.protocol.complete import Flaw, flaws, sizes_in
+from ckptptr.protocol.complete import Flaw
+from ckptptr.protocol.latest import Seen
 from ckptptr.transfer.progress import Progress, at_once
 from ckptptr.transfer.verify import digest_flaws
 from ckptptr.wording import counted, number, size
 
 
-@node_command("verify", "Whether a checkpoint is complete; with --deep every byte.", shapes.Verify)
+def _verify_execution(execution: Execution, *, everything_here: bool, deep: bool) -> shapes.Verify:
+    """What LATEST of each node names, or with --all every checkpoint."""
+
+    def verify(prefix: str) -> shapes.Verify:
+        if not everything_here:
+            here = execution.here_of_target(prefix)
+            seen = here.latest.read()
+            if seen.pointer and not seen.pointer.edited and not seen.pointer.target.is_fresh:
+                named = checkpoint_by_name(here, seen.pointer.target)
+                return _verify(here, [_subject(here, named, seen)], deep=deep)
+        here = execution.here(prefix)
+        return _verify(here, _listed(here, only_first=not everything_here), deep=deep)
+
+    # Whole checkpoints are fetched in parallel as they are: one after the other is quicker then.
+    found = [*map(verify, execution.prefixes)] if deep else in_parallel(verify, execution.prefixes)
+    checkpoints = [
+        msgspec.structs.replace(verified, node=each.node) for each in found for verified in each.checkpoints
+    ]
+    checkpoints.sort(key=lambda verified: verified.state in _GOOD)  # stable: the worst first
+    return shapes.Verify(
+        node=execution.url,
+        deep=deep,
+        bytes_read=sum(each.bytes_read for each in found),
+        checkpoints=checkpoints,
+    )
+
+
+@node_command(
+    "verify", "Whether a checkpoint is complete; with --deep every byte.", shapes.Verify, executions=True
+)
 @click.argument("checkpoint", required=False)
 @choosing
 @click.option("--all", "everything_here", is_flag=True, help="Every checkpoint that can be chosen.")
@@ -33,7 +65,7 @@ from ckptptr.wording import counted, number, size
 def command(
     ctx: click.Context,
     *,
-    here: Here,
+    here: Here | Execution,
     as_json: bool,
     choice: Choice,
     everything_here: bool,
@@ -46,13 +78,30 @@ def command(
     once more before it counts as damaged.
 
 
+    TARGET may be an execution: then the target of each LATEST is verified, and each map task is one line.
+
+
     The exit code is 4 if one of them is damaged or deleted, and 3 if there is none.
     """
     if choice.is_made and everything_here:
         raise click.UsageError("Give either a checkpoint or --all.")
+    if isinstance(here, Execution):
+        if choice.is_made:
+            raise click.UsageError("An execution has no checkpoints of its own: give one of its nodes.")
+        execution, told = here, _verify_execution(here, everything_here=everything_here, deep=deep)
+        answer(told, lambda told: _print_execution(told, execution), as_json=as_json)
+        _exit(ctx, told)
+        return
     subjects = [_chosen(here, choice)] if choice.is_made else _listed(here, only_first=not everything_here)
     told = _verify(here, subjects, deep=deep)
     answer(told, _print, as_json=as_json)
+    _exit(ctx, told)
+
+
+_GOOD = ("good", "unverified")
+
+
+def _exit(ctx: click.Context, told: shapes.Verify) -> None:
     states = {verified.state for verified in told.checkpoints}
     if not states:
         ctx.exit(ExitCode.NOTHING_FOUND)
@@ -89,9 +138,9 @@ def _listed(here: Here, *, only_first: bool) -> list[_Subject]:
 _STATES: dict[str, shapes.Soundness] = {"not-found": "gone", "unsupported-format": "newer-format"}
 
 
-def _subject(here: Here, entry: shapes.Entry) -> _Subject:
+def _subject(here: Here, entry: shapes.Checkpoint, seen: Seen | None = None) -> _Subject:
     try:
-        found = here.chooser.find(entry.checkpoint)
+        found = here.chooser.find(entry.checkpoint, seen)
     except StoreUnavailableError:
         raise
     except CkptptrError as error:
@@ -102,26 +151,23 @@ def _subject(here: Here, entry: shapes.Entry) -> _Subject:
 
 
 def _verify(here: Here, subjects: list[_Subject], *, deep: bool) -> shapes.Verify:
-    homes = dict.fromkeys(s.found.home for s in subjects if s.found and s.found.manifest)
-    sizes = {home: sizes_in(here.store, home) for home in homes}
+    listed = Listed(here.store)
     total = sum(subject.shape.bytes or 0 for subject in subjects) if deep else 0
     checkpoints = []
     with at_once("verifying")(total) as progress:
         for subject in subjects:
             state, problems = subject.state, [subject.problem] if subject.problem else []
             if subject.found:
-                bad = _flaws(here, subject.found, sizes, progress if deep else None)
+                bad = _flaws(here, subject.found, listed, progress if deep else None)
                 problems = [_flaw(here, flaw) for flaw in bad]
                 state = "damaged" if bad else "good" if subject.found.manifest else "unverified"
             checkpoints.append(shapes.Verified(checkpoint=subject.shape, state=state, problems=problems))
     return shapes.Verify(node=here.url, deep=deep, bytes_read=progress.done, checkpoints=checkpoints)
 
 
-def _flaws(
-    here: Here, found: Found, sizes: dict[str, dict[str, int]], progress: Progress | None
-) -> list[Flaw]:
+def _flaws(here: Here, found: Found, listed: Listed, progress: Progress | None) -> list[Flaw]:
     """What is wrong by sizes; with `progress`, by digests too."""
-    bad = flaws(found.home, found.files, sizes[found.home]) if found.manifest else []
+    bad = listed.flaws(found)
     if progress is None:
         return bad
     known = {flaw.path for flaw in bad}
@@ -137,8 +183,9 @@ _COLUMNS = (
     Column("state"),
     Column("step", right=True),
     Column("size", right=True),
-    Column("files", right=True),
+    Column("files", right=True, may_go=True),
     Column("checkpoint", tail=True),
+    Column("metadata", tail=True),
 )
 _STATES_IN_WORDS: dict[shapes.Soundness, tuple[str, Tone]] = {
     "good": ("good", "good"),
@@ -151,7 +198,7 @@ _STATES_IN_WORDS: dict[shapes.Soundness, tuple[str, Tone]] = {
 
 def _print(told: shapes.Verify) -> None:
     out = Output()
-    bad = [v for v in told.checkpoints if v.state not in ("good", "unverified")]
+    bad = [v for v in told.checkpoints if v.state not in _GOOD]
     how = "each file has its digest" if told.deep else "each file has its size"
     if not told.checkpoints:
         out.headline(f"No checkpoint of {told.node}.")
@@ -164,10 +211,7 @@ def _print(told: shapes.Verify) -> None:
         out.headline(f"{name} {'is' if count == 1 else 'are'} good: {how}.")
     out.blank()
     out.table(_COLUMNS, [_row(verified) for verified in told.checkpoints])
-    for verified in told.checkpoints:
-        for problem in verified.problems:
-            out.line(INDENT, Cell(f"{problem.path or short(verified.checkpoint)}: {problem.problem}", "red"))
-            out.line(INDENT * 2, Cell(problem.object, "dim"))
+    _print_problems(out, told)
     if any(v.state == "unverified" for v in told.checkpoints):
         out.sentence("unverified: a plain folder has no digests to compare with.", "dim")
     if not told.deep:
@@ -175,13 +219,51 @@ def _print(told: shapes.Verify) -> None:
         out.sentence("Only sizes were compared: no payload was fetched. --deep compares every byte.", "dim")
 
 
+def _print_problems(out: Output, told: shapes.Verify) -> None:
+    for verified in told.checkpoints:
+        for problem in verified.problems:
+            what = f"{problem.path or short(verified.checkpoint)}: {problem.problem}"
+            out.marked(Cell(""), what, indent=INDENT, style="red")
+            out.line(INDENT * 2, Cell(problem.object, "dim"))
+
+
+_NODE_COLUMNS = (
+    Column("state"),
+    Column("node"),
+    Column("checkpoints", right=True),
+    Column("good", right=True),
+    Column("not good", right=True),
+)
+
+
+def _print_execution(told: shapes.Verify, execution: Execution) -> None:
+    """One line for each node or map task, the worst first."""
+    out = Output()
+    bad = sum(verified.state not in _GOOD for verified in told.checkpoints)
+    total = counted(len(told.checkpoints), "checkpoint")
+    those = f"{counted(bad, 'is', 'are').replace(' ', ' of them ', 1)} not good" if bad else "all are good"
+    out.headline(f"{total} of {told.node}: {those}.", "bold red" if bad else "bold")
+    out.blank()
+    rows = []
+    for row in execution.rows:
+        urls = {execution.store.url(prefix) for prefix in row.prefixes}
+        states = [verified.state for verified in told.checkpoints if verified.node in urls]
+        wrong = [state for state in states if state not in _GOOD]
+        word, tone = _STATES_IN_WORDS[wrong[0] if wrong else states[0]] if states else ("none", "warning")
+        counts = (len(states), len(states) - len(wrong), len(wrong))
+        rows.append((len(wrong), [Cell(word, TONES[tone]), row.name, *map(str, counts)]))
+    out.table(_NODE_COLUMNS, [cells for _, cells in sorted(rows, key=lambda pair: -pair[0])])
+    _print_problems(out, told)
+
+
 def _row(verified: shapes.Verified) -> list[str]:
     checkpoint = verified.checkpoint
     word, tone = _STATES_IN_WORDS[verified.state]
     return [
         Cell(word, TONES[tone]),
-        number(checkpoint.step),
+        step_of(checkpoint),
         size(checkpoint.bytes),
         number(checkpoint.files),
         short(checkpoint),
+        all_metadata_of(checkpoint) if checkpoint.metadata else "",
     ]

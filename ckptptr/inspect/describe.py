@@ -9,6 +9,8 @@ from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.names import split_manifest_key
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import FRESH
+from ckptptr.stores.port import HasEngine
+from ckptptr.stores.wrappers.around import unwrap
 
 
 def checkpoint_of(
@@ -34,6 +36,7 @@ def checkpoint_of(
         published_by=manifest.created_by,
         parent=manifest.parent,
         pinned=pinned or bool(named and named.pinned),
+        metadata=manifest.metadata,
     )
 
 
@@ -55,14 +58,14 @@ def checkpoint_by_name(here: Here, target: Target) -> shapes.Checkpoint:
 
 def engine_of(here: Here) -> str:
     """What moves payload to and from the store on this machine: fsspec, obstore or its disk."""
-    tell = getattr(here.adapter, "engine", None)
-    if tell is not None:
-        return str(tell(here.node.prefix))
+    store = unwrap(here.adapter, HasEngine)
+    if store is not None:
+        return store.engine(here.node.prefix)
     return "fsspec" if "://" in here.url else "this machine's disk"
 
 
-def latest_of(here: Here, seen: Seen) -> shapes.Latest:
-    """LATEST, as it was read."""
+def latest_of(here: Here, seen: Seen, *, is_now: bool = True) -> shapes.Latest:
+    """LATEST, as it was read. `is_now`: it is still so; the store then says when a person edited it."""
     pointer = seen.pointer
     common = {"url": here.latest.url, "guarantee": here.store.guarantee.value}
     if pointer is None:
@@ -89,4 +92,7 @@ def latest_of(here: Here, seen: Seen) -> shapes.Latest:
         fence=None if pointer.edited else pointer.fence,
         written_by=pointer.published_by or None,
         damage=None,
+        moved_at=(here.changed_at if is_now else None) if pointer.edited else pointer.moved_at or None,
+        moved_by=pointer.moved_by or None,
+        moved_with="edit" if pointer.edited else pointer.moved_with or None,
     )

@@ -1,6 +1,6 @@
 """What the next attempt would restore, and why: the resolver of a real restore, from outside.
 
-It reads manifests, fetches no payload and moves nothing.
+It reads manifests, compares the listed size of each file, fetches no payload and moves nothing.
 """
 
 from __future__ import annotations
@@ -9,26 +9,67 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ckptptr.errors import CkptptrError, NotFoundError, StoreUnavailableError
+from ckptptr.errors import CkptptrError, DamagedError, NotFoundError, StoreUnavailableError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_by_name, checkpoint_of, engine_of, latest_of
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found, Verdict
+from ckptptr.protocol.complete import Flaw, flaws, sizes_in
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Rejected, Resolution, Resolver
-from ckptptr.stores.port import Guarantee
+from ckptptr.stores.port import Guarantee, Store
+from ckptptr.transfer.pool import run_all
+from ckptptr.wording import counted
 
 ALTERNATIVES = 3
 """How many good candidates after the chosen one are shown."""
 
 
-def explain(here: Here) -> shapes.Show:
+NO_HOMES = (
+    "LATEST names checkpoints, but this node has no home here. If this is a copy, the homes were not copied:"
+    " copy the whole root, not only `_ckptptr/`. Else the homes were deleted."
+)
+
+
+def has_homes(here: Here) -> bool:
+    """Whether any home of the node has an object."""
+    homes = run_all(lambda home: any(True for _ in here.store.list(home)), here.node.own_homes(here.store))
+    return any(homes)
+
+
+class Listed:
+    """Accepts a checkpoint as a restore would, as far as listings tell: each home is listed once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._sizes: dict[str, dict[str, int]] = {}
+
+    def flaws(self, found: Found) -> list[Flaw]:
+        """The files that are missing or have another size. A plain folder is what its listing says."""
+        if found.manifest is None:
+            return []
+        if found.home not in self._sizes:
+            self._sizes[found.home] = sizes_in(self._store, found.home)
+        return flaws(found.home, found.files, self._sizes[found.home])
+
+    def __call__(self, found: Found) -> None:
+        bad = self.flaws(found)
+        if bad:
+            those = counted(len(bad), "file is", "files are")
+            raise DamagedError(
+                f"{those} missing or of another size, {bad[0].path!r}: {bad[0].problem}",
+                key=self._store.url(bad[0].key),
+            )
+
+
+def explain(here: Here, accept: Listed | None = None) -> shapes.Show:
     """Resolve as a restore does.
 
     Raises: see `Resolver.resolve`.
     """
-    resolution = Resolver(here.candidates, here.latest).resolve(lambda _: None)
-    return _Explanation(here, resolution).as_shape()
+    accept = accept or Listed(here.store)
+    resolution = Resolver(here.candidates, here.latest).resolve(accept)
+    return _Explanation(here, resolution, accept).as_shape()
 
 
 _VERDICTS: dict[Verdict, shapes.Verdict] = {
@@ -44,8 +85,9 @@ _VERDICTS: dict[Verdict, shapes.Verdict] = {
 class _Explanation:
     """One resolution, as a shape with sentences."""
 
-    def __init__(self, here: Here, resolution: Resolution) -> None:
+    def __init__(self, here: Here, resolution: Resolution, accept: Listed) -> None:
         self._here = here
+        self._accept = accept
         self._resolution = resolution
         self._pointer = resolution.seen.pointer
         self._aimed_at = self._meant()
@@ -106,6 +148,10 @@ class _Explanation:
             difference = here.node.lineage.differs_from(found.manifest.lineage)
             if difference:
                 yield f"It is used because LATEST names it, although {difference}."
+        if here.is_alone:
+            yield "This is a home alone, without its node. A run begins from it with CKPTPTR_SEED."
+        if taken is None and self._pointer is not None and self._pointer.retained and not has_homes(here):
+            yield NO_HOMES
         is_asked_for = self._pointer is not None and self._pointer.target.is_fresh
         if here.is_flyte and not is_asked_for and (taken is None or taken.source in ("homes", "doomed")):
             yield (
@@ -157,6 +203,7 @@ class _Explanation:
             passed.add(candidate.reference)
             try:
                 found = candidate.load()
+                self._accept(found)
             except NotFoundError as error:
                 if self._named(candidate.reference):
                     yield self._rejected(Rejected(candidate.reference, error.message, is_absent=True))

@@ -150,3 +150,29 @@ def _look(here: Here, text: str, pointer: Pointer | None) -> _Shelved:
 def restorable(log: shapes.Log) -> Iterator[shapes.Entry]:
     """Those that a person can choose."""
     return (entry for entry in log.checkpoints if entry.problem is None and entry.state != "doomed")
+
+
+def newer_than_held(here: Here, log: shapes.Log) -> list[shapes.Entry]:
+    """The good checkpoints that a held LATEST does not name, and that are newer than what it names."""
+    if not log.latest.held:
+        return []
+    target = next((entry for entry in log.checkpoints if entry.state == "target"), None)
+    age = (-1, -1)
+    if target is not None and here.node.owns(target.checkpoint):
+        age = (target.attempt or 0, target.seq or 0)
+    return [
+        entry
+        for entry in restorable(log)
+        if entry.state == "unnamed" and entry.id and (entry.attempt or 0, entry.seq or 0) > age
+    ]
+
+
+def beside_hold(latest: shapes.Latest, newer: list[shapes.Entry]) -> list[shapes.Entry]:
+    """Those that were committed while LATEST is held.
+
+    A command keeps in LATEST what was there before. An edit may have dropped it from LATEST; then the times
+    tell, if the store says when the edit was.
+    """
+    if latest.held_by != "edit":
+        return newer
+    return [entry for entry in newer if latest.moved_at and (entry.published_at or "") >= latest.moved_at]

@@ -9,35 +9,60 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.nodes.flyte_homes import Home
 from ckptptr.nodes.flyte_paths import HOME, NodePrefix, is_lineage, node_uid
 from ckptptr.protocol.inventory import committed, read_manifest
 from ckptptr.protocol.manifest import Lineage
-from ckptptr.protocol.names import LATEST, NODES
+from ckptptr.protocol.names import DATA, LATEST, MANIFESTS, NODES
 from ckptptr.stores.port import Store
 
 _ATTEMPTS = 100
 """How many attempts are computed to find the one with a hashed uid."""
 
 
-def nodes_below(store: Store, folder: str) -> list[str]:
-    """The node prefixes of Flyte below a folder that have a LATEST."""
-    prefixes = (e.key.removesuffix(f"/{LATEST}") for e in store.list(folder) if e.key.endswith(f"/{LATEST}"))
-    return [prefix for prefix in prefixes if NodePrefix.parse(prefix)]
+def nodes_below(store: Store, folder: str) -> dict[str, int]:
+    """The node prefixes of Flyte below a folder that have a LATEST, with its size."""
+    entries = (entry for entry in store.list(folder) if entry.key.endswith(f"/{LATEST}"))
+    sizes = {entry.key.removesuffix(f"/{LATEST}"): entry.size for entry in entries}
+    return {prefix: size for prefix, size in sizes.items() if NodePrefix.parse(prefix)}
 
 
-def nodes_of_execution(store: Store, root: str, name: str) -> list[str]:
-    """The nodes below a root that `name` may mean: an execution, perhaps with more of its path."""
+def nodes_of_execution(nodes: Iterable[str], name: str, *, is_begun: bool = False) -> list[str]:
+    """Of these nodes those that `name` may mean: an execution, perhaps with more of its path.
+
+    Args:
+        is_begun: the names in it may be only the beginnings of names.
+    """
     wanted = name.strip("/").split("/")
-    found = []
-    for prefix in nodes_below(store, f"{root}/{NODES}"):
-        path = prefix.split("/")[-4:]
-        starts = (start for start in range(3) if path[start : start + len(wanted)] == wanted)
-        if any(start + len(wanted) > 2 for start in starts):  # the name contains the execution
-            found.append(prefix)
-    return found
+
+    def matches(path: list[str]) -> bool:
+        pairs = zip(path, wanted, strict=False)
+        return all(there.startswith(given) if is_begun else there == given for there, given in pairs)
+
+    def is_meant(path: list[str]) -> bool:  # the name contains the execution
+        starts = range(max(0, 3 - len(wanted)), min(3, 5 - len(wanted)))
+        return any(matches(path[start:]) for start in starts)
+
+    return [prefix for prefix in nodes if is_meant(prefix.split("/")[-4:])]
+
+
+def near(nodes: Iterable[str], name: str) -> list[str]:
+    """Of these nodes those whose execution or own name looks like the last name in `name`."""
+    by_name: dict[str, list[str]] = {}
+    for prefix in nodes:
+        for each in prefix.split("/")[-2:]:
+            by_name.setdefault(each, []).append(prefix)
+    found = get_close_matches(name.strip("/").rpartition("/")[2], by_name)
+    return [*dict.fromkeys(prefix for each in found for prefix in by_name[each])]
+
+
+def home_alone(store: Store, key: str) -> str | None:
+    """The folder with checkpoints of ours that `key` is, or is inside of: a home, wherever it was copied."""
+    above = (re.sub(rf"/({MANIFESTS}|{DATA})(/.*)?$", "", key), key)
+    return next((folder for folder in dict.fromkeys(above) if committed(store, folder).ids), None)
 
 
 def home_in(key: str) -> str | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from ckptptr.inspect import shapes
 from ckptptr.protocol.names import split_manifest_key
@@ -45,10 +48,30 @@ def short_reference(reference: str | None) -> str:
 
 
 def in_words(checkpoint: shapes.Checkpoint | None) -> str:
-    """`step 3`, or what else tells a checkpoint from others; `nothing` for a fresh start."""
+    """`step 3`; `save 7` if the save was given no step; `plain files`; `nothing` for a fresh start."""
     if checkpoint is None:
         return "nothing"
-    return short(checkpoint) if checkpoint.step is None else f"step {checkpoint.step}"
+    if checkpoint.step is not None:
+        return f"step {checkpoint.step}"
+    return "plain files" if checkpoint.seq is None else f"save {checkpoint.seq}"
+
+
+def step_of(checkpoint: shapes.Checkpoint | None) -> str:
+    """For the column of steps: `3`, or `save 7` if the save was given no step."""
+    if checkpoint is None or (checkpoint.step is None and checkpoint.seq is None):
+        return "-"
+    return in_words(checkpoint).removeprefix("step ")
+
+
+def all_metadata_of(checkpoint: shapes.Checkpoint) -> str:
+    """All of it, as JSON; a dash if the checkpoint has none."""
+    return msgspec.json.encode(checkpoint.metadata).decode() if checkpoint.metadata else "-"
+
+
+def metadata_of(checkpoint: shapes.Checkpoint, key: str) -> str:
+    """One value of the metadata; a dash if the checkpoint has none."""
+    value = (checkpoint.metadata or {}).get(key, "-")
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def headline(checkpoint: shapes.Checkpoint | None) -> str:
@@ -78,11 +101,28 @@ def held_in_words(latest: shapes.Latest) -> str:
     """Whether LATEST is held, by what, and what that means."""
     if not latest.held:
         return "no, the next save moves it"
-    how = "a person edited LATEST" if latest.held_by == "edit" else "with `ckptptr use`"
-    return f"yes, {how}; {_UNTIL_RESTORED}"
+    return f"yes, {_held_how(latest, 'LATEST')}; {_UNTIL_RESTORED}"
 
 
 def hold_sentence(latest: shapes.Latest) -> str:
     """Of a LATEST that is held."""
-    how = "a person edited it" if latest.held_by == "edit" else "with `ckptptr use`"
-    return f"LATEST is held, {how}: {_UNTIL_RESTORED}."
+    return f"LATEST is held, {_held_how(latest, 'it')}: {_UNTIL_RESTORED}."
+
+
+def _held_how(latest: shapes.Latest, it: str) -> str:
+    return f"a person edited {it}" if latest.held_by == "edit" else f"with `ckptptr {held_with(latest)}`"
+
+
+def held_with(latest: shapes.Latest) -> str:
+    """The command that holds it; `put` holds by `use`."""
+    return "rollback" if latest.moved_with == "rollback" else "use"
+
+
+def steps_in_words(entries: Sequence[shapes.Checkpoint]) -> str:
+    """`step 3`, `steps 3 to 11`, of checkpoints that are listed newest first."""
+    newest, oldest = in_words(entries[0]), in_words(entries[-1])
+    if newest == oldest:
+        return newest
+    if entries[0].step is None or entries[-1].step is None:
+        return f"{oldest} to {newest}"
+    return f"steps {entries[-1].step} to {entries[0].step}"

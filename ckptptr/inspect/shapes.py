@@ -8,7 +8,7 @@ nothing to restore, and what `verify` and `doctor` find, are not errors, though 
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -18,7 +18,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     `checkpoint`: the reference, as in LATEST and for `ckptptr use`. `id`: null for a plain folder. `url`:
     of the manifest, or of the plain folder. `files`: how many. `parent`: the reference of the checkpoint
-    that its run had resumed from; for a forward copy, that of its source.
+    that its run had resumed from; for a forward copy, that of its source. `metadata`: what the save was
+    given; null if the manifest was not read, or for a plain folder.
     """
 
     checkpoint: str
@@ -33,6 +34,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     published_by: str | None = None
     parent: str | None = None
     pinned: bool = False
+    metadata: dict[str, Any] | None = None
 
 
 class Latest(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +44,9 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     of that checkpoint; null after a person's edit. `held_by`: `edit` if the checksum does not match, else
     `use`; null if it is not held. `fence`: the highest attempt that published or adopted; null if there is
     none. `damage`: what is wrong. `guarantee`: `compare-and-swap`, `last-writer-wins` or `unproven`.
+    `moved_at`, `moved_by`, `moved_with`: when its target or hold changed last, by whom and by what (`save`,
+    `restore`, `use`, `rollback`, `release`, `edit`); null if that is not known. For an edit the time is the
+    store's.
     """
 
     url: str
@@ -55,11 +60,15 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     written_by: str | None
     damage: str | None
     guarantee: str
+    moved_at: str | None = None
+    moved_by: str | None = None
+    moved_with: str | None = None
 
 
 Verdict: TypeAlias = Literal["pointer", "history", "walkback", "plain", "fresh", "origin"]
 Outcome: TypeAlias = Literal["taken", "rejected", "absent", "next", "unknown"]
 State: TypeAlias = Literal["target", "history", "unnamed", "doomed"]
+Todo: TypeAlias = Literal["nothing", "decide", "act"]
 Source: TypeAlias = Literal["latest", "history", "homes", "doomed"]
 
 
@@ -67,7 +76,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """One candidate of a restore.
 
     `outcome`: `taken`; `rejected` with a `reason`; `absent`, nothing is there; `next`, the ones to try if
-    the payload of the taken one is damaged; `unknown`, one of those, but the store did not answer.
+    a digest of the taken one is wrong; `unknown`, one of those, but the store did not answer.
     `source`: where it was found; `homes` is the walk-back, `doomed` an expired checkpoint.
     """
 
@@ -126,6 +135,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     """`before` and `latest`: LATEST before and now. `verdict`, `checkpoint`, `why`: what the next attempt
     would restore now. `undo`: the arguments of the command that goes back, null if there is none;
     `undo_command`: the same as a line for a shell. `kept_as`: where the bytes of a damaged LATEST are.
+    `dropped`: references of checkpoints that were dropped by the same move.
     """
 
     command: str
@@ -139,6 +149,16 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     undo: list[str] | None
     undo_command: str | None
     kept_as: str | None
+    dropped: list[str] = []
+
+
+class Drop(msgspec.Struct, frozen=True, kw_only=True):
+    """`checkpoints`: what was dropped; it has expired, and the next sweep deletes it. `latest`: LATEST."""
+
+    command: str = "drop"
+    node: str
+    checkpoints: list[Checkpoint]
+    latest: Latest
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,16 +189,18 @@ class Flaw(msgspec.Struct, frozen=True, kw_only=True):
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """One verified checkpoint. `state`: `unverified` is a plain folder, which has no digests; `gone` is
-    deleted."""
+    deleted. `node`: the node prefix, if TARGET is an execution."""
 
     checkpoint: Checkpoint
     state: Soundness
     problems: list[Flaw]
+    node: str | None = None
 
 
 class Verify(msgspec.Struct, frozen=True, kw_only=True):
     """`state`: `unverified` is a plain folder, which has no digests; `gone` is deleted. `deep`: every digest
-    was compared, and `bytes_read` were fetched. `path`: null for a problem of the manifest.
+    was compared, and `bytes_read` were fetched. `path`: null for a problem of the manifest. If TARGET is an
+    execution, `node` is it; checkpoints of several nodes are then listed, the worst first.
     """
 
     command: str = "verify"
@@ -222,16 +244,19 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Leaving(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkpoint to delete. `why`: `doomed` is expired, an `orphan` was never published."""
+    """A checkpoint to delete. `why`: `doomed` is expired, an `orphan` was never published. `node`: the node
+    prefix, if TARGET is an execution."""
 
     reference: str
     why: Literal["doomed", "orphan"]
+    node: str | None = None
 
 
 class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     """`checkpoints`: what is deleted, or with `dry_run` would be; `doomed` is expired, an `orphan` was never
     published. `objects`, `bytes`: their payload. `kept`: not deleted, since a damaged manifest in
-    the same home might need them. `swept`: the deleted ones, empty with `dry_run`.
+    the same home might need them. `swept`: the deleted ones, empty with `dry_run`. `refused`: nodes of an
+    execution whose LATEST is held, absent or damaged, and why; nothing is deleted there.
     """
 
     command: str = "sweep"
@@ -242,6 +267,7 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     kept: list[str]
     swept: list[str]
+    refused: dict[str, str] = {}
 
 
 class NodeFound(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,12 +286,15 @@ class NodeFound(msgspec.Struct, frozen=True, kw_only=True):
     held: bool
     note: str
     problem: str | None
+    checked: Literal["good", "passed-over", "nothing"] | None = None
 
 
 class Find(msgspec.Struct, frozen=True, kw_only=True):
     """`nodes`: the newest publish first. `url`: the node prefix; `name`: the id of the node. `step`, `bytes`,
     `published_at`: of the target of LATEST, null after a person's edit. `problem`: why LATEST cannot be
-    read.
+    read, or with `--check` why its target cannot be restored. `checked`: null without `--check`; `good`, the
+    next attempt restores what LATEST asks for; `passed-over`, it restores another checkpoint; `nothing`, it
+    finds none.
     """
 
     command: str = "find"
@@ -278,7 +307,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     `level`: `ok`; `note`, worth knowing; `problem`, something to repair. `check`: a word that keeps its
     meaning, or the `code` of the error that stopped a check. `what`: in sentences. `object`: usually a
-    URL. `type`: what to type, a line for a shell.
+    URL. `type`: what to type, a line for a shell. `todo`: whether a person has to do anything: `nothing`,
+    `decide` or `act`.
     """
 
     level: Literal["ok", "note", "problem"]
@@ -286,18 +316,43 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     object: str | None = None
     type: str | None = None
+    todo: Todo = "nothing"
+
+
+class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A node of an execution, or all indices of a map task.
+
+    `name`: the id of the node, `n1-0-n*` for a map task. `url`: the node prefix, of the worst one. `nodes`:
+    how many. `looked_at`: `all` as for one node, or only each `LATEST`. `held`, `damaged`: how many have such
+    a LATEST. `steps`: the lowest and the highest that LATEST names. `findings`: of the worst one, not `ok`.
+    """
+
+    name: str
+    url: str
+    nodes: int
+    looked_at: Literal["all", "LATEST"]
+    level: Literal["ok", "note", "problem"]
+    problems: int
+    notes: int
+    held: int
+    damaged: int
+    steps: list[int]
+    findings: list[Finding]
 
 
 class Doctor(msgspec.Struct, frozen=True, kw_only=True):
     """`findings`: problems first, then notes, then `ok`. `check`: a word that keeps its meaning. `type`: what
-    to type, a line for a shell. `node`: null without TARGET, or if it cannot be read. `next`: as in
-    `ckptptr show`, null if that is unknown.
+    to type, a line for a shell. `todo`: whether a person has to do anything. `node`: null without TARGET, or
+    if it cannot be read. `next`: as in `ckptptr show`, null if that is unknown. `execution`: if TARGET is
+    one; `nodes` are then its nodes, the worst first, and `findings` are of this machine.
     """
 
     command: str = "doctor"
     node: str | None
     next: Show | None
     findings: list[Finding]
+    execution: str | None = None
+    nodes: list[NodeRow] = []
 
 
 class SimulatedRestore(msgspec.Struct, frozen=True, kw_only=True):

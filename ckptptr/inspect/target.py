@@ -10,19 +10,21 @@ import getpass
 import os
 import shlex
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timezone
 from typing import Any
 
 import msgspec
 
-from ckptptr.clock import Clock, SystemClock
+from ckptptr.clock import Clock, SystemClock, isoformat
 from ckptptr.errors import InvalidArgumentError, NotFoundError
-from ckptptr.inspect.lookup import home_in, nodes_below, nodes_of_execution, nodes_with_home
+from ckptptr.inspect.lookup import home_alone, home_in, near, nodes_below, nodes_of_execution, nodes_with_home
 from ckptptr.nodes.flyte_paths import NodePrefix
-from ckptptr.nodes.plain import EMPTY_IN_A_ROW, highest_attempt, node_at
+from ckptptr.nodes.plain import EMPTY_IN_A_ROW, highest_attempt, node_at, root_at
 from ckptptr.protocol.candidates import Candidates
 from ckptptr.protocol.choose import Chooser
+from ckptptr.protocol.inventory import committed
 from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.names import LATEST, NODES
 from ckptptr.protocol.node import Node
@@ -39,19 +41,40 @@ _TRIES = 3
 
 
 class SeveralNodesError(InvalidArgumentError):
-    """TARGET is above more than one node."""
+    """TARGET is above more than one node.
 
-    def __init__(self, message: str, key: str, nodes: list[str]) -> None:
-        super().__init__(message, key=key, hint="Give one of them as TARGET")
-        self.details = {"nodes": nodes}
+    Attributes:
+        sizes: their keys, with the size of LATEST.
+    """
+
+    def __init__(self, store: Store, key: str, sizes: Mapping[str, int]) -> None:
+        prefixes = [*sizes]
+        count = "1 node is" if len(prefixes) == 1 else f"{len(prefixes)} nodes are"
+        super().__init__(
+            f"{count} below this; TARGET must be one node", key=key, hint="Give one of them as TARGET"
+        )
+        self.sizes = sizes
+        self.details = {"nodes": first_few([store.url(prefix) for prefix in prefixes])}
 
 
 class NothingThereError(NotFoundError):
-    """Neither a LATEST nor a checkpoint: TARGET is probably wrong."""
+    """Neither a LATEST nor a checkpoint: TARGET is probably wrong.
 
-    def __init__(self, key: str, looked_at: list[str], hint: str, nodes: list[str] | None = None) -> None:
+    Attributes:
+        meant: the keys of the nodes whose names begin as given.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        looked_at: list[str],
+        hint: str,
+        nodes: Sequence[str] = (),
+        meant: Sequence[str] = (),
+    ) -> None:
         super().__init__("there is no LATEST and no checkpoint", key=key, hint=hint)
-        self.details = {"looked_at": looked_at, **({"nodes": nodes} if nodes else {})}
+        self.details = {"looked_at": looked_at, **({"nodes": first_few(nodes)} if nodes else {})}
+        self.meant = meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +82,9 @@ class Here:
     """The node of a command, seen from outside its attempts.
 
     `arguments`: the options that another command needs to reach the same node. `adapter`: the store
-    without wrappers, for what is not in the port.
+    without wrappers, for what is not in the port. `options`: the filesystem's, as given.
+    `is_guessed`: TARGET was only the beginning of its name. `is_alone`: a home that was copied without its
+    node; it has no LATEST.
     """
 
     store: Store
@@ -68,6 +93,9 @@ class Here:
     latest: Latest
     arguments: tuple[str, ...]
     adapter: Store
+    options: Mapping[str, Any] = field(default_factory=dict)
+    is_guessed: bool = False
+    is_alone: bool = False
 
     @property
     def url(self) -> str:
@@ -86,12 +114,33 @@ class Here:
     def chooser(self) -> Chooser:
         return Chooser(self.store, self.node, self.latest, self.clock)
 
+    @property
+    def changed_at(self) -> str | None:
+        """When LATEST was written last, by the clock of the store; None if the store does not say."""
+        import fsspec
+
+        try:
+            filesystem, path = fsspec.url_to_fs(self.latest.url, **self.options)
+            return isoformat(filesystem.modified(path).astimezone(timezone.utc))
+        except Exception:  # noqa: BLE001 - each filesystem raises its own, and people can do without
+            return None
+
     def command(self, name: str, *words: str) -> str:
         """A command line for this node, to paste into a shell."""
         return shlex.join(["ckptptr", name, self.url, *words, *self.arguments])
 
     def for_writing(self) -> Here:
-        """The same, after a probe of a custom endpoint: does it support conditional writes?"""
+        """The same, after a probe of a custom endpoint: does it support conditional writes?
+
+        Raises:
+            InvalidArgumentError: this is a home alone, and nothing would read a LATEST there.
+        """
+        if self.is_alone:
+            raise InvalidArgumentError(
+                "this is a home alone: it belongs to no node here, and has no LATEST to move",
+                key=self.url,
+                hint="A run begins from it with CKPTPTR_SEED",
+            )
         store = settle(self.store, self.node.prefix, self.clock)
         latest = Latest(store, self.node.prefix, self.clock, _author(self.clock))
         return replace(self, store=store, latest=latest)
@@ -119,17 +168,42 @@ def locate(
     clock = SystemClock()
     raw, key = open_store(root or url, storage_options=storage_options)
     store = Retrying(raw, clock, tries=_TRIES)
-    prefix = _prefix_of_execution(store, key, url) if root else _prefix_at(store, key)
-    given = attempt
-    node = node_at(store, prefix, attempt=attempt, read_only=True)
-    if attempt is None:
-        attempt = highest_attempt(store, node.homes_of, node.attempt - 1) + 1
-        node = node_at(store, prefix, attempt=attempt, read_only=True)
-    latest = Latest(store, prefix, clock, _author(clock))
-    here = Here(store, node, clock, latest, _arguments(given, storage_options), raw)
-    if attempt == 0 or given is not None:
-        _refuse_nothing(here)
-    return here
+
+    def here_at(prefix: str, *, is_guessed: bool = False) -> Here:
+        number = attempt
+        node = node_at(store, prefix, attempt=number, read_only=True)
+        if number is None:
+            number = highest_attempt(store, node.homes_of, node.attempt - 1) + 1
+            node = node_at(store, prefix, attempt=number, read_only=True)
+        latest = Latest(store, prefix, clock, _author(clock))
+        arguments = _arguments(attempt, storage_options)
+        here = Here(store, node, clock, latest, arguments, raw, storage_options, is_guessed)
+        if number == 0 or attempt is not None:
+            _refuse_nothing(here)
+        return here
+
+    try:
+        return here_at(_prefix_of_execution(store, key, url) if root else _prefix_at(store, key))
+    except NothingThereError as error:
+        if len(error.meant) == 1:
+            return here_at(error.meant[0], is_guessed=True)
+        if error.meant and len({prefix.rpartition("/")[0] for prefix in error.meant}) == 1:
+            above = error.meant[0].rpartition("/")[0]
+            raise SeveralNodesError(store, store.url(above), nodes_below(store, above)) from None
+        home = None if root else home_alone(store, key)
+        if home is None:
+            raise
+    node = _node_of_home(store, home)
+    latest = Latest(store, home, clock, _author(clock))
+    return Here(
+        store, node, clock, latest, _arguments(attempt, storage_options), raw, storage_options, is_alone=True
+    )
+
+
+def _node_of_home(store: Store, home: str) -> Node:
+    """A node with just this home: a home stands alone."""
+    attempt = max(checkpoint.attempt for checkpoint in committed(store, home).ids) + 1
+    return Node(root_at(store, home.rpartition("/")[0]), home, attempt, home, lambda _: (home,))
 
 
 def _prefix_at(store: Store, key: str) -> str:
@@ -151,15 +225,19 @@ def _prefix_at(store: Store, key: str) -> str:
         )
     nodes = nodes_below(store, key)
     if not nodes:
+        around = nodes_below(store, key.rpartition("/")[0]) if names else []
+        begun = nodes_of_execution(around, "/".join(names), is_begun=True) if len(names) == 3 else []
         raise NothingThereError(
             store.url(key),
             [f"{store.url(key)}/**/{LATEST}"],
             f"Check the bucket and every name. A node is {_SHAPE}. If LATEST was deleted, give the full node"
             " path",
+            [store.url(node) for node in (begun or near(around, names[-1] if names else ""))],
+            begun,
         )
     if len(names) == 3 and len(nodes) == 1:
-        return nodes[0]
-    raise _several(store, key, nodes)
+        return next(iter(nodes))
+    raise SeveralNodesError(store, store.url(key), nodes)
 
 
 def _prefix_of_home(store: Store, home: str) -> str:
@@ -174,22 +252,28 @@ def _prefix_of_home(store: Store, home: str) -> str:
         )
     if len(nodes) == 1:
         return nodes[0]
-    raise _several(store, home, nodes)
+    raise SeveralNodesError(store, store.url(home), dict.fromkeys(nodes, 0))
 
 
 def _prefix_of_execution(store: Store, root: str, name: str) -> str:
     """The one node of the execution of that name, or the node in the name."""
-    nodes = nodes_of_execution(store, root, name)
+    there = nodes_below(store, f"{root}/{NODES}")
+    nodes = nodes_of_execution(there, name)
     if len(nodes) == 1:
         return nodes[0]
     if nodes:
-        raise _several(store, f"{root}/{NODES}", nodes)
+        raise SeveralNodesError(
+            store, f"{store.url(root)}/{NODES}", {prefix: there[prefix] for prefix in nodes}
+        )
+    begun = nodes_of_execution(there, name, is_begun=True)
     everywhere = f"{store.url(root)}/{NODES}/**/{LATEST}"
     raise NothingThereError(
         name,
         [everywhere],
         "No execution of that name has a LATEST below this root. Check both; --root is the path before"
         f" /{NODES}/. If LATEST was deleted, give the full node path",
+        [store.url(node) for node in (begun or near(there, name))],
+        begun,
     )
 
 
@@ -200,7 +284,7 @@ def _plain_prefix(store: Store, key: str) -> str:
         return key
     nodes = nodes_below(store, f"{key}/{NODES}")
     if nodes:
-        raise _several(store, key, nodes)
+        raise SeveralNodesError(store, store.url(key), nodes)
     hint = (
         f"Check the bucket and the spelling. Nodes of Flyte are at {_SHAPE}; the name of an execution needs"
         " --root"
@@ -220,22 +304,15 @@ def _refuse_nothing(here: Here) -> None:
     homes = list(dict.fromkeys((*node.own_homes(store), *first)))
     if any(_holds_something(store, home) for home in homes):
         return
-    execution = node.prefix.rpartition("/")[0]
+    execution, _, name = node.prefix.rpartition("/")
+    nodes = nodes_below(store, execution)
     raise NothingThereError(
         here.url,
         [here.latest.url, *first_few([f"{store.url(home)}/" for home in homes])],
         "Check the bucket, the root and every name. In recover mode Flyte also names another execution, which"
         " cannot be seen from here",
-        [store.url(node) for node in nodes_below(store, execution)],
-    )
-
-
-def _several(store: Store, key: str, nodes: list[str]) -> SeveralNodesError:
-    count = "1 node is" if len(nodes) == 1 else f"{len(nodes)} nodes are"
-    return SeveralNodesError(
-        f"{count} below this; TARGET must be one node",
-        store.url(key),
-        first_few([store.url(node) for node in nodes]),
+        [store.url(node) for node in nodes],
+        [node for node in nodes if node.rpartition("/")[2].startswith(name)],
     )
 
 

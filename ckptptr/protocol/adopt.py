@@ -49,7 +49,7 @@ def adopt(
     pointer = Pointer(
         target=known, history=kept, expired=expired, fence=node.attempt, incarnation=incarnation
     )
-    return Move(pointer, seen=seen)
+    return Move(pointer, "restore", seen=seen)
 
 
 def history_of(

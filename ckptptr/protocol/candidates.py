@@ -128,7 +128,7 @@ class Candidates:
         """All of them, given what LATEST says (its target must not be a fresh start)."""
         found = Context(Verdict.WALKBACK, Trust.FOUND, frozenset(seen.expired))
         if self.store.guarantee is Guarantee.LAST_WRITER_WINS and not seen.is_held:
-            yield from self._overtaking(found, seen)
+            yield from (c for c in self._overtaking(found, seen) if c.reference not in found.expired)
         if seen.pointer is not None:
             yield from self._in_pointer(seen.pointer)
         for home in chain((self.node.home,), self.node.earlier_homes(self.store)):

@@ -5,8 +5,8 @@ Each is a decision for `Latest.update`. What is replaced stays in the history.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -15,11 +15,12 @@ from ckptptr.clock import Clock
 from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
 from ckptptr.protocol.adopt import history_of
 from ckptptr.protocol.candidates import Candidates, Found
-from ckptptr.protocol.inventory import check_complete, is_pinned
+from ckptptr.protocol.inventory import check_complete, committed, is_pinned
 from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.names import pin_key
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
+from ckptptr.protocol.publish import EXPIRED_LIMIT
 from ckptptr.protocol.references import FRESH
 from ckptptr.stores.port import Store
 
@@ -58,10 +59,13 @@ class Chooser:
         def hold(seen: Seen, named: list[Target]) -> Pointer:
             return self._naming(checkpoint, seen, named, held=True, note=note)
 
-        return self._move(hold)
+        return self._move(hold, "use")
 
-    def rollback(self, back: int = 1, note: str = "") -> tuple[Seen, Seen]:
+    def rollback(self, back: int = 1, note: str = "", drop: Collection[str] = ()) -> tuple[Seen, Seen]:
         """Hold LATEST on the checkpoint that is `back` before the one it names: see `earlier`.
+
+        Args:
+            drop: references of checkpoints to drop by the same move, see `drop`.
 
         Raises:
             NotFoundError: the history does not go back so far, or what is named there is gone.
@@ -79,7 +83,73 @@ class Chooser:
                 )
             return self._naming(before[back - 1].checkpoint, seen, named, held=True, note=note)
 
-        return self._move(hold)
+        return self._move(hold, "rollback", drop)
+
+    def passed_by(self, back: int) -> list[Target]:
+        """The checkpoints that a rollback moves away from, and that may be dropped then: the target and what
+        is between it and the new one; neither pinned ones nor those of other nodes."""
+        seen = self.latest.read()
+        named = history_of(self.store, self.node, seen.pointer)
+        current = self._current(seen, named)
+        passed = [*([current] if current else ()), *earlier(self.node, named, current)[: back - 1]]
+        return [entry for entry in passed if self.node.owns(entry.checkpoint) and not entry.pinned]
+
+    def droppable(self, checkpoint: str) -> str:
+        """The reference of a checkpoint that may be dropped; also of a damaged one.
+
+        Raises:
+            NotFoundError: there is no such checkpoint.
+            InvalidArgumentError: it is pinned, or in no home of this node, or no checkpoint of ours.
+        """
+        pointer = self.latest.read().pointer
+        for candidate in Candidates(self.store, self.node, self.clock).named(checkpoint, pointer):
+            with suppress(DamagedError):
+                candidate.load()
+            reference = candidate.reference
+            place = self.node.root.manifest_at(reference)
+            if place is None or not self.node.owns(reference):
+                raise InvalidArgumentError("only a checkpoint of this node can be dropped", key=reference)
+            if place.id in committed(self.store, place.home).pinned:
+                raise InvalidArgumentError(
+                    "this checkpoint is pinned", key=reference, hint="First `unpin` it"
+                )
+            return reference
+        raise NotFoundError("no such checkpoint", key=checkpoint)
+
+    def drop(self, references: Collection[str]) -> tuple[Seen, Seen]:
+        """List checkpoints as expired by hand: they are never named again, and the next sweep deletes them.
+
+        Args:
+            references: see `droppable`.
+
+        Raises:
+            InvalidArgumentError: LATEST names one of them as its target, or is absent or damaged.
+        """
+
+        def without(seen: Seen, named: list[Target]) -> Pointer:
+            if seen.pointer is None:
+                what = "damaged" if seen.damage else "absent"
+                raise InvalidArgumentError(
+                    f"LATEST is {what} and cannot list what is dropped",
+                    key=self.latest.url,
+                    hint="Choose a checkpoint with `use` first",
+                )
+            target = self._current(seen, named) or Target(checkpoint=FRESH)
+            if target.checkpoint in references:
+                raise InvalidArgumentError(
+                    "LATEST names this checkpoint",
+                    key=target.checkpoint,
+                    hint="Choose another one first; `rollback --drop` does both",
+                )
+            return Pointer(
+                target=target,
+                history=tuple(entry for entry in named if entry.checkpoint != target.checkpoint),
+                fence=self._fence(seen, named),
+                held=seen.pointer.held,
+                note=seen.pointer.note,
+            )
+
+        return self._move(without, "drop", references)
 
     def release(self, checkpoint: str | None = None) -> tuple[Seen, Seen]:
         """Take the hold off LATEST: the next save moves it again. With `checkpoint` it names that instead,
@@ -103,7 +173,7 @@ class Chooser:
                 )
             return self._naming(name, seen, named, held=False)
 
-        return self._move(unheld)
+        return self._move(unheld, "release")
 
     def pin(self, checkpoint: str, note: str = "") -> Found:
         """Keep a checkpoint whatever retention says: a marker beside its manifest, and a flag in LATEST.
@@ -120,14 +190,14 @@ class Chooser:
         self._refuse_expired(found, seen)
         key = pin_key(found.home, found.manifest.checkpoint_id)
         with self._marked(key, note):
-            self._move(lambda seen, named: self._flag(found, seen, named, pinned=True))
+            self._move(lambda seen, named: self._flag(found, seen, named, pinned=True), "pin")
         return found
 
     def unpin(self, checkpoint: str) -> Found:
         """Let retention decide again. The marker goes last: half done is still pinned."""
         found = self.find(checkpoint)
         if found.manifest is not None:
-            self._move(lambda seen, named: self._flag(found, seen, named, pinned=False))
+            self._move(lambda seen, named: self._flag(found, seen, named, pinned=False), "unpin")
             self.store.delete([pin_key(found.home, found.manifest.checkpoint_id)])
         return found
 
@@ -222,16 +292,21 @@ class Chooser:
                 hint="Choose one that `ckptptr log` does not call expired, or copy this one elsewhere first",
             )
 
-    def _move(self, decide: Callable[[Seen, list[Target]], Pointer]) -> tuple[Seen, Seen]:
+    def _move(
+        self, decide: Callable[[Seen, list[Target]], Pointer], by: str, drop: Collection[str] = ()
+    ) -> tuple[Seen, Seen]:
         """Where `decide` answers with the pointer that it saw, LATEST stays."""
 
         def move(seen: Seen) -> Move | None:
             pointer = decide(seen, history_of(self.store, self.node, seen.pointer))
             if pointer is seen.pointer:
                 return None
-            expired = tuple(reference for reference in seen.expired if not pointer.find(reference))
+            history = tuple(entry for entry in pointer.history if entry.checkpoint not in drop)
+            pointer = msgspec.structs.replace(pointer, history=history)
+            listed = dict.fromkeys((*drop, *seen.expired))
+            expired = tuple(reference for reference in listed if not pointer.find(reference))[:EXPIRED_LIMIT]
             incarnation = seen.pointer.incarnation if seen.pointer else ""
-            return Move(msgspec.structs.replace(pointer, expired=expired, incarnation=incarnation))
+            return Move(msgspec.structs.replace(pointer, expired=expired, incarnation=incarnation), by)
 
         updated = self.latest.update(move)
         return updated.before, updated.seen

@@ -69,7 +69,7 @@ def move_latest(publisher: Publisher, source: Found, copied: Found) -> Seen:
         )
         history = (pointer.target, *pointer.history) if pointer.target.pinned else pointer.history
         moved = msgspec.structs.replace(pointer, target=target, history=history)
-        return Move(moved, publishes=target.checkpoint)
+        return Move(moved, "forward copy", publishes=target.checkpoint)
 
     return publisher.latest.update(decide).seen
 

@@ -85,12 +85,14 @@ class Move:
     """A decision to move LATEST to `pointer`.
 
     Args:
+        by: what moves it, in a word for people: `save`, `restore`, `use`.
         publishes: see `Latest.swap`. A won move that publishes is decided upon once more: others may have
             written after it.
         seen: what it was decided on, if LATEST was read again meanwhile.
     """
 
     pointer: Pointer
+    by: str = ""
     publishes: str = ""
     seen: Seen | None = None
 
@@ -165,16 +167,17 @@ class Latest:
             if tried:
                 backoff(self._clock, tried)
             before = decision.seen or before
-            swap = self.swap(before, decision.pointer, publishes=decision.publishes)
+            swap = self.swap(before, decision.pointer, by=decision.by, publishes=decision.publishes)
             if swap.won and not decision.publishes:
                 return Updated(None, before, swap.seen)
             before = swap.seen
         raise ConflictError(f"LATEST was moved by others each of the {MOVES} times we tried", key=self.url)
 
-    def swap(self, seen: Seen, pointer: Pointer, *, publishes: str = "") -> Swap:
+    def swap(self, seen: Seen, pointer: Pointer, *, by: str = "", publishes: str = "") -> Swap:
         """Move LATEST from exactly what was `seen` to `pointer`.
 
         Args:
+            by: what moves it, for people.
             publishes: the reference of a new checkpoint of ours. A LATEST that proves it (see
                 `Seen.is_proof_of`) means that our write landed and others wrote after it, or that
                 another process rebuilt LATEST from a listing: won.
@@ -184,9 +187,7 @@ class Latest:
             StoreUnavailableError: it has not landed in `WRITES` tries.
             InvalidArgumentError: it would be too large to be read again; nothing was written.
         """
-        pointer = msgspec.structs.replace(
-            pointer, edited=False, published_by=self.author, write_id=self._clock.token(26)
-        )
+        pointer = self._signed(seen.pointer, pointer, by)
         body = pointer.encode()
         if len(body) > LIMIT:
             raise InvalidArgumentError(
@@ -230,6 +231,17 @@ class Latest:
         """Now, as LATEST writes it."""
         return isoformat(self._clock.now())
 
+    def _signed(self, before: Pointer | None, pointer: Pointer, by: str) -> Pointer:
+        """With who wrote it; and who moved it, which a pin or a sweep does not change."""
+        pointer = msgspec.structs.replace(
+            pointer, edited=False, published_by=self.author, write_id=self._clock.token(26)
+        )
+        if before is not None and not before.edited and _says_the_same(before, pointer):
+            moved = before.moved_at, before.moved_by, before.moved_with
+        else:
+            moved = self.stamp(), self.author, by
+        return msgspec.structs.replace(pointer, moved_at=moved[0], moved_by=moved[1], moved_with=moved[2])
+
     def _write(self, body: bytes, token: Token | None) -> Token:
         if token is None:
             return self._store.create(self.key, body)
@@ -255,4 +267,9 @@ class Latest:
             self._store.create(key, seen.body)
         except ConflictError:
             return  # put aside before
-        log.warning("%s; its bytes are kept as %s", seen.damage, self._store.url(key))
+        log.warning("the bytes of the damaged LATEST are kept as %s", self._store.url(key))
+
+
+def _says_the_same(one: Pointer, other: Pointer) -> bool:
+    is_same_target = one.target.checkpoint == other.target.checkpoint
+    return is_same_target and (one.held, one.note) == (other.held, other.note)

@@ -64,6 +64,8 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
     incarnation of that attempt (see `Fence`). `held`: a person chose the target and no run has
     adopted it. `history`: what else is retained, newest publish first. `expired`: what retention released
     and a sweep may delete; the key in LATEST is `doomed`. `edited`: by hand, see the module.
+    `moved_at`, `moved_by`, `moved_with`: when its target, its hold or its note changed last, and by what
+    (`save`, `use`); for people, and empty where an older version wrote it.
     """
 
     target: Target
@@ -72,6 +74,9 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
     held: bool = False
     note: str = ""
     published_by: str = ""
+    moved_at: str = ""
+    moved_by: str = ""
+    moved_with: str = ""
     write_id: str = ""
     history: tuple[Target, ...] = ()
     expired: tuple[str, ...] = ()
@@ -108,6 +113,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
                 "note": self.note,
                 "published_at": target["published_at"],
                 "published_by": self.published_by,
+                **self._moved(),
                 "write_id": self.write_id,
                 "history": [msgspec.to_builtins(entry) for entry in self.history],
                 "doomed": list(self.expired),
@@ -115,6 +121,12 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
             }
         )
         return "".join(_lines(document)).encode()
+
+    def _moved(self) -> dict[str, str]:
+        """When, by whom and by what; no keys where it is not known."""
+        if not self.moved_at:
+            return {}
+        return {"moved_at": self.moved_at, "moved_by": self.moved_by, "moved_with": self.moved_with}
 
     @classmethod
     def decode(cls, body: bytes, url: str) -> Pointer:
@@ -140,6 +152,9 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
             return msgspec.convert({**document, "target": document, "edited": False}, cls)
         except msgspec.ValidationError as error:
             raise DamagedError(f"LATEST is not as this version writes it ({error})", key=url) from None
+
+
+msgspec.json.Decoder(Pointer)  # why: see manifest.py
 
 
 def _edited(document: sealed.Document, checkpoint: str) -> Pointer:

@@ -286,7 +286,7 @@ class _Publication:
         entry = self.publisher.entry(self.manifest)
         if entry.score is None:
             self.publisher._unranked.add(entry.checkpoint)
-        return Move(self._naming(entry, pointer), publishes=entry.checkpoint)
+        return Move(self._naming(entry, pointer), "save", publishes=entry.checkpoint)
 
     def _rebase_on(self, seen: Seen) -> Fate:
         fate, self.manifest = self.rebase(seen, self.manifest)

@@ -23,6 +23,7 @@ from ckptptr.errors import (
 )
 from ckptptr.protocol.candidates import Candidate, Candidates, Found, Verdict
 from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.wording import printable
 
 log = logging.getLogger("ckptptr")
 
@@ -36,12 +37,14 @@ Accept: TypeAlias = Callable[[Found], None]
 class Rejected:
     """A candidate that was not taken.
 
-    `is_absent`: proven not to be there. `is_other_work`: another node's. `is_invalid`: it may not be named.
+    `is_absent`: proven not to be there, or an object of its payload is: `missing` says which.
+    `is_other_work`: another node's. `is_invalid`: it may not be named.
     """
 
     reference: str
     reason: str
     is_absent: bool = False
+    missing: str = ""
     is_other_work: bool = False
     is_invalid: bool = False
 
@@ -77,9 +80,11 @@ class Resolution:
 
     def __str__(self) -> str:
         """One readable line."""
-        empty = [rejected.reference for rejected in self.rejected if rejected.is_absent]
-        refused = [f"{r.reference} was not taken: {r.reason}" for r in self.rejected if not r.is_absent]
-        return "; ".join([self._taken(), *refused, *([f"nothing in {', '.join(empty)}"] if empty else [])])
+        told = [r for r in self.rejected if r.reason != self.seen.damage]  # it has a warning of its own
+        empty = [r.reference for r in told if r.is_absent and not r.missing]
+        refused = [f"{r.reference} was not taken: {r.reason}" for r in told if r.missing or not r.is_absent]
+        nothing = [f"nothing in {', '.join(empty)}"] if empty else []
+        return printable("; ".join([self._taken(), *refused, *nothing]))
 
     def _taken(self) -> str:
         if self.found is None:
@@ -101,6 +106,7 @@ class Resolver:
     candidates: Candidates
     latest: Latest
     _damaged: dict[str, Rejected] = field(default_factory=dict)
+    _told: str = ""
 
     def resolve(self, accept: Accept, seen: Seen | None = None) -> Resolution:
         """The first good candidate, in order.
@@ -124,7 +130,9 @@ class Resolver:
         """One pass over the candidates; None where LATEST changed meanwhile."""
         rejected: dict[str, Rejected] = {}
         if seen.damage:
-            log.warning("%s", seen.damage)
+            if seen.damage != self._told:
+                self._told = seen.damage
+                log.warning("%s", seen.damage)
             rejected[self.latest.url] = Rejected(self.latest.url, seen.damage)
         if seen.pointer is not None and seen.pointer.target.is_fresh:
             return Resolution(Verdict.FRESH, None, (), seen)
@@ -149,11 +157,12 @@ class Resolver:
         return Resolution(Verdict.FRESH, None, tuple(rejected.values()), seen)
 
     def _try(self, candidate: Candidate, accept: Accept) -> Found | Rejected:
+        found = None
         try:
             found = candidate.load()
             accept(found)
         except (NotFoundError, DamagedError, InvalidArgumentError, OtherWorkError) as error:
-            rejected = _rejected(candidate, error)
+            rejected = _rejected(candidate, error, is_payload=found is not None)
             if isinstance(error, DamagedError):
                 self._damaged[candidate.reference] = rejected
             return rejected
@@ -163,12 +172,14 @@ class Resolver:
         return self.latest.read().token != seen.token
 
 
-def _rejected(candidate: Candidate, error: CkptptrError) -> Rejected:
+def _rejected(candidate: Candidate, error: CkptptrError, *, is_payload: bool) -> Rejected:
+    missing = error.key if is_payload and isinstance(error, NotFoundError) else ""
     if not isinstance(error, NotFoundError):
         log.warning("not restoring %s: %s", candidate.reference, error)
     return Rejected(
         candidate.reference,
-        error.message,
+        f"a file of it is gone, {missing}" if missing else error.message,
+        missing=missing,
         is_absent=isinstance(error, NotFoundError),
         is_other_work=isinstance(error, OtherWorkError),
         is_invalid=isinstance(error, InvalidArgumentError),

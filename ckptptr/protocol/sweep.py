@@ -80,7 +80,7 @@ def sweep_by_hand(store: Store, node: Node, latest: Latest, agreed: Collection[s
         pointer = sweepable(seen, latest.url)
         found = [orphan for orphan in search(store, node, seen).orphans if orphan in agreed]
         listed = tuple(dict.fromkeys((*pointer.expired, *found)))[:EXPIRED_LIMIT]
-        return Move(msgspec.structs.replace(pointer, expired=listed)) if found else None
+        return Move(msgspec.structs.replace(pointer, expired=listed), "sweep") if found else None
 
     listed = latest.update(list_orphans).seen.expired
     gone = sweep(store, node, latest, [reference for reference in listed if reference in agreed])
@@ -90,7 +90,7 @@ def sweep_by_hand(store: Store, node: Node, latest: Latest, agreed: Collection[s
         if pointer is None or pointer.held or not any(reference in gone for reference in pointer.expired):
             return None
         left = tuple(reference for reference in pointer.expired if reference not in gone)
-        return Move(msgspec.structs.replace(pointer, expired=left))
+        return Move(msgspec.structs.replace(pointer, expired=left), "sweep")
 
     with suppress(ConflictError):  # a later sweep takes them out
         latest.update(take_out)

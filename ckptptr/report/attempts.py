@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from ckptptr.inspect import shapes
-from ckptptr.inspect.sentences import short_reference
+from ckptptr.inspect.sentences import in_words, short_reference
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.protocol.resolve import Rejected, Resolution
@@ -54,7 +54,6 @@ class Shown(shapes.Entry, frozen=True, kw_only=True):
 
     created_at: str | None = None
     copied_from: str | None = None
-    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
     task: str = ""
     saved_in: float | None = None
     is_elsewhere: bool = False
@@ -98,13 +97,6 @@ class AttemptSummary(msgspec.Struct, frozen=True, kw_only=True):
     origins: list[ResumedFrom]
     words: str
     reasons: list[str]
-
-
-def thing(item: shapes.Checkpoint) -> str:
-    """`step 3`, `save 7` or `plain files`: the shortest name of a checkpoint."""
-    if item.step is not None:
-        return f"step {item.step}"
-    return "plain files" if item.seq is None else f"save {item.seq}"
 
 
 def named(numbers: Sequence[int]) -> str:
@@ -154,7 +146,7 @@ def this_attempt(
 def next_attempt(show: shapes.Show, number: int) -> AttemptSummary:
     """The next attempt."""
     taken = show.checkpoint
-    origin = taken and ResumedFrom(reference=taken.checkpoint, by=None, words=thing(taken), is_there=True)
+    origin = taken and ResumedFrom(reference=taken.checkpoint, by=None, words=in_words(taken), is_there=True)
     return AttemptSummary(
         number=number,
         role="next",
@@ -164,7 +156,7 @@ def next_attempt(show: shapes.Show, number: int) -> AttemptSummary:
         last=None,
         every=None,
         origins=[origin] if origin else [],
-        words=f"would resume from {thing(taken)}" if taken else "would start fresh",
+        words=f"would resume from {in_words(taken)}" if taken else "would start fresh",
         reasons=[show.why],
     )
 
@@ -228,7 +220,7 @@ def _name(reference: str, shown: Sequence[Shown], view: View) -> str:
     for item in shown:
         if item.checkpoint == reference:
             where = _ELSEWHERE if item.is_elsewhere else f"attempt {item.attempt}"
-            return f"{thing(item)} of {where}"
+            return f"{in_words(item)} of {where}"
     name = short_reference(reference)
     checkpoint = CheckpointId.match(name)
     if checkpoint is None or not view.owns(reference):
@@ -261,7 +253,7 @@ def _reasons(number: int, origins: Sequence[ResumedFrom], shown: Sequence[Shown]
     skipped = [n for n in range(age[0] + 1, number) if not any(item.attempt == n for item in newer)]
     reasons = [f"nothing of {named(skipped).lower()} is {view.there}"] if skipped and age[0] >= 0 else []
     if newer:
-        names = [f"{thing(i)} of attempt {i.attempt}" + (" (damaged)" if i.problem else "") for i in newer]
+        names = [f"{in_words(i)} of attempt {i.attempt}" + (" (damaged)" if i.problem else "") for i in newer]
         more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
         reasons.append(f"newer, and not used: {', '.join(names[:_MANY])}{more}")
     return reasons

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import msgspec
 
 from ckptptr.clock import isoformat
-from ckptptr.errors import InvalidArgumentError
+from ckptptr.errors import InvalidArgumentError, UnsupportedFormatError
 from ckptptr.inspect import shapes
+from ckptptr.inspect.execution import FEW, Execution, Row, in_parallel
 from ckptptr.inspect.explain import explain
 from ckptptr.inspect.log import everything
 from ckptptr.inspect.sentences import headline
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.inventory import payload, read_manifest
+from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.names import CheckpointId, split_manifest_key
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.report.attempts import (
@@ -77,6 +80,94 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     unfinished: list[Unfinished]
     left_out: int
 
+    @property
+    def name(self) -> str:
+        """The last part of the node prefix."""
+        return self.node.rpartition("/")[2]
+
+
+class ReportRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A node of an execution, or all indices of a map task: `nodes` of them. `held`, `damaged`: how many have
+    such a LATEST. `steps`: the lowest and the highest that LATEST names. `reported`: the node prefixes of
+    those that are in `reports`."""
+
+    name: str
+    nodes: int
+    held: int
+    damaged: int
+    steps: list[int]
+    reported: list[str]
+
+
+class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution. `rows`: its nodes, the worst first. `reports`: of each node; of a large map task only
+    those of the first nodes whose LATEST is held or damaged."""
+
+    command: str = "report"
+    execution: str
+    written_at: str
+    rows: list[ReportRow]
+    reports: list[Report]
+
+
+def gather_execution(execution: Execution) -> ExecutionReport:
+    """Look at all nodes of an execution, in parallel.
+
+    Raises: as `gather`.
+    """
+    seen = dict(zip(execution.prefixes, in_parallel(execution.seen, execution.prefixes), strict=True))
+
+    def is_odd(prefix: str) -> bool:
+        return seen[prefix].is_held or seen[prefix].pointer is None
+
+    chosen = {
+        row: [*row.prefixes] if len(row.prefixes) <= FEW else [*filter(is_odd, row.prefixes)][:FEW]
+        for row in execution.rows
+    }
+    prefixes = [prefix for few in chosen.values() for prefix in few]
+    reports = dict(zip(prefixes, in_parallel(partial(_gathered, execution), prefixes), strict=True))
+
+    def badness(row: Row) -> tuple[int, int]:
+        found = [report for prefix in chosen[row] if (report := reports[prefix])]
+        return sum(map(_is_passed_over, found)), sum(map(is_odd, row.prefixes))
+
+    rows = sorted(execution.rows, key=badness, reverse=True)  # stable
+    ordered = [report for row in rows for prefix in chosen[row] if (report := reports[prefix])]
+    return ExecutionReport(
+        execution=execution.url,
+        written_at=isoformat(execution.clock.now()),
+        rows=[_row(row, seen, [r.node for p in chosen[row] if (r := reports[p])]) for row in rows],
+        reports=ordered,
+    )
+
+
+def _gathered(execution: Execution, prefix: str) -> Report | None:
+    """None for a node of a newer format: its row counts it as damaged."""
+    try:
+        return gather(execution.here(prefix))
+    except UnsupportedFormatError:
+        return None
+
+
+def _is_passed_over(report: Report) -> bool:
+    """Whether the next attempt does not restore what LATEST asks for."""
+    show = report.show
+    return any(c.outcome == "rejected" and c.source == "latest" for c in show.candidates)
+
+
+def _row(row: Row, seen: Mapping[str, Seen], reported: list[str]) -> ReportRow:
+    there = [seen[prefix] for prefix in row.prefixes]
+    targets = (each.pointer.target.step for each in there if each.pointer)
+    steps = sorted(step for step in targets if step is not None)
+    return ReportRow(
+        name=row.name,
+        nodes=len(there),
+        held=sum(each.is_held for each in there),
+        damaged=sum(bool(each.damage) for each in there),
+        steps=[steps[0], steps[-1]] if steps else [],
+        reported=reported,
+    )
+
 
 def gather(here: Here, *, live: Live | None = None, most: int | None = None) -> Report:
     """Look at the store, at everything once.
@@ -134,7 +225,6 @@ def _shown(here: Here, entry: shapes.Entry, live: Live | None) -> Shown:
         plain,
         created_at=manifest.created_at,
         copied_from=manifest.copied_from,
-        metadata=manifest.metadata,
         task=manifest.lineage.task,
         saved_in=live.saved_in.get(manifest.id) if live else None,
     )

@@ -14,9 +14,9 @@ from itertools import groupby, pairwise
 from math import sqrt
 from typing import Literal
 
-from ckptptr.inspect.sentences import short_reference
+from ckptptr.inspect.sentences import in_words, short_reference
 from ckptptr.protocol.names import CheckpointId
-from ckptptr.report.attempts import AttemptSummary, ResumedFrom, Shown, View, named, thing
+from ckptptr.report.attempts import AttemptSummary, ResumedFrom, Shown, View, named
 from ckptptr.report.facts import Report, Unfinished
 from ckptptr.wording import counted, moment, size, span
 
@@ -125,7 +125,7 @@ def _dots(report: Report) -> list[Dot]:
 
 def _of_checkpoint(item: Shown) -> Dot:
     shape: Shape = "square" if item.id is None else "diamond" if item.copied_from else "circle"
-    words = [thing(item).removeprefix("step ")]
+    words = [in_words(item).removeprefix("step ")]
     words += ["LATEST, held" if item.held else "LATEST"] if item.state == "target" else []
     words += ["damaged"] if item.problem else []
     words += ["pinned"] if item.pinned else []
@@ -135,7 +135,7 @@ def _of_checkpoint(item: Shown) -> Dot:
         "damaged" if item.problem else item.state,
         None if item.is_elsewhere else item.attempt,
         item.age,
-        thing(item),
+        in_words(item),
         shape,
         item.pinned,
         item,

@@ -17,8 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ckptptr.inspect import sentences
 from ckptptr.report.attempts import AttemptSummary, Shown, named
-from ckptptr.report.facts import Report
-from ckptptr.report.picture import picture, row_id
+from ckptptr.report.facts import ExecutionReport, Report
+from ckptptr.report.picture import picture, row_id, small_picture
 from ckptptr.version import __version__
 from ckptptr.wording import counted, date, moment, number, size, span
 
@@ -34,22 +34,33 @@ def page(report: Report) -> str:
     return _TEMPLATES.get_template("page.html").render(_values(report, adapts=True), mark=MARK)
 
 
+def execution_page(told: ExecutionReport) -> str:
+    """One file for an execution: an overview with a small picture of each node, then each node."""
+    nodes = [_values(report, adapts=True, key=f"n{number}-") for number, report in enumerate(told.reports)]
+    pictures = [small_picture(report) for report in told.reports]
+    numbers = {report.node: number for number, report in enumerate(told.reports)}
+    template = _TEMPLATES.get_template("execution.html")
+    return template.render(told=told, nodes=nodes, pictures=pictures, numbers=numbers, mark=MARK)
+
+
 def section(report: Report) -> str:
     """The part for a page that is not ours, a Flyte deck: always light, without links."""
     return _TEMPLATES.get_template("section.html").render(_values(report, adapts=False))
 
 
-def _values(report: Report, *, adapts: bool) -> dict[str, Any]:
+def _values(report: Report, *, adapts: bool, key: str = "") -> dict[str, Any]:
     """The values for the templates.
 
     Args:
         adapts: follow a dark mode; the dots of the picture are links.
+        key: begins the ids of this node, if the page has several.
     """
     shown, attempts = report.checkpoints, report.attempts
     return {
         "report": report,
         "adapts": adapts,
-        "picture": picture(report, links=adapts),
+        "key": key,
+        "picture": picture(report, links=adapts, key=key),
         "reasons": [reason for attempt in attempts if attempt.role == "this" for reason in attempt.reasons],
         "tasks": sorted({item.task for item in shown if item.task}),
         "attempts": [*_attempts(attempts)],

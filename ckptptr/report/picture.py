@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET  # to write it, not to read
 
 from ckptptr.report.attempts import Shown
 from ckptptr.report.facts import Report
-from ckptptr.report.layout import LEFT, NEXT, WIDTH, Arrow, Dot, Kind, Layout, lay_out
+from ckptptr.report.layout import AXIS, LEFT, NEXT, WIDTH, Arrow, Dot, Kind, Layout, lay_out
 from ckptptr.wording import date, size, span
 
 _LEGEND_LINE = 22.0
@@ -26,17 +26,18 @@ _MEANINGS: dict[Kind, str] = {
 }
 
 
-def picture(report: Report, *, links: bool = False) -> str:
+def picture(report: Report, *, links: bool = False, key: str = "") -> str:
     """The SVG.
 
     Args:
         links: each checkpoint is a link to the element with its `row_id`.
+        key: tells the ids of this picture from those of others on the page.
     """
     layout = lay_out(report)
     svg = ET.Element("svg", {"class": "picture", "role": "img", "xmlns": "http://www.w3.org/2000/svg"})
-    svg.set("aria-labelledby", "ckptptr-title ckptptr-desc")
-    _add(svg, "title", id="ckptptr-title").text = f"Checkpoints of {report.node}"
-    _add(svg, "desc", id="ckptptr-desc").text = _in_words(report)
+    svg.set("aria-labelledby", f"{key}ckptptr-title {key}ckptptr-desc")
+    _add(svg, "title", id=f"{key}ckptptr-title").text = f"Checkpoints of {report.node}"
+    _add(svg, "desc", id=f"{key}ckptptr-desc").text = _in_words(report)
     _draw_lanes(svg, layout)
     _draw_axis(svg, layout)
     for arrow in layout.arrows:
@@ -44,14 +45,29 @@ def picture(report: Report, *, links: bool = False) -> str:
     for label in layout.spans:
         _text(svg, "span", label.x, label.y, label.text)
     for dot in layout.dots:
-        _draw_dot(svg, dot, links=links)
+        _draw_dot(svg, dot, links=links, key=key)
     svg.set("viewBox", f"0 0 {WIDTH:.0f} {_draw_legend(svg, layout):.0f}")
     return ET.tostring(svg, encoding="unicode")
 
 
-def row_id(item: Shown) -> str:
+def small_picture(report: Report) -> str:
+    """The lanes, dots and arrows without a word, for an overview."""
+    layout = lay_out(report)
+    height = layout.height - AXIS
+    svg = ET.Element("svg", {"class": "small", "role": "img", "xmlns": "http://www.w3.org/2000/svg"})
+    svg.set("viewBox", f"{LEFT - 20:.0f} 0 {NEXT + 40 - LEFT:.0f} {height:.0f}")
+    svg.set("aria-label", _in_words(report))
+    for arrow in layout.arrows:
+        _draw_arrow(svg, arrow)
+    for dot in layout.dots:
+        dot.r *= 1.6
+        _draw_mark(_add(svg, "g", f"dot {dot.kind}"), dot)
+    return ET.tostring(svg, encoding="unicode")
+
+
+def row_id(item: Shown, key: str = "") -> str:
     """The id of the table row of a checkpoint."""
-    return f"checkpoint-{item.index}"
+    return f"{key}checkpoint-{item.index}"
 
 
 def _add(parent: ET.Element, tag: str, kind: str = "", **values: str | float) -> ET.Element:
@@ -131,9 +147,9 @@ def _draw_head(group: ET.Element, x: float, y: float, along: int, down: int) -> 
     _path(group, "head", "M", x, y, "L", *left, "L", *right, "Z")
 
 
-def _draw_dot(svg: ET.Element, dot: Dot, *, links: bool) -> None:
+def _draw_dot(svg: ET.Element, dot: Dot, *, links: bool, key: str) -> None:
     group = _add(svg, "g", f"dot {dot.kind}" + (" pinned" if dot.is_pinned else ""))
-    inside = _add(group, "a", href=f"#{row_id(dot.shown)}") if links and dot.shown else group
+    inside = _add(group, "a", href=f"#{row_id(dot.shown, key)}") if links and dot.shown else group
     _add(inside, "title").text = _told(dot)
     _draw_mark(inside, dot)
     if dot.label:

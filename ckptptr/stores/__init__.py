@@ -1,1 +1,14 @@
-"""Where bytes live: one small port, and an adapter for each kind of store."""
+"""Where bytes live: one small port, and an adapter for each kind of store.
+
+    port                     the nine calls and their promises; `StoreConformance` checks them
+    open, urls               from a URL to a store
+    local, memory            a disk; a dictionary
+    s3, gcs, azure           over fsspec's filesystems: the plain way, with the user's own settings
+    obstore                  over obstore (Rust): the fast way
+    wrappers                 stores around stores: retries, a stop, a probe
+    sdk, parts, room         what the clouds' adapters share
+
+May import the clock, the errors and the settings: nothing of the protocol.
+
+The rule: an error's code decides what it means, in one table for each cloud, and no message shows a secret.
+"""

@@ -18,7 +18,7 @@ class MemoryStore:
     """A store that lives and dies with the process.
 
     Args:
-        guarantee: with `LAST_WRITER_WINS`, `replace` writes whatever the token says, as the S3
+        guarantee: with `LAST_WRITER_WINS`, `replace` ignores the token, as the S3
             look-alikes do that accept `If-Match` and ignore it.
         block_size: kept small by tests that want many blocks out of few bytes.
     """

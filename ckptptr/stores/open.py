@@ -1,18 +1,19 @@
-"""Where bytes live: one small port, an adapter each, and the one function that opens them."""
+"""The one function that opens stores: which adapter a URL needs, and whether obstore moves its payload."""
 
 from __future__ import annotations
 
 import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
+from ckptptr.logs import escape_control_characters
 from ckptptr.stores.obstore.lending import chosen
-from ckptptr.stores.port import Entry, Guarantee, Store, Token
+from ckptptr.stores.port import Entry, Guarantee, HasAccount, Store, Token
 from ckptptr.stores.sdk import shown
 from ckptptr.stores.urls import Place, lost_slash, split
 
@@ -24,29 +25,26 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, slots=True)
 class _Cloud:
-    """A cloud: its adapter, and the fsspec filesystem and the extra of ours that it needs; and who lends
-    from that filesystem to the fast lane."""
+    """A cloud: the folder of its adapter, which is the name of our extra too; its adapter; its fsspec
+    filesystem; and who lends from that to obstore."""
 
     module: str
     adapter: str
     filesystem: str
-    extra: str
-    lending: str
     lender: str
 
 
 _CLOUDS = {
-    "s3": _Cloud("s3", "S3Store", "s3fs", "s3", "lend_s3", "S3Lender"),
-    "gs": _Cloud("gcs", "GCSStore", "gcsfs", "gcs", "lend_gcs", "GCSLender"),
-    "abfs": _Cloud(
-        "azure",
-        "AzureStore",
-        "adlfs",
-        "azure",
-        "lend_azure",
-        "AzureLender",
-    ),
+    "s3": _Cloud("s3", "S3Store", "s3fs", "S3Lender"),
+    "gs": _Cloud("gcs", "GCSStore", "gcsfs", "GCSLender"),
+    "abfs": _Cloud("azure", "AzureStore", "adlfs", "AzureLender"),
 }
+_around: list[Callable[[Store], Store]] = []
+
+
+def wrap_every_store(wrap: Callable[[Store], Store]) -> None:
+    """Put a store around each that is opened in this process from now on: for tests that inject faults."""
+    _around.append(wrap)
 
 
 def open_store(
@@ -73,7 +71,19 @@ def open_store(
     Raises:
         InvalidArgumentError: not a URL that this version can open; nothing was asked of any store.
     """
-    url = os.fspath(url)
+    store, key = _opened(os.fspath(url), filesystem, storage_options, metadata)
+    for wrap in _around:
+        store = wrap(store)
+    return store, key
+
+
+def _opened(
+    url: str,
+    filesystem: Any,
+    storage_options: Mapping[str, Any] | None,
+    metadata: Mapping[str, str] | None,
+) -> tuple[Store, str]:
+    escape_control_characters()
     place = split(url)
     if place.scheme not in ("file", "memory", *_CLOUDS):
         raise InvalidArgumentError(f"{place.scheme}:// is not a kind of store ckptptr knows", hint=_SUPPORTED)
@@ -158,18 +168,18 @@ def _on_cloud(
         )
     adapter = getattr(import_module(f"ckptptr.stores.{cloud.module}.store"), cloud.adapter)
     store: Store = adapter(filesystem, metadata=metadata)
-    held_by = getattr(store, "account", "")
+    held_by = store.account if isinstance(store, HasAccount) else ""
     if place.account and held_by not in ("", place.account):
         raise InvalidArgumentError(
             f"the URL names account {place.account}, the credentials are for {held_by}"
         )
-    engine = chosen()
-    if engine == "fsspec":
+    if chosen() == "fsspec":
         return store
     from ckptptr.stores.obstore.fast import FastLane
+    from ckptptr.stores.obstore.store import ObstoreStore
 
-    lender = getattr(import_module(f"ckptptr.stores.obstore.{cloud.lending}"), cloud.lender)
-    return FastLane(store, lender(filesystem, metadata, forced=engine == "obstore"))
+    lender = getattr(import_module(f"ckptptr.stores.obstore.lend_{cloud.module}"), cloud.lender)
+    return FastLane(store, ObstoreStore(lender(filesystem, metadata)))
 
 
 def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any]) -> Any:
@@ -180,7 +190,7 @@ def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any])
         return fsspec.filesystem(place.scheme, **{"use_listings_cache": False, **account, **storage_options})
     except ImportError as error:
         raise InvalidArgumentError(
-            f"{place.scheme}:// needs {cloud.filesystem}", hint=f"pip install 'ckptptr[{cloud.extra}]'"
+            f"{place.scheme}:// needs {cloud.filesystem}", hint=f"pip install 'ckptptr[{cloud.module}]'"
         ) from error
     except ValueError as error:  # what adlfs says of incomplete settings
         raise InvalidArgumentError(

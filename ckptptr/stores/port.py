@@ -26,12 +26,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NewType, Protocol, TypeAlias
+from datetime import datetime
+from typing import NewType, Protocol, TypeAlias, runtime_checkable
 
 Token = NewType("Token", str)
 """Names one version of one object (an ETag, a generation). Opaque; compared for equality only.
 
-Equal bodies MAY have equal tokens (an S3 ETag is a digest): whoever swaps puts something unique into
+Equal bodies MAY have equal tokens (an S3 ETag is a digest): a caller that swaps puts something unique into
 each body."""
 
 Block: TypeAlias = "bytes | memoryview"
@@ -133,3 +134,40 @@ class Store(Protocol):
         Raises:
             NotFoundError: there is no `source`.
         """
+
+
+# What only some stores can tell. `ckptptr.stores.wrappers.around.unwrap` finds these.
+
+
+@runtime_checkable
+class HasAccount(Protocol):
+    """A store in an account, as on Azure."""
+
+    @property
+    def account(self) -> str:
+        """Its name; empty where it is unknown."""
+
+
+@runtime_checkable
+class HasEngine(Protocol):
+    """A store whose payload may go by another engine."""
+
+    def engine(self, key: str) -> str:
+        """What moves payload to and from there, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A multipart upload whose parts are stored, and paid for, but make no object."""
+
+    key: str
+    upload_id: str
+    begun: datetime
+
+
+@runtime_checkable
+class HasUnfinished(Protocol):
+    """A store that knows the uploads that a kill left behind, as on S3."""
+
+    def unfinished(self, folder: str) -> Iterator[Unfinished]:
+        """The multipart uploads below a folder that were begun and neither completed nor aborted."""

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from typing import Any
 
 ROOM = 128 * 1024 * 1024
-"""So many bytes; with what the SDKs hold besides, the whole stays below 256 MiB."""
+"""Bytes in flight at most; with what the SDKs hold besides, the whole stays below 256 MiB."""
 
 MOST = 16
-"""So many transfers at once, however small they are."""
+"""Transfers at once at most, however small they are."""
 
 
 class Room:
@@ -27,7 +27,7 @@ class Room:
         self._changed = threading.Condition()
 
     def take(self, size: int) -> None:
-        """Wait until there is room for so many bytes."""
+        """Wait until there is room for `size` bytes."""
         self._take(size, 1, 1)
 
     def give(self, size: int) -> None:
@@ -40,7 +40,7 @@ class Room:
 
     @contextmanager
     def taken(self, size: int) -> Iterator[None]:
-        """Room for so many bytes, for as long as the `with` block runs."""
+        """Room for `size` bytes while the `with` block runs."""
         self.take(size)
         try:
             yield
@@ -49,8 +49,8 @@ class Room:
 
     @contextmanager
     def some_taken(self, size: int, wanted: int) -> Iterator[int]:
-        """Room for blocks of `size` bytes, and for how many: as many as wanted where they are free; fewer,
-        but not very few, where they are not."""
+        """Room for some blocks of `size` bytes, and how many: all that are wanted if there is room; else
+        fewer, but not very few."""
         most = self._size // self._counted(size)
         wanted = max(1, min(wanted, most))
         given = self._take(size, wanted, min(wanted, max(1, most // 4)))

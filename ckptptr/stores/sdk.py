@@ -1,15 +1,52 @@
-"""What the clients of the clouds have in common: forks, bytes sent uncopied, and no secret in an error."""
+"""What the clouds' clients share: forks, retries, bytes sent without a copy, no secret in an error."""
 
 from __future__ import annotations
 
+import asyncio
 import io
+import itertools
 import os
+import random
 import select
 import selectors
 import sys
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-from ckptptr.errors import DamagedError, InvalidArgumentError
+from ckptptr.clock import Patience
+from ckptptr.errors import CkptptrError, DamagedError, InvalidArgumentError
+from ckptptr.stores.port import Guarantee
+
+_T = TypeVar("_T")
+
+
+class PassingError(Exception):
+    """A failure that may pass by itself: `error` is what to raise when patience ends.
+
+    `after` is how many seconds the server asked to wait.
+    """
+
+    def __init__(self, error: CkptptrError, after: float = 0.0) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.after = after
+
+
+async def patiently(patience: Patience, attempt: Callable[[], Awaitable[_T]]) -> _T:
+    """`attempt` until it does not raise `PassingError`, or patience ends."""
+    now = asyncio.get_running_loop().time
+    end = now() + patience.at_most
+    tried = 0
+    while True:
+        try:
+            return await attempt()
+        except PassingError as passing:
+            tried += 1
+            pause = patience.pause(tried, random.random(), passing.after)
+            if tried >= patience.tries or now() + pause > end:
+                raise passing.error from passing.__cause__
+        await asyncio.sleep(pause)
 
 
 class Body(io.BytesIO):
@@ -23,11 +60,21 @@ class Body(io.BytesIO):
         return self._view[:]
 
 
+def one_or_many(blocks: Iterable[bytes]) -> tuple[bytes | None, Iterator[bytes]]:
+    """The only block (empty where there is none), or None and all of them. No block stays in memory here."""
+    source = iter(blocks)
+    first = next(source, b"")
+    second = next(source, None)
+    if second is None:
+        return first, iter(())
+    return None, itertools.chain((first, second), source)
+
+
 def check_length(body: bytes, start: int, length: int, url: str) -> None:
-    """Of the answer to a request for `length` bytes from offset `start`.
+    """Check the answer to a request for `length` bytes from offset `start`.
 
     Raises:
-        DamagedError: it is another number of bytes.
+        DamagedError: it has another number of bytes.
     """
     if len(body) != length:
         raise DamagedError(
@@ -50,8 +97,14 @@ async def beginning(stream: Any, length: int | None, at_most: int | None) -> byt
     return bytes(found)
 
 
+def guarantee_at(endpoint: str, known: tuple[str, ...]) -> Guarantee:
+    """Compare-and-swap on hosts that end as `known` says; any other endpoint has to be asked."""
+    host = urlsplit(endpoint).hostname or ""
+    return Guarantee.COMPARE_AND_SWAP if host.endswith(known) else Guarantee.UNPROVEN
+
+
 def unsendable(error: ValueError, url: str) -> InvalidArgumentError:
-    """In place of what SDKs say of an endpoint that makes no sense: their text repeats parts of it."""
+    """In place of what SDKs say about an invalid endpoint: their text repeats parts of it."""
     return InvalidArgumentError(
         f"the request cannot be sent ({type(error).__name__})",
         key=url,
@@ -94,7 +147,9 @@ class Client:
         if self._origin._pid != os.getpid():
             # The event loop's thread stayed in the parent. fsspec caches instances by process, so this
             # makes one that belongs to the child.
-            old = self._origin
-            renew_event_loop(old)
-            self._origin = type(old)(*old.storage_args, **old.storage_options)
+            renew_event_loop(self._origin)
+            self._origin = self._made_again(self._origin)
         return self._origin
+
+    def _made_again(self, old: Any) -> Any:
+        return type(old)(*old.storage_args, **old.storage_options)

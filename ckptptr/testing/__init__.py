@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ckptptr.testing.attempts import SimulatedNode
     from ckptptr.testing.conformance import StoreConformance
+    from ckptptr.testing.conformance.faults import FaultConformance
     from ckptptr.testing.faults import Fault, FaultyStore, Killed, Request
     from ckptptr.testing.life import Life, assert_resumes, simulate
     from ckptptr.testing.outcome import Attempt
@@ -27,6 +28,7 @@ __all__ = [
     "assert_resumes",
     "simulate",
     "Fault",
+    "FaultConformance",
     "FaultyStore",
     "Killed",
     "Request",
@@ -36,6 +38,7 @@ __all__ = [
 _MODULES = {
     "Attempt": "outcome",
     "Life": "life",
+    "FaultConformance": "conformance.faults",
     "SimulatedNode": "attempts",
     "StoreConformance": "conformance",
     "assert_resumes": "life",

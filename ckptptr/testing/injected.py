@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ckptptr.settings import TESTING_FAULTS, TESTING_LOG, TESTING_POD
-from ckptptr.stores import open as opening
+from ckptptr.stores.open import wrap_every_store
 from ckptptr.stores.port import Store
 from ckptptr.testing import events
 from ckptptr.testing.faults import Armed, Fault, FaultyStore, Op
@@ -34,13 +34,7 @@ def install(environ: MutableMapping[str, str]) -> None:
     pod = int(environ.setdefault(TESTING_POD.name, str(os.getpid())))
     if pod == os.getpid():
         _be_deaf_to_sigterm()
-    open_store = opening.open_store
-
-    def open_faulty(url: str | os.PathLike[str], **options: Any) -> tuple[Store, str]:
-        store, key = open_store(url, **options)
-        return LoggedStore(store, faults, log, pod), key
-
-    opening.open_store = open_faulty
+    wrap_every_store(lambda store: LoggedStore(store, faults, log, pod))
     _record(log)
 
 
@@ -99,7 +93,6 @@ def _be_deaf_to_sigterm() -> None:
 
 def _record(log: str) -> None:
     """Record what restores return, and when the task asks for a save."""
-    # Import these only after the stores are faulty: they import the function that opens stores.
     from ckptptr.checkpoints import Checkpoints
     from ckptptr.session.save import Saver
 

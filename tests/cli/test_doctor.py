@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from datetime import datetime, timedelta, timezone
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -57,45 +60,59 @@ def test_it_changes_nothing(node: FlyteNode) -> None:
     assert everything() == before
 
 
-def test_an_absent_latest_is_a_note_with_what_to_type(node: FlyteNode, ids: dict[int, str]) -> None:
+@pytest.mark.usefixtures("ids")
+def test_an_absent_latest_is_a_note_and_nothing_has_to_be_done(node: FlyteNode) -> None:
     node.latest.unlink()
     finding = found(node)["latest-absent"]
     assert (finding["level"], finding["object"]) == ("note", str(node.latest))
-    assert finding["type"] == f"ckptptr use {node.url} {ids[3]}"
+    assert (finding["todo"], finding["type"]) == ("nothing", None)
+    assert "note      Nothing to do. LATEST is absent." in run("doctor", node.url).stdout
 
 
-def test_a_damaged_latest_is_a_problem_and_its_kept_bytes_a_note(
-    node: FlyteNode, ids: dict[int, str]
+@pytest.mark.usefixtures("ids")
+def test_a_damaged_latest_is_a_problem_that_heals_by_itself_and_its_kept_bytes_a_note(
+    node: FlyteNode,
 ) -> None:
     node.latest.write_text("{")
     finding = found(node, exit_code=9)["latest-damaged"]
     assert "LATEST is not a JSON object" in finding["what"]
-    assert finding["type"] == f"ckptptr use {node.url} {ids[3]}"
+    assert (finding["todo"], finding["type"]) == ("nothing", None)
     node.restored(1)
     kept = found(node)["kept"]
     assert Path(kept["object"]).read_text() == "{"
 
 
-def test_a_hold_says_by_whom_and_how_to_take_it_off(node: FlyteNode, ids: dict[int, str]) -> None:
+def test_a_hold_says_by_whom_since_when_and_how_to_take_it_off(node: FlyteNode, ids: dict[int, str]) -> None:
     run("use", node.url, ids[1], "--note", "2 diverged")
     finding = found(node)["latest-held"]
-    author = json.loads(node.latest.read_text())["published_by"]
+    written = json.loads(node.latest.read_text())
+    author, moment = written["moved_by"], written["moved_at"]
     assert finding["what"].startswith(f'{author} holds LATEST, with the note "2 diverged"')
-    assert finding["type"] == f"ckptptr release {node.url}"
+    assert f"with `ckptptr use` (just now, {moment[:10]} {moment[11:19]} UTC)" in finding["what"]
+    assert (finding["level"], finding["type"]) == ("note", f"ckptptr release {node.url} {ids[3]}")
+    run("pin", node.url, ids[2])  # it writes LATEST, and does not move it
+    assert found(node)["latest-held"]["what"].startswith(f"{author} holds LATEST")
 
 
 def test_an_edit_is_told_and_so_is_what_was_committed_beside_it(node: FlyteNode, ids: dict[int, str]) -> None:
     node.latest.write_text(ids[1])
-    what = found(node)["latest-held"]["what"]
-    assert what.startswith("A person edited LATEST")
-    assert "Meanwhile 2 checkpoints were committed." in what
+    before, after = (time.time() + hours * 3600 for hours in (-1, 1))
+    os.utime(node.latest, (after, after))
+    finding = found(node)["latest-held"]
+    assert finding["what"].startswith("A person edited LATEST (in the future, ")
+    assert "It does not name 2 newer checkpoints (steps 2 to 3)" in finding["what"]
+    os.utime(node.latest, (before, before))
+    finding = found(node, exit_code=9)["latest-held"]
+    assert finding["what"].startswith("A person edited LATEST (1 hour ago, ")
+    assert "Meanwhile 2 newer checkpoints were committed beside it (steps 2 to 3)" in finding["what"]
+    assert (finding["todo"], finding["type"]) == ("decide", f"ckptptr release {node.url} {ids[3]}")
 
 
 def test_a_target_that_is_gone_or_damaged_is_a_problem(node: FlyteNode, ids: dict[int, str]) -> None:
     node.damage(ids[3])
     finding = found(node, exit_code=9)["target"]
     assert "does not have the checksum" in finding["what"]
-    assert finding["type"] == f"ckptptr use {node.url} {ids[2]}"
+    assert (finding["todo"], finding["type"]) == ("nothing", None)
     node.manifest(ids[3]).unlink()
     assert "there is no such" in found(node, exit_code=9)["target"]["what"]
 
@@ -174,7 +191,8 @@ def test_uploads_that_cannot_be_listed_are_no_problem(
     def unfinished(*_: object) -> list[object]:
         raise error
 
-    monkeypatch.setattr(FaultyStore, "unfinished", unfinished, raising=False)
+    store = SimpleNamespace(unfinished=unfinished)
+    monkeypatch.setattr("ckptptr.cli.checks.store.unwrap", lambda *_: store)
     what = found(node).get("unfinished-uploads", {"what": None})["what"]
     assert what is None if words is None else words in what
 
@@ -297,7 +315,6 @@ def test_the_adlfs_that_breaks_flytekit_is_found(
 
 
 @pytest.mark.parametrize(("value", "attaches"), [(None, True), ("false", False), ("true", True)])
-@pytest.mark.flytekit
 def test_whether_flytekit_attaches_metadata_is_its_own_answer(
     monkeypatch: pytest.MonkeyPatch, value: str | None, attaches: bool
 ) -> None:
@@ -348,9 +365,9 @@ def test_the_plugin_that_is_not_installed_is_found(monkeypatch: pytest.MonkeyPat
 @pytest.mark.usefixtures("ids")
 def test_the_json_has_these_keys(node: FlyteNode) -> None:
     told = run_json("doctor", node.url)
-    assert list(told) == ["command", "node", "next", "findings"]
+    assert list(told) == ["command", "node", "next", "findings", "execution", "nodes"]
     assert told["next"] == run_json("show", node.url)
-    assert list(told["findings"][0]) == ["level", "check", "what", "object", "type"]
+    assert list(told["findings"][0]) == ["level", "check", "what", "object", "type", "todo"]
 
 
 def test_outside_flyte_it_works_as_well(tmp_path: Path) -> None:

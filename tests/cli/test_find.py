@@ -36,7 +36,7 @@ def test_every_node_is_told_with_its_newest_step_and_whether_it_is_held(root: Pa
     }
     assert list(nodes["other", "n0"]) == [
         *("url", "project", "domain", "execution", "name", "state", "checkpoint", "step", "bytes"),
-        *("published_at", "held", "note", "problem"),
+        *("published_at", "held", "note", "problem", "checked"),
     ]
     assert (nodes["other", "n0"]["domain"], nodes["other", "n0"]["bytes"]) == ("production", 1)
     assert nodes[EXECUTION, "n1"]["note"] == "hm"
@@ -63,7 +63,7 @@ def test_edited_damaged_and_newer_ones_are_told_and_do_not_stop_it(root: Path) -
     first.write_text("none")
     second.write_text("{")
     third.write_text(third.read_text().replace("ckptptr/1", "ckptptr/2"))
-    told = {node["url"]: node for node in run_json("find", str(root))["nodes"]}
+    told = {node["url"]: node for node in run_json("find", str(root), exit_code=9)["nodes"]}
     assert [told[str(path.parent)]["state"] for path in (first, second, third)] == [
         "edited",
         "damaged",
@@ -74,6 +74,19 @@ def test_edited_damaged_and_newer_ones_are_told_and_do_not_stop_it(root: Path) -
     said = run("find", str(root)).stdout
     assert "none, held" in said
     assert "Upgrade ckptptr" in said
+
+
+def test_readable_is_said_of_a_latest_and_good_only_of_what_was_checked(root: Path) -> None:
+    first = FlyteNode(root)
+    assert "readable" in run("find", str(root)).stdout
+    for payload in first.home(0).glob("data/*/_dst_cp"):
+        payload.unlink()
+    told = {node["url"]: node for node in run_json("find", str(root), "--check", exit_code=9)["nodes"]}
+    assert told[first.url]["checked"] == "nothing"
+    assert "it is gone" in told[first.url]["problem"]
+    assert sorted(node["checked"] for node in told.values()) == ["good", "good", "nothing"]
+    assert "nothing good" in run("find", str(root), "--check").stdout
+    assert run("find", str(root)).exit_code == 0  # nothing was checked, and nothing else is said
 
 
 def test_where_there_is_none_it_says_what_was_looked_at(tmp_path: Path) -> None:

@@ -125,7 +125,17 @@ def test_the_json_has_these_keys(node: FlyteNode, ids: dict[int, str]) -> None:
     first = log["checkpoints"][0]
     assert list(first) == [
         *("checkpoint", "id", "url", "step", "attempt", "seq", "bytes", "files", "published_at"),
-        *("published_by", "parent", "pinned", "index", "state", "held", "problem", "problem_code"),
+        *(
+            "published_by",
+            "parent",
+            "pinned",
+            "metadata",
+            "index",
+            "state",
+            "held",
+            "problem",
+            "problem_code",
+        ),
     ]
     assert Path(first["parent"]).stem == ids[3]
     assert Path(first["url"]).exists()

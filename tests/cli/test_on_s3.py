@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,3 +95,23 @@ def test_with_wrong_credentials_doctor_says_so(run_on_s3: str, s3_server: Seawee
         told = run_json("doctor", run_on_s3, *options, exit_code=9)
     assert told["findings"][0]["check"] == "access-denied"
     assert "the secret key is wrong" in told["findings"][0]["what"].lower()
+
+
+def test_a_map_task_of_2000_indices_is_one_row_within_five_seconds(
+    s3_bucket: str, s3_filesystem: Any, options: list[str]
+) -> None:
+    execution = f"s3://{s3_bucket}/{uuid.uuid4().hex}/_ckptptr/p/d/exec"
+    with ckptptr.open(f"{execution}/n1-0-n0", filesystem=s3_filesystem, attempt=0) as checkpoints:
+        checkpoints.save(b"state", step=10)
+    latest = s3_filesystem.cat(f"{execution}/n1-0-n0/LATEST")
+    others = {f"{execution}/n1-0-n{index}/LATEST": latest for index in range(1, 2000)}
+    others[f"{execution}/n1-0-n77/LATEST"] = b"{"
+    s3_filesystem.pipe(others, batch_size=100)
+    began = time.monotonic()
+    told = run_json("doctor", execution, *options, exit_code=9)
+    took = time.monotonic() - began
+    (row,) = told["nodes"]
+    assert (row["name"], row["nodes"], row["damaged"], row["problems"]) == ("n1-0-n*", 2000, 1, 1)
+    assert (row["url"], row["looked_at"]) == (f"{execution}/n1-0-n77", "LATEST")
+    print(f"doctor of 2,000 indices took {took:.1f} s")
+    assert took < 5

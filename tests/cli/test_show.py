@@ -167,6 +167,7 @@ def test_a_checkpoint_of_another_execution_is_taken_with_a_word_about_it(
     other = Path(str(node.url).replace("axq2rsxnmht57kq9sxpt", "another"))
     home = node.root / "zz/another-n0-0/_flytecheckpoints/manifests"
     home.mkdir(parents=True)
+    (node.home(0) / "data").rename(home.parent / "data")
     node.manifest(ids[2]).rename(home / theirs.name)
     other.mkdir(parents=True)
     (other / "LATEST").write_text(str(home / theirs.name))
@@ -210,6 +211,7 @@ def test_the_json_has_these_keys(node: FlyteNode, ids: dict[int, str]) -> None:
         "files": 1,
         "parent": None,
         "pinned": False,
+        "metadata": {},
     }
     assert shown["latest"] == {
         "url": str(node.latest),
@@ -223,5 +225,8 @@ def test_the_json_has_these_keys(node: FlyteNode, ids: dict[int, str]) -> None:
         "written_by": by,
         "damage": None,
         "guarantee": "compare-and-swap",
+        "moved_at": published,
+        "moved_by": by,
+        "moved_with": "save",
     }
     assert list(shown["candidates"][0]) == ["outcome", "reference", "source", "reason", "checkpoint"]

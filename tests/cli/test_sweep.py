@@ -85,5 +85,7 @@ def test_a_damaged_manifest_keeps_its_whole_home(littered: FlyteNode) -> None:
 
 def test_the_json_has_these_keys(littered: FlyteNode) -> None:
     told = run_json("sweep", littered.url, "--yes")
-    assert list(told) == ["command", "node", "dry_run", "checkpoints", "objects", "bytes", "kept", "swept"]
+    assert list(told) == [
+        *("command", "node", "dry_run", "checkpoints", "objects", "bytes", "kept", "swept", "refused"),
+    ]
     assert sorted(told["swept"]) == sorted(leaving["reference"] for leaving in told["checkpoints"])

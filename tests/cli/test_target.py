@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,8 @@ def test_an_execution_of_several_nodes_asks_which_and_a_wrong_name_is_told(node:
     exit_code, error = failure(EXECUTION, "--root", str(node.root))
     assert (exit_code, error["nodes"]) == (2, [node.url, second.url])
     assert run_json("show", f"{EXECUTION}/n1", "--root", str(node.root))["node"] == second.url
-    for wrong in ("n1", "flytesnacks", "axq2"):
+    assert failure("axq2", "--root", str(node.root))[0] == 2
+    for wrong in ("n1", "flytesnacks", "xq2"):
         assert failure(wrong, "--root", str(node.root))[0] == 3
     assert "needs --root" in failure(EXECUTION)[1]["hint"]
 
@@ -188,3 +190,59 @@ def test_the_second_spelling_of_a_home_that_flyte_may_have_used_is_looked_at(tmp
     long = node.url.replace("axq2rsxnmht57kq9sxpt", "e" * 26)
     _, error = failure(long)
     assert len(error["looked_at"]) == 21
+
+
+@pytest.mark.usefixtures("ids")
+def test_the_beginning_of_a_name_will_do_where_only_one_begins_so(node: FlyteNode) -> None:
+    above = str(Path(node.url).parents[1])
+    for arguments in (["axq2", "--root", str(node.root)], [f"{above}/axq2"], [f"{node.url[:-1]}"]):
+        said = run("show", *arguments)
+        assert said.exit_code == 0, said.stderr
+        assert f"TARGET is taken as {node.url}\n" in said.stderr
+        assert f"  at          {node.latest}" in said.stdout
+    FlyteNode(node.root, "n1").save(0, 1)
+    exit_code, error = failure(f"{node.url[:-1]}")
+    assert (exit_code, len(error["nodes"])) == (2, 2)
+
+
+@pytest.mark.usefixtures("ids")
+def test_a_name_that_exists_is_never_taken_for_the_beginning_of_another(node: FlyteNode) -> None:
+    FlyteNode(node.root, "n00").save(0, 9)
+    node.latest.unlink()  # its homes are there all the same
+    assert run_json("show", node.url)["checkpoint"]["step"] == 3
+
+
+@pytest.mark.usefixtures("ids")
+def test_names_that_look_alike_are_offered(node: FlyteNode) -> None:
+    typo = EXECUTION.replace("nmht", "nmth")
+    assert failure(typo, "--root", str(node.root))[1]["nodes"] == [node.url]
+    assert failure(f"{Path(node.url).parents[1]}/{typo}")[1]["nodes"] == [node.url]
+
+
+@pytest.mark.parametrize("inside", ["", "/manifests", "/data/x"])
+def test_a_home_that_was_copied_elsewhere_stands_alone(
+    node: FlyteNode, ids: dict[int, str], tmp_path: Path, inside: str
+) -> None:
+    home = tmp_path / "backup"
+    shutil.copytree(node.home(0), home)
+    shutil.rmtree(node.root)
+    target = f"{home}{inside}"
+    shown = run_json("show", target)
+    assert (shown["checkpoint"]["id"], shown["checkpoint"]["step"]) == (ids[3], 3)
+    assert "a home alone" in shown["warnings"][0]
+    assert run_json("verify", target, "--all", "--deep")["bytes_read"] == 21
+    run_json("get", target, "--step", "2", str(tmp_path / "out"))
+    assert (tmp_path / "out/_dst_cp").read_text() == "state 2"
+    for command in (["use", target, ids[2]], ["drop", target, ids[2], "--yes"], ["sweep", target, "--yes"]):
+        assert run(*command).exit_code == 2
+    assert not (home / "LATEST").exists()
+
+
+@pytest.mark.usefixtures("ids")
+def test_a_copy_without_the_homes_says_so(node: FlyteNode, tmp_path: Path) -> None:
+    shutil.copytree(node.root / "_ckptptr", tmp_path / "copy/_ckptptr")
+    copy = FlyteNode(tmp_path / "copy")
+    assert "the homes were not copied" in run("show", copy.url).stdout
+    told = run_json("doctor", copy.url, exit_code=9)
+    assert "homes-missing" in {finding["check"] for finding in told["findings"]}
+    assert "the homes were not copied" not in run("doctor", node.url).stdout

@@ -244,7 +244,7 @@ def test_the_json_has_these_keys(node: FlyteNode, ids: dict[int, str]) -> None:
     used = run_json("use", node.url, ids[1])
     assert list(used) == [
         *("command", "node", "before", "latest", "verdict", "why", "warnings", "checkpoint"),
-        *("undo", "undo_command", "kept_as"),
+        *("undo", "undo_command", "kept_as", "dropped"),
     ]
     assert (used["before"]["step"], used["before"]["held"]) == (3, False)
     assert (used["latest"]["step"], used["latest"]["held"], used["latest"]["held_by"]) == (1, True, "use")

@@ -106,5 +106,5 @@ def test_nothing_to_verify_exits_with_3(tmp_path: Path) -> None:
 def test_the_json_has_these_keys(node: FlyteNode) -> None:
     told = run_json("verify", node.url)
     assert list(told) == ["command", "node", "deep", "bytes_read", "checkpoints"]
-    assert list(told["checkpoints"][0]) == ["checkpoint", "state", "problems"]
+    assert list(told["checkpoints"][0]) == ["checkpoint", "state", "problems", "node"]
     assert told["checkpoints"][0]["checkpoint"] == run_json("show", node.url)["checkpoint"]

@@ -113,8 +113,13 @@ def test_it_gives_up_after_a_bounded_number_of_conflicts_and_a_last_look() -> No
     with pytest.raises(ConflictError, match=f"moved by others each of the {MOVES} times"):
         scene.ours.update(noted)
     assert scene.writes() == MOVES
-    assert scene.now() == msgspec.structs.replace(
-        pointer(MOVES + 1), published_by="others", write_id=scene.now().write_id
+    now = scene.now()
+    assert now == msgspec.structs.replace(
+        pointer(MOVES + 1),
+        published_by="others",
+        write_id=now.write_id,
+        moved_by="others",
+        moved_at=now.moved_at,
     )
 
 

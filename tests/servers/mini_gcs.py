@@ -131,7 +131,9 @@ class MiniGCS:
         except RefusedError as error:
             await request.read()  # as real servers do, or clients see a reset
             if not request.path.startswith(("/storage/", "/upload/", "/download/", "/sessions")):
-                code = {"notFound": "NoSuchKey"}.get(error.reason, error.reason)
+                code = _XML_CODES.get(error.reason, error.reason)
+                if error.reason == "notFound" and request.path.split("/")[1] not in self._buckets:
+                    code = "NoSuchBucket"
                 return _xml(f"<Error><Code>{code}</Code></Error>", status=error.status)
             return _refusal(error, is_media=request.query.get("alt") == "media")
 
@@ -254,6 +256,7 @@ class MiniGCS:
         found = self._object(*names)
         headers = {
             "ETag": f'"{found.generation}"',
+            "X-Goog-Generation": str(found.generation),
             "Last-Modified": "Tue, 24 Nov 2026 00:00:00 GMT",
             "Content-Type": found.resource["contentType"],
         }
@@ -274,8 +277,21 @@ class MiniGCS:
             self._multipart(request)[int(request.query["partNumber"])] = body
             etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
             return web.Response(headers={"ETag": f'"{etag}"'})
-        stored = self._write(names[0], _said(request, names[1]), body, {})
-        return web.Response(headers={"ETag": f'"{base64.b64decode(stored.md5).hex()}"'})
+        if "X-Goog-Copy-Source" in request.headers:
+            bucket, _, name = unquote(request.headers["X-Goog-Copy-Source"]).lstrip("/").partition("/")
+            source = self._object(bucket, name)
+            said = {**source.resource, "name": names[1]}
+            self._write(names[0], said, source.data, {}, in_parts=source.in_parts)
+            return _xml("<CopyObjectResult></CopyObjectResult>")
+        expected = request.headers.get("X-Goog-If-Generation-Match")
+        stored = self._write(
+            names[0],
+            _said(request, names[1]),
+            body,
+            {} if expected is None else {"ifGenerationMatch": expected},
+        )
+        etag = f'"{base64.b64decode(stored.md5).hex()}"'
+        return web.Response(headers={"ETag": etag, "X-Goog-Generation": str(stored.generation)})
 
     async def xml_post(self, request: web.Request, names: list[str]) -> web.StreamResponse:
         """A multipart upload is begun, or completed by the list of its parts."""
@@ -302,8 +318,12 @@ class MiniGCS:
             f"<ETag>{stored.generation}</ETag></CompleteMultipartUploadResult>"
         )
 
-    async def xml_delete(self, request: web.Request, _: list[str]) -> web.StreamResponse:
-        """A multipart upload is abandoned; nothing else is ever deleted so."""
+    async def xml_delete(self, request: web.Request, names: list[str]) -> web.StreamResponse:
+        """An object is deleted, or a multipart upload is abandoned."""
+        if "uploadId" not in request.query:
+            found = self._object(*names)
+            del self._buckets[found.bucket][found.name]
+            return web.Response(status=204)
         self._multipart(request)
         del self._multiparts[request.query["uploadId"]]
         del self._sessions[request.query["uploadId"]]
@@ -387,6 +407,7 @@ class MiniGCS:
         return found
 
 
+_XML_CODES = {"notFound": "NoSuchKey", "conditionNotMet": "PreconditionFailed"}
 _BUCKET = r"/storage/v1/b/([^/]+)/o"
 _OBJECT = rf"{_BUCKET}/([^/]+)"
 _XML_OBJECT = r"/((?!storage/|upload/|download/)[^/]+)/(.+)"

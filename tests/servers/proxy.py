@@ -12,7 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import aiohttp
 from aiohttp import web
@@ -118,6 +118,10 @@ class FaultProxy:
     def add(self, rule: Rule) -> None:
         with self._lock:
             self._rules.append(rule)
+
+    def fail(self, **rule: Any) -> None:
+        """As `add`, for suites that do not know `Rule`."""
+        self.add(Rule(**rule))
 
     def reset(self) -> None:
         """Forget all rules and the log."""

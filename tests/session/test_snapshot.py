@@ -70,9 +70,7 @@ def test_a_single_file_too(model: Path, staging: Path) -> None:
 
 
 @pytest.mark.parametrize("consume", [True, False])
-def test_a_temporary_folder_that_goes_with_all_around_it_takes_nothing_along(
-    tmp_path: Path, consume: bool
-) -> None:
+def test_a_temporary_folder_that_goes_with_all_around_it_takes_nothing_along(consume: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model").mkdir()
         (Path(folder) / "model" / "a").write_text("a")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from ckptptr.clock import SystemClock
-from ckptptr.stores.obstore.lending import RETRIES
+from ckptptr.clock import Patience, SystemClock
 from ckptptr.stores.s3.store import S3Store
 from tests.servers.proxy import FaultProxy
 from tests.servers.s3 import open_filesystem
@@ -47,4 +47,11 @@ def impatient(s3_server: Seaweed, s3_proxy: FaultProxy) -> Iterator[S3Store]:
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A retry comes at once; obstore, whose pauses are its own, makes none."""
     monkeypatch.setattr(SystemClock, "sleep", lambda *_: None)
-    monkeypatch.setitem(RETRIES, "max_retries", 0)
+    monkeypatch.setattr(Patience, "pause", lambda *_: 0.0)
+    if sys.version_info >= (3, 11):
+        from ckptptr.stores.obstore.lend_azure import AzureLender
+        from ckptptr.stores.obstore.lend_gcs import GCSLender
+        from ckptptr.stores.obstore.lend_s3 import S3Lender
+
+        for lender in (S3Lender, GCSLender, AzureLender):
+            monkeypatch.setitem(lender.__init__.__kwdefaults__, "patience", Patience(tries=1))

@@ -49,7 +49,7 @@ class IgnoresEverything(IgnoresIfMatch):
 class RefusesEveryToken(Unproven):
     """As old Ceph, which wants its ETags unquoted."""
 
-    def replace(self, key: str, body: bytes, token: Token) -> Token:
+    def replace(self, key: str, *_: object) -> Token:
         raise ConflictError("precondition failed", key=key)
 
 
@@ -85,7 +85,7 @@ def test_a_probe_that_cannot_be_tidied_up_has_its_verdict_all_the_same(
 ) -> None:
     store = FaultyStore(Unproven(), [Fault(op="delete", error=AccessDeniedError("no s3:DeleteObject"))])
     assert probe(store, "b/probe") is Guarantee.COMPARE_AND_SWAP
-    assert "b/probe is of no use any more" in caplog.text
+    assert "the object of the probe could not be deleted: memory://b/probe" in caplog.text
 
 
 @pytest.mark.parametrize("op", ["create", "replace"])
@@ -142,7 +142,7 @@ def test_a_writer_that_comes_between_write_and_read_back_is_noticed() -> None:
     inner = IgnoresEverything()
 
     class Overtaken(IgnoresEverything):
-        def upload(self, key: str, blocks: object) -> None:
+        def upload(self, key: str, _: object) -> None:
             inner.upload(key, [b"somebody else's"])
 
         read = staticmethod(inner.read)

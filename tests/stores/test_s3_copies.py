@@ -28,7 +28,7 @@ class Amazon:
         self.spans: dict[int, tuple[int, int]] = {}
         self.completed: list[int] = []
 
-    async def send(self, operation: str, key: str, **parameters: Any) -> dict[str, Any]:
+    async def send(self, operation: str, _: str, **parameters: Any) -> dict[str, Any]:
         self.operations.append(operation)
         match operation:
             case "head_object":

@@ -16,9 +16,6 @@ from google.oauth2.credentials import Credentials
 
 from ckptptr.clock import SystemClock
 from ckptptr.errors import CkptptrError
-from ckptptr.stores.azure import client as azure_client
-from ckptptr.stores.gcs import store as gcs
-from ckptptr.stores.gcs.client import Patience
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Store
 from ckptptr.stores.wrappers.probe import settle
@@ -83,9 +80,7 @@ def unreachable(url: str, params: Mapping[str, str], **_: object) -> None:
 
 @pytest.fixture
 def heard(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
-    """What was logged so far. Requests are tried once."""
-    monkeypatch.setattr(azure_client, "TRIES", 1)
-    monkeypatch.setitem(gcs.GCSStore.__init__.__kwdefaults__, "patience", Patience(tries=1))
+    """What was logged so far."""
     monkeypatch.setattr(gcsfs.credentials.requests, "get", unreachable)
     caplog.set_level(logging.DEBUG, logger="ckptptr")
     return lambda: "\n".join(record.getMessage() for record in caplog.records)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from ckptptr.errors import AccessDeniedError, CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.explain import explain
+from ckptptr.inspect.explain import Listed, explain
 from ckptptr.inspect.log import everything
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.latest import Seen
@@ -17,12 +17,16 @@ def ok(check: str, what: str, at: str | None = None) -> shapes.Finding:
     return shapes.Finding(level="ok", check=check, what=what, object=at)
 
 
-def note(check: str, what: str, at: str | None = None, type: str | None = None) -> shapes.Finding:
-    return shapes.Finding(level="note", check=check, what=what, object=at, type=type)
+def note(
+    check: str, what: str, at: str | None = None, type: str | None = None, todo: shapes.Todo = "nothing"
+) -> shapes.Finding:
+    return shapes.Finding(level="note", check=check, what=what, object=at, type=type, todo=todo)
 
 
-def problem(check: str, what: str, at: str | None = None, type: str | None = None) -> shapes.Finding:
-    return shapes.Finding(level="problem", check=check, what=what, object=at, type=type)
+def problem(
+    check: str, what: str, at: str | None = None, type: str | None = None, todo: shapes.Todo = "act"
+) -> shapes.Finding:
+    return shapes.Finding(level="problem", check=check, what=what, object=at, type=type, todo=todo)
 
 
 class Examined:
@@ -36,12 +40,31 @@ class Examined:
         return self.here.latest.read()
 
     @cached_property
+    def listed(self) -> Listed:
+        return Listed(self.here.store)
+
+    @cached_property
     def shown(self) -> shapes.Show:
-        return explain(self.here)
+        return explain(self.here, self.listed)
+
+    @cached_property
+    def sweep(self) -> str | None:
+        """The command that looks what a sweep would delete; None where it would be refused."""
+        is_refused = self.seen.pointer is None or self.seen.is_held
+        return None if is_refused else self.here.command("sweep", "--dry-run")
 
     @cached_property
     def log(self) -> shapes.Log:
         return everything(self.here)
+
+    def is_complete(self, entry: shapes.Entry) -> bool:
+        """Whether all files of a checkpoint with a good manifest are there."""
+        try:
+            return not self.listed.flaws(self.here.chooser.find(entry.checkpoint, self.seen))
+        except StoreUnavailableError:
+            raise
+        except CkptptrError:
+            return False  # deleted or damaged since it was listed
 
 
 Check = Callable[[Examined], Iterable[shapes.Finding]]

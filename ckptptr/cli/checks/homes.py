@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ckptptr.cli.checks.finding import Check, Examined, note
+from ckptptr.cli.checks.finding import Check, Examined, note, problem
 from ckptptr.inspect import shapes
+from ckptptr.inspect.explain import NO_HOMES
 from ckptptr.protocol.inventory import committed
 from ckptptr.protocol.names import data_folder
 from ckptptr.protocol.sweep import idle_payload
@@ -26,7 +27,7 @@ def expired(e: Examined) -> Iterator[shapes.Finding]:
             f"{those} not deleted yet ({total}). A running attempt will delete what retention released;"
             " otherwise run sweep.",
             left[0].url,
-            e.here.command("sweep", "--dry-run"),
+            e.sweep,
         )
 
 
@@ -43,7 +44,7 @@ def uncommitted(e: Examined) -> Iterator[shapes.Finding]:
                 f"{saves} begun here and not committed ({total}): killed, or uploading now. Never"
                 " restored; a sweep deletes what earlier attempts left.",
                 store.url(f"{stock.home}/{data_folder(newest)}"),
-                e.here.command("sweep", "--dry-run"),
+                e.sweep,
             )
 
 
@@ -83,4 +84,9 @@ def expiry(e: Examined) -> Iterator[shapes.Finding]:
         )
 
 
-CHECKS: tuple[Check, ...] = (expired, uncommitted, kept, plain, expiry)
+def missing(e: Examined) -> Iterator[shapes.Finding]:
+    if NO_HOMES in e.shown.warnings:
+        yield problem("homes-missing", NO_HOMES, e.here.store.url(e.here.node.home))
+
+
+CHECKS: tuple[Check, ...] = (missing, expired, uncommitted, kept, plain, expiry)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 
 from ckptptr.cli.checks.finding import Check, Examined, note, ok, problem
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.sentences import in_words, short_reference
+from ckptptr.inspect.log import beside_hold, newer_than_held, restorable
+from ckptptr.inspect.sentences import headline, held_with, in_words, short, steps_in_words
+from ckptptr.inspect.target import Here
 from ckptptr.nodes.plain import highest_attempt
-from ckptptr.protocol.complete import flaws, sizes_in
 from ckptptr.wording import counted
+from ckptptr.wording import when as moment_in_words
 
 
 def state(e: Examined) -> Iterator[shapes.Finding]:
@@ -22,15 +23,15 @@ def state(e: Examined) -> Iterator[shapes.Finding]:
             "LATEST is absent. The next attempt searches the homes of the attempts, newest first, and"
             " writes LATEST again; so does the next save.",
             latest.url,
-            _use_what_is_next(e),
         )
     elif latest.damage:
         yield problem(
             "latest-damaged",
-            f"{latest.damage}. The next attempt searches the homes of the attempts instead. The process that"
-            " replaces LATEST keeps these bytes beside it.",
+            f"{latest.damage}. The next attempt searches the homes of the attempts instead, writes LATEST"
+            " again, and keeps these bytes beside it. If this was an edit, it is not followed: choose with"
+            " `ckptptr use`.",
             latest.url,
-            _use_what_is_next(e),
+            todo="nothing",
         )
     else:
         yield ok("latest", f"LATEST exists, {_written(latest)}.", latest.url)
@@ -54,29 +55,48 @@ def _written(latest: shapes.Latest) -> str:
     return f"undamaged, written by {latest.written_by}" if latest.written_by else "undamaged"
 
 
-def _use_what_is_next(e: Examined) -> str | None:
-    taken = e.shown.checkpoint
-    return e.here.command("use", short_reference(taken.checkpoint)) if taken else None
-
-
 def hold(e: Examined) -> Iterator[shapes.Finding]:
+    """A problem where a run has committed newer work beside it: the next attempt resumes without that."""
     latest = e.shown.latest
     if not latest.held:
         return
-    who = "A person edited LATEST" if latest.held_by == "edit" else f"{latest.written_by} holds LATEST"
-    said = f', with the note "{latest.note}"' if latest.note else ""
-    beside = [c for c in e.log.checkpoints if c.state == "unnamed" and c.attempt is not None]
-    meanwhile = (
-        f" Meanwhile {counted(len(beside), 'checkpoint was', 'checkpoints were')} committed."
-        if beside
-        else ""
-    )
+    newer = newer_than_held(e.here, e.log)
+    beside = beside_hold(latest, newer)
+    newest = next((c for c in restorable(e.log) if c.id and e.is_complete(c)), None)
+    is_bare = newest is None or (newest.state == "target" and not newer)
+    command = e.here.command("release", *([] if is_bare or newest is None else [short(newest)]))
+    said = _held_by(e.here, latest)
+    if beside:
+        those = counted(len(beside), "newer checkpoint was", "newer checkpoints were")
+        yield problem(
+            "latest-held",
+            f"{said}. Meanwhile {those} committed beside it ({steps_in_words(beside)})."
+            f" {headline(e.shown.checkpoint)} Soon after that the newer ones are deleted. To keep them,"
+            f" release LATEST on {in_words(newest)}. If the hold is still wanted, there is nothing to do.",
+            latest.url,
+            command,
+            todo="decide",
+        )
+        return
+    those = counted(len(newer), "newer checkpoint", "newer checkpoints")
+    unnamed = f" It does not name {those} ({steps_in_words(newer)})." if newer else ""
     yield note(
         "latest-held",
-        f"{who}{said}: saves do not move it until the next restore, which removes the hold.{meanwhile}",
+        f"{said}: saves do not move it until the next restore, which removes the hold.{unnamed} To undo the"
+        f" hold, release it{'' if is_bare else f' on {in_words(newest)}'}.",
         latest.url,
-        e.here.command("release"),
+        command if newest else None,
     )
+
+
+def _held_by(here: Here, latest: shapes.Latest) -> str:
+    """`mina@laptop/1/x holds LATEST with `ckptptr use` since 3 hours ago, ..., with the note "..."`."""
+    note = f', with the note "{latest.note}"' if latest.note else ""
+    when = f" ({moment_in_words(latest.moved_at, here.clock.now())})" if latest.moved_at else ""
+    if latest.held_by == "edit":
+        return f"A person edited LATEST{when}{note}"
+    how = f", with `ckptptr {held_with(latest)}`" if latest.moved_with else ""
+    return f"{latest.moved_by or latest.written_by} holds LATEST{note}{how}{when}"
 
 
 def target(e: Examined) -> Iterator[shapes.Finding]:
@@ -84,11 +104,15 @@ def target(e: Examined) -> Iterator[shapes.Finding]:
         if candidate.source == "latest" and candidate.outcome in ("rejected", "absent"):
             if candidate.reference == e.shown.latest.url:
                 continue  # LATEST itself, see `state`
+            if any(
+                entry.checkpoint == candidate.reference and not entry.problem for entry in e.log.checkpoints
+            ):
+                continue  # its payload, see `payload`
             yield problem(
                 "target",
                 f"What LATEST names cannot be restored: {candidate.reason}. The next attempt skips it.",
                 candidate.reference,
-                _use_what_is_next(e),
+                todo="nothing",
             )
 
 
@@ -102,13 +126,13 @@ def history(e: Examined) -> Iterator[shapes.Finding]:
                 f" {'is deleted' if is_deleted else 'cannot be restored'} ({entry.problem})."
                 " A restore skips it.",
                 entry.checkpoint,
+                todo="nothing",
             )
 
 
 def payload(e: Examined) -> Iterator[shapes.Finding]:
     """Damage that a restore would find only while it fetches."""
     here = e.here
-    sizes_of = functools.cache(lambda home: sizes_in(here.store, home))
     for entry in e.log.checkpoints:
         if entry.problem or entry.id is None or entry.state not in ("target", "history"):
             continue
@@ -118,7 +142,7 @@ def payload(e: Examined) -> Iterator[shapes.Finding]:
             raise
         except CkptptrError:
             continue  # deleted or damaged since it was listed
-        bad = flaws(found.home, found.files, sizes_of(found.home))
+        bad = e.listed.flaws(found)
         if bad:
             yield problem(
                 "payload",
@@ -126,6 +150,7 @@ def payload(e: Examined) -> Iterator[shapes.Finding]:
                 f" another size, {bad[0].path!r}: {bad[0].problem}. A restore skips it.",
                 here.store.url(bad[0].key),
                 here.command("verify", "--all"),
+                todo="nothing",
             )
 
 
@@ -145,6 +170,7 @@ def fence(e: Examined) -> Iterator[shapes.Finding]:
             f" {pointer.fence}. It was killed just before it moved LATEST, or is about to move it.",
             newest.url,
             e.here.command("use", newest.id or newest.checkpoint),
+            todo="decide",
         )
     elif not saved:
         yield note(

@@ -9,7 +9,8 @@ from ckptptr.clock import isoformat
 from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.inspect import shapes
 from ckptptr.settings import GUARANTEE
-from ckptptr.stores.port import Guarantee
+from ckptptr.stores.port import Guarantee, HasUnfinished
+from ckptptr.stores.wrappers.around import unwrap
 from ckptptr.stores.wrappers.probe import assumed
 from ckptptr.transfer.pool import run_all
 from ckptptr.wording import ago
@@ -36,15 +37,12 @@ def guarantee(e: Examined) -> Iterator[shapes.Finding]:
 
 
 def unfinished_uploads(e: Examined) -> Iterator[shapes.Finding]:
-    listing = getattr(e.here.adapter, "unfinished", None)
-    if listing is None:
+    store = unwrap(e.here.adapter, HasUnfinished)
+    if store is None:
         return
     try:
-        found = [
-            u
-            for uploads in run_all(lambda home: [*listing(home)], e.here.node.own_homes(e.here.store))
-            for u in uploads
-        ]
+        by_home = run_all(lambda home: [*store.unfinished(home)], e.here.node.own_homes(e.here.store))
+        found = [upload for uploads in by_home for upload in uploads]
     except InvalidArgumentError:
         return  # this server has no such request
     except CkptptrError as error:

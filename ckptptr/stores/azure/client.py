@@ -8,22 +8,20 @@ request again, and this cannot be set for a single request: it is told not to, a
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import fsspec.asyn
 from azure.core.credentials import AzureSasCredential
-from azure.core.exceptions import AzureError
 
-from ckptptr.errors import InvalidArgumentError
-from ckptptr.stores.azure.errors import is_transient, translated
-from ckptptr.stores.sdk import Body, Client
+from ckptptr.clock import Patience
+from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
+from ckptptr.stores.azure.errors import translated
+from ckptptr.stores.sdk import Body, Client, patiently
 
-TRIES = 5
-FIRST_PAUSE = 0.4  # seconds; each pause is twice the one before: all four of them are 3 to 6 s
+PATIENCE = Patience(tries=5, wait=0.4)
+"""Of one call: the four pauses are 3 to 6 s in all."""
 
 _T = TypeVar("_T")
 
@@ -37,15 +35,19 @@ def _send_in_pieces(request: Any) -> None:
 class AzureClient(Client):
     """Requests to Azure."""
 
+    def __init__(self, filesystem: Any, patience: Patience = PATIENCE) -> None:
+        super().__init__(filesystem)
+        self._patience = patience
+
     @property
     def account(self) -> str:
         """The name of the storage account; empty where the endpoint is not Azure's own."""
         return str(self._filesystem.service_client.account_name or "")
 
     @property
-    def host(self) -> str:
-        """The host that requests go to."""
-        return urlsplit(str(self._filesystem.service_client.url)).hostname or ""
+    def endpoint(self) -> str:
+        """The URL that requests go to. It may carry a signature."""
+        return str(self._filesystem.service_client.url)
 
     def call(self, operation: str, key: str, **parameters: Any) -> Any:
         """Send one request about `container/path` and wait for the answer. Raises our errors only.
@@ -65,16 +67,24 @@ class AzureClient(Client):
             parameters["raw_request_hook"] = _send_in_pieces
         return await self._patiently(operation, key, lambda limits: request(**parameters, **limits))
 
-    def download(self, key: str, **span: int) -> tuple[bytes, Any]:
+    def download(self, key: str, *, at_most: int | None = None, **span: int) -> tuple[bytes, Any]:
         """The bytes (`offset`, `length`; else all) and the properties that came with them, in one request.
 
-        Above 32 MiB the SDK makes several, all about the same version.
+        Above 32 MiB the SDK makes several, all about the same version. `at_most`: of a larger object just so
+        many bytes.
         """
         blob = self._blob(key)
 
         async def request(limits: dict[str, Any]) -> tuple[bytes, Any]:
             stream = await blob.download_blob(**span, **limits)
-            return await stream.readall(), stream.properties
+            if at_most is None or stream.size <= at_most:
+                return await stream.readall(), stream.properties
+            found = bytearray()
+            async for piece in stream.chunks():
+                found += piece
+                if len(found) >= at_most:
+                    break
+            return bytes(found[:at_most]), stream.properties
 
         answer: tuple[bytes, Any] = self._wait(self._patiently, "download_blob", key, request)
         return answer
@@ -91,6 +101,8 @@ class AzureClient(Client):
             )
             pages = found.by_page(marker)
             async for page in pages:
+                if not pages.service_endpoint:  # the SDK takes any text for an empty listing
+                    raise StoreUnavailableError("the answer is no listing", key=url(folder))
                 return [item async for item in page], pages.continuation_token
             return [], None
 
@@ -126,15 +138,12 @@ class AzureClient(Client):
     ) -> _T:
         # adlfs keeps the timeouts it was made with for the requests that it sends.
         limits = {**getattr(self._filesystem, "_timeout_kwargs", {}), "retry_total": 0}
-        with translated(operation, url(key)):
-            for tried in range(TRIES - 1):
-                try:
-                    return await request(limits)
-                except AzureError as error:
-                    if not is_transient(error):
-                        raise
-                await asyncio.sleep(FIRST_PAUSE * 2**tried * (0.5 + random.random() / 2))
-            return await request(limits)
+
+        async def attempt() -> _T:
+            with translated(operation, url(key)):
+                return await request(limits)
+
+        return await patiently(self._patience, attempt)
 
 
 def url(key: str) -> str:

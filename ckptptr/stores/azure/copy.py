@@ -1,7 +1,7 @@
-"""Copying inside an Azure account: Azure does it in its own time, and we wait until it has.
+"""Copying inside an Azure account: Azure copies in its own time, and we wait for the end.
 
-While a copy is under way its target can be seen already, with nothing or not all in it. So whatever
-ends the wait early also ends the copy, and removes the target.
+While a copy is under way its target is visible already, empty or in part. So whatever ends the wait early
+also ends the copy, and removes the target.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ckptptr.clock import SystemClock, backoff
+from ckptptr.clock import Clock, backoff
 from ckptptr.errors import CkptptrError, InvalidArgumentError, NotFoundError, StoreUnavailableError
 from ckptptr.stores.azure.client import AzureClient, url
 from ckptptr.stores.azure.errors import SourceUnverifiedError
@@ -20,7 +20,9 @@ from ckptptr.stores.azure.errors import SourceUnverifiedError
 _log = logging.getLogger("ckptptr.stores")
 
 
-def copy(client: AzureClient, source: str, key: str, metadata: Mapping[str, str], patience: float) -> None:
+def copy(
+    client: AzureClient, source: str, key: str, metadata: Mapping[str, str], *, patience: float, clock: Clock
+) -> None:
     """Copy and wait for the end of it. Gives up when `patience` seconds bring no progress."""
     try:
         begun = client.call(
@@ -32,11 +34,10 @@ def copy(client: AzureClient, source: str, key: str, metadata: Mapping[str, str]
         raise
     if begun["copy_status"] != "success":
         with _abandoned_on_error(client, key, begun["copy_id"]):
-            _wait(client, key, begun["copy_id"], patience)
+            _wait(client, key, begun["copy_id"], patience, clock)
 
 
-def _wait(client: AzureClient, key: str, copy_id: str, patience: float) -> None:
-    clock = SystemClock()
+def _wait(client: AzureClient, key: str, copy_id: str, patience: float, clock: Clock) -> None:
     progress, since = "", time.monotonic()
     looked = 0
     while True:
@@ -71,7 +72,7 @@ def _look(client: AzureClient, key: str, copy_id: str) -> Any:
 
 
 class _OvertakenError(StoreUnavailableError):
-    """What is there now is somebody else's, and stays."""
+    """Another process wrote what is there now, and it stays."""
 
 
 @contextmanager
@@ -85,6 +86,6 @@ def _abandoned_on_error(client: AzureClient, key: str, copy_id: str) -> Iterator
             client.call("abort_copy", key, copy_id=copy_id)
         try:
             client.call("delete_blob", key)
-        except CkptptrError as error:  # what made us abandon it is what the caller wants to hear of
+        except CkptptrError as error:  # the caller wants to hear why it was abandoned
             _log.warning("half a copy stays behind: %s", error)
         raise

@@ -1,4 +1,4 @@
-"""What Azure Blob Storage answers when it does not answer, as our errors: the one table.
+"""What the refusals of Azure Blob Storage mean, as our errors: the one table.
 
 It goes by Azure's error code and the HTTP status, never by the text. No text of the SDK is repeated
 in a message: URLs can carry signatures.
@@ -15,6 +15,7 @@ from aiohttp import ClientError as HttpError
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
+    DeserializationError,
     HttpResponseError,
     IncompleteReadError,
     ServiceRequestError,
@@ -30,10 +31,12 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores.sdk import shown, unsendable
+from ckptptr.stores.sdk import PassingError, shown, unsendable
 
+_NOT_AZURES = (DeserializationError, AttributeError, LookupError)
+"""What the SDK raises when it reads an answer of something else."""
 _FAILURES = (AzureError, HttpError, OSError, asyncio.TimeoutError)
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 _ACTIONS = {
@@ -67,7 +70,7 @@ _TOO_LARGE = (
 )
 _LEASED = (
     StoreUnavailableError,
-    "somebody else holds a lease on the object",
+    "another program holds a lease on the object",
     "Break it (az storage blob lease break), or wait for its end.",
 )
 _FROZEN = (
@@ -133,27 +136,33 @@ _TABLE: dict[str, tuple[type[CkptptrError], str, str]] = {
     "OutOfRangeInput": _BAD_NAME,
     "InvalidUri": _BAD_NAME,
 }
-# A 404 without Azure's code is not here: whatever stands in between said it, and it proves nothing.
+# A 404 without Azure's code is not here: something in between said it, and it proves nothing.
 # Nor is 409, which Azure uses for all kinds of things.
 _BY_STATUS = {412: "ConditionNotMet", 416: "InvalidRange"}
 
 
 @contextlib.contextmanager
 def translated(operation: str, url: str) -> Iterator[None]:
-    """Turn whatever the SDK raises inside into one of ours. `operation` is named as in the SDK."""
+    """Turn what the SDK raises inside into one of ours, or `PassingError`. The SDK names `operation`."""
     try:
         yield
     except _FAILURES as error:
-        raise _translate(error, operation, url) from shown(error)
+        ours = _translate(error, operation, url)
+        if isinstance(error, AzureError) and _is_passing(error):
+            raise PassingError(ours) from shown(error)
+        raise ours from shown(error)
+    except _NOT_AZURES as error:
+        other = StoreUnavailableError(f"the answer to {operation} is not that of Azure", key=url)
+        raise other from shown(error)
     except ValueError as error:
         raise unsendable(error, url) from None
 
 
-def is_transient(error: AzureError) -> bool:
-    """Whether the same request may well succeed in a moment."""
+def _is_passing(error: AzureError) -> bool:
+    """Whether the same request may succeed in a moment."""
     if isinstance(error, (ServiceRequestError, ServiceResponseError, IncompleteReadError)):
         return True
-    return isinstance(error, HttpResponseError) and error.status_code in _TRANSIENT
+    return isinstance(error, HttpResponseError) and error.status_code in _PASSING
 
 
 def refusal(code: str, status: int, operation: str, url: str) -> CkptptrError:

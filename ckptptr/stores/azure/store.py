@@ -1,38 +1,35 @@
 """Azure Blob Storage (with or without hierarchical namespace), through an adlfs filesystem handed in.
 
-Credentials, endpoint and timeouts are whatever that filesystem resolved, which inside Flyte is what
-flytekit itself uses. Every method of the port is one request, except a `copy` that Azure does not
-finish at once, payload larger than one block, listings of more than 5000 objects, deletions, which are
-one for each object, and reading an empty one. What Azure fails to answer is tried five times, with
-pauses of 3 to 6 s in all.
+Credentials, endpoint and timeouts are those that the filesystem resolved; inside Flyte flytekit itself uses
+them. Every method of the port is one request, except a `copy` that Azure does not finish at once, payload
+larger than one block, listings of more than 5000 objects, deletions, which are one for each object, and
+reading an empty one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from typing import Any
 
 from azure.core import MatchConditions
 
-from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError
+from ckptptr.clock import Clock, Patience, SystemClock
+from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError, StoreUnavailableError
 from ckptptr.stores.azure import copy as azure_copy
-from ckptptr.stores.azure.client import AzureClient, url
-from ckptptr.stores.azure.upload import checksum, upload_blocks
+from ckptptr.stores.azure.client import PATIENCE, AzureClient, url
+from ckptptr.stores.azure.upload import MAX_BLOCKS, checksum, upload_blocks
+from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
-from ckptptr.stores.sdk import check_length
+from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many
 
 BLOCK_SIZE = 16 * 1024 * 1024
 MAX_BLOCK_SIZE = 32 * 1024 * 1024
 DELETES_IN_FLIGHT = 16
-COPY_PATIENCE = 600.0
 
-_AZURE = (
+AZURE = (
     ".blob.core.windows.net",
     ".blob.core.chinacloudapi.cn",
     ".blob.core.usgovcloudapi.net",
@@ -50,6 +47,10 @@ class AzureStore:
         block_size: what is moved in one request. Azure takes 50,000 blocks: 16 MiB allow objects of
             781 GiB. At most 32 MiB, which is what the SDK asks for at once.
         copy_patience: seconds without progress after which a copy is given up.
+        patience: how long one call goes on when it fails.
+        max_blocks: of one upload.
+        page: objects in one answer of a listing.
+        clock: by which a copy is waited for.
     """
 
     def __init__(
@@ -58,20 +59,27 @@ class AzureStore:
         metadata: Mapping[str, str] | None = None,
         *,
         block_size: int = BLOCK_SIZE,
-        copy_patience: float = COPY_PATIENCE,
+        copy_patience: float = 600.0,
+        patience: Patience = PATIENCE,
+        max_blocks: int = MAX_BLOCKS,
+        page: int = 5000,
+        clock: Clock | None = None,
     ) -> None:
         if not 0 < block_size <= MAX_BLOCK_SIZE:
             raise InvalidArgumentError(f"a block size of {block_size} is not between 1 and {MAX_BLOCK_SIZE}")
         self.block_size = block_size
         self._copy_patience = copy_patience
+        self._max_blocks = max_blocks
+        self._page = page
+        self._clock = clock or SystemClock()
         self._metadata = {metadata_name(name): value for name, value in (metadata or {}).items()}
-        self._client = AzureClient(filesystem)
+        self._client = AzureClient(filesystem, patience)
         self._room = Room()
 
     @property
     def guarantee(self) -> Guarantee:
         """Known of Azure's own endpoints; of any other, nothing is known before it was asked."""
-        return Guarantee.COMPARE_AND_SWAP if self._client.host.endswith(_AZURE) else Guarantee.UNPROVEN
+        return guarantee_at(self._client.endpoint, AZURE)
 
     @property
     def account(self) -> str:
@@ -82,10 +90,11 @@ class AzureStore:
         return url(key)
 
     def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
-        span = {} if limit is None else {"offset": 0, "length": max(limit, 1)}
-        body, properties = self._client.download(key, **span)
+        body, properties = self._client.download(key, at_most=limit)
         if _is_directory(properties):
             raise NotFoundError("there is a directory and no object", key=self.url(key))
+        if not properties.etag:
+            raise StoreUnavailableError("the answer is not that of Azure", key=self.url(key))
         return body, Token(properties.etag)
 
     def create(self, key: str, body: bytes) -> Token:
@@ -103,28 +112,23 @@ class AzureStore:
         return iter(sorted(self._pages(folder), key=lambda entry: entry.key))
 
     def delete(self, keys: Iterable[str]) -> None:
-        pending: deque[Future[None]] = deque()
+        deletions: Parts[None] = Parts(self._client.start, Room(DELETES_IN_FLIGHT))
         try:
             for key in keys:
-                if len(pending) == DELETES_IN_FLIGHT:
-                    pending.popleft().result()
-                pending.append(self._client.start(self._delete(key)))
-            while pending:
-                pending.popleft().result()
+                deletions.wait_for_room(1)
+                deletions.start(self._delete(key), 1)
+            deletions.finish()
         finally:
-            for rest in pending:
-                rest.cancel()
+            deletions.cancel()
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
-        source = iter(blocks)
-        first = next(source, b"")
-        second = next(source, None)
-        if second is None:
-            self._put(key, first, overwrite=True, metadata=self._metadata)
-            return True
-        source = itertools.chain((first, second), source)
-        del first, second  # or they would stay in memory to the end
-        upload_blocks(self._client, key, source, self._metadata, self._room)
+        only, all_of_them = one_or_many(blocks)
+        if only is not None:
+            self._put(key, only, overwrite=True, metadata=self._metadata)
+        else:
+            upload_blocks(
+                self._client, key, all_of_them, self._metadata, room=self._room, max_blocks=self._max_blocks
+            )
         return True  # each block was sent with its MD5
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
@@ -136,7 +140,9 @@ class AzureStore:
             yield body
 
     def copy(self, source: str, key: str) -> None:
-        azure_copy.copy(self._client, source, key, self._metadata, self._copy_patience)
+        azure_copy.copy(
+            self._client, source, key, self._metadata, patience=self._copy_patience, clock=self._clock
+        )
 
     def _put(self, key: str, body: bytes, **parameters: Any) -> Token:
         answer = self._client.call(
@@ -149,7 +155,9 @@ class AzureStore:
         marker: str | None = None
         while True:
             # Only its metadata tells a directory (of an account with hierarchical namespace) from an object.
-            found, marker = self._client.page(folder, marker, include=["metadata"])
+            found, marker = self._client.page(
+                folder, marker, include=["metadata"], results_per_page=self._page
+            )
             yield from (
                 Entry(f"{container}/{item.name}", item.size) for item in found if not _is_directory(item)
             )

@@ -1,7 +1,7 @@
-"""One Azure upload in blocks: several in flight, and committed when all are there.
+"""One Azure upload in blocks: several in flight, and committed when all have arrived.
 
-The object becomes visible by the commit, so never in part. A kill leaves blocks behind, invisible;
-Azure forgets them a week later.
+The object becomes visible by the commit, so never in part. A kill leaves blocks behind, invisible; Azure
+forgets them a week later.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from collections import deque
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
 from typing import Any
 
 from azure.storage.blob import BlobBlock
 
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.stores.azure.client import AzureClient, url
+from ckptptr.stores.parts import Parts
 from ckptptr.stores.room import Room
 
 MAX_BLOCKS = 50_000
@@ -37,43 +36,40 @@ def upload_blocks(
     key: str,
     blocks: Iterable[bytes],
     metadata: Mapping[str, str],
+    *,
     room: Room,
+    max_blocks: int,
 ) -> None:
     """Stage the blocks as they come and commit them in order.
 
-    `room` bounds the blocks in flight: shared between uploads, it bounds their memory together.
+    `room` bounds the blocks in flight, of all uploads that share it.
     """
     unique = uuid.uuid4().hex[:26]
-    staged: list[BlobBlock] = []
-    pending: deque[Future[Any]] = deque()
+    names: list[str] = []
+    parts: Parts[Any] = Parts(client.start, room)
     try:
         for block in blocks:
-            while pending and pending[0].done():
-                pending.popleft().result()
-            name = _block_name(unique, len(staged), key)
+            names.append(_name(unique, len(names), key, max_blocks))
             headers = checksum(block)
-            room.take(len(block))
-            part = client.start(client.send("stage_block", key, block_id=name, data=block, headers=headers))
-            room.give_after(part, len(block))
-            pending.append(part)
-            staged.append(BlobBlock(name))
-        while pending:
-            pending.popleft().result()
+            parts.wait_for_room(len(block))
+            work = client.send("stage_block", key, block_id=names[-1], data=block, headers=headers)
+            parts.start(work, len(block))
+        parts.finish()
     except BaseException:
-        for part in pending:
-            part.cancel()
+        parts.cancel()
         raise
+    staged = [BlobBlock(name) for name in names]
     client.call("commit_block_list", key, block_list=staged, metadata=dict(metadata))
 
 
-def _block_name(unique: str, number: int, key: str) -> str:
+def _name(unique: str, number: int, key: str, most: int) -> str:
     """Of equal length for all blocks of an object, also those that others left under its name.
 
     32 characters are what adlfs takes. Unique, so that no block of a killed upload is taken up.
     """
-    if number == MAX_BLOCKS:
+    if number == most:
         raise InvalidArgumentError(
-            f"the object needs more than the {MAX_BLOCKS} blocks that Azure allows",
+            f"the object needs more than the {most} blocks that Azure allows",
             key=url(key),
             hint="Save it as several files, or open the store with a larger block size.",
         )

@@ -1,0 +1,10 @@
+"""Google Cloud Storage, over gcsfs.
+
+    store, upload            the adapter; one resumable upload
+    client                   single requests to the JSON API, with the filesystem's session and credentials
+    errors                   what each status and reason means
+
+May import aiohttp and google-auth, which gcsfs brings, the port, and what the adapters share.
+
+The rule: an object is absent only once its bucket is known to exist.
+"""

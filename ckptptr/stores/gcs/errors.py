@@ -1,7 +1,7 @@
-"""What Google Cloud Storage answers when it does not answer, as our errors: the one table.
+"""What the refusals of Google Cloud Storage mean, as our errors: the one table.
 
 It goes by the HTTP status and the `reason` in the JSON body, never by the text, which Google rewords.
-gcsfs throws both away, which is why requests do not go through it.
+gcsfs drops both: that is why requests do not go through it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores.sdk import shown, unsendable
+from ckptptr.stores.sdk import PassingError, shown, unsendable
 
 CONTINUE = "continue the upload"
 
@@ -39,7 +39,8 @@ _PERMISSIONS = {
     "delete": "storage.objects.delete",
     "copy": "storage.objects.get on the source and storage.objects.create on the copy",
 }
-_OF_AN_OBJECT = ("read", "download", "delete", "copy")
+_OF_MEDIA = ("read", "download")
+_OF_AN_OBJECT = (*_OF_MEDIA, "delete", "copy")
 
 # The reason in the body, or else the status: what it means to us, in which words, what to do about it.
 _TABLE: dict[str | int, tuple[type[CkptptrError], str, str]] = {
@@ -73,40 +74,32 @@ _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _PASSING_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
 
 
-class PassingError(Exception):
-    """A failure that may pass by itself: `error` is what to raise when patience is at its end.
-
-    `after` is how many seconds the server asked to wait.
-    """
-
-    def __init__(self, error: CkptptrError, after: float = 0.0) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.after = after
-
-
 def reason_in(body: bytes) -> str:
     """`notFound`, `conditionNotMet`, ...; empty where the body says none, as for media requests."""
     try:
         reason = json.loads(body)["error"]["errors"][0]["reason"]
     except (ValueError, LookupError, TypeError):
         return ""
+    word = "notFound" if reason == "Not Found" else reason  # as fake-gcs-server writes it
     # Not an open text, and never more than a word of it.
-    return reason if isinstance(reason, str) and reason.isalnum() else ""
+    return word if isinstance(word, str) and word.isalnum() else ""
 
 
 def is_passing(status: int, reason: str) -> bool:
     return status in _PASSING or (status == 403 and reason in _PASSING_REASONS)
 
 
-def refusal(operation: str, status: int, reason: str, url: str) -> CkptptrError:
+def refusal(reason: str, status: int, operation: str, url: str) -> CkptptrError:
     """The error for an HTTP status and the reason that came with it.
 
-    A 404 is `NotFoundError` where the operation names an object. It can mean the bucket there too,
-    which Google tells apart in the text only: the caller has to look.
+    A 404 is `NotFoundError` where the operation names an object. It can also mean the bucket, and Google
+    tells these apart in the text only: the caller has to look. Only an answer about media may come without
+    a reason.
     """
     if status == 404 and operation == CONTINUE:
         status = 410
+    elif status == 404 and reason != "notFound" and operation not in _OF_MEDIA:
+        return StoreUnavailableError(f"the store failed to {operation} (404, not in Google's words)", key=url)
     elif status == 404 and operation not in _OF_AN_OBJECT:
         # Not "not found": a mistyped bucket proves nothing about what exists.
         hint = "Check its name and the endpoint."

@@ -1,10 +1,9 @@
-"""Google Cloud Storage, through a gcsfs filesystem that is handed in.
+"""Google Cloud Storage, through a gcsfs filesystem that is handed in: the plain way.
 
-Credentials, endpoint and connections are whatever that filesystem resolved, which inside Flyte is what
-flytekit itself uses. Every method of the port is one request, except payload larger than one block,
-listings of more than a thousand objects, copies that Google makes in steps, and deletions (one for
-each object, several at a time). The first 404 from a bucket costs one more: it proves that the bucket
-exists.
+Credentials, endpoint and connections are those that the filesystem resolved; inside Flyte flytekit itself
+uses them. Every method of the port is one request, except payload larger than one block, listings of more
+than a thousand objects, copies that Google makes in steps, and deletions (one for each object, several at a
+time). The first 404 from a bucket costs one more: it proves that the bucket exists.
 """
 
 from __future__ import annotations
@@ -16,31 +15,29 @@ import itertools
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from ckptptr.clock import SystemClock
+from ckptptr.clock import Patience, SystemClock
 from ckptptr.errors import DamagedError, InvalidArgumentError, NotFoundError, StoreUnavailableError
 from ckptptr.stores.gcs.client import (
-    DEFAULT_PATIENCE,
+    ANSWER,
+    PATIENCE,
     Answer,
     Body,
     GCSClient,
-    Patience,
     Request,
     bucket_path,
     crc32c,
     object_name,
     object_path,
 )
-from ckptptr.stores.gcs.upload import CHUNK, ResumableUpload
+from ckptptr.stores.gcs.upload import CHUNK, upload_blocks
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
-from ckptptr.stores.sdk import check_length
+from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many
 
 BLOCK_SIZE = 16 * 1024 * 1024
 DELETES_IN_FLIGHT = 32
-MAX_COPY_STEPS = 10_000
-PAGE = 1000
+GOOGLE = (".googleapis.com",)
 
 _BINARY = "application/octet-stream"
 _UNCACHED = {"cacheControl": "no-store"}  # publicly readable objects are cached for an hour otherwise
@@ -50,14 +47,17 @@ _CLOCK = SystemClock()
 class GCSStore:
     """Keys are `bucket/path`. The token of an object is its generation, which no two writes share.
 
-    Google takes one write a second to one name and answers 429 to more. That is waited for, as other
-    passing failures are, within the bounds of `patience`; then it is `StoreUnavailableError`.
+    Google takes one write a second to one name and answers 429 to more. The adapter waits, as for other
+    passing failures, within the bounds of `patience`; then it raises `StoreUnavailableError`.
 
     Args:
         filesystem: a `gcsfs.GCSFileSystem` of any kind, not an asynchronous one.
         metadata: user metadata for payload (`upload`, `copy`); LATEST and manifests carry none.
         block_size: a multiple of 256 KiB. Larger payload is sent in blocks of this size.
-        patience: how long one call goes on when the store does not answer well.
+        patience: how long one call goes on when it fails.
+        answer: seconds that one answer may take.
+        page: objects in one answer of a listing.
+        copy_steps: after that many steps a copy is given up.
     """
 
     def __init__(
@@ -66,20 +66,24 @@ class GCSStore:
         metadata: Mapping[str, str] | None = None,
         *,
         block_size: int = BLOCK_SIZE,
-        patience: Patience = DEFAULT_PATIENCE,
+        patience: Patience = PATIENCE,
+        answer: float = ANSWER,
+        page: int = 1000,
+        copy_steps: int = 10_000,
     ) -> None:
         if block_size <= 0 or block_size % CHUNK:
             raise InvalidArgumentError(f"the block size is {block_size}, which is no multiple of 256 KiB")
         self.block_size = block_size
         self._metadata = dict(metadata or {})
-        self._client = GCSClient(filesystem, patience)
+        self._client = GCSClient(filesystem, patience, answer)
+        self._page = page
+        self._copy_steps = copy_steps
         self._room = Room()
 
     @property
     def guarantee(self) -> Guarantee:
         """Known of Google's own endpoints; of any other, nothing is known before it was asked."""
-        host = urlsplit(self._client.endpoint).hostname or ""
-        return Guarantee.COMPARE_AND_SWAP if host.endswith(".googleapis.com") else Guarantee.UNPROVEN
+        return guarantee_at(self._client.endpoint, GOOGLE)
 
     def url(self, key: str) -> str:
         return f"gs://{key}"
@@ -98,7 +102,7 @@ class GCSStore:
 
     def list(self, folder: str) -> Iterator[Entry]:
         bucket, _, path = folder.partition("/")
-        query = {"maxResults": str(PAGE), "fields": "kind,items(name,size),nextPageToken"}
+        query = {"maxResults": str(self._page), "fields": "kind,items(name,size),nextPageToken"}
         if path:
             query["prefix"] = f"{path}/"
         while True:
@@ -122,20 +126,12 @@ class GCSStore:
                     raise error
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
-        source = iter(blocks)
-        first = next(source, b"")
-        second = next(source, None)
-        if second is None:
-            size, checksum = len(first), crc32c(first)
-            resource = self._payload(key, crc32c=checksum)
-            answer = self._insert("upload", key, resource, first)
+        block, source = one_or_many(blocks)
+        if block is None:
+            size, checksum, answer = upload_blocks(self._client, key, source, self._payload(key), self._room)
         else:
-            source = itertools.chain((first, second), source)
-            del first, second  # or they would stay in memory to the end
-            with ResumableUpload(self._client, key, self._payload(key), self._room) as parts:
-                for block in source:
-                    parts.put(block)
-            size, checksum, answer = parts.size, parts.crc32c, parts.answer
+            size, checksum = len(block), crc32c(block)
+            answer = self._insert("upload", key, self._payload(key, crc32c=checksum), block)
         return self._check(key, answer, size, checksum)
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
@@ -159,7 +155,7 @@ class GCSStore:
         # Without a body the copy gets all that the source has, with one only what the body says.
         body = Body(json.dumps(self._payload(key)).encode()) if self._metadata else None
         query: dict[str, str] = {}
-        for _ in range(MAX_COPY_STEPS):
+        for _ in range(self._copy_steps):
             try:
                 request = Request("copy", source, "POST", where, query, headers, body, slow=True)
                 step = self._client.call(request)
@@ -169,7 +165,7 @@ class GCSStore:
             if step.json().get("done"):
                 return
             query["rewriteToken"] = step.field("rewriteToken")
-        raise StoreUnavailableError(f"not copied in {MAX_COPY_STEPS} steps", key=self.url(key))
+        raise StoreUnavailableError(f"not copied in {self._copy_steps} steps", key=self.url(key))
 
     def _swap(self, operation: str, key: str, body: bytes, generation: str) -> Token:
         resource = {"name": object_name(key), "contentType": _BINARY, "crc32c": crc32c(body), **_UNCACHED}
@@ -202,9 +198,9 @@ class GCSStore:
         )
 
     def _check(self, key: str, answer: Answer, size: int, checksum: str) -> bool:
-        """Compare what the store says that it has with what was sent, and take back what differs.
+        """Compare what the store says that it has with what was sent, and delete what differs.
 
-        A store that compares by itself never comes so far; emulators and proxies may not.
+        Google itself compares before it accepts; emulators and proxies may not.
         """
         stored = answer.json()
         if str(size) == stored.get("size") and stored.get("crc32c", checksum) == checksum:

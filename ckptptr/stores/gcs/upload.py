@@ -1,9 +1,9 @@
-"""One resumable upload: begun, fed block by block, completed by its last block, abandoned if anything fails.
+"""One resumable upload to Google Cloud Storage, block by block; abandoned when anything fails.
 
-The object becomes visible by the completion, so never in part. Google takes the blocks of one upload
-one after the other only: while one is on its way, the next is being made. After a failure it is asked
-how much arrived, and the rest of the block is sent. What a kill leaves behind is invisible, costs
-nothing and is dropped by Google after a week.
+The object becomes visible by its last block, so never in part. Google takes the blocks of one upload one
+after the other: while one is on its way, the next is made. After a failure the store is asked how much
+arrived, and the rest of the block is sent. What a kill leaves behind is invisible, costs nothing, and
+Google drops it after a week.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
-from concurrent.futures import Future, wait
-from types import TracebackType
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 import google_crc32c
 
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.stores.gcs.client import Answer, Body, GCSClient, Request, as_text, bucket_path
-from ckptptr.stores.gcs.errors import CONTINUE, PassingError
+from ckptptr.stores.gcs.errors import CONTINUE
 from ckptptr.stores.room import Room
+from ckptptr.stores.sdk import PassingError
 
 CHUNK = 256 * 1024
-"""Blocks are multiples of this, but for the last."""
+"""Blocks are multiples of this, except the last."""
 
 _INCOMPLETE = 308
 _CANCELLED = 499
@@ -32,81 +32,59 @@ _CANCELLED = 499
 _log = logging.getLogger("ckptptr.stores")
 
 
-class ResumableUpload:
-    """Use as a context manager; `put` blocks in order, and the end of the `with` block completes.
+def upload_blocks(
+    client: GCSClient, key: str, blocks: Iterator[bytes], resource: Mapping[str, Any], room: Room
+) -> tuple[int, str, Answer]:
+    """Send the blocks. `room` bounds those under way, of all uploads that share it.
 
-    `room` bounds the blocks on their way: shared between uploads, it bounds their memory together.
+    Returns:
+        The size, the CRC32C, and what the store says about the object.
     """
+    begin = Request(
+        "upload",
+        key,
+        "POST",
+        f"/upload/storage/v1/{bucket_path(key)}/o",
+        {"uploadType": "resumable"},
+        {"Content-Type": "application/json"},
+        Body(json.dumps(resource).encode()),
+    )
+    upload = _Upload(client, key, client.call(begin).header("Location"))
+    flight: Future[Answer] | None = None
+    try:
+        block = next(blocks, b"")
+        while True:
+            following = next(blocks, None)
+            if flight:
+                flight.result()
+            room.take(len(block))
+            flight = upload.send(block, is_last=following is None)
+            room.give_after(flight, len(block))
+            if following is None:
+                return upload.size, as_text(upload.crc), flight.result()
+            block = following
+    except BaseException:
+        if flight:
+            flight.cancel()
+        upload.abandon()
+        raise
 
-    def __init__(self, client: GCSClient, key: str, resource: Mapping[str, Any], room: Room) -> None:
+
+class _Upload:
+    """What was sent so far; `session` is a URL that works without credentials, so it is never shown."""
+
+    def __init__(self, client: GCSClient, key: str, session: str) -> None:
         self._client = client
         self._key = key
-        self._resource = resource
-        self._room = room
-        self._held: bytes | None = None
-        self._sent = 0
-        self._crc = 0
-        self._pending: Future[Answer] | None = None
+        self._session = session
+        self.size = 0
+        self.crc = 0
 
-    def __enter__(self) -> ResumableUpload:
-        begin = Request(
-            "upload",
-            self._key,
-            "POST",
-            f"/upload/storage/v1/{bucket_path(self._key)}/o",
-            {"uploadType": "resumable"},
-            {"Content-Type": "application/json"},
-            Body(json.dumps(self._resource).encode()),
-        )
-        self._session = self._client.call(begin).header("Location")
-        return self
-
-    def put(self, block: bytes) -> None:
-        """Send the block before this one. Raises what an earlier one failed with."""
-        self._crc = google_crc32c.extend(self._crc, block)
-        if self._held is not None:
-            self._start(self._held, last=False)
-        self._held = block
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if error is None:
-                self.answer = self._start(self._held or b"", last=True).result()
-        except BaseException:
-            self._abandon()
-            raise
-        if error is not None:
-            self._abandon()
-
-    @property
-    def size(self) -> int:
-        return self._sent
-
-    @property
-    def crc32c(self) -> str:
-        return as_text(self._crc)
-
-    def _start(self, block: bytes, *, last: bool) -> Future[Answer]:
-        if self._pending:
-            self._pending.result()
-        start = self._sent
-        self._sent += len(block)
-        total = self._sent if last else None
-        self._room.take(len(block))
-        try:
-            pending = self._client.start(self._key, lambda: self._send(block, start, total))
-        except BaseException:
-            self._room.give(len(block))
-            raise
-        self._room.give_after(pending, len(block))
-        self._pending = pending
-        return pending
-
-    async def _send(self, block: bytes, start: int, total: int | None) -> Answer:
-        """Until all of the block is there; `total` is the size of the object, with its last block."""
-        end = start + len(block)
+    def send(self, block: bytes, *, is_last: bool) -> Future[Answer]:
+        """Send a block, once the one before has arrived; the future ends when the store has all of it."""
+        start, self.size = self.size, self.size + len(block)
+        self.crc = google_crc32c.extend(self.crc, block)
+        end, total = self.size, self.size if is_last else None
         there: int | None = start  # how much the store has; None when it has to be asked
 
         async def attempt() -> Answer:
@@ -128,25 +106,22 @@ class ResumableUpload:
                 if there == before:
                     raise PassingError(StoreUnavailableError("the store takes no more of it", key=answer.url))
 
-        return await self._client.patiently(attempt)
+        return self._client.start(self._key, lambda: self._client.patiently(attempt))
+
+    def abandon(self) -> None:
+        drop = Request(CONTINUE, self._key, "DELETE", self._session, welcome=(_CANCELLED,))
+        try:
+            self._client.call(drop)
+        except CkptptrError as error:  # the caller wants to hear why it was abandoned
+            _log.info("an abandoned upload stays behind, invisible, for a week: %s", error)
 
     def _request(self, span: str, total: int | None, body: Body | None = None) -> Request:
         headers = {"Content-Range": f"bytes {span}/{'*' if total is None else total}"}
         if total is not None:  # the store compares before the object becomes visible
-            headers["X-Goog-Hash"] = f"crc32c={self.crc32c}"
+            headers["X-Goog-Hash"] = f"crc32c={as_text(self.crc)}"
         return Request(
             CONTINUE, self._key, "PUT", self._session, headers=headers, body=body, welcome=(_INCOMPLETE,)
         )
-
-    def _abandon(self) -> None:
-        if self._pending:
-            self._pending.cancel()
-            wait([self._pending])
-        drop = Request(CONTINUE, self._key, "DELETE", self._session, welcome=(_CANCELLED,))
-        try:
-            self._client.call(drop)
-        except CkptptrError as error:  # what made us abandon it is what the caller wants to hear of
-            _log.info("an abandoned upload stays behind, invisible, for a week: %s", error)
 
 
 def _persisted(answer: Answer) -> int:

@@ -4,30 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 import fsspec.asyn
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 
+from ckptptr.clock import Patience
 from ckptptr.errors import CkptptrError
 from ckptptr.stores.azure.errors import refusal
-from ckptptr.stores.azure.store import metadata_name
-from ckptptr.stores.obstore.lending import CLIENT_OPTIONS, RETRIES, UnlendableError, check_way, refuse_unless
+from ckptptr.stores.azure.store import AZURE, metadata_name
+from ckptptr.stores.obstore.lending import ANSWER, PATIENCE, UnlendableError, check_way, limits, refuse_unless
+from ckptptr.stores.port import Guarantee
+from ckptptr.stores.sdk import guarantee_at
 
 _SCOPE = "https://storage.azure.com/.default"
+
+
+_OPERATIONS = {
+    "read": "download_blob",
+    "download": "download_blob",
+    "create": "upload_blob",
+    "replace": "upload_blob",
+    "upload": "stage_block",
+    "list": "list_blobs",
+    "delete": "delete_blob",
+    "copy": "start_copy_from_url",
+}
 
 
 class AzureLender:
     """Lends from an `adlfs.AzureBlobFileSystem`."""
 
-    filesystem_name: ClassVar[str] = "adlfs"
-    takes_blocks: ClassVar[bool] = False
-    """The SDK sends an MD5 with each block, which Azure compares; by obstore nothing would be proven."""
+    name: ClassVar[str] = "adlfs"
+    scheme: ClassVar[str] = "abfs"
+    version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
+    proves_blocks: ClassVar[bool] = False
+    """The SDK sends an MD5 with each block, which Azure compares; obstore would prove nothing."""
+    deletes_together: ClassVar[int] = 1
+    copies: ClassVar[int] = 0  # Azure copies in its own time, and obstore does not wait
 
-    def __init__(self, filesystem: Any, metadata: Mapping[str, str] | None, *, forced: bool) -> None:
+    def __init__(
+        self,
+        filesystem: Any,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        patience: Patience = PATIENCE,
+        answer: float = ANSWER,
+    ) -> None:
         self.metadata: Mapping[str, str] = {metadata_name(n): value for n, value in (metadata or {}).items()}
         self._filesystem = filesystem
+        self._limits = limits(patience, answer)
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return guarantee_at(str(self._filesystem.service_client.url), AZURE)
 
     def client(self, bucket: str) -> Any:
         from obstore.store import AzureStore
@@ -43,13 +74,12 @@ class AzureLender:
             account_name=service.account_name,
             endpoint=endpoint,
             skip_signature=False,
-            client_options=CLIENT_OPTIONS,
-            retry_config=RETRIES,
+            **self._limits,
             credential_provider=_provider(self._filesystem, service, place.query),
         )
 
-    def refusal(self, code: str, status: int, url: str) -> CkptptrError:
-        return refusal(code, status, "stage_block", url)
+    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
+        return refusal(code, status, _OPERATIONS[operation], url)
 
 
 def _provider(filesystem: Any, service: Any, query: str) -> Callable[[], Any]:

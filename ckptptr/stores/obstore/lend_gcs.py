@@ -1,7 +1,7 @@
 """What a gcsfs filesystem lends: its endpoint and its token. obstore speaks Google's XML API there.
 
-Emulators speak that in parts or not at all, so that away from Google the lane is open only to those who
-ask for it (`CKPTPTR_ENGINE=obstore`).
+Emulators speak that in parts or not at all. So away from Google the lane is open only with
+`CKPTPTR_ENGINE=obstore`.
 """
 
 from __future__ import annotations
@@ -9,29 +9,53 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from datetime import timezone
-from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from typing import Any, ClassVar, Literal
 
 from google.auth.transport import requests as google_requests
 
-from ckptptr.errors import CkptptrError
+from ckptptr.clock import Patience
+from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.stores.gcs.errors import refusal
-from ckptptr.stores.obstore.lending import CLIENT_OPTIONS, RETRIES, check_way, refuse_unless
+from ckptptr.stores.gcs.store import GOOGLE
+from ckptptr.stores.obstore.lending import ANSWER, PATIENCE, check_way, chosen, limits, refuse_unless
+from ckptptr.stores.port import Guarantee
+from ckptptr.stores.sdk import guarantee_at
 
 _TOKEN_REQUEST: Any = google_requests.Request  # google-auth is typed in parts
 
 
+_REASONS = {"NoSuchKey": "notFound", "NoSuchBucket": "notFound"}
+"""What the XML API calls the reasons of the JSON API, as far as the status does not say enough."""
+
+
 class GCSLender:
-    """Lends from a `gcsfs.GCSFileSystem`."""
+    """Lends from a `gcsfs.GCSFileSystem`; away from Google only where `anywhere` or the engine says so."""
 
-    filesystem_name: ClassVar[str] = "gcsfs"
-    takes_blocks: ClassVar[bool] = True
+    name: ClassVar[str] = "gcsfs"
+    scheme: ClassVar[str] = "gs"
+    version: ClassVar[Literal["e_tag", "version"]] = "version"
+    proves_blocks: ClassVar[bool] = True
+    deletes_together: ClassVar[int] = 1
+    copies: ClassVar[int] = 5 * 1024**3
 
-    def __init__(self, filesystem: Any, metadata: Mapping[str, str] | None, *, forced: bool) -> None:
+    def __init__(
+        self,
+        filesystem: Any,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        anywhere: bool | None = None,
+        patience: Patience = PATIENCE,
+        answer: float = ANSWER,
+    ) -> None:
         self.metadata: Mapping[str, str] = dict(metadata or {})
         self._filesystem = filesystem
-        self._forced = forced
+        self._anywhere = chosen() == "obstore" if anywhere is None else anywhere
+        self._limits = limits(patience, answer)
         self._renewing = threading.Lock()
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return guarantee_at(str(self._filesystem._location), GOOGLE)
 
     def client(self, bucket: str) -> Any:
         from obstore.store import GCSStore
@@ -39,8 +63,8 @@ class GCSLender:
         filesystem = self._filesystem
         endpoint = str(filesystem._location)
         check_way(endpoint)
-        is_google = (urlsplit(endpoint).hostname or "").endswith(".googleapis.com")
-        refuse_unless(is_google or self._forced, "the endpoint is not Google's own")
+        is_google = self.guarantee is Guarantee.COMPARE_AND_SWAP
+        refuse_unless(is_google or self._anywhere, "the endpoint is not Google's own")
         refuse_unless(not filesystem.requester_pays, "the requester pays")
         refuse_unless(not filesystem.session_kwargs, "session_kwargs are set")
         credentials = filesystem.credentials.credentials
@@ -50,13 +74,16 @@ class GCSLender:
             bucket,
             base_url=endpoint,
             skip_signature=False,
-            client_options=CLIENT_OPTIONS,
-            retry_config=RETRIES,
+            **self._limits,
             credential_provider=self._token,
         )
 
-    def refusal(self, code: str, status: int, url: str) -> CkptptrError:
-        return refusal("upload", status, "", url)
+    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
+        if code == "NoSuchBucket":
+            operation = "list"  # then a 404 speaks of the bucket
+        elif status == 404 and code not in _REASONS:
+            return StoreUnavailableError(f"the store failed to {operation} (404 {code})", key=url)
+        return refusal(_REASONS.get(code, ""), status, operation, url)
 
     def _token(self) -> Any:
         credentials = self._filesystem.credentials.credentials

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import fsspec.asyn
 
+from ckptptr.clock import Patience
 from ckptptr.errors import CkptptrError
-from ckptptr.stores.obstore.lending import CLIENT_OPTIONS, LEASE, RETRIES, check_way, refuse_unless
+from ckptptr.stores.obstore.lending import ANSWER, LEASE, PATIENCE, check_way, limits, refuse_unless
+from ckptptr.stores.port import Guarantee
+from ckptptr.stores.s3.client import S3Client
 from ckptptr.stores.s3.errors import refusal
+from ckptptr.stores.s3.store import AMAZON
+from ckptptr.stores.sdk import guarantee_at
 
 _SAME = {  # settings of the filesystem that say nothing about how requests look
     "config_kwargs": {"connect_timeout", "max_pool_connections", "read_timeout", "region_name", "retries"},
@@ -28,15 +33,43 @@ _OF_ITS_OWN = ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_", "AWS_CHECKSUM_ALGORITHM
 """What obstore reads from the environment and s3fs does not."""
 
 
+_OPERATIONS = {
+    "read": "get_object",
+    "download": "get_object",
+    "create": "put_object",
+    "replace": "put_object",
+    "upload": "upload_part",
+    "list": "list_objects_v2",
+    "delete": "delete_objects",
+    "copy": "copy_object",
+}
+
+
 class S3Lender:
     """Lends from an `s3fs.S3FileSystem`."""
 
-    filesystem_name: ClassVar[str] = "s3fs"
-    takes_blocks: ClassVar[bool] = True
+    name: ClassVar[str] = "s3fs"
+    scheme: ClassVar[str] = "s3"
+    version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
+    proves_blocks: ClassVar[bool] = True
+    deletes_together: ClassVar[int] = 1000
+    copies: ClassVar[int] = 5 * 1024**3  # more takes parts, which obstore does not copy
 
-    def __init__(self, filesystem: Any, metadata: Mapping[str, str] | None, *, forced: bool) -> None:
+    def __init__(
+        self,
+        filesystem: Any,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        patience: Patience = PATIENCE,
+        answer: float = ANSWER,
+    ) -> None:
         self.metadata: Mapping[str, str] = dict(metadata or {})
         self._filesystem = filesystem
+        self._limits = limits(patience, answer)
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return guarantee_at(S3Client(self._filesystem).endpoint(), AMAZON)
 
     def client(self, bucket: str) -> Any:
         from obstore.store import S3Store
@@ -60,13 +93,12 @@ class S3Lender:
             region="us-east-1" if region in (None, "aws-global") else region,
             virtual_hosted_style_request=False,
             skip_signature=False,
-            client_options=CLIENT_OPTIONS,
-            retry_config=RETRIES,
+            **self._limits,
             credential_provider=self._credentials,
         )
 
-    def refusal(self, code: str, status: int, url: str) -> CkptptrError:
-        return refusal(code, status, "upload_part", url)
+    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
+        return refusal(code, status, _OPERATIONS[operation], url)
 
     def _check(self, bucket: str) -> None:
         filesystem = self._filesystem

@@ -1,8 +1,10 @@
-"""Lending a filesystem's identity to obstore: the engine switch, and what every cloud has in common.
+"""Who makes obstore's clients, and what every cloud has in common there: the engine switch, bounds, error
+words.
 
-What the filesystem resolved is right by definition, so obstore resolves nothing: it gets that endpoint
-and a function that asks the filesystem for credentials each time that it wants some. A filesystem with
-settings that obstore would not honour in the same way is not lent from: it moves its payload itself.
+A lender makes clients from one fsspec filesystem. What the filesystem resolved is right by definition, so
+obstore resolves nothing: it gets that endpoint and a function that asks the filesystem for credentials each
+time it needs some. A filesystem with settings that obstore would not honour in the same way lends nothing:
+it moves its payload itself.
 """
 
 from __future__ import annotations
@@ -13,31 +15,22 @@ import urllib.request
 from collections.abc import Mapping
 from datetime import timedelta
 from importlib.util import find_spec
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 from urllib.parse import urlsplit
 
+from ckptptr.clock import Patience
 from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.settings import ENGINE
+from ckptptr.stores.port import Guarantee
 
 LEASE = timedelta(minutes=10)
 """For how long credentials are lent; SDKs renew theirs at least so long before they expire."""
 
-CLIENT_OPTIONS: Any = {
-    "connect_timeout": timedelta(seconds=10),
-    "timeout": timedelta(seconds=120),  # for all of a request: 8 MiB in that are 70 kB/s
-    "allow_http": True,
-}
-RETRIES: Any = {
-    "max_retries": 4,
-    "retry_timeout": timedelta(seconds=45),
-    "backoff": {
-        "init_backoff": timedelta(milliseconds=300),
-        "max_backoff": timedelta(seconds=4),
-        "base": 2,
-    },
-}
+PATIENCE = Patience(tries=5, wait=0.3, longest_wait=4.0, at_most=45.0)
+ANSWER = 120.0
+"""Seconds for all of a request: 8 MiB in that are 70 kB/s."""
 
-_STATUS = re.compile(r"status code: (\d{3})")
+_STATUS = re.compile(r"(?:status )?code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _OF_THEIR_OWN = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -47,22 +40,40 @@ class UnlendableError(Exception):
 
 
 class Lender(Protocol):
-    """Makes obstore clients out of one filesystem."""
+    """Makes obstore clients of one cloud, and knows that cloud's words. Here from a filesystem; another one
+    may ask the environment, or a platform's configuration."""
 
-    filesystem_name: ClassVar[str]
+    name: ClassVar[str]
+    """Whose identity it is, for people: `s3fs`."""
 
-    takes_blocks: ClassVar[bool]
-    """Whether what is uploaded in many blocks goes by obstore too."""
+    scheme: ClassVar[str]
+
+    version: ClassVar[Literal["e_tag", "version"]]
+    """Which of obstore's two names a version of an object has in conditional writes there."""
+
+    proves_blocks: ClassVar[bool]
+    """Whether another adapter proves no more than obstore about what is uploaded in many blocks."""
+
+    deletes_together: ClassVar[int]
+    """How many objects obstore deletes in one request; more than one only where a missing one is no error."""
+
+    copies: ClassVar[int]
+    """The largest object in bytes that a copy is trusted with; larger ones pass through here."""
 
     @property
     def metadata(self) -> Mapping[str, str]:
         """User metadata of every payload object."""
 
+    @property
+    def guarantee(self) -> Guarantee:
+        """What conditional writes are worth at the endpoint."""
+
     def client(self, bucket: str) -> Any:
         """An obstore store. Raises `UnlendableError`; sends no request."""
 
-    def refusal(self, code: str, status: int, url: str) -> CkptptrError:
-        """What the store's error code and HTTP status (0: no answer) mean for an upload."""
+    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
+        """What the store's error code and HTTP status (0: no answer) mean. `operation` is a method of the
+        port."""
 
 
 def chosen() -> str:
@@ -75,10 +86,31 @@ def chosen() -> str:
     if engine != "fsspec" and find_spec("obstore") is None:
         if engine == "obstore":
             raise InvalidArgumentError(
-                f"{ENGINE.name} is obstore, which is not installed", hint="pip install 'ckptptr[fast]'"
+                f"{ENGINE.name} is obstore, which is not installed",
+                hint="pip install 'ckptptr[fast]', on Python 3.11 or later",
             )
         return "fsspec"
     return engine
+
+
+def limits(patience: Patience, answer: float) -> dict[str, Any]:
+    """The bounds of an obstore client, as its constructor takes them."""
+    return {
+        "client_options": {
+            "connect_timeout": timedelta(seconds=min(10.0, answer)),
+            "timeout": timedelta(seconds=answer),
+            "allow_http": True,
+        },
+        "retry_config": {
+            "max_retries": patience.tries - 1,
+            "retry_timeout": timedelta(seconds=patience.at_most),
+            "backoff": {
+                "init_backoff": timedelta(seconds=patience.wait),
+                "max_backoff": timedelta(seconds=patience.longest_wait),
+                "base": 2,
+            },
+        },
+    }
 
 
 def refuse_unless(fits: object, reason: str) -> None:
@@ -100,6 +132,8 @@ def check_way(endpoint: str) -> None:
 def meaning(error: Exception) -> tuple[str, int]:
     """The error code and the HTTP status in what obstore raised; empty and 0 where there was no answer."""
     text = str(error)
+    if "InvalidRangeRequest" in text or "CONTENT_RANGE" in text:  # words of obstore itself
+        return "InvalidRange", 416
     code, status = _CODE.search(text), _STATUS.search(text)
     known = {"PermissionDeniedError": 403, "UnauthenticatedError": 401}.get(type(error).__name__, 0)
     return (code[1] if code else "", int(status[1]) if status else known)

@@ -1,0 +1,10 @@
+"""Amazon S3 and what speaks its language, over s3fs.
+
+    store, upload            the adapter; one multipart upload
+    client                   single requests, through the botocore client below the filesystem
+    errors                   what each error code means
+
+May import s3fs's own SDK (botocore), the port, and what the adapters share.
+
+The rule: every method is one request where S3 allows it; of a server that is not Amazon's nothing is assumed.
+"""

@@ -8,16 +8,28 @@ retries by itself (five tries, as botocore does) and refuses what it does not kn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import fsspec.asyn
 
+from ckptptr.errors import StoreUnavailableError
 from ckptptr.stores.s3.errors import translated
 from ckptptr.stores.sdk import Body, Client, beginning
 
 _T = TypeVar("_T")
+
+
+def part_of(answer: Mapping[str, Any], name: str, key: str) -> Any:
+    """What the answer has under that name. A store's answers have it, those of something in between do not.
+
+    Raises:
+        StoreUnavailableError: it has none.
+    """
+    if name not in answer:
+        raise StoreUnavailableError(f"the answer has no {name}", key=f"s3://{key}")
+    return answer[name]
 
 
 class S3Client(Client):

@@ -1,4 +1,4 @@
-"""What S3 and its look-alikes answer when they do not answer, as our errors: the one table.
+"""What the refusals of S3 and its look-alikes mean, as our errors: the one table.
 
 It goes by the error code and the HTTP status, never by the text: each server words it differently.
 """
@@ -55,7 +55,6 @@ _TABLE: dict[str, tuple[type[CkptptrError], str, str]] = {
     "PreconditionFailed": (ConflictError, "the object is not what was last seen", ""),
     "ConditionalRequestConflict": (ConflictError, "another write to the object was under way", ""),
     "NoSuchKey": (NotFoundError, "there is no such object", ""),
-    "404": (NotFoundError, "there is no such object", ""),  # all that a HEAD says
     # Not "not found": a mistyped bucket proves nothing about what exists.
     "NoSuchBucket": (InvalidArgumentError, "the bucket does not exist", "Check its name and the endpoint."),
     "InvalidRange": (DamagedError, "the object is shorter than it should be", ""),
@@ -90,7 +89,7 @@ _BY_STATUS = {
 
 @contextlib.contextmanager
 def translated(operation: str, url: str) -> Iterator[None]:
-    """Turn whatever the SDK raises inside into one of ours. `operation` is named as in the SDK."""
+    """Turn what the SDK raises inside into one of ours. `operation` is named as in the SDK."""
     try:
         yield
     except ClientError as error:
@@ -103,6 +102,8 @@ def translated(operation: str, url: str) -> Iterator[None]:
 
 def refusal(code: str, status: int, operation: str, url: str) -> CkptptrError:
     """The error for an S3 error code and HTTP status; 0 where the code came without one."""
+    if operation == "head_object" and status == 404:  # a HEAD has no words, so its caller has to ask again
+        code = "NoSuchKey"
     row = _TABLE.get(code) or _TABLE.get(_BY_STATUS.get(status, ""))
     if row:
         kind, message, hint = row

@@ -1,9 +1,9 @@
-"""Amazon S3 and what speaks its language, through an s3fs filesystem that is handed in.
+"""Amazon S3 and what speaks its language, through an s3fs filesystem that is handed in: the plain way.
 
-Credentials, endpoint and region are whatever that filesystem resolved, which inside Flyte is what
-flytekit itself uses. Every method of the port is one request, except a `copy` (two), payload larger
-than one block, listings and deletions of more than a thousand objects, and deletions on a server that
-takes them one by one only.
+Credentials, endpoint and region are those that the filesystem resolved; inside Flyte flytekit itself uses
+them. Every method of the port is one request, except a `copy` (two), payload larger than one block,
+listings and deletions of more than a thousand objects, and deletions on a server that takes them one by one
+only.
 """
 
 from __future__ import annotations
@@ -11,42 +11,25 @@ from __future__ import annotations
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from ckptptr.errors import (
-    CkptptrError,
-    ConflictError,
-    NotFoundError,
-    StoreUnavailableError,
-)
-from ckptptr.stores.port import Block, Entry, Guarantee, Token
+from ckptptr.errors import CkptptrError, ConflictError, NotFoundError
+from ckptptr.stores.port import Block, Entry, Guarantee, Token, Unfinished
 from ckptptr.stores.room import Room
-from ckptptr.stores.s3.client import S3Client
+from ckptptr.stores.s3.client import S3Client, part_of
 from ckptptr.stores.s3.errors import refusal
-from ckptptr.stores.s3.upload import Multipart, crc32, proven
-from ckptptr.stores.sdk import check_length
+from ckptptr.stores.s3.upload import MAX_PARTS, Multipart, crc32, proven
+from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many
 
 BLOCK_SIZE = 16 * 1024 * 1024
 COPY_PART_SIZE = 256 * 1024 * 1024
-DELETE_BATCH = 1000
+AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
 _NO_MULTI_DELETE = ("MissingContentMD5", "InvalidRequest")
 """How a server says that it wants `Content-MD5` with a deletion of many; the SDKs send CRC32 since 2025."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A multipart upload whose parts are stored, and paid for, but make no object."""
-
-    key: str
-    upload_id: str
-    begun: datetime
 
 
 class S3Store:
@@ -59,6 +42,8 @@ class S3Store:
             At least 5 MiB.
         copy_part_size: larger objects are copied in parts of this size, several at a time. One
             request can copy 5 GiB, but then the answer takes longer than s3fs waits for one.
+        max_parts: of one upload.
+        page: objects in one answer of a listing, and in one deletion.
     """
 
     def __init__(
@@ -68,9 +53,13 @@ class S3Store:
         *,
         block_size: int = BLOCK_SIZE,
         copy_part_size: int = COPY_PART_SIZE,
+        max_parts: int = MAX_PARTS,
+        page: int = 1000,
     ) -> None:
         self.block_size = block_size
         self._copy_part_size = copy_part_size
+        self._max_parts = max_parts
+        self._page = page
         self._metadata = dict(metadata or {})
         self._client = S3Client(filesystem)
         self._room = Room()
@@ -79,9 +68,7 @@ class S3Store:
     @cached_property
     def guarantee(self) -> Guarantee:
         """Known of Amazon's own endpoints; of any other, nothing is known before it was asked."""
-        host = urlsplit(self._client.endpoint()).hostname or ""
-        is_amazon = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-        return Guarantee.COMPARE_AND_SWAP if is_amazon else Guarantee.UNPROVEN
+        return guarantee_at(self._client.endpoint(), AMAZON)
 
     def url(self, key: str) -> str:
         return f"s3://{key}"
@@ -106,20 +93,16 @@ class S3Store:
     def delete(self, keys: Iterable[str]) -> None:
         for bucket, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
             paths = (key.partition("/")[2] for key in group)
-            while batch := [*itertools.islice(paths, DELETE_BATCH)]:
+            while batch := [*itertools.islice(paths, self._page)]:
                 self._delete_batch(bucket, batch)
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
-        source = iter(blocks)
-        first = next(source, b"")
-        second = next(source, None)
-        if second is None:
-            answer = self._put(key, first, Metadata=self._metadata)
-            return proven(answer, first, crc32(first), self.url(key))
-        source = itertools.chain((first, second), source)
-        del first, second  # or they would stay in memory to the end
-        with Multipart(self._client, key, self._metadata, self._room) as parts:
-            for block in source:
+        only, all_of_them = one_or_many(blocks)
+        if only is not None:
+            answer = self._put(key, only, Metadata=self._metadata)
+            return proven(answer, only, crc32(only), key)
+        with self._multipart(key) as parts:
+            for block in all_of_them:
                 parts.put(block)
         return parts.proven
 
@@ -143,9 +126,10 @@ class S3Store:
         size = head["ContentLength"]
         if size <= self._copy_part_size:
             replaced = {"MetadataDirective": "REPLACE", "Metadata": self._metadata} if self._metadata else {}
-            self._client.call("copy_object", key, CopySource=origin, **replaced)
+            answer = self._client.call("copy_object", key, CopySource=origin, **replaced)
+            self._token(part_of(answer, "CopyObjectResult", key), key)
             return
-        with Multipart(self._client, key, self._metadata, self._room) as parts:
+        with self._multipart(key) as parts:
             for start in range(0, size, self._copy_part_size):
                 parts.copy(origin, head["ETag"], start, min(self._copy_part_size, size - start))
 
@@ -162,22 +146,25 @@ class S3Store:
             position = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     def _token(self, answer: Mapping[str, Any], key: str) -> Token:
-        if "ETag" not in answer:  # a JuiceFS gateway, while the object is being overwritten
-            raise StoreUnavailableError("the store answered without an ETag", key=self.url(key))
-        return Token(answer["ETag"])
+        # A JuiceFS gateway has none while the object is overwritten.
+        return Token(part_of(answer, "ETag", key))
 
     def _put(self, key: str, body: bytes, **parameters: Any) -> dict[str, Any]:
         checksum = {"ChecksumAlgorithm": "CRC32", "ChecksumCRC32": crc32(body)}
         return self._client.call("put_object", key, Body=body, **checksum, **parameters)
 
+    def _multipart(self, key: str) -> Multipart:
+        return Multipart(self._client, key, self._metadata, self._room, self._max_parts)
+
     def _pages(self, folder: str) -> Iterator[Entry]:
         bucket, _, path = folder.partition("/")
-        position: dict[str, str] = {"Prefix": f"{path}/"} if path else {}
+        position: dict[str, Any] = {"Prefix": f"{path}/"} if path else {}
+        position["MaxKeys"] = self._page
         while True:
             page = self._client.call("list_objects_v2", folder, **position)
             for found in page.get("Contents", ()):
                 yield Entry(f"{bucket}/{found['Key']}", found["Size"])
-            if not page["IsTruncated"]:
+            if not part_of(page, "IsTruncated", folder):
                 return
             position["ContinuationToken"] = page["NextContinuationToken"]
 

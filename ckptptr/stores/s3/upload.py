@@ -1,7 +1,7 @@
-"""One S3 multipart upload: parts in flight, completed when all are there, aborted when anything fails.
+"""One S3 multipart upload: parts in flight, completed when all have arrived, aborted when anything fails.
 
-The object becomes visible by the completion, so never in part. A kill leaves the parts behind,
-invisible but paid for: buckets want a lifecycle rule that aborts incomplete uploads.
+The object becomes visible by the completion, so never in part. A kill leaves the parts behind, invisible
+but paid for: give the bucket a lifecycle rule that aborts incomplete uploads.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import base64
 import hashlib
 import logging
 import zlib
-from collections import deque
-from collections.abc import Coroutine, Mapping
-from concurrent.futures import Future
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 from ckptptr.errors import CkptptrError, InvalidArgumentError, StoreUnavailableError
+from ckptptr.stores.parts import Parts
 from ckptptr.stores.room import ROOM, Room
-from ckptptr.stores.s3.client import S3Client
+from ckptptr.stores.s3.client import S3Client, part_of
 
 MAX_PARTS = 10_000
 COPY_COUNTS = ROOM // 8
@@ -32,86 +31,83 @@ def crc32(block: bytes) -> str:
     return base64.b64encode(zlib.crc32(block).to_bytes(4, "big")).decode()
 
 
-def proven(answer: Mapping[str, Any], block: bytes, checksum: str, url: str) -> bool:
+def proven(answer: Mapping[str, Any], block: bytes, checksum: str, key: str) -> bool:
     """Whether the answer to a put says that the block, with this CRC32, arrived.
 
-    Servers that know checksums have compared ours before they answered, and repeat it. From the others
-    an ETag that is the MD5 will do; with some kinds of encryption it is not, and nothing is proven.
+    Servers that know checksums have compared ours before they answered, and repeat it. From the others an
+    ETag that is the MD5 is enough; with some kinds of encryption it is not the MD5, and nothing is proven.
     """
     echoed = answer.get("ChecksumCRC32")
     if echoed is not None:
         if echoed != checksum:
-            raise StoreUnavailableError("the store received other bytes than were sent", key=url)
+            raise StoreUnavailableError("the store received other bytes than were sent", key=f"s3://{key}")
         return True
-    return str(answer["ETag"]).strip('"') == hashlib.md5(block, usedforsecurity=False).hexdigest()
+    return (
+        str(part_of(answer, "ETag", key)).strip('"') == hashlib.md5(block, usedforsecurity=False).hexdigest()
+    )
 
 
 class Multipart:
     """Use as a context manager; `put` and `copy` parts in order, and the end of the block completes.
 
-    `room` bounds the parts in flight: shared between uploads, it bounds their memory together.
-    `proven` says at the end whether every part was acknowledged by a checksum.
+    `room` bounds the parts in flight, of all uploads that share it. `proven` says at the end whether a
+    checksum acknowledged every part.
     """
 
-    def __init__(self, client: S3Client, key: str, metadata: Mapping[str, str], room: Room) -> None:
+    def __init__(
+        self, client: S3Client, key: str, metadata: Mapping[str, str], room: Room, max_parts: int
+    ) -> None:
         self._client = client
         self._key = key
         self._metadata = metadata
-        self._room = room
+        self._max_parts = max_parts
         self._count = 0
-        self._pending: deque[Future[dict[str, Any]]] = deque()
-        self._parts: list[dict[str, Any]] = []
+        self._parts: Parts[dict[str, Any]] = Parts(client.start, room)
         self.proven = True
 
     def __enter__(self) -> Multipart:
         answer = self._client.call(
             "create_multipart_upload", self._key, ChecksumAlgorithm="CRC32", Metadata=dict(self._metadata)
         )
-        self._upload_id = answer["UploadId"]
+        self._upload_id = part_of(answer, "UploadId", self._key)
         return self
 
     def put(self, block: bytes) -> None:
         checksum = crc32(block)  # here and not on the event loop, which has sockets to serve
         number = self._next(len(block))
-        self._start(self._put(number, block, checksum), len(block))
+        self._parts.start(self._put(number, block, checksum), len(block))
 
     def copy(self, source: dict[str, str], etag: str, start: int, length: int) -> None:
         number = self._next(COPY_COUNTS)
-        self._start(self._copy(number, source, etag, f"bytes={start}-{start + length - 1}"), COPY_COUNTS)
+        span = f"bytes={start}-{start + length - 1}"
+        self._parts.start(self._copy(number, source, etag, span), COPY_COUNTS)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            try:
-                self._complete()
-            except BaseException:
-                self._abort()
-                raise
-        else:
+        if error is not None:
             self._abort()
+            return
+        try:
+            parts = {"Parts": self._parts.finish()}
+            self._client.call(
+                "complete_multipart_upload", self._key, UploadId=self._upload_id, MultipartUpload=parts
+            )
+        except BaseException:
+            self._abort()
+            raise
 
     def _next(self, size: int) -> int:
         """The next part's number, once there is room for it. Raises if an earlier part failed."""
         self._count += 1
-        if self._count > MAX_PARTS:
+        if self._count > self._max_parts:
             raise InvalidArgumentError(
-                f"the object needs more than the {MAX_PARTS} parts that S3 allows",
+                f"the object needs more than the {self._max_parts} parts that S3 allows",
                 key=f"s3://{self._key}",
                 hint="Save it as several files, or open the store with a larger block size.",
             )
-        while self._pending and self._pending[0].done():
-            self._collect()
-        self._room.take(size)
+        self._parts.wait_for_room(size)
         return self._count
-
-    def _start(self, work: Coroutine[Any, Any, dict[str, Any]], size: int) -> None:
-        part = self._client.start(work)
-        self._room.give_after(part, size)
-        self._pending.append(part)
-
-    def _collect(self) -> None:
-        self._parts.append(self._pending.popleft().result())
 
     async def _put(self, number: int, block: bytes, checksum: str) -> dict[str, Any]:
         answer = await self._client.send(
@@ -123,7 +119,7 @@ class Multipart:
             ChecksumAlgorithm="CRC32",
             ChecksumCRC32=checksum,
         )
-        self.proven &= proven(answer, block, checksum, f"s3://{self._key}")
+        self.proven &= proven(answer, block, checksum, self._key)
         return _part(number, answer)
 
     async def _copy(self, number: int, source: dict[str, str], etag: str, span: str) -> dict[str, Any]:
@@ -136,28 +132,17 @@ class Multipart:
             CopySourceIfMatch=etag,  # or the parts could be of two versions
             CopySourceRange=span,
         )
-        return _part(number, answer["CopyPartResult"])
-
-    def _complete(self) -> None:
-        while self._pending:
-            self._collect()
-        self._client.call(
-            "complete_multipart_upload",
-            self._key,
-            UploadId=self._upload_id,
-            MultipartUpload={"Parts": self._parts},
-        )
+        return _part(number, part_of(answer, "CopyPartResult", self._key))
 
     def _abort(self) -> None:
-        for part in self._pending:
-            part.cancel()
+        self._parts.cancel()
         try:
             self._client.call("abort_multipart_upload", self._key, UploadId=self._upload_id)
-        except CkptptrError as error:  # what made us abort is what the caller wants to hear of
+        except CkptptrError as error:  # the caller wants to hear why it was aborted
             _log.warning("parts of an abandoned upload stay behind: %s", error)
 
 
 def _part(number: int, answer: Mapping[str, Any]) -> dict[str, Any]:
-    # Whatever checksum the server gave for a part it wants to see again at the end.
+    # The server wants to see again at the end any checksum that it gave for a part.
     named = {name: answer[name] for name in ("ETag", "ChecksumCRC32") if name in answer}
     return {"PartNumber": number, **named}

@@ -1,10 +1,23 @@
-"""A store around another: what is patient, stoppable or fast says only what it does otherwise."""
+"""A store around another: what retries, can be stopped or is fast says only what it does differently."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
+from typing import TypeVar
 
 from ckptptr.stores.port import Block, Entry, Guarantee, Store, Token
+
+_T = TypeVar("_T")
+
+
+def unwrap(store: Store, kind: type[_T]) -> _T | None:
+    """The first of that kind among a store and those inside it; None where there is none."""
+    found: object = store
+    while not isinstance(found, kind):
+        if not isinstance(found, Around):
+            return None
+        found = found._store
+    return found
 
 
 class Around:

@@ -1,8 +1,7 @@
 """Does this server keep the promise of conditional writes? Ask it, instead of believing it.
 
-The real clouds are known by their adapter. Of a custom endpoint nothing is known: some accept
-`If-Match` and ignore it, some want it unquoted and refuse all others. A few tiny requests on an
-object that nobody else knows find that out.
+The adapters know the real clouds. Of a custom endpoint nothing is known: some accept `If-Match` and ignore
+it, some want it unquoted and refuse all others. A few tiny requests on a new object find that out.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def probe(store: Store, key: str) -> Guarantee:
     try:
         store.delete([key])
     except StoreUnavailableError as error:
-        log.warning("%s is of no use any more, and could not be deleted: %s", store.url(key), error)
+        log.warning("the object of the probe could not be deleted: %s: %s", store.url(key), error)
     return Guarantee.COMPARE_AND_SWAP if honest else Guarantee.LAST_WRITER_WINS
 
 

@@ -1,8 +1,8 @@
-"""Trying again what may be tried again: a store around a store.
+"""Trying again what may be tried again.
 
-Only requests that change nothing, or that change the same thing however often they run, are
-repeated: read, list, delete, download, copy. A failed `create`, `replace` or `upload` may have
-landed; what to make of that is decided by the protocol, so they pass straight through.
+Only requests that change nothing, or that change the same thing however often they run, are repeated: read,
+list, delete, download, copy. A failed `create`, `replace` or `upload` may have landed; the protocol decides
+what follows from that, so they are sent once.
 
 The budget has two layers. A cloud's adapter, or the SDK below it, tries each single request five times,
 with pauses of at most 15 s in all on S3 (as botocore is set by default), 8 s on Google Cloud Storage (20 s
@@ -59,8 +59,8 @@ class Retrying(Around):
         return iter(self._patiently("list", lambda: [*self._store.list(folder)]))
 
     def delete(self, keys: Iterable[str]) -> None:
-        doomed = [*keys]
-        self._patiently("delete", lambda: self._store.delete(doomed))
+        every = [*keys]
+        self._patiently("delete", lambda: self._store.delete(every))
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         patience = self._patience("download")

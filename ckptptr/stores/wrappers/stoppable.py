@@ -1,7 +1,7 @@
 """A store that can be stopped: from then on no request leaves this process through it.
 
-What runs in a thread cannot be ended from outside. A save that was abandoned must never commit or
-publish afterwards, whatever step it had come to: so its next request is refused, whichever that is.
+A thread cannot be ended from outside. An abandoned save must never commit or publish afterwards, so its next
+request is refused, at any step.
 """
 
 from __future__ import annotations

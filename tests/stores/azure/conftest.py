@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ckptptr.stores.azure import client as azure_client
+from ckptptr.clock import Patience
 from ckptptr.stores.azure.store import AzureStore
 
 BLOCK = 64 * 1024
@@ -31,8 +31,8 @@ def proxied(azure_proxied: Any) -> AzureStore:
 
 
 @pytest.fixture
-def impatient(proxied: AzureStore, monkeypatch: pytest.MonkeyPatch) -> AzureStore:
+def impatient(azure_proxied: Any) -> AzureStore:
     """Through the proxy, with two tries, one right after the other."""
-    monkeypatch.setattr(azure_client, "TRIES", 2)
-    monkeypatch.setattr(azure_client, "FIRST_PAUSE", 0.01)
-    return proxied
+    return AzureStore(
+        azure_proxied, block_size=BLOCK, copy_patience=0.5, patience=Patience(tries=2, wait=0.01)
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
+from ckptptr.clock import SystemClock
 from ckptptr.errors import AccessDeniedError, InvalidArgumentError, NotFoundError, StoreUnavailableError
-from ckptptr.stores.azure import copy as azure_copy
 from ckptptr.stores.azure.errors import SourceUnverifiedError
 from ckptptr.stores.azure.store import AzureStore
 from ckptptr.stores.port import Entry
@@ -73,19 +74,20 @@ def test_a_copy_that_ends_badly_or_never_is_ended_and_leaves_nothing(
 
 
 def test_an_interrupted_wait_ends_the_copy(
+    azure_proxied: Any,
     proxied: AzureStore,
     azure_proxy: FaultProxy,
     folder: str,
     original: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+    class Interrupting(SystemClock):
+        def sleep(self, _: float) -> None:
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(azure_copy, "backoff", interrupt)
+    store = AzureStore(azure_proxied, clock=Interrupting())
     azure_proxy.add(Rule(method="PUT", answer=PENDING))
     with pytest.raises(KeyboardInterrupt):
-        proxied.copy(original, f"{folder}/y")
+        store.copy(original, f"{folder}/y")
     assert [*proxied.list(folder)] == [Entry(original, 1)]
 
 

@@ -93,18 +93,11 @@ def test_a_block_is_moved_in_one_request_however_large(
     assert [seen.method for seen in azure_proxy.log] == ["PUT", "GET"]
 
 
-def test_listings_go_in_pages(
-    proxied: AzureStore, azure_proxy: FaultProxy, folder: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_listings_go_in_pages(azure_proxied: Any, azure_proxy: FaultProxy, folder: str) -> None:
+    proxied = AzureStore(azure_proxied, page=10)
     names = [f"{folder}/{number:02}" for number in range(25)]
     for name in names:
         proxied.create(name, b"1")
-    page = proxied._client.page
-
-    def small_pages(folder: str, marker: str | None, **parameters: Any) -> tuple[list[Any], str | None]:
-        return page(folder, marker, results_per_page=10, **parameters)
-
-    monkeypatch.setattr(proxied._client, "page", small_pages)
     azure_proxy.reset()
     assert [*proxied.list(folder)] == [Entry(name, 1) for name in names]
     assert [seen.method for seen in azure_proxy.log] == ["GET"] * 3

@@ -36,9 +36,9 @@ def test_a_block_size_that_does_not_fit_one_request_is_refused(azure_filesystem:
 
 
 def test_more_blocks_than_azure_takes_are_an_invalid_argument_and_leave_nothing(
-    store: AzureStore, folder: str, monkeypatch: pytest.MonkeyPatch
+    azure_filesystem: Any, folder: str
 ) -> None:
-    monkeypatch.setattr(azure_upload, "MAX_BLOCKS", 2)
+    store = AzureStore(azure_filesystem, block_size=BLOCK, max_blocks=2)
     with pytest.raises(InvalidArgumentError, match="more than the 2 blocks"):
         store.upload(f"{folder}/x", [bytes(BLOCK)] * 3)
     assert [*store.list(folder)] == []
@@ -93,7 +93,7 @@ def test_only_a_few_blocks_are_in_flight_however_many_uploads_run(
 ) -> None:
     flying, most = 0, 0
 
-    async def send(operation: str, key: str, **parameters: Any) -> None:  # all on the one event loop
+    async def send(operation: str, *_: object, **__: object) -> None:  # all on the one event loop
         nonlocal flying, most
         if operation == "stage_block":
             flying += 1

@@ -25,34 +25,8 @@ from ckptptr.stores.gcs.errors import CONTINUE, reason_in, refusal
 from ckptptr.stores.gcs.store import GCSStore
 from tests.servers.gcs import MiniGCS, open_filesystem, refused
 from tests.servers.proxy import FaultProxy
-from tests.stores.gcs.conftest import OPERATIONS
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("gcs_server")]
-
-
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_refusal_names_the_permission_that_is_missing(
-    proxied: GCSStore, gcs_proxy: FaultProxy, folder: str, operation: str
-) -> None:
-    permission, run = OPERATIONS[operation]
-    gcs_proxy.add(refused(403, "forbidden"))
-    with pytest.raises(AccessDeniedError, match=permission):
-        run(proxied, f"{folder}/x")
-    assert len(gcs_proxy.log) == 1
-
-
-def test_a_refused_read_says_that_the_object_may_just_be_missing(
-    proxied: GCSStore, gcs_proxy: FaultProxy, folder: str
-) -> None:
-    gcs_proxy.add(refused(403, "forbidden"))
-    with pytest.raises(AccessDeniedError, match=r"Without storage\.objects\.list"):
-        proxied.read(f"{folder}/x")
-
-
-@pytest.mark.parametrize("operation", [name for name in OPERATIONS if name != "replace"])
-def test_a_bucket_that_does_not_exist_is_never_an_absent_object(store: GCSStore, operation: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="bucket does not exist"):
-        OPERATIONS[operation][1](store, "no-such-bucket-here/x")
 
 
 def test_a_copy_to_a_bucket_that_does_not_exist_says_so(store: GCSStore, folder: str) -> None:
@@ -62,7 +36,7 @@ def test_a_copy_to_a_bucket_that_does_not_exist_says_so(store: GCSStore, folder:
 
 
 def test_without_the_right_to_look_absence_is_not_proven(
-    proxied: GCSStore, gcs_proxy: FaultProxy, gcs_server: MiniGCS, folder: str
+    proxied: GCSStore, gcs_proxy: FaultProxy, folder: str
 ) -> None:
     gcs_proxy.add(refused(403, "forbidden", path="maxResults"))
     with pytest.raises(AccessDeniedError, match=r"storage\.objects\.list"):
@@ -92,7 +66,7 @@ def test_without_the_right_to_look_absence_is_not_proven(
     ],
 )
 def test_error_codes_have_one_meaning(status: int, reason: str, expected: type[CkptptrError]) -> None:
-    assert type(refusal("read", status, reason, "gs://b/x")) is expected
+    assert type(refusal(reason, status, "read", "gs://b/x")) is expected
 
 
 @pytest.mark.parametrize(
@@ -100,7 +74,7 @@ def test_error_codes_have_one_meaning(status: int, reason: str, expected: type[C
     [("create", InvalidArgumentError), ("list", InvalidArgumentError), (CONTINUE, StoreUnavailableError)],
 )
 def test_a_404_can_only_be_about_what_was_asked_for(operation: str, expected: type[CkptptrError]) -> None:
-    assert type(refusal(operation, 404, "notFound", "gs://b/x")) is expected
+    assert type(refusal("notFound", 404, operation, "gs://b/x")) is expected
 
 
 @pytest.mark.parametrize("body", [b"", b"Not Found", b"[]", b'{"error": "no"}', b'{"error": {"errors": []}}'])

@@ -115,18 +115,13 @@ def test_a_copy_that_the_store_makes_in_steps_is_followed_to_its_end() -> None:
         assert server.get_json("/storage/v1/b/b/o/y")["metadata"] == {"a": "b"}
 
 
-def test_a_copy_that_never_ends_is_given_up(
-    store: GCSStore, folder: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ckptptr.stores.gcs.store.MAX_COPY_STEPS", 0)
+def test_a_copy_that_never_ends_is_given_up(gcs_filesystem: Any, folder: str) -> None:
     with pytest.raises(StoreUnavailableError, match="not copied"):
-        store.copy(f"{folder}/x", f"{folder}/y")
+        GCSStore(gcs_filesystem, copy_steps=0).copy(f"{folder}/x", f"{folder}/y")
 
 
-def test_listings_go_in_pages(
-    proxied: GCSStore, gcs_proxy: FaultProxy, folder: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ckptptr.stores.gcs.store.PAGE", 10)
+def test_listings_go_in_pages(gcs_proxied: Any, gcs_proxy: FaultProxy, folder: str) -> None:
+    proxied = GCSStore(gcs_proxied, page=10)
     names = [f"{folder}/{number:04}" for number in range(25)]
     for name in names:
         proxied.create(name, b"1")

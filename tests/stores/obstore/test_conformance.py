@@ -1,4 +1,4 @@
-"""The contract of the port holds on the fast lane too, on each cloud."""
+"""The contract of the port holds on obstore's adapter and on the fast lane, on each cloud."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from ckptptr.stores.obstore.fast import FastLane
 from ckptptr.stores.obstore.lend_azure import AzureLender
 from ckptptr.stores.obstore.lend_gcs import GCSLender
 from ckptptr.stores.obstore.lend_s3 import S3Lender
-from ckptptr.stores.port import Guarantee
+from ckptptr.stores.obstore.store import ObstoreStore
+from ckptptr.stores.port import Guarantee, Store
 from ckptptr.stores.s3.store import S3Store
 from ckptptr.testing import StoreConformance
 
@@ -22,54 +23,93 @@ pytestmark = pytest.mark.servers
 
 PART = 5 << 20  # the smallest that S3 and Google take
 SMALL = 64 * 1024
+NO_BACKSLASH = tuple(name for name in StoreConformance.odd_names if "\\" not in name)
 
 
-def checked(store: FastLane, folder: str) -> Iterator[FastLane]:
-    """The store; at the end it must have been obstore that moved."""
-    yield store
-    assert store.engine(folder).startswith("obstore")
-
-
-class TestFastS3(StoreConformance):
+class OnS3(StoreConformance):
     guarantee = Guarantee.UNPROVEN  # an endpoint that is not Amazon's own
     equal_bodies_have_equal_tokens = True
-    odd_names = tuple(name for name in StoreConformance.odd_names if "\\" not in name)  # a `/` to SeaweedFS
+    odd_names = NO_BACKSLASH  # a `/` to SeaweedFS
 
     @pytest.fixture
-    def store(self, s3_filesystem: Any, folder: str) -> Iterator[FastLane]:
-        adapter = S3Store(s3_filesystem, block_size=PART, copy_part_size=PART)
-        yield from checked(
-            FastLane(adapter, S3Lender(s3_filesystem, {}, forced=True), block_size=PART), folder
-        )
+    def payload(self, s3_filesystem: Any) -> ObstoreStore:
+        return ObstoreStore(S3Lender(s3_filesystem), block_size=PART)
+
+    @pytest.fixture
+    def adapter(self, s3_filesystem: Any) -> Store:
+        return S3Store(s3_filesystem, block_size=PART, copy_part_size=PART)
 
     @pytest.fixture
     def folder(self, s3_bucket: str) -> str:
         return f"{s3_bucket}/{uuid.uuid4().hex}"
 
 
-class TestFastGCS(StoreConformance):
+class OnGCS(StoreConformance):
     guarantee = Guarantee.UNPROVEN  # an endpoint that is not Google's own
 
     @pytest.fixture
-    def store(self, gcs_filesystem: Any, folder: str) -> Iterator[FastLane]:
-        lender = GCSLender(gcs_filesystem, {}, forced=True)
-        yield from checked(FastLane(GCSStore(gcs_filesystem), lender, block_size=PART), folder)
+    def payload(self, gcs_filesystem: Any) -> ObstoreStore:
+        return ObstoreStore(GCSLender(gcs_filesystem, anywhere=True), block_size=PART)
+
+    @pytest.fixture
+    def adapter(self, gcs_filesystem: Any) -> Store:
+        return GCSStore(gcs_filesystem)
 
     @pytest.fixture
     def folder(self, gcs_bucket: str) -> str:
         return f"{gcs_bucket}/{uuid.uuid4().hex}"
 
 
-class TestFastAzure(StoreConformance):
+class OnAzure(StoreConformance):
     guarantee = Guarantee.UNPROVEN  # an endpoint that is not Azure's own
-    odd_names = tuple(name for name in StoreConformance.odd_names if "\\" not in name)  # refused
+    odd_names = NO_BACKSLASH  # refused
 
     @pytest.fixture
-    def store(self, azure_filesystem: Any, folder: str) -> Iterator[FastLane]:
-        adapter = AzureStore(azure_filesystem, block_size=SMALL)
-        lender = AzureLender(azure_filesystem, {}, forced=True)
-        yield from checked(FastLane(adapter, lender, block_size=SMALL), folder)
+    def payload(self, azure_filesystem: Any) -> ObstoreStore:
+        return ObstoreStore(AzureLender(azure_filesystem), block_size=SMALL)
+
+    @pytest.fixture
+    def adapter(self, azure_filesystem: Any) -> Store:
+        return AzureStore(azure_filesystem, block_size=SMALL)
 
     @pytest.fixture
     def folder(self, azure_container: str) -> str:
         return f"{azure_container}/{uuid.uuid4().hex}"
+
+
+class _Whole:
+    @pytest.fixture
+    def store(self, payload: ObstoreStore) -> Store:
+        return payload
+
+
+class _Lane:
+    @pytest.fixture
+    def store(self, adapter: Store, payload: ObstoreStore, folder: str) -> Iterator[Store]:
+        lane = FastLane(adapter, payload)
+        yield lane
+        assert lane.engine(folder).startswith("obstore")  # it was obstore that moved
+
+
+class TestObstoreOnS3(_Whole, OnS3):
+    pass
+
+
+class TestObstoreOnGCS(_Whole, OnGCS):
+    pass
+
+
+class TestObstoreOnAzure(_Whole, OnAzure):
+    pass
+
+
+class TestLaneOnS3(_Lane, OnS3):
+    pass
+
+
+class TestLaneOnGCS(_Lane, OnGCS):
+    pass
+
+
+class TestLaneOnAzure(_Lane, OnAzure):
+    pass

@@ -10,6 +10,7 @@ import pytest
 from ckptptr.errors import AccessDeniedError, NotFoundError
 from ckptptr.stores.obstore.fast import FastLane
 from ckptptr.stores.obstore.lend_s3 import S3Lender
+from ckptptr.stores.obstore.store import ObstoreStore
 from ckptptr.stores.s3.store import S3Store
 from tests.servers.proxy import FaultProxy, Rule
 
@@ -22,9 +23,7 @@ BODY = bytes(range(256)) * (PART // 256) * 2 + b"end"
 @pytest.fixture
 def lane(s3_proxied: Any) -> FastLane:
     """Through the proxy."""
-    return FastLane(
-        S3Store(s3_proxied, block_size=PART), S3Lender(s3_proxied, {}, forced=True), block_size=PART
-    )
+    return FastLane(S3Store(s3_proxied, block_size=PART), ObstoreStore(S3Lender(s3_proxied), block_size=PART))
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from ckptptr.stores.obstore.lend_azure import AzureLender, _provider
 from ckptptr.stores.obstore.lend_gcs import GCSLender
 from ckptptr.stores.obstore.lend_s3 import S3Lender
 from ckptptr.stores.obstore.lending import UnlendableError, chosen
+from ckptptr.stores.obstore.store import ObstoreStore
 from ckptptr.stores.open import open_store
 from ckptptr.stores.s3.store import S3Store
 from tests.servers import azurite, gcs, s3
@@ -107,7 +108,7 @@ def test_s3_settings_that_obstore_does_not_share(
 ) -> None:
     opened.append(s3fs.S3FileSystem(**{**KEYS, **options}))
     with pytest.raises(UnlendableError, match=reason):
-        S3Lender(opened[0], {}, forced=True).client("bucket")
+        S3Lender(opened[0]).client("bucket")
 
 
 @pytest.mark.parametrize(
@@ -124,14 +125,14 @@ def test_an_environment_that_only_one_of_them_heeds(
     monkeypatch.setenv(name, value)
     opened.append(s3fs.S3FileSystem(**{**KEYS, "endpoint_url": endpoint}))
     with pytest.raises(UnlendableError, match=reason):
-        S3Lender(opened[0], {}, forced=True).client("bucket")
+        S3Lender(opened[0]).client("bucket")
 
 
 @pytest.mark.parametrize("bucket", ["express--use1-az4--x-s3", "point-abc-s3alias"])
 def test_s3_buckets_of_other_kinds(opened: list[Any], bucket: str) -> None:
     opened.append(s3fs.S3FileSystem(**KEYS))
     with pytest.raises(UnlendableError, match="general purpose"):
-        S3Lender(opened[0], {}, forced=True).client(bucket)
+        S3Lender(opened[0]).client(bucket)
 
 
 def test_s3_credentials_that_are_renewed_are_lent_for_a_while() -> None:
@@ -147,7 +148,7 @@ def test_s3_credentials_that_are_renewed_are_lent_for_a_while() -> None:
 
     filesystem = s3fs.S3FileSystem(skip_instance_cache=True)
     filesystem.session = Session()
-    lender = S3Lender(filesystem, {}, forced=True)
+    lender = S3Lender(filesystem)
     first, second = lender._credentials(), lender._credentials()
     assert (first["access_key_id"], second["access_key_id"]) == ("a", "b")
     left = first["expires_at"] - datetime.now(timezone.utc)
@@ -156,7 +157,7 @@ def test_s3_credentials_that_are_renewed_are_lent_for_a_while() -> None:
 
 @pytest.mark.servers
 def test_s3_is_reached_with_the_filesystems_own_settings_and_not_the_environments(
-    s3_server: Seaweed, s3_filesystem: Any, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+    s3_filesystem: Any, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
@@ -173,7 +174,7 @@ def test_s3_is_reached_with_the_filesystems_own_settings_and_not_the_environment
         f"s3://{s3_bucket}/{uuid.uuid4().hex}", filesystem=s3_filesystem, metadata=METADATA
     )
     assert isinstance(store, FastLane)
-    check_alone(FastLane(MemoryStore(), store._lender), f"{key}/x")
+    check_alone(FastLane(MemoryStore(), store._payload), f"{key}/x")
     head = s3_filesystem.call_s3("head_object", Bucket=s3_bucket, Key=f"{key}/x".partition("/")[2])
     assert head["Metadata"] == METADATA
 
@@ -250,14 +251,14 @@ class Credentials:
 )
 def test_gcs_settings_that_obstore_does_not_share(filesystem: Any, forced: bool, reason: str) -> None:
     with pytest.raises(UnlendableError, match=reason):
-        GCSLender(filesystem, {}, forced=forced).client("bucket")
+        GCSLender(filesystem, anywhere=forced).client("bucket")
 
 
 def test_a_google_token_is_renewed_when_obstore_asks_and_it_is_not_good_any_more() -> None:
     expires = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    lender = GCSLender(gcs_filesystem(Credentials()), {}, forced=False)
+    lender = GCSLender(gcs_filesystem(Credentials()), anywhere=False)
     assert lender._token() == {"token": "old", "expires_at": expires}
-    lender = GCSLender(gcs_filesystem(Credentials(valid=False)), {}, forced=False)
+    lender = GCSLender(gcs_filesystem(Credentials(valid=False)), anywhere=False)
     assert lender._token() == {"token": "new", "expires_at": expires}
 
 
@@ -270,8 +271,8 @@ def test_gcs_gets_the_token_and_the_metadata() -> None:
             credentials.refresh = lambda _: credentials.__dict__.update(valid=True, token="secret-token")  # type: ignore[method-assign]
             filesystem.credentials.credentials = credentials
             credentials.expiry = datetime.now() + timedelta(hours=5)
-            client = GCSLender(filesystem, METADATA, forced=True)
-            check_alone(FastLane(MemoryStore(), client), "bucket/x")
+            lender = GCSLender(filesystem, METADATA, anywhere=True)
+            check_alone(FastLane(MemoryStore(), ObstoreStore(lender)), "bucket/x")
         assert server.get_json("/storage/v1/b/bucket/o/x")["metadata"] == METADATA
 
 
@@ -279,7 +280,7 @@ def test_gcs_gets_the_token_and_the_metadata() -> None:
 
 
 def azure_lane(filesystem: Any) -> FastLane:
-    return FastLane(MemoryStore(), AzureLender(filesystem, METADATA, forced=True))
+    return FastLane(MemoryStore(), ObstoreStore(AzureLender(filesystem, METADATA)))
 
 
 @pytest.mark.servers
@@ -318,4 +319,4 @@ def test_azure_tokens_are_asked_of_the_filesystems_credential_each_time(azure_fi
 def test_azure_without_credentials_is_not_lent_from() -> None:
     service = SimpleNamespace(url="http://a.blob.core.windows.net/", account_name="a", credential=None)
     with pytest.raises(UnlendableError, match="anonymous"):
-        AzureLender(SimpleNamespace(service_client=service), {}, forced=True).client("container")
+        AzureLender(SimpleNamespace(service_client=service)).client("container")

@@ -1,0 +1,343 @@
+"""The whole port over obstore (Rust): conditional writes, ranges, uploads in parts, copies, listings.
+
+Where its clients come from, and what their errors mean, a lender says. Traps of obstore, and what is done
+about them:
+
+- It raises "already exists" for any 409 and 412. So does this adapter (`ConflictError`), and the caller
+reads back.
+- It raises "not found" for any 404. Here an object is absent only in the store's own words (`NoSuchKey`).
+- It takes any XML, a login page too, for an empty listing. So an empty listing is proven by reading an
+object that
+  does not exist: the store has to refuse that in its own words.
+- It does not wait for the copies of Azure, and cannot copy more than 5 GiB on S3: such copies pass through
+here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import operator
+import os
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import wait
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
+
+from ckptptr.errors import (
+    CkptptrError,
+    ConflictError,
+    DamagedError,
+    InvalidArgumentError,
+    NotFoundError,
+    StoreUnavailableError,
+)
+from ckptptr.lifetime import daemon
+from ckptptr.stores.obstore.lending import Lender, UnlendableError, meaning
+from ckptptr.stores.parts import Parts
+from ckptptr.stores.port import Block, Entry, Guarantee, Token
+from ckptptr.stores.room import Room
+from ckptptr.stores.sdk import one_or_many, shown
+
+BLOCK_SIZE = 8 * 1024 * 1024
+CHUNK = 1024 * 1024
+"""What arrives is handed on in pieces of this size; larger ones would only take memory."""
+
+_CONTENT = {"Content-Type": "application/octet-stream"}
+_CONTROL = {**_CONTENT, "Cache-Control": "no-store"}
+_SMALL = 1024 * 1024
+_MANY = 16  # blocks, where their number is not known
+_DELETES_IN_FLIGHT = 16
+_threads_in = 0  # the process that obstore's threads are in: a fork does not take them along
+_T = TypeVar("_T")
+
+
+class ObstoreStore:
+    """Keys are `bucket/path`. The token of an object is that of the cloud: its ETag, or its generation.
+
+    Args:
+        lender: makes obstore's clients, one for each bucket.
+        block_size: also the part size, unless the blocks fed are larger.
+    """
+
+    def __init__(self, lender: Lender, *, block_size: int = BLOCK_SIZE) -> None:
+        import obstore
+
+        global _threads_in  # noqa: PLW0603 - they are obstore's, and one set for the process
+        _threads_in = _threads_in or os.getpid()
+        self.block_size = block_size
+        self.lender = lender
+        self._obstore: Any = obstore
+        self._lock = threading.Lock()
+        self._clients: dict[str, Any] = {}
+        self._room = Room()
+
+    @property
+    def guarantee(self) -> Guarantee:
+        return self.lender.guarantee
+
+    def url(self, key: str) -> str:
+        return f"{self.lender.scheme}://{key}"
+
+    def client(self, bucket: str) -> Any:
+        """obstore's client. Sends no request.
+
+        Raises:
+            UnlendableError: obstore cannot be used here; the text says why.
+        """
+        if _threads_in != os.getpid():
+            raise UnlendableError("the process was forked after obstore had started its threads")
+        with self._lock:
+            if bucket not in self._clients:
+                try:
+                    self._clients[bucket] = self.lender.client(bucket)
+                except UnlendableError:
+                    raise
+                except Exception as error:
+                    # Other versions of the filesystem have other attributes.
+                    raise UnlendableError(f"{type(error).__name__} when obstore was set up") from error
+            return self._clients[bucket]
+
+    # The port
+
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
+        def beginning(client: Any, path: str) -> tuple[bytes, Any]:
+            answer = self._obstore.get(client, path)
+            if limit is None or answer.meta["size"] <= limit:
+                return bytes(answer.bytes()), answer.meta
+            found = bytearray()
+            for piece in answer.stream(min_chunk_size=min(limit, CHUNK)):
+                found += bytes(piece)
+                if len(found) >= limit:
+                    break
+            return bytes(found[:limit]), answer.meta
+
+        body, meta = self._ask("read", key, beginning)
+        return body, self._token(meta, key)
+
+    def create(self, key: str, body: bytes) -> Token:
+        return self._swap("create", key, body, "create")
+
+    def replace(self, key: str, body: bytes, token: Token) -> Token:
+        try:
+            return self._swap("replace", key, body, {self.lender.version: token})
+        except NotFoundError as error:
+            raise ConflictError("the object is gone", key=self.url(key)) from error
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        bucket, _, prefix = folder.partition("/")
+
+        def every(client: Any, _: str) -> Sequence[Entry]:
+            pages = self._obstore.list(client, prefix or None)
+            return [Entry(f"{bucket}/{each['path']}", each["size"]) for page in pages for each in page]
+
+        found = self._ask("list", folder, every)
+        if not found:
+            self._prove_empty(folder)
+        return iter(sorted(found, key=lambda entry: entry.key))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        together = self.lender.deletes_together
+        deletions: Parts[None] = Parts(daemon.start, Room(_DELETES_IN_FLIGHT))
+        for _, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
+            while batch := [*itertools.islice(group, together)]:
+                deletions.wait_for_room(1)
+                deletions.start(partial(self._delete, batch), 1)
+        deletions.finish()
+
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+        count = operator.length_hint(blocks, _MANY)
+        only, all_of_them = one_or_many(blocks)
+        return self.put_blocks(key, all_of_them, count) if only is None else self.put(key, only)
+
+    def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
+        if not length:
+            return
+        end = start + length
+        try:
+            client, path = self._at(key)
+            answer = self._obstore.get(client, path, options={"range": (start, end)})
+            for chunk in answer.stream(min_chunk_size=CHUNK):
+                block = memoryview(chunk)[: end - start]
+                start += len(block)
+                yield block
+        except Exception as error:  # noqa: BLE001 - the table says what it means
+            raise self._meant(error, "download", key) from shown(error)
+        if start < end:
+            raise DamagedError(f"{end - start} of {length} bytes are missing at the end", key=self.url(key))
+
+    def copy(self, source: str, key: str) -> None:
+        size, most = self._size(source), self.lender.copies
+        if most and (size is None or size <= most):
+            path = key.partition("/")[2]
+            self._ask("copy", source, lambda client, origin: self._obstore.copy(client, origin, path))
+        else:
+            self.upload(key, self._blocks_of(source, 1 if size is None else size))
+
+    # Payload in one request, and in many
+
+    def put(self, key: str, body: bytes) -> bool:
+        """Write one block, in one request; returns what `upload` returns."""
+        answer = self._ask(
+            "upload",
+            key,
+            lambda client, path: self._obstore.put(
+                client, path, body, attributes=self._attributes, use_multipart=False
+            ),
+        )
+        if len(body) > _SMALL:  # an MD5 would cost more than the listing that it saves
+            return False
+        return (answer["e_tag"] or "").strip('"') == hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+    def put_blocks(self, key: str, blocks: Iterator[bytes], count: int) -> bool:
+        """Write `count` blocks or so, in parts; returns what `upload` returns."""
+        first = next(blocks, b"")
+        size = max(len(first), self.block_size)
+        blocks = itertools.chain((first,), blocks)
+        del first  # or it would stay in memory to the end
+        feed, here = _Feed(), threading.get_ident()
+
+        def send(parts: int) -> None:
+            # While the process ends there may be no other thread.
+            source = blocks if threading.get_ident() == here else feed
+            options = {"attributes": self._attributes, "chunk_size": size, "max_concurrency": parts}
+            self._ask("upload", key, lambda client, path: self._obstore.put(client, path, source, **options))
+
+        with self._room.some_taken(size, count) as parts:
+            put = daemon.start(partial(send, parts))
+            put.add_done_callback(lambda _: feed.close())
+            try:
+                feed.give_all(blocks)
+                feed.close(is_complete=True)
+                put.result()
+            finally:
+                feed.close()
+                wait([put])
+        return False
+
+    @property
+    def _attributes(self) -> dict[str, str]:
+        return {**_CONTENT, **self.lender.metadata}
+
+    def _swap(self, operation: str, key: str, body: bytes, mode: str | dict[str, str]) -> Token:
+        options = {"mode": mode, "attributes": _CONTROL, "use_multipart": False}
+        answer = self._ask(
+            operation, key, lambda client, path: self._obstore.put(client, path, body, **options)
+        )
+        return self._token(answer, key)
+
+    def _token(self, meta: Any, key: str) -> Token:
+        found = meta[self.lender.version]
+        if not found:  # something that is no store, or a look-alike while the object is being overwritten
+            raise StoreUnavailableError("the store answered without the object's version", key=self.url(key))
+        return Token(found)
+
+    def _prove_empty(self, folder: str) -> None:
+        try:
+            self.read(f"{folder}/.ckptptr-nothing")
+        except NotFoundError:
+            return
+        raise StoreUnavailableError("the answer is no listing", key=self.url(folder))
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        def gone(client: Any, _: str) -> bool:
+            try:
+                self._obstore.delete(client, [key.partition("/")[2] for key in keys])
+            except FileNotFoundError as error:  # only where one key at a time is deleted
+                if meaning(error)[0]:
+                    raise
+                return False
+            return True
+
+        with suppress(NotFoundError):
+            # obstore keeps no code of what Azure answers here, so the object itself is asked for.
+            if not self._ask("delete", keys[0], gone):
+                self.read(keys[0])
+                raise StoreUnavailableError("the store failed to delete the object", key=self.url(keys[0]))
+
+    def _size(self, key: str) -> int | None:
+        """None where a HEAD says 404, which has no words: the copy's own answer has."""
+
+        def head(client: Any, path: str) -> Any:
+            try:
+                return self._obstore.head(client, path)
+            except FileNotFoundError:
+                return None
+
+        meta = self._ask("copy", key, head)
+        if meta is None:
+            return None
+        self._token(meta, key)  # a store says which version it speaks of
+        size: int = meta["size"]
+        return size
+
+    def _blocks_of(self, key: str, size: int) -> Iterator[bytes]:
+        for start in range(0, size, self.block_size):
+            yield b"".join(self.download(key, start, min(self.block_size, size - start)))
+
+    def _ask(self, operation: str, key: str, request: Callable[[Any, str], _T]) -> _T:
+        """`request` with the bucket's client and the path in it. Raises our errors only."""
+        try:
+            return request(*self._at(key))
+        except Exception as error:  # noqa: BLE001 - the table says what it means
+            raise self._meant(error, operation, key) from shown(error)
+
+    def _at(self, key: str) -> tuple[Any, str]:
+        bucket, _, path = key.partition("/")
+        return self.client(bucket), path
+
+    def _meant(self, error: Exception, operation: str, key: str) -> CkptptrError:
+        """What was raised, as our error."""
+        if isinstance(error, UnlendableError):
+            return StoreUnavailableError(f"obstore cannot be used: {error}", key=self.url(key))
+        if isinstance(error, ValueError):
+            return InvalidArgumentError("the store cannot have an object of this name", key=self.url(key))
+        return self.lender.refusal(*meaning(error), operation, self.url(key))
+
+
+class _Feed:
+    """Blocks on their way from the caller's thread to obstore's, one at a time.
+
+    The caller's own thread makes them: it may use obstore for that, which cannot be used inside obstore,
+    and it is the one that signals interrupt. An upload whose feed closes before it is complete is aborted
+    by obstore.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._block: bytes | None = None
+        self._is_closed = False
+        self._is_complete = False
+
+    def give_all(self, blocks: Iterator[bytes]) -> None:
+        """Hand them over, until the feed is closed."""
+        for block in blocks:
+            with self._changed:
+                self._changed.wait_for(lambda: self._block is None or self._is_closed)
+                if self._is_closed:
+                    return
+                self._block = block
+                self._changed.notify_all()
+            del block  # or it would stay in memory until the next one is made
+
+    def close(self, *, is_complete: bool = False) -> None:
+        with self._changed:
+            self._is_complete |= is_complete and not self._is_closed
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def __iter__(self) -> _Feed:
+        return self
+
+    def __next__(self) -> bytes:
+        with self._changed:
+            self._changed.wait_for(lambda: self._block is not None or self._is_closed)
+            if not self._is_complete and self._is_closed:
+                raise InterruptedError
+            block, self._block = self._block, None
+            if block is None:
+                raise StopIteration
+            self._changed.notify_all()
+            return block

@@ -1,0 +1,69 @@
+"""Every table of every command, on terminals of 60, 80, 100 and 200 columns."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+
+import ckptptr
+from tests.cli.conftest import EXECUTION, FlyteNode, run
+
+
+@pytest.fixture
+def busy(node: FlyteNode, ids: dict[int, str]) -> FlyteNode:
+    """Two attempts; a checkpoint is damaged, another was made by a task that counts no steps."""
+    node.save(1, 4, 5)
+    node.damage(ids[2])
+    FlyteNode(node.root, "a-node-with-a-long-name").save(0, 123456)
+    return node
+
+
+def table(said: str) -> list[str]:
+    """The lines of the table: from its heading to an empty line, or to what is said about it."""
+    lines = said.splitlines()
+    heading = re.compile(" +(outcome|#|state|published) +(step|state|UTC)")
+    first = next(place for place, line in enumerate(lines) if heading.match(line))
+    return [*itertools.takewhile(lambda line: line.strip() and ": " not in line, lines[first:])]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 200])
+@pytest.mark.parametrize("command", ["show", "log", "verify", "find"])
+def test_no_row_is_wider_than_the_terminal_and_no_name_is_missing(
+    busy: FlyteNode, columns: int, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ckptptr.cli.output.is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    arguments = {"find": [str(busy.root)], "verify": [busy.url, "--all"], "log": [busy.url, "--column", "x"]}
+    said = run(command, *arguments.get(command, [busy.url])).stdout
+    rows = table(said)
+    too_wide = [line for line in rows if len(line) > columns and "  " in line.strip()]
+    assert not too_wide
+    names = (EXECUTION, "a-node-with-a-long-name", "flytesnacks/development")
+    ids = [path.stem for path in busy.root.glob("*/*/_flytecheckpoints/manifests/*.json")]
+    ids = [name for name in ids if any(name in line for line in rows)]
+    assert all(name in said for name in names) if command == "find" else len(ids) >= 3
+    if command == "find":
+        assert "UTC" not in said or columns == 200
+
+
+def test_in_a_pipe_every_column_is_there(busy: FlyteNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    heading = table(run("log", busy.url).stdout)[0].split()
+    assert heading == ["#", "state", "step", "attempt", "seq", "size", "published", "UTC", "id", "parent"]
+
+
+def test_a_chosen_key_of_the_metadata_is_a_column(node: FlyteNode) -> None:
+    with ckptptr.open(node.url, attempt=0) as checkpoints:
+        checkpoints.save(b"1", step=1, metadata={"loss": 0.25, "name": "first"})
+        checkpoints.save(b"2", metadata={"loss": None})
+    said = run("log", node.url, "--column", "loss", "--column", "name").stdout.splitlines()
+    rows = [line.split() for line in said if line.startswith("  ")]
+    assert rows[0][:6] == ["#", "state", "step", "loss", "name", "attempt"]
+    assert rows[1][2:6] == ["save", "2", "null", "-"]
+    assert rows[2][2:5] == ["1", "0.25", "first"]
+    shown = run("show", node.url).stdout
+    assert shown.startswith("The next attempt resumes from save 2.\n")
+    assert 'metadata    {"loss":null}\n' in shown
+    assert '{"loss":0.25,"name":"first"}' in run("verify", node.url, "--all").stdout

@@ -1,0 +1,96 @@
+"""Which folder of the package may import which; read from the sources, function bodies included."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "ckptptr"
+
+LEAVES = "errors version clock wording settings hidden logs lifetime"
+"""What imports nothing of ours but each other."""
+
+MAY_IMPORT = {
+    "stores": "",
+    "protocol": "stores",
+    "transfer": "protocol stores",
+    "session": "protocol stores transfer",
+    "nodes": "protocol stores transfer",
+    "checkpoints": "protocol session transfer",
+    "standalone": "checkpoints nodes protocol session stores",
+    "inspect": "nodes protocol stores transfer",
+    "report": "inspect protocol stores transfer",
+    "flyte": "checkpoints inspect nodes protocol report session stores transfer",
+    "testing": "checkpoints nodes protocol session stores",
+    "cli": "inspect nodes protocol report session stores testing transfer",
+    "__init__": "checkpoints protocol session standalone transfer",
+}
+"""A folder, or a module at the top: what it may import beside itself and the leaves."""
+
+# An adapter knows the port, and nothing of another adapter. Only what opens stores knows all of them.
+STORES = {
+    "port": "",
+    "urls": "",
+    "room": "",
+    "sdk": "port",
+    "parts": "room",
+    "local": "port",
+    "memory": "port",
+    "wrappers": "port",
+    "s3": "port room sdk parts",
+    "gcs": "port room sdk",
+    "azure": "port room sdk parts",
+    "obstore": "port room sdk wrappers s3 gcs azure parts",
+    "open": "port urls sdk local memory obstore",
+}
+
+
+def imports(root: Path, within: str) -> Iterator[tuple[str, str, str]]:
+    """`(importing file, its room, imported room)`; a room is a folder, or a module of `root` itself."""
+    for path in sorted(root.rglob("*.py")):
+        where = path.relative_to(root)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{within}."):
+                rest = str(node.module).removeprefix(within).strip(".").split(".")[0]
+                for name in [rest] if rest else [alias.name for alias in node.names]:
+                    yield str(where), where.parts[0].removesuffix(".py"), name
+
+
+@pytest.mark.parametrize(
+    ("root", "within", "table", "leaves"),
+    [
+        pytest.param(PACKAGE, "ckptptr", MAY_IMPORT, LEAVES, id="ckptptr"),
+        pytest.param(PACKAGE / "stores", "ckptptr.stores", STORES, "__init__", id="ckptptr.stores"),
+    ],
+)
+def test_a_folder_imports_only_what_the_table_says(
+    root: Path, within: str, table: dict[str, str], leaves: str
+) -> None:
+    allowed = {room: {room, *others.split(), *leaves.split()} for room, others in table.items()}
+    allowed |= {leaf: set(leaves.split()) for leaf in leaves.split() if leaf not in allowed}
+    found = list(imports(root, within))
+
+    assert [f"{file} imports {target}" for file, room, target in found if target not in allowed[room]] == []
+    unused = {(room, other) for room, others in table.items() for other in others.split()}
+    assert unused - {(room, target) for _, room, target in found} == set()
+
+
+def test_the_table_allows_no_circle() -> None:
+    order: list[str] = []
+    waiting = {room: set(others.split()) for room, others in MAY_IMPORT.items()}
+    while ready := [room for room, others in waiting.items() if others <= set(order)]:
+        order += ready
+        for room in ready:
+            del waiting[room]
+
+    assert waiting == {}
+
+
+def test_every_folder_says_what_lives_there() -> None:
+    rooms = [path for path in PACKAGE.rglob("__init__.py") if "inject" not in path.parts]
+
+    assert [str(path) for path in rooms if not ast.get_docstring(ast.parse(path.read_text()))] == []
