@@ -137,7 +137,7 @@ MORE: dict[str, Callable[[Scene], Any]] = {
     "a save of the same attempt that was never confirmed": never_confirmed,
     "a hold, and nothing has saved since": lambda scene: run("use", scene.node.url, scene.ids[2]),
     "a fresh start is held": lambda scene: run("use", scene.node.url, "none", "--yes"),
-    "nothing is wrong": lambda scene: None,
+    "nothing is wrong": lambda _: None,
 }
 """Nodes that need no row in the handbook, for the commands that doctor suggests there."""
 DAMAGES = {**{name: case.damage for name, case in CASES.items()}, **MORE}
