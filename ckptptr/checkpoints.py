@@ -172,7 +172,7 @@ class Checkpoints:
             consume: with `block=False`: ckptptr takes the files, and renames them instead of copying them.
             ignore: patterns as in `.gitignore`: what they match in a folder is not saved. Without it:
                 `CKPTPTR_IGNORE`.
-            links: what becomes of symbolic links that lead out of the folder, or nowhere. `follow`: the files
+            links: how to save symbolic links that lead out of the folder, or nowhere. `follow`: the files
                 they lead to are saved, and links that lead nowhere are left out with a warning; `skip`: both
                 are left out with a warning; `refuse`: an error. Without it: `CKPTPTR_LINKS`.
 

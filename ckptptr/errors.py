@@ -2,6 +2,7 @@
 
     CkptptrError
     ├── InvalidArgumentError        correct the call, the reference or the setting; nothing was changed
+    │   ├── SettingError            correct the environment variable that the message names
     │   └── UnidentifiedError       in Flyte, but the node is unknown: use stock checkpoints
     ├── LocalDiskError              repair this machine's disk (full, read-only, no permission)
     ├── NotFoundError               absent: the store confirmed it
@@ -42,8 +43,14 @@ class CkptptrError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
+        """One line: names and notes come from buckets, and must not forge a line of a log."""
         text = f"{self.message}: {self.key}" if self.key else self.message
-        return f"{text}. {self.hint}" if self.hint else text
+        text = f"{text}. {self.hint}" if self.hint else text
+        if text.isprintable():
+            return text
+        from ckptptr.wording import printable
+
+        return printable(text)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.key, self.hint)
@@ -57,6 +64,12 @@ class InvalidArgumentError(CkptptrError, ValueError):
     """The call, the reference or the setting is wrong. Nothing was changed."""
 
     code = "invalid-argument"
+
+
+class SettingError(InvalidArgumentError):
+    """An environment variable has a value that cannot be understood. It is never ignored."""
+
+    code = "invalid-setting"
 
 
 class UnidentifiedError(InvalidArgumentError):

@@ -1,6 +1,6 @@
 """Every environment variable of ckptptr: name, meaning, default, and how its value is read.
 
-No other module parses one. A value that makes no sense is an `InvalidArgumentError` that names the variable
+No other module parses one. A value that makes no sense is a `SettingError` that names the variable
 and the value. The table in docs/reference.md is checked against `SETTINGS` by a test. Nothing heavy is
 imported here.
 """
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from ckptptr.errors import InvalidArgumentError
+from ckptptr.errors import SettingError
 
 _T = TypeVar("_T")
 
@@ -54,7 +54,7 @@ class Setting(Generic[_T]):
         """The value in `environ`.
 
         Raises:
-            InvalidArgumentError: it is not what is expected; names the variable and the value.
+            SettingError: it is not what is expected; names the variable and the value.
         """
         text = environ.get(self.name, "").strip()
         if not text:
@@ -62,7 +62,7 @@ class Setting(Generic[_T]):
         try:
             return self._parse(text)
         except ValueError:
-            raise InvalidArgumentError(
+            raise SettingError(
                 f"{self.name} is {text!r}, not {self._expects}", hint=f"Correct it, or unset {self.name}"
             ) from None
 
@@ -230,3 +230,14 @@ SETTINGS: tuple[Setting[Any], ...] = (
     *(ROUND, HANDED_ON, TESTING_FAULTS, TESTING_LOG, TESTING_POD),
 )
 """All of them, in the order of the reference."""
+
+
+def check_all(environ: Mapping[str, str] = os.environ) -> None:
+    """Read all that people set.
+
+    Raises:
+        SettingError: a value cannot be understood.
+    """
+    for setting in SETTINGS:
+        if not setting.is_internal:
+            setting.read(environ)

@@ -111,6 +111,8 @@ def when(text: str | None, now: datetime) -> str:
 
 def printable(text: str) -> str:
     """`text` with control characters written out: a note must not be able to write over the screen."""
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text

@@ -47,6 +47,7 @@ def test_codes_are_stable_since_programs_go_by_them() -> None:
     assert {cls.__name__: cls.code for cls in CLASSES} == {
         "CkptptrError": "error",
         "InvalidArgumentError": "invalid-argument",
+        "SettingError": "invalid-setting",
         "UnidentifiedError": "unidentified",
         "LocalDiskError": "local-disk",
         "NotFoundError": "not-found",

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ckptptr"
 
-LEAVES = "errors version clock wording settings hidden lifetime"
+LEAVES = "errors version clock wording settings hidden logs lifetime"
 """What imports nothing of ours but each other."""
 
 MAY_IMPORT = {

@@ -17,6 +17,7 @@ from ckptptr.errors import (
     AccessDeniedError,
     CkptptrError,
     ConflictError,
+    LocalDiskError,
     OutcomeUnknownError,
     PreemptedError,
     StoreUnavailableError,
@@ -46,6 +47,10 @@ class RecoverableSupersededError(SupersededError, FlyteRecoverableException):  #
     """A newer attempt has taken over: this pod ends, and that one continues."""
 
 
+class RecoverableLocalDiskError(LocalDiskError, FlyteRecoverableException):  # type: ignore[misc]
+    """The disk of this machine: the next attempt may run on another one."""
+
+
 class RecoverablePreemptedError(PreemptedError, FlyteRecoverableException):  # type: ignore[misc]
     """The machine is taken away: the next attempt continues on another one."""
 
@@ -57,6 +62,7 @@ _RECOVERABLE: dict[type[CkptptrError], type[CkptptrError]] = {
     OutcomeUnknownError: RecoverableOutcomeUnknownError,
     ConflictError: RecoverableConflictError,
     SupersededError: RecoverableSupersededError,
+    LocalDiskError: RecoverableLocalDiskError,
     PreemptedError: RecoverablePreemptedError,
 }
 

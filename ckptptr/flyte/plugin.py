@@ -117,18 +117,25 @@ def _ours(parameters: Any, given: Any) -> PointerCheckpoint | None:
 
 
 def _make(parameters: Any, given: Any) -> PointerCheckpoint | None:
-    try:
-        from ckptptr.flyte.task import in_flyte
+    """Only a node that is unknown, or a place that we cannot open, has stock checkpoints. All else is an
+    error: stock checkpoints in the middle of an execution would begin from nothing."""
+    from ckptptr.errors import InvalidArgumentError, SettingError
+    from ckptptr.flyte.errors import recoverable
+    from ckptptr.flyte.task import in_flyte
 
-        _log_to_stderr()
-        ours = in_flyte(parameters, given)
-        if ours is None:
-            log.info("a local run: stock flytekit saves checkpoints in %s", given._checkpoint_dest)
-            return None
-        return _remember(_with_deck(parameters, ours))
-    except Exception as error:  # noqa: BLE001 - a task must run as it would without us
+    _log_to_stderr()
+    try:
+        with recoverable():
+            ours = in_flyte(parameters, given)
+    except SettingError:
+        raise
+    except InvalidArgumentError as error:
         log.warning("stock flytekit checkpoints are used, not ckptptr's: %s", _safe(error))
         return None
+    if ours is None:
+        log.info("a local run: stock flytekit saves checkpoints in %s", given._checkpoint_dest)
+        return None
+    return _remember(_with_deck(parameters, ours))
 
 
 def _remember(ours: PointerCheckpoint) -> PointerCheckpoint:

@@ -23,7 +23,7 @@ from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.retention import Retention
 from ckptptr.session.session import Session
-from ckptptr.settings import KEEP_BEST, KEEP_EVERY, KEEP_LAST
+from ckptptr.settings import KEEP_BEST, KEEP_EVERY, KEEP_LAST, check_all
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Store
 from ckptptr.stores.wrappers.probe import settle
@@ -36,8 +36,8 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
 
     Raises:
         UnidentifiedError: it is unknown which node this is.
-        InvalidArgumentError: its checkpoints are in a place that this version cannot open, or a setting
-            makes no sense.
+        SettingError: an environment variable has a value that cannot be understood.
+        InvalidArgumentError: its checkpoints are in a place that this version cannot open.
     """
     output_prefix = parameters.output_metadata_prefix
     identity = identify(
@@ -56,6 +56,7 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
             "--prev-checkpoint: %s",
             identity.why_not,
         )
+    check_all(os.environ)
     # Now, not when first needed: the flytekit context is a ContextVar, which is empty in a thread that saves;
     # and stock flytekit may still open a place that we cannot.
     files = FlyteContextManager.current_context().file_access

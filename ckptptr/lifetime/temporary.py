@@ -8,6 +8,8 @@ import tempfile
 import weakref
 from pathlib import Path
 
+from ckptptr.hidden import temporary_folder
+
 
 class TemporaryFolders:
     """The folders of one owner: removed by `remove`, when this object is gone, or at the process's end."""
@@ -16,7 +18,12 @@ class TemporaryFolders:
         self._removals: list[weakref.finalize[..., TemporaryFolders]] = []
 
     def new(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="ckptptr-"))
+        """A new folder.
+
+        Raises:
+            LocalDiskError: this machine has no temporary folder that can be written to.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="ckptptr-", dir=temporary_folder()))
         self._removals.append(weakref.finalize(self, _remove, folder, os.getpid()))
         return folder
 

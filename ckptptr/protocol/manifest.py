@@ -166,6 +166,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return f"{min(both)!r} as a file and as a folder" if both else ""
 
 
+# msgspec works a type out when it first needs it, and crashes the process if two threads do so at once:
+# an import works it out once, in one thread.
+msgspec.json.Decoder(Manifest)
+
+
 def folders_above(path: str) -> Iterator[str]:
     """The folders that a relative path runs through: `a` and `a/b` for `a/b/c`."""
     return (path[:place] for place, character in enumerate(path) if character == "/")

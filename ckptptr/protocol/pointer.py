@@ -146,6 +146,9 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
             raise DamagedError(f"LATEST is not as this version writes it ({error})", key=url) from None
 
 
+msgspec.json.Decoder(Pointer)  # why: see manifest.py
+
+
 def _edited(document: sealed.Document, checkpoint: str) -> Pointer:
     """What a person means: the target as named, and of the rest what is still readable.
 

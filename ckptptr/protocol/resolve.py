@@ -23,6 +23,7 @@ from ckptptr.errors import (
 )
 from ckptptr.protocol.candidates import Candidate, Candidates, Found, Verdict
 from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.wording import printable
 
 log = logging.getLogger("ckptptr")
 
@@ -82,7 +83,8 @@ class Resolution:
         told = [r for r in self.rejected if r.reason != self.seen.damage]  # it has a warning of its own
         empty = [r.reference for r in told if r.is_absent and not r.missing]
         refused = [f"{r.reference} was not taken: {r.reason}" for r in told if r.missing or not r.is_absent]
-        return "; ".join([self._taken(), *refused, *([f"nothing in {', '.join(empty)}"] if empty else [])])
+        nothing = [f"nothing in {', '.join(empty)}"] if empty else []
+        return printable("; ".join([self._taken(), *refused, *nothing]))
 
     def _taken(self) -> str:
         if self.found is None:

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
+from ckptptr.logs import escape_control_characters
 from ckptptr.stores.obstore.lending import chosen
 from ckptptr.stores.port import Entry, Guarantee, HasAccount, Store, Token
 from ckptptr.stores.sdk import shown
@@ -82,6 +83,7 @@ def _opened(
     storage_options: Mapping[str, Any] | None,
     metadata: Mapping[str, str] | None,
 ) -> tuple[Store, str]:
+    escape_control_characters()
     place = split(url)
     if place.scheme not in ("file", "memory", *_CLOUDS):
         raise InvalidArgumentError(f"{place.scheme}:// is not a kind of store ckptptr knows", hint=_SUPPORTED)

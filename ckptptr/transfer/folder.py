@@ -39,7 +39,7 @@ class Selection:
 
     Args:
         ignore: patterns as in `.gitignore`, relative to the folder: what they match is left out.
-        links: what becomes of symbolic links that lead out of the folder, or nowhere. `follow`: the files
+        links: how to save symbolic links that lead out of the folder, or nowhere. `follow`: the files
             that they lead to are saved, and a link that leads nowhere is left out with a warning. `skip`:
             both are left out with a warning. `refuse`: `InvalidArgumentError`. A link inside the folder is
             saved as what it points to, always.

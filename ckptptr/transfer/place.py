@@ -39,7 +39,7 @@ class Destination:
         return self.folder / os.fsdecode(name.encode("utf-8", "surrogateescape"))
 
     def takes(self, record: FileRecord) -> bool:
-        """Whether a file is to be written here: all, but what belongs to the store."""
+        """Whether a file belongs here: all do, but those of the store itself."""
         if not any(Path(record.path).is_relative_to(path) for path in self._without):
             return True
         self._warn(

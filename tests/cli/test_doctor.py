@@ -315,7 +315,6 @@ def test_the_adlfs_that_breaks_flytekit_is_found(
 
 
 @pytest.mark.parametrize(("value", "attaches"), [(None, True), ("false", False), ("true", True)])
-@pytest.mark.flytekit
 def test_whether_flytekit_attaches_metadata_is_its_own_answer(
     monkeypatch: pytest.MonkeyPatch, value: str | None, attaches: bool
 ) -> None:

@@ -30,7 +30,6 @@ def names(cloud: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize(("cloud", "protocol"), [("S3", "s3"), ("S3_ENDPOINT", "s3"), ("AZURE", "abfs")])
-@pytest.mark.flytekit
 def test_each_variable_reaches_the_filesystem_that_flytekit_makes(
     cloud: str, protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,7 +45,6 @@ def test_each_variable_reaches_the_filesystem_that_flytekit_makes(
         assert "a value" in str(given)
 
 
-@pytest.mark.flytekit
 def test_googles_key_file_is_the_one_that_the_pod_mounts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,6 @@ def test_a_new_run_begins_from_the_old_one_and_then_goes_on_from_its_own(tmp_pat
     assert "saved step 11" in again
 
 
-@pytest.mark.flytekit
 def test_an_execution_is_started_with_its_seed_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     import flytekit.remote
 

@@ -173,6 +173,18 @@ def test_with_ckptptr_disabled_flytekit_is_stock_and_fails_for_good(on_disk: Pla
     assert stock.requests == []
 
 
+@pytest.mark.parametrize("slip", ["CKPTPTR_KEEP_LAST=3.0", "CKPTPTR_ENGINE=obstor", "CKPTPTR_LINKS=folow"])
+def test_a_setting_that_cannot_be_understood_stops_the_task_with_its_name(on_disk: Place, slip: str) -> None:
+    on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+    before = on_disk.pointer()
+    name, _, value = slip.partition("=")
+    stopped = on_disk.node.run(1, **{name: value})
+    assert stopped.kind == "NON_RECOVERABLE"
+    assert f"{name} is '{value}'" in stopped.error
+    assert on_disk.pointer() == before
+    assert on_disk.node.run(2).outputs == COUNTED_ON
+
+
 def test_what_stock_flytekit_saved_before_ckptptr_was_installed_is_restored(on_disk: Place) -> None:
     assert replace(on_disk.node, inputs={"n": 3}).run(0, CKPTPTR_DISABLE="1").outputs
     last = on_disk.node.run(1)
