@@ -101,12 +101,12 @@ class Execution:
         """One node, as a command on it sees it."""
         return locate(self.store.url(prefix), storage_options=self.options)
 
-    def here_of_target(self, prefix: str) -> Here:
-        """One node, for a look at what LATEST names: later attempts are not searched for."""
+    def glance(self, prefix: str) -> tuple[Here, Seen]:
+        """One node and its LATEST, to look at what that lists: later attempts are not searched for."""
         seen = self.seen(prefix)
         node = node_at(self.store, prefix, attempt=max(seen.fence, 0) + 1, read_only=True)
         latest = Latest(self.store, prefix, self.clock, author="")
-        return Here(self.store, node, self.clock, latest, (), self.store, self.options)
+        return Here(self.store, node, self.clock, latest, (), self.store, self.options), seen
 
     def seen(self, prefix: str) -> Seen:
         """LATEST of a node. One of a newer format counts as damaged."""

@@ -118,8 +118,10 @@ class Download:
         with _disk(destination.folder):
             destination.make_room(files, folders)
         for record in files:
-            with _disk(destination.path(record.path)):
+            try:
                 destination.put(record, self._verified.get((record.path, record.xxh3_128)))
+            except OSError as error:
+                raise _refused(destination.path(record.path), error) from error
 
     def _check_large(self, home: str, records: Iterable[FileRecord]) -> None:
         """Hold the sizes of large files against listings, before a byte of them is fetched and any room is
@@ -278,8 +280,12 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise LocalDiskError(
-            f"this machine's disk refused the restore ({error.strerror})",
-            key=str(path),
-            hint="The checkpoint in the store is untouched",
-        ) from error
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> LocalDiskError:
+    return LocalDiskError(
+        f"this machine's disk refused the restore ({error.strerror})",
+        key=str(path),
+        hint="The checkpoint in the store is untouched",
+    )

@@ -70,8 +70,9 @@ class LocalStore:
       out of the root is `DamagedError`, see `Inside`.
     - Unlike on S3, `a` and `a/b` cannot both exist: `InvalidArgumentError`.
 
-    A file system without locks is found out by the first write, or by whoever opens (`has_locks`). There
-    `create` has one winner by a hard link, and of several writers that `replace` at once the last one wins.
+    The first write finds out whether the file system has locks; later processes are told (`has_locks`).
+    Without them `create` still has one winner, by a hard link; of writers that `replace` at once the last
+    one wins.
 
     Args:
         inside: which links are followed; all by default.
