@@ -164,6 +164,11 @@ ALLOW_ROOTS: Setting[tuple[str, ...]] = Setting(
     "a list of URLs",
     "other places that LATEST may name, `s3://other-bucket/data`; separated by commas or blanks",
 )
+STRICT = _switch(
+    "CKPTPTR_STRICT",
+    "LATEST and manifests may only name what is below the root, `CKPTPTR_ALLOW_ROOTS` is ignored, and plain"
+    " folders, which have no digests, are not restored",
+)
 GUARANTEE: Setting[str | None] = Setting(
     "CKPTPTR_GUARANTEE",
     None,
@@ -225,7 +230,7 @@ TESTING_POD = _internal(
 )
 
 SETTINGS: tuple[Setting[Any], ...] = (
-    *(DISABLE, KEEP_LAST, KEEP_EVERY, KEEP_BEST, SEED, ACROSS_PARENT_RETRIES, ALLOW_ROOTS),
+    *(DISABLE, KEEP_LAST, KEEP_EVERY, KEEP_BEST, SEED, ACROSS_PARENT_RETRIES, ALLOW_ROOTS, STRICT),
     *(GUARANTEE, ENGINE, EXIT_DEADLINE, IGNORE, LINKS, STAGING),
     *(ROUND, HANDED_ON, TESTING_FAULTS, TESTING_LOG, TESTING_POD),
 )

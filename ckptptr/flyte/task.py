@@ -64,7 +64,7 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
     metadata, retention = _metadata(files), retention_of(os.environ)
 
     def store_here() -> Store:
-        return open_store(identity.home, filesystem=filesystem, metadata=metadata)[0]
+        return open_store(identity.home, filesystem=filesystem, metadata=metadata, root=identity.root)[0]
 
     node, alone = node_of(identity, store_here()), SystemClock().token(12)
 

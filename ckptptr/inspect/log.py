@@ -12,12 +12,18 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from ckptptr.errors import CkptptrError, NotFoundError, StoreUnavailableError
+from ckptptr.errors import (
+    CkptptrError,
+    DamagedError,
+    InvalidArgumentError,
+    NotFoundError,
+    StoreUnavailableError,
+)
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_by_name, checkpoint_of, latest_of
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
-from ckptptr.protocol.inventory import committed, plain_files, read_manifest
+from ckptptr.protocol.inventory import committed, read_manifest
 from ckptptr.protocol.names import CheckpointId, manifest_key
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.transfer.pool import run_all
@@ -114,10 +120,13 @@ def _read(here: Here, home: str, checkpoint: CheckpointId | None, pinned: bool) 
 
 
 def _plain(here: Here, home: str) -> _Shelved | None:
-    files = plain_files(here.store, home)
-    reference = here.node.root.ref(home)
-    age = (here.node.attempt_of(home) or 0, -1, "")
-    return _Shelved(reference, Found(reference, home, files), age=age) if files else None
+    item = _Shelved(here.node.root.ref(home), age=(here.node.attempt_of(home) or 0, -1, ""))
+    try:
+        return replace(item, found=here.candidates.plain(home))
+    except NotFoundError:
+        return None
+    except (DamagedError, InvalidArgumentError) as problem:
+        return replace(item, problem=problem)
 
 
 def _named(here: Here, pointer: Pointer | None, shelved: dict[str, _Shelved]) -> dict[str, Target]:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from ckptptr.clock import Clock, SystemClock, isoformat
-from ckptptr.errors import InvalidArgumentError, NotFoundError
+from ckptptr.errors import DamagedError, InvalidArgumentError, NotFoundError
 from ckptptr.inspect.lookup import home_alone, home_in, near, nodes_below, nodes_of_execution, nodes_with_home
 from ckptptr.nodes.flyte_paths import NodePrefix
 from ckptptr.nodes.plain import EMPTY_IN_A_ROW, highest_attempt, node_at, root_at
@@ -167,9 +167,13 @@ def locate(
     """
     clock = SystemClock()
     raw, key = open_store(root or url, storage_options=storage_options)
-    store = Retrying(raw, clock, tries=_TRIES)
+    store: Store = Retrying(raw, clock, tries=_TRIES)
 
     def here_at(prefix: str, *, is_guessed: bool = False) -> Here:
+        nonlocal raw, store
+        if prefix != key and "://" not in raw.url(prefix):  # on a disk links must stay below its root
+            raw, _ = open_store(prefix)
+            store = Retrying(raw, clock, tries=_TRIES)
         number = attempt
         node = node_at(store, prefix, attempt=number, read_only=True)
         if number is None:
@@ -321,6 +325,8 @@ def _exists(store: Store, key: str) -> bool:
         store.read(key, GLANCE)
     except NotFoundError:
         return False
+    except DamagedError:  # a link that leads out
+        return True
     return True
 
 

@@ -16,7 +16,7 @@ from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.names import ATTEMPTS, CLAIMS, NODES, NUMBER_LIMIT
 from ckptptr.protocol.node import HomesOf, Node, attempts_in
 from ckptptr.protocol.references import Root
-from ckptptr.settings import ALLOW_ROOTS
+from ckptptr.settings import ALLOW_ROOTS, STRICT
 from ckptptr.stores.port import GLANCE, Store
 from ckptptr.stores.urls import split
 from ckptptr.transfer.pool import run_all
@@ -29,9 +29,10 @@ EMPTY_IN_A_ROW = 10
 
 def root_at(store: Store, base: str, environ: Mapping[str, str] = os.environ) -> Root:
     """The root at a key, with the other roots that people may name (`CKPTPTR_ALLOW_ROOTS`)."""
-    scheme = split(store.url(base)).scheme
-    listed = map(split, ALLOW_ROOTS.read(environ))
-    return Root(scheme, base, tuple(place.key.rstrip("/") for place in listed if place.scheme == scheme))
+    scheme, strict = split(store.url(base)).scheme, STRICT.read(environ)
+    listed = map(split, () if strict else ALLOW_ROOTS.read(environ))
+    allowed = tuple(place.key.rstrip("/") for place in listed if place.scheme == scheme)
+    return Root(scheme, base, allowed, strict)
 
 
 def key_beside(url: str, known: str) -> str:

@@ -38,7 +38,9 @@ def seed_of(store: Store, root: Root, text: str) -> tuple[Origin, ...]:
     if isinstance(where, AtManifest):
         return (Origin(what=what, checkpoint=where, is_required=True),)
     flyte = NodePrefix.parse(where.folder)
-    there = _widest(root_at(store, flyte.root if flyte else where.folder), where.folder)
+    there = root_at(store, flyte.root if flyte else where.folder)
+    if not there.strict:
+        there = _widest(there, where.folder)
     homes = homes_before(flyte.homes_of) if flyte else _in_folder(where.folder)
     return (Origin(what=what, homes=homes, prefix=where.folder, root=there, is_required=True),)
 

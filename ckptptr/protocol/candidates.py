@@ -232,7 +232,7 @@ class Candidates:
         for checkpoint in ids:
             yield self._at(context, AtManifest(home, checkpoint))
         if not ids:
-            yield Candidate(context.verdict, self.node.root.ref(home), lambda: self._plain(home))
+            yield Candidate(context.verdict, self.node.root.ref(home), lambda: self.plain(home))
 
     def _named(self, context: Context, text: str, pointer: Pointer | None = None) -> Iterator[Candidate]:
         """What `text` names; an id is looked up in `pointer` first."""
@@ -289,10 +289,17 @@ class Candidates:
     def _what(self) -> str:
         return self.origin.what if self.origin else ""
 
-    def _plain(self, folder: str) -> Found:
+    def plain(self, folder: str) -> Found:
+        """The plain folder that a home is.
+
+        Raises:
+            NotFoundError: it is none.
+            DamagedError, InvalidArgumentError, OtherWorkError: it must not be restored.
+        """
         files = plain_files(self.store, folder)
         if not files:
             raise NotFoundError("no checkpoint here", key=self.store.url(folder))
+        self.node.root.check_plain(self.store.url(folder))
         if self.origin and self.origin.lineage and self.origin.lineage.version:
             raise OtherWorkError("a plain folder does not say whose work it is", key=self.store.url(folder))
         return Found(self.node.root.ref(folder), folder, files, origin=self._what)

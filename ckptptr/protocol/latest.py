@@ -139,6 +139,8 @@ class Latest:
             body, token = self._store.read(self.key, LIMIT + 1)
         except NotFoundError:
             return Seen()
+        except DamagedError as error:  # a link on a disk, and nothing that it leads to is read
+            return Seen(damage=str(error))
         try:
             pointer = Pointer.decode(body, self.url)
         except DamagedError as error:
@@ -195,7 +197,7 @@ class Latest:
                 key=self.url,
                 hint="Unpin checkpoints that are not needed any more, or write a shorter note",
             )
-        if seen.damage:
+        if seen.damage and seen.body:
             self._keep_damaged(seen)
         for tried in range(1, WRITES + 1):
             try:

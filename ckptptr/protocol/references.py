@@ -23,6 +23,7 @@ _FILE = "file"
 LIMIT = 4096
 """How many characters a reference may have: as many as a path on a disk, and more than any cloud takes."""
 _SHOWN = 200
+_NOT_STRICT = "Unset CKPTPTR_STRICT to permit it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,13 @@ class Root:
         scheme: of the store: `s3`, `gs`, `abfs`, `file`, `memory`.
         base: the key of the root itself, without a trailing slash.
         allowed: keys below which people may name things besides (`CKPTPTR_ALLOW_ROOTS`).
+        strict: nothing else in the bucket may be named, and no plain folder restored (`CKPTPTR_STRICT`).
     """
 
     scheme: str
     base: str
     allowed: tuple[str, ...] = ()
+    strict: bool = False
 
     def ref(self, key: str) -> str:
         """How LATEST and manifests name `key`: relative inside the root, else absolute."""
@@ -104,12 +107,27 @@ class Root:
         if any(segment in {"", ".", ".."} for segment in key.lstrip("/").split("/")) or not key.isprintable():
             raise InvalidArgumentError("the reference is not a plain path", key=ref)
         if not self._may_name(key):
+            if self.strict:
+                raise InvalidArgumentError(
+                    "the reference leaves the root, and CKPTPTR_STRICT is set", key=ref, hint=_NOT_STRICT
+                )
             raise InvalidArgumentError(
                 "the reference leaves the root (CKPTPTR_ALLOW_ROOTS lists what else may be named)",
                 key=ref,
                 hint="List the other place in CKPTPTR_ALLOW_ROOTS to permit it",
             )
         return key
+
+    def check_plain(self, folder: str) -> None:
+        """Refuse a plain folder, which has no digests.
+
+        Raises:
+            InvalidArgumentError: in strict mode.
+        """
+        if self.strict:
+            raise InvalidArgumentError(
+                "a plain folder has no digests, and CKPTPTR_STRICT is set", key=folder, hint=_NOT_STRICT
+            )
 
     def manifest_at(self, reference: str) -> AtManifest | None:
         """The manifest that a reference as the machine writes it names, inside the root; else None."""
@@ -123,7 +141,7 @@ class Root:
         return key.partition("/")[0]
 
     def _may_name(self, key: str) -> bool:
-        if self.bucket_of(key) == self.bucket_of(self.base):
+        if not self.strict and self.bucket_of(key) == self.bucket_of(self.base):
             return True
         return any(key == place or _is_below(key, place) for place in (self.base, *self.allowed))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
 from ckptptr.logs import escape_control_characters
+from ckptptr.settings import ALLOW_ROOTS, STRICT
 from ckptptr.stores.obstore.lending import chosen
 from ckptptr.stores.port import Entry, Guarantee, HasAccount, Store, Token
 from ckptptr.stores.sdk import shown
@@ -19,6 +20,8 @@ from ckptptr.stores.urls import Place, lost_slash, split
 
 __all__ = ["Entry", "Guarantee", "Store", "Token", "open_store"]
 
+_NODES = "/_ckptptr/"
+"""Before it is the root of an execution, see the protocol's `NODES`."""
 _SUPPORTED = "Supported are local paths, file://, s3://, gs://, abfs:// and memory://"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -53,6 +56,7 @@ def open_store(
     filesystem: Any = None,
     storage_options: Mapping[str, Any] | None = None,
     metadata: Mapping[str, str] | None = None,
+    root: str = "",
 ) -> tuple[Store, str]:
     """The store that a URL or path lives in, and its key there.
 
@@ -67,11 +71,13 @@ def open_store(
         filesystem: for a cloud, the fsspec filesystem to go through; what flytekit resolved, say.
         storage_options: for a cloud, what to make one from, as fsspec takes it.
         metadata: for a cloud, user metadata of every payload object uploaded.
+        root: on a disk, the folder that links must not lead out of; by default that of the URL, or of the
+            execution that it is in.
 
     Raises:
         InvalidArgumentError: not a URL that this version can open; nothing was asked of any store.
     """
-    store, key = _opened(os.fspath(url), filesystem, storage_options, metadata)
+    store, key = _opened(os.fspath(url), filesystem, storage_options, metadata, root)
     for wrap in _around:
         store = wrap(store)
     return store, key
@@ -82,6 +88,7 @@ def _opened(
     filesystem: Any,
     storage_options: Mapping[str, Any] | None,
     metadata: Mapping[str, str] | None,
+    root: str,
 ) -> tuple[Store, str]:
     escape_control_characters()
     place = split(url)
@@ -93,7 +100,7 @@ def _opened(
             "a URL cannot have a query or a fragment here", key=re.split("[?#]", url)[0], hint="Leave it out"
         )
     if place.scheme == "file":
-        return _local(place.key, url)
+        return _local(place.key, url, root)
     key = _object_key(place.key, url)
     if place.scheme == "memory":
         return _process_memory(), key
@@ -105,7 +112,8 @@ def _opened(
     return _on_cloud(place, filesystem, storage_options, metadata), key
 
 
-def _local(path: str, url: str) -> tuple[Store, str]:
+def _local(path: str, url: str, root: str) -> tuple[Store, str]:
+    from ckptptr.stores.local.inside import Inside
     from ckptptr.stores.local.lock import has_locks
     from ckptptr.stores.local.store import LocalStore
 
@@ -127,7 +135,14 @@ def _local(path: str, url: str) -> tuple[Store, str]:
             )
     # POSIX lets exactly two leading slashes mean something else, and abspath keeps them.
     key = "/" + os.path.abspath(path).lstrip("/")
-    return LocalStore(has_locks=has_locks(key)), key
+    inside = Inside(split(root).key if root else key.partition(_NODES)[0], _allowed())
+    return LocalStore(inside=inside, has_locks=has_locks(key)), key
+
+
+def _allowed() -> list[str]:
+    """The other folders that people may name, and so link to."""
+    places = map(split, () if STRICT.read() else ALLOW_ROOTS.read())
+    return [place.key for place in places if place.scheme == "file"]
 
 
 def _object_key(rest: str, url: str) -> str:

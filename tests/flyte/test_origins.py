@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.flyte.origins import earlier_lineages
 from ckptptr.flyte.task import node_of
+from ckptptr.protocol.manifest import Lineage, Manifest
 from ckptptr.protocol.node import Node, Origin
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.urls import split
@@ -118,6 +119,26 @@ def test_the_recovered_execution_comes_before_the_seed() -> None:
     origins = node(new, {"CKPTPTR_SEED": "s3://bucket/llama"}, previous=old).origins
     assert [origin.what for origin in origins] == ["execution old-run", "the seed s3://bucket/llama"]
     assert [origin.is_required for origin in origins] == [False, True]
+
+
+@pytest.mark.parametrize("told", ["n0/1", "n0//n1", "n0/x/n1", "/", "n0/1/"])
+def test_a_manifest_whose_lineage_makes_no_sense_tells_no_execution(told: str) -> None:
+    new = under(CHILD, 0)
+    (origin,) = node(new, previous=replace(new, execution="e" * 60).home).origins
+    assert origin.what == "another execution"
+    lineage = Lineage(project="p", domain="d", execution="e" * 60, node=told)
+    manifest = Manifest(
+        id="0000000001-a0000-abcdefgh",
+        attempt=0,
+        seq=1,
+        step=None,
+        created_at="",
+        created_by="",
+        lineage=lineage,
+        files=(),
+        total_bytes=0,
+    )
+    assert origin.learn(manifest) is None
 
 
 def test_a_previous_checkpoint_of_another_execution_is_no_home_of_ours() -> None:

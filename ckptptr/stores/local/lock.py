@@ -16,6 +16,7 @@ from types import TracebackType
 
 LOCK = b".ckptptr-lock"
 
+_LOOK = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe of that name is not waited for
 _POLL = 0.005  # seconds
 _NO_LOCKS_AFTER = 5.0
 """For how many seconds ENOLCK may pass: it is also what a lock service says that is starting."""
@@ -82,7 +83,7 @@ class FolderLock:
 def has_locks(folder: str) -> bool:
     """Whether a folder that has been written to can be locked; True where it has not, or cannot be opened."""
     try:
-        descriptor = os.open(os.path.join(os.fsencode(folder), LOCK), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(os.path.join(os.fsencode(folder), LOCK), _LOOK)
     except OSError:
         return True  # the first write finds out
     try:

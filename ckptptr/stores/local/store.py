@@ -38,6 +38,7 @@ from ckptptr.errors import (
 )
 from ckptptr.hidden import HIDDEN
 from ckptptr.stores.local.errors import reading, writing
+from ckptptr.stores.local.inside import Inside
 from ckptptr.stores.local.lock import FolderLock, NoLocksError
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 
@@ -65,7 +66,8 @@ class LocalStore:
 
     - Only files are objects: reading a folder, a pipe or a device is `NotFoundError`.
     - A symbolic link to a file is read through, and replaced by a plain file when written: what it
-      points to may be an immutable manifest. Links to folders are not followed by `list`.
+      points to may be an immutable manifest. Links to folders are not followed by `list`. A link that leads
+      out of the root is `DamagedError`, see `Inside`.
     - Unlike on S3, `a` and `a/b` cannot both exist: `InvalidArgumentError`.
 
     The first write finds out whether the file system has locks; later processes are told (`has_locks`).
@@ -73,13 +75,17 @@ class LocalStore:
     one wins.
 
     Args:
+        inside: which links are followed; all by default.
         has_locks: False where it is known that the file system has none, see `folder_lock`.
         lock_timeout: how long a write waits for another process's write in the same folder, in seconds.
     """
 
     block_size = BLOCK_SIZE
 
-    def __init__(self, *, has_locks: bool = True, lock_timeout: float = 60.0) -> None:
+    def __init__(
+        self, *, inside: Inside | None = None, has_locks: bool = True, lock_timeout: float = 60.0
+    ) -> None:
+        self._inside = inside or Inside()
         self._has_locks = has_locks
         self._lock_timeout = lock_timeout
 
@@ -91,7 +97,7 @@ class LocalStore:
         return key
 
     def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
-        with reading(key), _open(_path(key)) as file:
+        with reading(key), self._open(key) as file:
             status = os.fstat(file.fileno())
             whole = status.st_size if limit is None else min(limit, status.st_size)
             if status.st_size <= _SMALL:
@@ -108,13 +114,20 @@ class LocalStore:
         return self._swap(key, body, token)
 
     def list(self, folder: str) -> Iterator[Entry]:
-        return _walk(_path(folder))
+        path = _path(folder)
+        try:
+            self._inside.check(path)
+        except DamagedError as error:
+            log.warning("%s", error)
+            return iter(())
+        return _walk(path)
 
     def delete(self, keys: Iterable[str]) -> None:
         folders = set()
         for key in keys:
             path = _path(key)
             with writing(key), contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                self._inside.check(os.path.dirname(path))
                 os.unlink(path)
                 folders.add(os.path.dirname(path))
         for folder in sorted(folders, reverse=True):
@@ -123,6 +136,7 @@ class LocalStore:
                 _fsync_folder(folder)
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+        self._inside.check(os.path.dirname(_path(key)))
         with _NewFile(key) as new:
             for block in blocks:
                 new.write(block)
@@ -132,7 +146,7 @@ class LocalStore:
         if length == 0:
             return
         with reading(key):
-            file = _open(_path(key))
+            file = self._open(key)
         with file:
             position, end = start, start + length
             while position < end:
@@ -146,13 +160,15 @@ class LocalStore:
                 yield block
 
     def copy(self, source: str, key: str) -> None:
+        self._inside.check(os.path.dirname(_path(key)))
         with reading(source):
-            file = _open(_path(source))
+            file = self._open(source)
         with file, _NewFile(key) as new:
             new.write_all_of(file)
 
     def _swap(self, key: str, body: bytes, expected: Token | None) -> Token:
         folder = os.path.dirname(_path(key))
+        self._inside.check(folder)
         with writing(key):
             _make_folder(folder)
             if self._has_locks:
@@ -187,8 +203,18 @@ class LocalStore:
     def _current(self, key: str) -> Token | None:
         try:
             return self.read(key, 0)[1]
-        except NotFoundError:
+        except (NotFoundError, DamagedError):  # a link that leads out is replaced by a file
             return None
+
+    def _open(self, key: str) -> BinaryIO:
+        path = _path(key)
+        file = _open(path)
+        try:
+            self._inside.check(path, file.fileno())
+        except BaseException:
+            file.close()
+            raise
+        return file
 
 
 class _NewFile:

@@ -37,7 +37,7 @@ from ckptptr.errors import (
 from ckptptr.lifetime import daemon
 from ckptptr.stores.obstore.lending import Lender, UnlendableError, meaning
 from ckptptr.stores.parts import Parts
-from ckptptr.stores.port import Block, Entry, Guarantee, Token
+from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
 from ckptptr.stores.sdk import one_or_many, shown
 
@@ -254,7 +254,7 @@ class ObstoreStore:
         with suppress(NotFoundError):
             # obstore keeps no code of what Azure answers here, so the object itself is asked for.
             if not self._ask("delete", keys[0], gone):
-                self.read(keys[0])
+                self.read(keys[0], GLANCE)
                 raise StoreUnavailableError("the store failed to delete the object", key=self.url(keys[0]))
 
     def _size(self, key: str) -> int | None:
