@@ -193,7 +193,7 @@ class GCSClient(sdk.Client):
             raise StoreUnavailableError("404, and a listing has the object", key=f"gs://{key}")
 
     async def _prove_bucket(self, key: str) -> list[dict[str, str]]:
-        """The first entry of a listing whose prefix is the key; an answer that is no listing proves nothing."""
+        """The first entry of a listing whose prefix is the key. Another answer proves nothing."""
         page = (await self.once(_look(key))).json()
         if page.get("kind") != "storage#objects":
             raise StoreUnavailableError("the answer is no listing", key=f"gs://{key}")

@@ -32,7 +32,7 @@ ANSWER = 120.0
 
 _STATUS = re.compile(r"(?:status )?code: (\d{3})")
 _CODE = re.compile(r"[^<]*(?:<\?xml[^>]*>\s*)?<Error\b[^>]*>.*?<Code>(\w+)</Code>", re.DOTALL)
-"""In an error document of the store that follows the status; a page of a gateway may contain the same words."""
+"""In an error document of the store, after the status; a page of a gateway may contain the same words."""
 _OF_THEIR_OWN = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 

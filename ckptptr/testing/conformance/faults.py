@@ -145,16 +145,17 @@ class FaultConformance:
     # Answers that are not the store's
 
     @pytest.mark.parametrize(
-        ("operation", "status", "page"),
+        ("operation", "answer"),
         [
-            *product(("read", "download", "list", "copy"), (200, 404), GATEWAY_PAGES),
-            ("read", 301, "moved"),
+            *product(("read", "download", "list", "copy"), product((200, 404), GATEWAY_PAGES)),
+            ("read", (301, "moved")),
         ],
     )
     def test_a_page_of_a_gateway_proves_nothing(
-        self, store: Store, network: Network, folder: str, operation: str, status: int, page: str
+        self, store: Store, network: Network, folder: str, operation: str, answer: tuple[int, str]
     ) -> None:
         store.upload(f"{folder}/x", [b"1"])
+        status, page = answer
         network.fail(status=status, body=page, code="", times=None)
         with pytest.raises(StoreUnavailableError) as caught:
             OPERATIONS[operation](store, f"{folder}/x")
