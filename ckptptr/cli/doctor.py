@@ -16,7 +16,7 @@ from ckptptr.cli.output import INDENT, Cell, Column, Output
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.execution import execution_of
-from ckptptr.inspect.sentences import headline, short
+from ckptptr.inspect.sentences import headline, in_words, short
 from ckptptr.inspect.target import SeveralNodesError, locate
 from ckptptr.wording import counted
 
@@ -187,7 +187,7 @@ def _in_a_sentence(candidate: shapes.Candidate, latest: shapes.Latest) -> str:
     named = candidate.checkpoint
     what = "LATEST itself" if candidate.reference == latest.url else candidate.reference
     if named:
-        what = short(named) if named.step is None else f"step {named.step} ({short(named)})"
+        what = f"{in_words(named)} ({short(named)})" if named.id else short(named)
     source = "" if candidate.reference == latest.url else f", {_SOURCES[candidate.source]}"
     if candidate.outcome == "taken":
         return f"It takes {what}{source}."

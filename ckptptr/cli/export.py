@@ -79,7 +79,7 @@ def _key(here: Here, destination: str) -> str:
     key = os.path.abspath(place.key) if scheme == "file" else place.key.rstrip("/")
     if not is_plain_path(key.lstrip("/")) or (scheme != "file" and "/" not in key):
         raise InvalidArgumentError("this is not a plain path of a folder", key=destination)
-    ours = [f"{home}/{part}" for home in here.node.own_homes() for part in (DATA, MANIFESTS)]
+    ours = [f"{home}/{part}" for home in here.node.own_homes(here.store) for part in (DATA, MANIFESTS)]
     if any(f"{key}/".startswith(f"{folder}/") for folder in (here.node.prefix, *ours)):
         raise InvalidArgumentError("this is inside the node itself", key=destination)
     if any(True for _ in here.store.list(key)):

@@ -15,6 +15,7 @@ from ckptptr.inspect import shapes
 from ckptptr.inspect.execution import Execution, in_parallel
 from ckptptr.inspect.sentences import short_reference
 from ckptptr.inspect.target import Here
+from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.sweep import deletions, search, sweep_by_hand, sweepable
 from ckptptr.wording import counted, size
 
@@ -25,8 +26,8 @@ def _on_execution(execution: Execution, *, as_json: bool, dry_run: bool, yes: bo
 
     def look(prefix: str) -> tuple[Here, shapes.Sweep] | None:
         try:
-            here = execution.here(prefix)
-            return here, _look(here, dry_run=dry_run)
+            here, seen = execution.glance(prefix)
+            return here, _look(here, seen, dry_run=dry_run)
         except (InvalidArgumentError, NotFoundError) as error:
             refused[execution.store.url(prefix)] = error.message
             return None
@@ -50,7 +51,8 @@ def _on_execution(execution: Execution, *, as_json: bool, dry_run: bool, yes: bo
         nodes = counted(sum(bool(each.checkpoints) for _, each in looks), "node")
         question = f"{_counted(told)} in {nodes} of {told.node} would be deleted for good."
         confirm(question, "Delete?", "the sweep", yes=yes)
-        swept = in_parallel(lambda pair: _delete(*pair), [pair for pair in looks if pair[1].checkpoints])
+        wanted = [(here.node.prefix, each) for here, each in looks if each.checkpoints]
+        swept = in_parallel(lambda pair: _delete(execution.here(pair[0]), pair[1]), wanted)
         told = msgspec.structs.replace(told, swept=[reference for each in swept for reference in each])
     answer(told, _print, as_json=as_json)
 
@@ -77,7 +79,7 @@ def command(*, here: Here | Execution, as_json: bool, dry_run: bool, yes: bool) 
     if isinstance(here, Execution):
         _on_execution(here, as_json=as_json, dry_run=dry_run, yes=yes)
         return
-    told = _look(here, dry_run=dry_run)
+    told = _look(here, here.latest.read(), dry_run=dry_run)
     if told.checkpoints and not dry_run:
         question = f"{_counted(told)} of {told.node} would be deleted for good."
         confirm(question, "Delete?", "the sweep", yes=yes)
@@ -85,8 +87,7 @@ def command(*, here: Here | Execution, as_json: bool, dry_run: bool, yes: bool) 
     answer(told, _print, as_json=as_json)
 
 
-def _look(here: Here, *, dry_run: bool) -> shapes.Sweep:
-    seen = here.latest.read()
+def _look(here: Here, seen: Seen, *, dry_run: bool) -> shapes.Sweep:
     expired = sweepable(seen, here.latest.url).expired
     wanted = dict.fromkeys((*expired, *search(here.store, here.node, seen).orphans))
     leaving = [*deletions(here.store, here.node, wanted)]

@@ -32,8 +32,7 @@ def _verify_execution(execution: Execution, *, everything_here: bool, deep: bool
 
     def verify(prefix: str) -> shapes.Verify:
         if not everything_here:
-            here = execution.here_of_target(prefix)
-            seen = here.latest.read()
+            here, seen = execution.glance(prefix)
             if seen.pointer and not seen.pointer.edited and not seen.pointer.target.is_fresh:
                 named = checkpoint_by_name(here, seen.pointer.target)
                 return _verify(here, [_subject(here, named, seen)], deep=deep)

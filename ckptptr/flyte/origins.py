@@ -23,11 +23,11 @@ import msgspec
 
 from ckptptr.flyte.identity import FlyteIdentity
 from ckptptr.nodes.flyte_homes import Home
-from ckptptr.nodes.flyte_paths import NodePrefix, lineage_node, node_uid
+from ckptptr.nodes.flyte_paths import NodePrefix, is_lineage, lineage_node, node_uid
 from ckptptr.nodes.plain import root_at
 from ckptptr.nodes.seed import homes_before, seed_of
 from ckptptr.protocol.manifest import Lineage, Manifest
-from ckptptr.protocol.node import HomesOf, Origin
+from ckptptr.protocol.node import HomesOf, Origin, walk_before
 from ckptptr.settings import ACROSS_PARENT_RETRIES, SEED
 from ckptptr.stores.port import Store
 
@@ -71,7 +71,7 @@ def _recovered(identity: FlyteIdentity, store: Store) -> Iterator[Origin]:
             project=there.project,
             domain=there.domain,
             execution=there.execution,
-            node=node_uid(there.node) if there.node else "",
+            node=node_uid(there.node) if is_lineage(there.node) else "",
         )
         node = parsed.place(unplaced, manifest.attempt) if parsed else None
         return _of_execution(identity, store, node, recovered.home, manifest.attempt) if node else None
@@ -81,7 +81,7 @@ def _recovered(identity: FlyteIdentity, store: Store) -> Iterator[Origin]:
 
 
 def _of_execution(identity: FlyteIdentity, store: Store, node: NodePrefix, home: str, attempt: int) -> Origin:
-    before = (earlier for number in range(attempt - 1, -1, -1) for earlier in node.homes_of(number))
+    before = (earlier for number in walk_before(attempt) for earlier in node.homes_of(number))
     homes = tuple(dict.fromkeys(map(identity.key, (home, *before))))
     return Origin(
         what=f"execution {node.execution}",

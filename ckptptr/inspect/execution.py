@@ -40,14 +40,14 @@ class KnownSizes(Around):
         super().__init__(store)
         self._sizes = sizes
 
-    def read(self, key: str) -> tuple[bytes, Token]:
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
         size = self._sizes.get(key)
-        if size:
+        if size and (limit is None or size <= limit):
             try:
                 return b"".join(self._store.download(key, 0, size)), Token("")
             except DamagedError:
                 pass  # it was written again, and is shorter now
-        return self._store.read(key)
+        return self._store.read(key, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,12 @@ class Execution:
         """One node, as a command on it sees it."""
         return locate(self.store.url(prefix), storage_options=self.options)
 
-    def here_of_target(self, prefix: str) -> Here:
-        """One node, for a look at what LATEST names: later attempts are not searched for."""
+    def glance(self, prefix: str) -> tuple[Here, Seen]:
+        """One node and its LATEST, to look at what that lists: later attempts are not searched for."""
         seen = self.seen(prefix)
         node = node_at(self.store, prefix, attempt=max(seen.fence, 0) + 1, read_only=True)
         latest = Latest(self.store, prefix, self.clock, author="")
-        return Here(self.store, node, self.clock, latest, (), self.store, self.options)
+        return Here(self.store, node, self.clock, latest, (), self.store, self.options), seen
 
     def seen(self, prefix: str) -> Seen:
         """LATEST of a node. One of a newer format counts as damaged."""

@@ -33,7 +33,7 @@ NO_HOMES = (
 
 def has_homes(here: Here) -> bool:
     """Whether any home of the node has an object."""
-    homes = run_all(lambda home: any(True for _ in here.store.list(home)), here.node.own_homes())
+    homes = run_all(lambda home: any(True for _ in here.store.list(home)), here.node.own_homes(here.store))
     return any(homes)
 
 

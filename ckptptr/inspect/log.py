@@ -90,7 +90,7 @@ def _described(here: Here, item: _Shelved, named: Target | None) -> shapes.Check
 
 def _in_homes(here: Here) -> list[_Shelved]:
     jobs: list[tuple[str, CheckpointId | None, bool]] = []
-    for stock in run_all(lambda home: committed(here.store, home), here.node.own_homes()):
+    for stock in run_all(lambda home: committed(here.store, home), here.node.own_homes(here.store)):
         jobs += [(stock.home, checkpoint, checkpoint in stock.pinned) for checkpoint in stock.ids]
         if not stock.ids:
             jobs.append((stock.home, None, False))
@@ -116,9 +116,8 @@ def _read(here: Here, home: str, checkpoint: CheckpointId | None, pinned: bool) 
 def _plain(here: Here, home: str) -> _Shelved | None:
     files = plain_files(here.store, home)
     reference = here.node.root.ref(home)
-    attempts = range(here.node.attempt + 1)
-    attempt = next((attempt for attempt in attempts if home in here.node.homes_of(attempt)), 0)
-    return _Shelved(reference, Found(reference, home, files), age=(attempt, -1, "")) if files else None
+    age = (here.node.attempt_of(home) or 0, -1, "")
+    return _Shelved(reference, Found(reference, home, files), age=age) if files else None
 
 
 def _named(here: Here, pointer: Pointer | None, shelved: dict[str, _Shelved]) -> dict[str, Target]:

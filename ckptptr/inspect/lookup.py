@@ -13,7 +13,7 @@ from difflib import get_close_matches
 
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.nodes.flyte_homes import Home
-from ckptptr.nodes.flyte_paths import HOME, NodePrefix, node_uid
+from ckptptr.nodes.flyte_paths import HOME, NodePrefix, is_lineage, node_uid
 from ckptptr.protocol.inventory import committed, read_manifest
 from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.names import DATA, LATEST, MANIFESTS, NODES
@@ -104,7 +104,7 @@ def _lineages(store: Store, home: str) -> Iterator[Lineage]:
 
 def _told(home: Home, lineage: Lineage) -> Iterator[NodePrefix]:
     names = []
-    if re.fullmatch(r"[^/]+(/[0-9]+/[^/]+)*", lineage.node):
+    if is_lineage(lineage.node):
         names.append(node_uid(lineage.node))
     read = re.fullmatch(rf"{re.escape(lineage.execution)}-(.+)-[0-9]+", home.uid)
     names += [read[1]] if read else []

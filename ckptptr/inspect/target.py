@@ -29,7 +29,7 @@ from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.names import LATEST, NODES
 from ckptptr.protocol.node import Node
 from ckptptr.stores.open import open_store
-from ckptptr.stores.port import Store
+from ckptptr.stores.port import GLANCE, Store
 from ckptptr.stores.wrappers.probe import settle
 from ckptptr.stores.wrappers.retry import Retrying
 from ckptptr.wording import first_few
@@ -300,15 +300,15 @@ def _refuse_nothing(here: Here) -> None:
     store, node = here.store, here.node
     if not here.is_flyte or here.latest.read().token is not None:
         return
-    attempts = range(max(node.attempt, EMPTY_IN_A_ROW))
-    homes = list(dict.fromkeys((*node.own_homes(), *(h for a in attempts for h in node.homes_of(a)))))
+    first = (home for attempt in range(EMPTY_IN_A_ROW) for home in node.homes_of(attempt))
+    homes = list(dict.fromkeys((*node.own_homes(store), *first)))
     if any(_holds_something(store, home) for home in homes):
         return
     execution, _, name = node.prefix.rpartition("/")
     nodes = nodes_below(store, execution)
     raise NothingThereError(
         here.url,
-        [here.latest.url, *(f"{store.url(home)}/" for home in homes)],
+        [here.latest.url, *first_few([f"{store.url(home)}/" for home in homes])],
         "Check the bucket, the root and every name. In recover mode Flyte also names another execution, which"
         " cannot be seen from here",
         [store.url(node) for node in nodes],
@@ -318,7 +318,7 @@ def _refuse_nothing(here: Here) -> None:
 
 def _exists(store: Store, key: str) -> bool:
     try:
-        store.read(key)
+        store.read(key, GLANCE)
     except NotFoundError:
         return False
     return True

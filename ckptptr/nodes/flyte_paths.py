@@ -75,6 +75,11 @@ def shard(uid: str) -> str:
     return _SHARD_DIGITS[first] + _SHARD_DIGITS[second]
 
 
+def is_lineage(text: str) -> bool:
+    """Whether `node_uid` can read it: a manifest may say anything."""
+    return re.fullmatch(r"[^/]+(/[0-9]+/[^/]+)*", text) is not None
+
+
 def node_uid(lineage: str) -> str:
     """Flyte's unique id of the node at the end of a lineage; hashed at each step that is too long.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -12,11 +13,11 @@ from ckptptr.errors import ConflictError, InvalidArgumentError
 from ckptptr.nodes.flyte_paths import NodePrefix
 from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.manifest import Lineage
-from ckptptr.protocol.names import ATTEMPTS, CLAIMS, NODES
-from ckptptr.protocol.node import HomesOf, Node
+from ckptptr.protocol.names import ATTEMPTS, CLAIMS, NODES, NUMBER_LIMIT
+from ckptptr.protocol.node import HomesOf, Node, attempts_in
 from ckptptr.protocol.references import Root
 from ckptptr.settings import ALLOW_ROOTS
-from ckptptr.stores.port import Store
+from ckptptr.stores.port import GLANCE, Store
 from ckptptr.stores.urls import split
 from ckptptr.transfer.pool import run_all
 
@@ -56,6 +57,8 @@ def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> 
     """
     if attempt is not None and attempt < 0:
         raise InvalidArgumentError(f"attempt is {attempt}; attempts count from 0")
+    if attempt is not None and attempt >= NUMBER_LIMIT:
+        raise InvalidArgumentError("attempt is a number of more than 18 digits")
     if f"/{NODES}/" in key:
         return _flyte_node(store, key, attempt=attempt, read_only=read_only)
     if attempt is None:
@@ -122,13 +125,13 @@ def _next_plain_attempt(store: Store, key: str) -> int:
 
 def highest_plain_attempt(store: Store, key: str) -> int:
     """The highest attempt outside Flyte that left anything in its home; -1 if none did."""
-    homes = (entry.key[len(key) + 1 :].split("/")[1] for entry in store.list(f"{key}/{ATTEMPTS}"))
-    return max((int(name) for name in homes if name.isdecimal()), default=-1)
+    return next(iter(attempts_in(store, f"{key}/{ATTEMPTS}")), -1)
 
 
 def _plain_node(store: Store, key: str, attempt: int) -> Node:
     homes_of = plain_homes(key)
-    return Node(root_at(store, key), key, attempt, homes_of(attempt)[0], homes_of)
+    folder = f"{key}/{ATTEMPTS}"
+    return Node(root_at(store, key), key, attempt, homes_of(attempt)[0], homes_of, folder)
 
 
 def plain_homes(key: str) -> HomesOf:
@@ -139,11 +142,12 @@ def plain_homes(key: str) -> HomesOf:
 def _claim(store: Store, key: str) -> int:
     """The next free attempt number. An object that only one process can create makes it ours."""
     claimed = [entry.key.rpartition("/")[2] for entry in store.list(f"{key}/{CLAIMS}")]
-    first = max([_next_plain_attempt(store, key), *(int(name) + 1 for name in claimed if name.isdecimal())])
+    numbers = (int(name) for name in claimed if re.fullmatch("[0-9]{1,18}", name))
+    first = max([_next_plain_attempt(store, key), *(number + 1 for number in numbers)])
     clock = SystemClock()
     claim = {"claim": clock.token(12), "pid": os.getpid(), "claimed_at": isoformat(clock.now())}
     body = msgspec.json.encode(claim)
-    for candidate in range(first, first + _TRIES):
+    for candidate in range(first, min(first + _TRIES, NUMBER_LIMIT)):
         if _is_claimed_by_us(store, f"{key}/{CLAIMS}/{candidate:04d}", body):
             return candidate
     raise ConflictError(f"{_TRIES} attempt numbers in a row were taken", key=store.url(key))
@@ -153,5 +157,5 @@ def _is_claimed_by_us(store: Store, key: str, body: bytes) -> bool:
     try:
         store.create(key, body)
     except ConflictError:
-        return store.read(key)[0] == body  # ours, if only the reply was lost
+        return store.read(key, GLANCE)[0] == body  # ours, if only the reply was lost
     return True

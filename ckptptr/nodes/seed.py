@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.nodes.flyte_paths import NodePrefix
-from ckptptr.nodes.plain import highest_attempt, highest_plain_attempt, plain_homes, root_at
-from ckptptr.protocol.names import CLAIMS, LATEST
-from ckptptr.protocol.node import HomesOf, HomesThere, Origin
+from ckptptr.nodes.plain import highest_attempt, plain_homes, root_at
+from ckptptr.protocol.names import ATTEMPTS, CLAIMS, LATEST
+from ckptptr.protocol.node import HomesOf, HomesThere, Origin, attempts_in, walk_before
 from ckptptr.protocol.references import FRESH, AtManifest, InFolder, Root
 from ckptptr.stores.port import Store
 from ckptptr.stores.urls import split
@@ -48,7 +48,7 @@ def homes_before(homes_of: HomesOf) -> HomesThere:
 
     def homes(store: Store, fence: int) -> Iterable[str]:
         highest = highest_attempt(store, homes_of, fence)
-        return (home for attempt in range(highest, -1, -1) for home in homes_of(attempt))
+        return (home for attempt in walk_before(highest + 1) for home in homes_of(attempt))
 
     return homes
 
@@ -57,11 +57,11 @@ def _in_folder(folder: str) -> HomesThere:
     """The homes of a run outside Flyte if the folder is its node prefix; else the folder itself."""
 
     def homes(store: Store, fence: int) -> Iterable[str]:
-        highest = max(fence, highest_plain_attempt(store, folder))
-        if highest < 0:
+        attempts = attempts_in(store, f"{folder}/{ATTEMPTS}")
+        if not attempts and fence < 0:
             return () if any(True for _ in store.list(f"{folder}/{CLAIMS}")) else (folder,)
         homes_of = plain_homes(folder)
-        return (home for attempt in range(highest, -1, -1) for home in homes_of(attempt))
+        return (home for attempt in attempts for home in homes_of(attempt))
 
     return homes
 

@@ -11,7 +11,8 @@
     sweep                    what is deleted
     choose                   what a person does
 
-May import the port of the stores and their URLs, the clock and the errors: no SDK, no session, no thread.
+May import the port of the stores and their URLs, the clock, the errors and the prefix of hidden names: no
+SDK, no session, no thread.
 
 The rule: no clock and no chance decides, and what counts as absent was proven to be.
 """

@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import msgspec
 
-from ckptptr.protocol.inventory import newest_attempt, take_stock
+from ckptptr.protocol.inventory import is_pinned, newest_attempt, take_stock
 from ckptptr.protocol.latest import Latest, Move
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.references import FRESH
 from ckptptr.protocol.resolve import Resolution
+from ckptptr.protocol.retention import Retention
 from ckptptr.stores.port import Store
 
 
-def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> Move:
+def adopt(
+    store: Store, node: Node, latest: Latest, resolution: Resolution, retention: Retention | None = None
+) -> Move:
     """The move that makes LATEST name what `resolution` returns; no longer held, fenced by our attempt.
+
+    Args:
+        retention: gives the scores of a history that is rebuilt.
 
     Raises:
         SupersededError: a newer attempt owns LATEST.
@@ -28,11 +34,15 @@ def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> M
     seen = resolution.seen
     fence = seen.fence if seen.fence >= 0 else newest_attempt(store, node.later_homes(), node.lineage)
     latest.check_fence(fence, seen.pointer, hint="This process must stop")
-    target = resolution.found.as_target(node) if resolution.found else Target(checkpoint=FRESH)
+    found = resolution.found
+    target = found.as_target(node) if found else Target(checkpoint=FRESH)
     not_ours = (rejected for rejected in resolution.rejected if rejected.is_absent or rejected.is_other_work)
     vanished = {rejected.reference for rejected in not_ours}
-    named = history_of(store, node, seen.pointer)
-    known = next((entry for entry in named if entry.checkpoint == target.checkpoint), target)
+    named = history_of(store, node, seen.pointer, retention)
+    known = next((entry for entry in named if entry.checkpoint == target.checkpoint), None)
+    if known is None:
+        is_marked = found and node.owns(found.reference) and is_pinned(store, found.home, found.manifest)
+        known = msgspec.structs.replace(target, pinned=bool(is_marked))
     kept = tuple(e for e in named if e.checkpoint != target.checkpoint and e.checkpoint not in vanished)
     expired = tuple(reference for reference in seen.expired if reference not in vanished)
     incarnation = latest.fence.marked_on(seen.pointer)
@@ -42,23 +52,29 @@ def adopt(store: Store, node: Node, latest: Latest, resolution: Resolution) -> M
     return Move(pointer, "restore", seen=seen)
 
 
-def history_of(store: Store, node: Node, pointer: Pointer | None) -> list[Target]:
+def history_of(
+    store: Store, node: Node, pointer: Pointer | None, retention: Retention | None = None
+) -> list[Target]:
     """All checkpoints that can be chosen from, newest first, in whatever state LATEST is.
 
     A machine-written LATEST lists them. A hand edit may have dropped any of them, and has dropped the
-    target that stood there; an absent or damaged LATEST lists none. Then the homes are listed; an edited
-    history adds the scores, and checkpoints that are not in the homes of this node.
+    target that stood there; an absent or damaged LATEST lists none. Then the homes are listed, and the
+    manifests give the scores; an edited history adds checkpoints that are not in the homes of this node.
     """
     if pointer is not None and not pointer.edited:
         return list(pointer.retained)
     known = pointer.history if pointer else ()
     expired = set(pointer.expired if pointer else ())
-    stock = take_stock(store, node.root, node.own_homes(), node.lineage)
+    stock = take_stock(
+        store, node.root, node.own_homes(store), node.lineage, (retention or Retention()).score
+    )
     named = {entry.checkpoint: entry for entry in stock}
     for entry in known:
         there = named.get(entry.checkpoint)
         if there is not None or not node.owns(entry.checkpoint):
-            pinned = there.pinned if there else entry.pinned  # the marker counts, not what is written here
-            named[entry.checkpoint] = msgspec.structs.replace(entry, pinned=pinned)
+            # The marker counts, and the manifest, not what is written here.
+            pinned = there.pinned if there else entry.pinned
+            score = entry.score if there is None or there.score is None else there.score
+            named[entry.checkpoint] = msgspec.structs.replace(entry, pinned=pinned, score=score)
     kept = (entry for entry in named.values() if entry.checkpoint not in expired)
     return sorted(kept, key=lambda entry: (entry.attempt, entry.seq), reverse=True)

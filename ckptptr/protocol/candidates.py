@@ -17,6 +17,7 @@ import enum
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from ckptptr.clock import Clock
 from ckptptr.errors import (
@@ -32,7 +33,7 @@ from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.names import manifest_key
 from ckptptr.protocol.node import Node, Origin
 from ckptptr.protocol.pointer import Pointer, Target
-from ckptptr.protocol.references import AtManifest, ById, Fresh, Reference
+from ckptptr.protocol.references import AtManifest, ById, Fresh, Reference, shortened
 from ckptptr.stores.port import Guarantee, Store
 
 log = logging.getLogger("ckptptr")
@@ -130,9 +131,8 @@ class Candidates:
             yield from (c for c in self._overtaking(found, seen) if c.reference not in found.expired)
         if seen.pointer is not None:
             yield from self._in_pointer(seen.pointer)
-        computed = self.node.own_homes()
-        for home in (self.node.home, *self.node.earlier_homes()):
-            context = found if home in computed else replace(found, trust=Trust.CHOSEN)
+        for home in chain((self.node.home,), self.node.earlier_homes(self.store)):
+            context = found if self.node.is_own_home(home) else replace(found, trust=Trust.CHOSEN)
             yield from (c for c in self._in_home(context, home) if c.reference not in found.expired)
         for reference in seen.expired:
             yield from self._named(found, reference)
@@ -219,7 +219,7 @@ class Candidates:
         named = (pointer.fence, pointer.target.seq)
         newer = [
             (checkpoint.age, AtManifest(home, checkpoint))
-            for home in self.node.own_homes()
+            for home in self.node.own_homes(self.store)
             for checkpoint in committed(self.store, home).ids
             if (checkpoint.attempt, checkpoint.seq) > named
         ]
@@ -238,13 +238,14 @@ class Candidates:
         """What `text` names; an id is looked up in `pointer` first."""
         try:
             meant = self._expand(self._parse(text), pointer)
-        except InvalidArgumentError as error:
-            yield Candidate(context.verdict, text, _raising(error))
+            found = None if isinstance(meant, AtManifest | None) else [*self._in_home(context, meant)]
+        except InvalidArgumentError as error:  # also of the store, if no object can have such a name
+            yield Candidate(context.verdict, shortened(text), _raising(error))
             return
         if isinstance(meant, AtManifest):
             yield self._at(context, meant)
-        elif meant is not None:
-            yield from self._in_home(context, meant)
+        elif found is not None:
+            yield from found
         else:
             nowhere = NotFoundError("no checkpoint of this node has that id", key=text)
             yield Candidate(context.verdict, text, _raising(nowhere))
@@ -266,8 +267,8 @@ class Candidates:
                 return self._expand(self._parse(entry.checkpoint), None)
         origins = (origin for origin in self.node.origins if not origin.is_required)
         elsewhere = (home for origin in origins for home in origin.homes(self.store, -1))
-        homes = (*self.node.homes_of(reference.id.attempt), *self.node.own_homes(), *elsewhere)
-        for home in dict.fromkeys(homes):
+        likely = self.node.homes_of(reference.id.attempt)
+        for home in chain(likely, (self.node.home,), self.node.earlier_homes(self.store), elsewhere):
             if reference.id in committed(self.store, home).ids:
                 return AtManifest(home, reference.id)
         return None

@@ -15,7 +15,7 @@ from ckptptr.clock import Clock
 from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
 from ckptptr.protocol.adopt import history_of
 from ckptptr.protocol.candidates import Candidates, Found
-from ckptptr.protocol.inventory import check_complete, committed
+from ckptptr.protocol.inventory import check_complete, committed, is_pinned
 from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.names import pin_key
 from ckptptr.protocol.node import Node
@@ -203,8 +203,7 @@ class Chooser:
 
     def is_pinned(self, found: Found) -> bool:
         """Whether there is a marker: one listing."""
-        checkpoint = found.manifest.checkpoint_id if found.manifest else None
-        return checkpoint in committed(self.store, found.home).pinned
+        return is_pinned(self.store, found.home, found.manifest)
 
     @contextmanager
     def _marked(self, key: str, note: str) -> Iterator[None]:
@@ -250,8 +249,8 @@ class Chooser:
         self._refuse_expired(found, seen)
         if found.manifest is not None:
             check_complete(self.store, found.home, found.manifest)
-        known = (entry for entry in named if entry.checkpoint == found.reference)
-        return next(known, None) or found.as_target(self.node)
+        known = next((entry for entry in named if entry.checkpoint == found.reference), None)
+        return known or msgspec.structs.replace(found.as_target(self.node), pinned=self.is_pinned(found))
 
     def _flag(self, found: Found, seen: Seen, named: list[Target], *, pinned: bool) -> Pointer:
         """LATEST with the pinned flag of one checkpoint set; a pinned one is always named.

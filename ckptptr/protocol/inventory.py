@@ -9,11 +9,22 @@ and is read before anything is named or deleted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ckptptr.errors import DamagedError, NotFoundError
-from ckptptr.protocol.manifest import FileRecord, Lineage, Manifest, folders_above, is_plain_path
+from ckptptr.hidden import HIDDEN
+from ckptptr.protocol.complete import flaws, sizes_in
+from ckptptr.protocol.manifest import (
+    LIMIT,
+    FileRecord,
+    Lineage,
+    Manifest,
+    folders_above,
+    is_plain_path,
+    why_unfit,
+)
 from ckptptr.protocol.names import DATA, MANIFESTS, NODES, CheckpointId, manifest_key
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import Root
@@ -44,6 +55,11 @@ def committed(store: Store, home: str) -> Committed:
     return Committed(home, tuple(sorted(ids, key=lambda id: id.age, reverse=True)), frozenset(pinned))
 
 
+def is_pinned(store: Store, home: str, manifest: Manifest | None) -> bool:
+    """Whether there is a marker for a checkpoint: one listing."""
+    return manifest is not None and manifest.checkpoint_id in committed(store, home).pinned
+
+
 def payload(store: Store, home: str) -> dict[CheckpointId, list[Entry]]:
     """The payload objects of a home by the checkpoint that uploaded them, committed or not."""
     found: dict[CheckpointId, list[Entry]] = {}
@@ -64,12 +80,16 @@ def plain_files(store: Store, folder: str) -> tuple[FileRecord, ...]:
         DamagedError: no disk can have these files, `a` and `a/b` for example.
     """
     sizes = {entry.key[len(folder) + 1 :]: entry.size for entry in store.list(folder)}
-    # A web console makes folders visible by empty objects whose names end with a slash.
-    files = {path: size for path, size in sizes.items() if path and not path.endswith("/")}
+    # A web console makes folders visible by empty objects whose names end with a slash. What a killed restore
+    # left hidden may have been uploaded as well.
+    files = {
+        p: size for p, size in sizes.items() if p and not p.endswith("/") and f"/{HIDDEN}" not in f"/{p}"
+    }
     if NODES in folder.split("/") or any(_is_ours(path) for path in files):
         return ()
     for path in files:
-        if not is_plain_path(path) or any(above in files for above in folders_above(path)):
+        unfit = not is_plain_path(path) or why_unfit(path)
+        if unfit or any(above in files for above in folders_above(path)):
             raise DamagedError(f"the file {path!r} cannot be put on a disk", key=store.url(folder))
     return tuple(FileRecord(path=p, object=p, size=size, xxh3_128="") for p, size in files.items())
 
@@ -89,7 +109,7 @@ def read_manifest(store: Store, home: str, checkpoint: CheckpointId) -> Manifest
         UnsupportedFormatError: written by a newer version.
     """
     key = manifest_key(home, checkpoint)
-    body, _ = store.read(key)
+    body, _ = store.read(key, LIMIT + 1)
     return Manifest.decode(body, checkpoint, store.url(key))
 
 
@@ -126,50 +146,53 @@ def is_of_another(store: Store, home: str, checkpoint: CheckpointId, lineage: Li
         return False
 
 
-def take_stock(store: Store, root: Root, homes: Iterable[str], lineage: Lineage) -> list[Target]:
+def take_stock(
+    store: Store,
+    root: Root,
+    homes: Iterable[str],
+    lineage: Lineage,
+    score: Callable[[Mapping[str, Any]], float | None] = lambda _: None,
+) -> list[Target]:
     """Every checkpoint of the node of `lineage` that is committed in `homes`, newest first by (attempt, seq).
 
     What a lost or bare LATEST knew is rebuilt from this. What could not be restored is left out: a
     damaged manifest, or one whose objects are not all there.
+
+    Args:
+        score: what a retention ranks by, given the metadata.
     """
     found: list[tuple[CheckpointId, Target]] = []
     for home in homes:
         stock = committed(store, home)
-        there = _objects(store, home) if stock.ids else set()
+        sizes = sizes_in(store, home) if stock.ids else {}
         for checkpoint in stock.ids:
-            manifest = _read_if_good(store, home, checkpoint, there)
+            manifest = _read_if_good(store, home, checkpoint, sizes)
             if manifest and not lineage.differs_from(manifest.lineage):
-                target = describe(root, home, manifest, pinned=checkpoint in stock.pinned)
+                pinned, ranked = checkpoint in stock.pinned, score(manifest.metadata)
+                target = describe(root, home, manifest, pinned=pinned, score=ranked)
                 found.append((checkpoint, target))
     found.sort(key=lambda pair: pair[0].age, reverse=True)
     return [target for _, target in found]
 
 
 def _read_if_good(
-    store: Store, home: str, checkpoint: CheckpointId, there: Collection[str]
+    store: Store, home: str, checkpoint: CheckpointId, sizes: Mapping[str, int]
 ) -> Manifest | None:
     try:
         manifest = read_manifest(store, home, checkpoint)
     except (NotFoundError, DamagedError):
         return None
-    return None if _missing(home, manifest, there) else manifest
+    return None if flaws(home, manifest.files, sizes) else manifest
 
 
 def check_complete(store: Store, home: str, manifest: Manifest) -> None:
     """One listing: are all the files of a checkpoint there? Their bytes are for a restore to check.
 
     Raises:
-        DamagedError: not all of them.
+        DamagedError: not all of them, or not with their sizes.
     """
-    missing = _missing(home, manifest, _objects(store, home))
-    if missing:
-        raise DamagedError(f"{len(missing)} of its files are gone", key=store.url(missing[0]))
-
-
-def _objects(store: Store, home: str) -> set[str]:
-    return {entry.key for entry in store.list(f"{home}/{DATA}")}
-
-
-def _missing(home: str, manifest: Manifest, there: Collection[str]) -> list[str]:
-    keys = (f"{home}/{record.object}" for record in manifest.files)
-    return [key for key in keys if key not in there]
+    bad = flaws(home, manifest.files, sizes_in(store, home))
+    if bad:
+        raise DamagedError(
+            f"{len(bad)} of its files are gone or damaged: {bad[0].problem}", key=store.url(bad[0].key)
+        )

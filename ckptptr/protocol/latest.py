@@ -21,13 +21,14 @@ from ckptptr.errors import (
     AccessDeniedError,
     ConflictError,
     DamagedError,
+    InvalidArgumentError,
     NotFoundError,
     OutcomeUnknownError,
     StoreUnavailableError,
 )
 from ckptptr.protocol.fence import Fence
 from ckptptr.protocol.names import latest_key
-from ckptptr.protocol.pointer import Pointer
+from ckptptr.protocol.pointer import LIMIT, Pointer
 from ckptptr.stores.port import Store, Token
 
 log = logging.getLogger("ckptptr")
@@ -135,7 +136,7 @@ class Latest:
             StoreUnavailableError: absence was not proven.
         """
         try:
-            body, token = self._store.read(self.key)
+            body, token = self._store.read(self.key, LIMIT + 1)
         except NotFoundError:
             return Seen()
         try:
@@ -184,9 +185,16 @@ class Latest:
         Raises:
             OutcomeUnknownError: it is unknown whether the write landed.
             StoreUnavailableError: it has not landed in `WRITES` tries.
+            InvalidArgumentError: it would be too large to be read again; nothing was written.
         """
         pointer = self._signed(seen.pointer, pointer, by)
         body = pointer.encode()
+        if len(body) > LIMIT:
+            raise InvalidArgumentError(
+                f"LATEST would have more than {LIMIT >> 20} MiB",
+                key=self.url,
+                hint="Unpin checkpoints that are not needed any more, or write a shorter note",
+            )
         if seen.damage:
             self._keep_damaged(seen)
         for tried in range(1, WRITES + 1):
@@ -250,7 +258,10 @@ class Latest:
             ) from problem
 
     def _keep_damaged(self, seen: Seen) -> None:
-        """Put the bytes aside, under a name made of their digest, before they are overwritten."""
+        """Put the bytes aside, under a name made of their digest, before they are overwritten.
+
+        Of more than `LIMIT`, which no person and no version of this wrote, just the beginning.
+        """
         key = self.kept_key(seen)
         try:
             self._store.create(key, seen.body)

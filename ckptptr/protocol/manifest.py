@@ -8,14 +8,25 @@ manifest is never edited.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
 
 from ckptptr.errors import DamagedError, InvalidArgumentError
+from ckptptr.hidden import HIDDEN
 from ckptptr.protocol import sealed
-from ckptptr.protocol.names import DATA, CheckpointId
+from ckptptr.protocol.names import DATA, NUMBER_LIMIT, CheckpointId, Number
+
+LIMIT = 256 * 1024 * 1024
+"""The largest manifest, in bytes: about 200 for each file, so that a million files fit."""
+PATH_LIMIT = 2048
+"""Of a path in a checkpoint, in bytes: a disk takes about 4,000 in all."""
+_NAME_LIMIT = 255
+_DEPTH_LIMIT = 256
+_SHOWN = 200
+"""How much of a text from a manifest is in a message: it may be of any length."""
 
 _MAX_MODE = 0o7777
 _MAX_MTIME_NS = (1 << 63) - 1
@@ -81,8 +92,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    attempt: int
-    seq: int
+    attempt: Number
+    seq: Number
     step: int | None
     created_at: str
     created_by: str
@@ -92,7 +103,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
     files: tuple[FileRecord, ...]
     folders: tuple[str, ...] = ()
-    total_bytes: int
+    total_bytes: Number
     format: str = sealed.FORMAT
     checksum: str = ""
 
@@ -117,7 +128,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
                 f"the step or the metadata cannot be saved ({error})",
                 hint="A step is a whole number; metadata are numbers, strings, lists and dictionaries",
             ) from error
-        return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+        body = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+        if len(body) > LIMIT:
+            raise InvalidArgumentError(
+                f"this cannot be saved as one checkpoint: its manifest has more than {LIMIT >> 20} MiB",
+                hint="Save fewer files, as archives for example, or less metadata",
+            )
+        return body
 
     @classmethod
     def decode(cls, body: bytes, checkpoint: CheckpointId, url: str) -> Manifest:
@@ -127,6 +144,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             DamagedError: not what was written, or it names what it must not.
             UnsupportedFormatError: written by a newer version.
         """
+        if len(body) > LIMIT:
+            raise DamagedError(f"the manifest has more than {LIMIT >> 20} MiB", key=url)
         try:
             document = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -141,7 +160,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         except msgspec.ValidationError as error:
             raise DamagedError(f"the manifest is incomplete ({error})", key=url) from None
         if CheckpointId.match(manifest.id) != checkpoint:
-            raise DamagedError(f"the manifest says it is {manifest.id}", key=url)
+            raise DamagedError(f"the manifest says it is {manifest.id[:_SHOWN]}", key=url)
         flaw = manifest._flaw()
         if flaw:
             raise DamagedError(f"the manifest names {flaw}", key=url)
@@ -151,19 +170,24 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """What is named here and must not be, in words; empty where all is well."""
         for record in self.files:
             inside_home = is_plain_path(record.object) and record.object.startswith(f"{DATA}/")
-            sane = record.size >= 0 and (record.mode is None or 0 <= record.mode <= _MAX_MODE)
+            sane = 0 <= record.size < NUMBER_LIMIT and (record.mode is None or 0 <= record.mode <= _MAX_MODE)
             sane = sane and (record.mtime_ns is None or abs(record.mtime_ns) <= _MAX_MTIME_NS)
             if not (is_plain_path(record.path) and inside_home and sane and record.xxh3_128):
-                return f"{record.object!r} for the file {record.path!r}, which is not allowed"
-        outside = [folder for folder in self.folders if not is_plain_path(folder)]
-        if outside:
-            return f"the folder {outside[0]!r}, which is outside the checkpoint"
+                return f"{_shown(record.object)} for the file {_shown(record.path)}, which is not allowed"
+            if unfit := why_unfit(record.path):
+                return f"the file {_shown(record.path)}: {unfit}"
+        for folder in self.folders:
+            if not is_plain_path(folder):
+                return f"the folder {_shown(folder)}, which is outside the checkpoint"
+            if unfit := why_unfit(folder):
+                return f"the folder {_shown(folder)}: {unfit}"
         paths = [record.path for record in self.files]
         files = set(paths)
         if len(files) != len(paths):
             return "a file twice"
-        both = files & {*self.folders, *(f for path in (*paths, *self.folders) for f in folders_above(path))}
-        return f"{min(both)!r} as a file and as a folder" if both else ""
+        above = (folder for path in chain(paths, self.folders) for folder in folders_above(path))
+        both = next((folder for folder in chain(self.folders, above) if folder in files), None)
+        return f"{_shown(both)} as a file and as a folder" if both else ""
 
 
 # msgspec works a type out when it first needs it, and crashes the process if two threads do so at once:
@@ -186,6 +210,26 @@ def is_plain_path(path: str) -> bool:
     )
 
 
+def why_unfit(path: str) -> str:
+    """Why a plain path cannot be a file of a checkpoint, in words; empty where it can."""
+    names = path.split("/")
+    if any(name.startswith(HIDDEN) for name in names):
+        return f"names that start with {HIDDEN} are ckptptr's own"
+    if len(_utf8(path)) > PATH_LIMIT or len(names) > _DEPTH_LIMIT:
+        return f"a path has at most {PATH_LIMIT} bytes and {_DEPTH_LIMIT} names"
+    if len(_utf8(path)) > _NAME_LIMIT and any(len(_utf8(name)) > _NAME_LIMIT for name in names):
+        return f"a name has at most {_NAME_LIMIT} bytes"
+    return ""
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+
+
 def check_path(path: PurePosixPath | str) -> str:
     """`path` as a manifest may carry it.
 
@@ -195,6 +239,8 @@ def check_path(path: PurePosixPath | str) -> str:
     text = str(path)
     if not is_plain_path(text):
         raise InvalidArgumentError("a file of a checkpoint needs a plain relative path", key=text)
+    if unfit := why_unfit(text):
+        raise InvalidArgumentError(f"this cannot be a file of a checkpoint: {unfit}", key=_shown(text))
     try:
         text.encode()
     except UnicodeEncodeError:

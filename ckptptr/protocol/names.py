@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+import msgspec
 
 from ckptptr.clock import Clock
 from ckptptr.errors import InvalidArgumentError
@@ -26,7 +29,12 @@ CLAIMS = "claims"
 NODES = "_ckptptr"
 """The folder in a root of Flyte that the node prefixes are in."""
 
-_ID = re.compile(r"([0-9]{10}|[1-9][0-9]{10,})-a([0-9]{4}|[1-9][0-9]{4,})-([a-z0-9]{6,})")
+NUMBER_LIMIT = 10**18
+"""Attempts and seqs are below it."""
+Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=NUMBER_LIMIT)]
+"""A number as LATEST and manifests have it: an attempt, a seq, a size."""
+
+_ID = re.compile(r"([0-9]{10}|[1-9][0-9]{10,17})-a([0-9]{4}|[1-9][0-9]{4,17})-([a-z0-9]{6,})")
 """Only what `str(id)` writes: two spellings of one id would be two objects."""
 _NONCE_LENGTH = 8
 
@@ -53,6 +61,16 @@ class CheckpointId:
 
     @classmethod
     def new(cls, seq: int, attempt: int, clock: Clock) -> CheckpointId:
+        """A new id.
+
+        Raises:
+            InvalidArgumentError: a number has more than 18 digits.
+        """
+        if max(seq, attempt) >= NUMBER_LIMIT:
+            raise InvalidArgumentError(
+                "there is no number left for another checkpoint: somebody made one with the highest",
+                hint="Delete that one, or save somewhere else",
+            )
         return cls(seq, attempt, clock.token(_NONCE_LENGTH))
 
     @classmethod

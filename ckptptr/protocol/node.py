@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from ckptptr.protocol.manifest import Lineage, Manifest
 from ckptptr.protocol.references import AtManifest, Root
@@ -12,6 +14,10 @@ from ckptptr.stores.port import Store
 LOOK_AHEAD = 3
 """How many attempts after our own are looked at where LATEST is gone and a fence must be found anew."""
 
+NEAR = 3
+"""How many attempts before our own are looked at by arithmetic, where a listing tells all of them."""
+WALK = 500
+"""Where no listing tells which attempts left anything: how many are looked at, the nearest and the first."""
 HomesOf = Callable[[int], tuple[str, ...]]
 """The homes that an attempt may have had; more than one where Flyte's arithmetic leaves a doubt, none
 where the layout is not known."""
@@ -53,12 +59,16 @@ class Origin:
 class Node:
     """Where one attempt of one execution node reads and writes. All places are keys.
 
+    An attempt may have any number: a date, for example. So homes are not enumerated from 0 on: see
+    `attempts_before`.
+
     Args:
         root: what references are relative to.
         prefix: the node prefix, independent of the attempt; LATEST is below it.
         attempt: our own, the fence.
         home: our own.
         homes_of: the homes of any attempt of this node.
+        folder: holds the homes of all attempts, each named by its number; "" where they are scattered.
         previous: the home that the platform named as the one before, whatever it is; not where it is an
             origin.
         origins: where to begin if there is nothing of this node's own, the first choice first.
@@ -70,24 +80,23 @@ class Node:
     attempt: int
     home: str
     homes_of: HomesOf = field(default=lambda _: ())
+    folder: str = ""
     previous: str | None = None
     origins: tuple[Origin, ...] = ()
     lineage: Lineage = Lineage()
 
-    def earlier_homes(self) -> Iterator[str]:
-        """The homes to walk back through, nearest first; not our own, none twice."""
+    def earlier_homes(self, store: Store) -> Iterator[str]:
+        """The homes to walk back through, nearest first; not our own, none twice. Lists only as it must."""
         seen = {self.home}
         named = (self.previous,) if self.previous else ()
-        computed = (home for attempt in range(self.attempt - 1, -1, -1) for home in self.homes_of(attempt))
-        for home in (*named, *computed):
+        for home in (*named, *self._computed(store)):
             if home not in seen:
                 seen.add(home)
                 yield home
 
-    def own_homes(self) -> tuple[str, ...]:
+    def own_homes(self, store: Store) -> tuple[str, ...]:
         """The homes whose checkpoints are this node's to list and to delete, our own first."""
-        earlier = (home for attempt in range(self.attempt - 1, -1, -1) for home in self.homes_of(attempt))
-        return tuple(dict.fromkeys((self.home, *earlier)))
+        return tuple(dict.fromkeys((self.home, *self._computed(store))))
 
     def later_homes(self) -> tuple[str, ...]:
         """The homes of the next few attempts, which a superseded attempt must look at if LATEST is gone."""
@@ -96,4 +105,59 @@ class Node:
     def owns(self, reference: str) -> bool:
         """Whether retention may ever delete what `reference` names: a checkpoint in a home of this node."""
         found = self.root.manifest_at(reference)
-        return found is not None and found.home in self.own_homes()
+        return found is not None and self.is_own_home(found.home, likely=found.id.attempt)
+
+    def is_own_home(self, home: str, *, likely: int = -1) -> bool:
+        """Whether its checkpoints are this node's to list and to delete."""
+        return self.attempt_of(home, likely=likely) is not None
+
+    def attempt_of(self, home: str, *, likely: int = -1) -> int | None:
+        """Whose home it is, ours or an earlier attempt's; None for any other. Sends no request.
+
+        Args:
+            likely: looked at first.
+        """
+        if home == self.home:
+            return self.attempt
+        if self.folder:
+            named = _number(home.removeprefix(f"{self.folder}/"))
+            candidates: Iterable[int] = () if named is None else (named,)
+        else:
+            candidates = chain((likely,), walk_before(self.attempt))
+        return next((n for n in candidates if 0 <= n < self.attempt and home in self.homes_of(n)), None)
+
+    def _computed(self, store: Store) -> Iterator[str]:
+        attempts = attempts_before(store, self.attempt, self.folder)
+        return (home for attempt in attempts for home in self.homes_of(attempt))
+
+
+def attempts_before(store: Store, attempt: int, folder: str = "") -> Iterator[int]:
+    """The earlier attempts that may have left something, nearest first.
+
+    Of homes in one folder the nearest few are not asked for: a walk-back mostly ends there. Then one listing
+    tells the others that left anything, however many attempts there were. Else as `walk_before`.
+    """
+    if not folder:
+        yield from walk_before(attempt)
+        return
+    far = max(attempt - NEAR, 0)
+    yield from range(attempt - 1, far - 1, -1)
+    if far:
+        yield from (there for there in attempts_in(store, folder) if there < far)
+
+
+def attempts_in(store: Store, folder: str) -> list[int]:
+    """The attempts that left anything in that folder of homes, newest first: one listing."""
+    names = {entry.key[len(folder) + 1 :].partition("/")[0] for entry in store.list(folder)}
+    return sorted((n for n in map(_number, names) if n is not None), reverse=True)
+
+
+def walk_before(attempt: int) -> Iterator[int]:
+    """The earlier attempts, nearest first; of more than 2 * `WALK` only the nearest and the first ones."""
+    yield from range(attempt - 1, max(attempt - WALK, 0) - 1, -1)
+    yield from range(min(WALK, attempt - WALK) - 1, -1, -1)
+
+
+def _number(name: str) -> int | None:
+    """The attempt whose home has that name: only one spelling is a home."""
+    return int(name) if re.fullmatch(r"0|[1-9][0-9]{0,17}", name) else None

@@ -15,11 +15,13 @@ import codecs
 import json
 import re
 from collections.abc import Iterable, Iterator
+from typing import Annotated
 
 import msgspec
 
 from ckptptr.errors import DamagedError
 from ckptptr.protocol import sealed
+from ckptptr.protocol.names import NUMBER_LIMIT, Number
 from ckptptr.protocol.references import FRESH
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -27,6 +29,10 @@ _OTHER_QUOTES = ("''", "\u2018\u2019", "\u201c\u201d")
 """What a shell of Windows leaves around a word, and what word processors make of quotes."""
 _NO_QUOTES = frozenset("'`\u2018\u2019\u201c\u201d\u201e\u00ab")
 _PLACE = re.compile(r"\(byte (\d+)\)")
+
+
+LIMIT = 16 * 1024 * 1024
+"""The largest LATEST, in bytes: what this version writes has a few hundred KiB at most, but for pins."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,10 +44,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
     checkpoint: str
     step: int | None = None
-    attempt: int = 0
-    seq: int = 0
+    attempt: Number = 0
+    seq: Number = 0
     published_at: str = ""
-    bytes: int = 0
+    bytes: Number = 0
     pinned: bool = False
     score: float | None = None
 
@@ -63,7 +69,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
     """
 
     target: Target
-    fence: int = 0
+    fence: Annotated[int, msgspec.Meta(ge=-1, lt=NUMBER_LIMIT)] = 0
     incarnation: str = ""
     held: bool = False
     note: str = ""
@@ -130,6 +136,8 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
             DamagedError: it does not parse; the message says exactly what is wrong.
             UnsupportedFormatError: a newer version wrote it.
         """
+        if len(body) > LIMIT:
+            raise _damaged(f"LATEST has more than {LIMIT >> 20} MiB", url)
         text = _text(body, url)
         if not text.startswith(("{", "[")):
             return cls(target=Target(checkpoint=_bare(text, url)), held=True, edited=True)
@@ -216,7 +224,7 @@ def _bare(text: str, url: str) -> str:
 def _parse(text: str, url: str) -> sealed.Document:
     try:
         document = msgspec.json.decode(text.encode(), type=sealed.Document)
-        json.loads(text, object_pairs_hook=_refuse_twins)
+        json.loads(text, object_pairs_hook=_refuse_twins, parse_int=str)
     except (msgspec.DecodeError, RecursionError, _TwinsError) as error:
         raise _damaged(f"LATEST is not a JSON object ({_what_a_person_did(text, str(error))})", url) from None
     return document

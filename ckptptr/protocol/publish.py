@@ -10,8 +10,11 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
+
+import msgspec
 
 from ckptptr.clock import Clock, backoff
 from ckptptr.errors import (
@@ -22,7 +25,7 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.protocol.candidates import Found
-from ckptptr.protocol.inventory import describe, take_stock
+from ckptptr.protocol.inventory import describe, read_manifest, take_stock
 from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.names import CheckpointId, manifest_key
@@ -30,7 +33,7 @@ from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.references import FRESH
 from ckptptr.protocol.retention import Retention
-from ckptptr.stores.port import Store
+from ckptptr.stores.port import GLANCE, Store
 
 log = logging.getLogger("ckptptr")
 
@@ -85,6 +88,8 @@ class Publisher:
     latest: Latest
     clock: Clock
     retention: Retention = field(default_factory=Retention)
+    _unranked: set[str] = field(default_factory=set)
+    """References of checkpoints whose metadata say nothing for the ranking."""
 
     def commit(self, manifest: Manifest) -> None:
         """Put the manifest, create-only. When this returns the checkpoint is committed.
@@ -104,7 +109,7 @@ class Publisher:
             except (ConflictError, StoreUnavailableError) as problem:
                 last = problem
             try:
-                if self.store.read(key)[0] == body:
+                if self.store.read(key, len(body) + 1)[0] == body:
                     return  # the reply was lost, the manifest was not
                 raise DamagedError(
                     "another manifest stands under this name", key=self.store.url(key)
@@ -195,7 +200,7 @@ class Publisher:
         if is_passed or self.entry(manifest).checkpoint in pointer.expired:
             return True
         try:
-            self.store.read(manifest_key(self.node.home, manifest.checkpoint_id))
+            self.store.read(manifest_key(self.node.home, manifest.checkpoint_id), GLANCE)
         except NotFoundError:
             return True
         return False
@@ -205,8 +210,8 @@ class Publisher:
 
         The next few attempts are looked at as well: a superseded attempt must find its fence again.
         """
-        homes = (*self.node.later_homes(), *self.node.own_homes())
-        stock = take_stock(self.store, self.node.root, homes, self.node.lineage)
+        homes = (*self.node.later_homes(), *self.node.own_homes(self.store))
+        stock = take_stock(self.store, self.node.root, homes, self.node.lineage, self.retention.score)
         ours = self.entry(manifest).checkpoint
         found = [target for target in stock if target.checkpoint != ours]
         if found:
@@ -218,6 +223,31 @@ class Publisher:
             history=tuple(found[1:]),
             fence=max((target.attempt for target in found), default=-1),
         )
+
+    def split(self, named: list[Target]) -> tuple[list[Target], list[Target]]:
+        """`(kept, released)`, as the retention says.
+
+        LATEST may have no score of a checkpoint: a person chose or made it, or wrote LATEST. So its manifest
+        is read before it is released.
+        """
+        while True:
+            kept, released = self.retention.split(named)
+            unknown = {t.checkpoint for t in released if t.score is None} - self._unranked
+            if not (self.retention.keep_best and unknown):
+                return kept, released
+            named = [self._ranked(target) if target.checkpoint in unknown else target for target in named]
+
+    def _ranked(self, target: Target) -> Target:
+        """The target with the score that its manifest gives it."""
+        place = self.node.root.manifest_at(target.checkpoint)
+        score = None
+        if place is not None:
+            with suppress(NotFoundError, DamagedError):
+                manifest = read_manifest(self.store, place.home, place.id)
+                score = self.retention.score(manifest.metadata)
+        if score is None:
+            self._unranked.add(target.checkpoint)
+        return msgspec.structs.replace(target, score=score)
 
     def is_in_own_home(self, target: Target) -> bool:
         return target.checkpoint.startswith(f"{self.node.root.ref(self.node.home)}/")
@@ -254,6 +284,8 @@ class _Publication:
         if seen.pointer is None and self._rebase_on(replace(seen, pointer=pointer)) is Fate.CONTAINED:
             return Standing.PASSED
         entry = self.publisher.entry(self.manifest)
+        if entry.score is None:
+            self.publisher._unranked.add(entry.checkpoint)
         return Move(self._naming(entry, pointer), "save", publishes=entry.checkpoint)
 
     def _rebase_on(self, seen: Seen) -> Fate:
@@ -267,7 +299,7 @@ class _Publication:
         named = [entry, *before]
         if pointer.target in before[:1] and self._is_ahead(pointer, entry):
             named[:2] = [pointer.target, entry]  # a sibling of this attempt is ahead, and stays the target
-        kept, released = publisher.retention.split(named)
+        kept, released = publisher.split(named)
         expired = [target.checkpoint for target in released if publisher.node.owns(target.checkpoint)]
         listed = dict.fromkeys((*expired, *pointer.expired, *self.orphans))
         for reference in (*(target.checkpoint for target in kept), *self.deleted):

@@ -20,6 +20,10 @@ FRESH = "none"
 
 _FILE = "file"
 
+LIMIT = 4096
+"""How many characters a reference may have: as many as a path on a disk, and more than any cloud takes."""
+_SHOWN = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
@@ -132,11 +136,18 @@ class Root:
         text = text.strip()
         if not text:
             raise InvalidArgumentError("the reference is empty")
+        if len(text) > LIMIT:
+            raise InvalidArgumentError(f"the reference has more than {LIMIT} characters", key=shortened(text))
         word = _word(text)
         if word is not None:
             return word
         key = self.key(text)
         return _inside_home(key) or InFolder(key)
+
+
+def shortened(text: str) -> str:
+    """As it is shown: a person's text may have any length."""
+    return text if len(text) <= LIMIT else f"{text[:_SHOWN]}..."
 
 
 def _word(text: str) -> Fresh | ById | None:

@@ -17,7 +17,7 @@ from ckptptr.errors import DamagedError, UnsupportedFormatError
 
 FORMAT = "ckptptr/1"
 _MAJOR = 1
-_FORMAT = re.compile(r"ckptptr/(\d+)(\.\d+)?")
+_FORMAT = re.compile(r"ckptptr/([0-9]{1,9})(\.[0-9]{1,9})?")
 
 Document = dict[str, Any]
 
@@ -44,7 +44,7 @@ def check_format(document: Document, key: str) -> None:
     declared = document.get("format", FORMAT)
     found = _FORMAT.fullmatch(declared) if isinstance(declared, str) else None
     if found is None:
-        raise DamagedError(f"unknown format {declared!r} (this version reads {FORMAT})", key=key)
+        raise DamagedError(f"unknown format {repr(declared)[:40]} (this version reads {FORMAT})", key=key)
     if int(found[1]) > _MAJOR:
         raise UnsupportedFormatError(
             f"written in format {declared}, this version reads {FORMAT}", key=key, hint="Upgrade ckptptr"

@@ -20,7 +20,7 @@ from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, No
 from ckptptr.protocol.inventory import Committed, committed, payload, read_manifest
 from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.manifest import Lineage, Manifest
-from ckptptr.protocol.names import CheckpointId, manifest_key
+from ckptptr.protocol.names import DATA, CheckpointId, manifest_key
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer
 from ckptptr.protocol.publish import EXPIRED_LIMIT
@@ -230,7 +230,7 @@ def search(store: Store, node: Node, seen: Seen) -> Searched:
     listed = {target.checkpoint for target in pointer.retained} | {*seen.expired}
     orphans: list[str] = []
     others: list[str] = []
-    for home in node.own_homes():
+    for home in _worth_a_look(store, node, listed):
         stock = committed(store, home)
         manifests = _manifests(store, home, stock.ids)
         if manifests is None:
@@ -243,6 +243,50 @@ def search(store: Store, node: Node, seen: Seen) -> Searched:
         orphans += [ref for ref in _references(node, home, late) if ref not in listed]
         others += [ref for ref in _references(node, home, theirs) if ref in listed]
     return Searched(tuple(orphans), tuple(others))
+
+
+def _worth_a_look(store: Store, node: Node, listed: Collection[str]) -> Iterable[str]:
+    """The homes of a node, our own first, without those that hold only what LATEST lists.
+
+    Where all homes are in one folder, one listing tells, however many attempts there were; but not whether
+    another node saves in them too.
+    """
+    if not (node.folder and node.attempt) or node.lineage != Lineage():
+        return node.own_homes(store)
+    there = _present(store, node.folder)
+    full = (home for home, checkpoints in there.items() if not _are_listed(node, home, checkpoints, listed))
+    return [node.home, *(home for home in full if home != node.home and node.is_own_home(home))]
+
+
+def _are_listed(
+    node: Node, home: str, checkpoints: Iterable[CheckpointId | None], listed: Collection[str]
+) -> bool:
+    return all(c is not None and node.root.ref(manifest_key(home, c)) in listed for c in checkpoints)
+
+
+def _present(store: Store, folder: str) -> dict[str, set[CheckpointId | None]]:
+    """What is in a folder of homes, by home: checkpoints, whole or not, and None for anything else."""
+    found: dict[str, set[CheckpointId | None]] = {}
+    for entry in store.list(folder):
+        name, _, inside = entry.key[len(folder) + 1 :].partition("/")
+        kind, _, below = inside.partition("/")
+        named = below.partition("/")[0] if kind == DATA else below.removesuffix(".json").removesuffix(".pin")
+        found.setdefault(f"{folder}/{name}", set()).add(CheckpointId.match(named))
+    return found
+
+
+def deleted_before(store: Store, node: Node, seen: Seen) -> tuple[str, ...]:
+    """What LATEST lists as expired, and of which nothing is left: its process deleted it, and has not
+    published again. One listing, where all homes are in one folder and anything has expired; else nothing."""
+    if not (node.folder and seen.expired):
+        return ()
+    there = _present(store, node.folder)
+    places = {reference: node.root.manifest_at(reference) for reference in seen.expired}
+    return tuple(
+        reference
+        for reference, place in places.items()
+        if place and place.home.startswith(f"{node.folder}/") and place.id not in there.get(place.home, ())
+    )
 
 
 def _is_too_late(node: Node, pointer: Pointer, home: str, checkpoint: CheckpointId) -> bool:

@@ -35,10 +35,10 @@ class CachedStore(Around):
         self._listed: dict[str, Sequence[Entry]] = {}
         self.hidden: frozenset[str] = frozenset()
 
-    def read(self, key: str) -> tuple[bytes, Token]:
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
         if key not in self._read:
             try:
-                self._read[key] = self._store.read(key)
+                self._read[key] = self._store.read(key, limit)
             except CkptptrError as error:
                 self._read[key] = error
         answer = self._read[key]

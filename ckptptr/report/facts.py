@@ -180,7 +180,7 @@ def gather(here: Here, *, live: Live | None = None, most: int | None = None) -> 
     """
     cached = CachedStore(here.store)
     if most is not None:
-        cached.keep_newest(here.node.own_homes(), most)
+        cached.keep_newest(here.node.own_homes(here.store), most)
     here = replace(here, store=cached, latest=ShortLatest(cached, here.node, here.clock))
     log, show = everything(here), explain(here)
     checkpoints = [_shown(here, entry, live) for entry in log.checkpoints]
@@ -210,15 +210,13 @@ def gather(here: Here, *, live: Live | None = None, most: int | None = None) -> 
 def _shown(here: Here, entry: shapes.Entry, live: Live | None) -> Shown:
     """A line of the log, with more from its manifest."""
     key = _key(here, entry)
-    homes = here.node.own_homes()
+    split = split_manifest_key(key)
+    attempt = here.node.attempt_of(split[0], likely=split[1].attempt) if split else here.node.attempt_of(key)
     plain = Shown(
         **msgspec.structs.asdict(entry),
-        is_elsewhere=not any(key == home or key.startswith(f"{home}/") for home in homes),
+        is_elsewhere=attempt is None,
     )
-    split = split_manifest_key(key)
     if split is None:
-        attempts = range(here.node.attempt + 1)
-        attempt = next((number for number in attempts if key in here.node.homes_of(number)), None)
         return msgspec.structs.replace(plain, attempt=attempt)
     if entry.problem:
         return plain
@@ -248,7 +246,7 @@ def _unfinished(here: Here, known: set[str | None]) -> list[Unfinished]:
             bytes=sum(entry.size for entry in entries),
             files=len(entries),
         )
-        for stock in run_all(lambda home: payload(here.store, home), here.node.own_homes())
+        for stock in run_all(lambda home: payload(here.store, home), here.node.own_homes(here.store))
         for checkpoint, entries in stock.items()
         if str(checkpoint) not in known
     ]

@@ -11,7 +11,7 @@ import logging
 
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.publish import Published, Standing
-from ckptptr.protocol.sweep import delete_unpublished, search, sweep
+from ckptptr.protocol.sweep import delete_unpublished, deleted_before, search, sweep
 from ckptptr.session.session import Session
 from ckptptr.stores.port import Token
 
@@ -38,6 +38,11 @@ class BackgroundSweeps:
         self._beside_hold: list[str] = []
         self._held_at: Token | None = None
         self._has_warned = False
+
+    def look(self, seen: Seen) -> None:
+        """LATEST, before the first publish: what earlier runs deleted need not be listed any more."""
+        if not (self._published or seen.is_held):
+            self.deleted = deleted_before(self._session.store, self._session.node, seen)
 
     def begin(self, reference: str) -> None:
         """A checkpoint is going to be uploaded. It is an orphan if it is not published."""

@@ -36,6 +36,6 @@ def put(
 
 
 def _highest_seq(session: Session) -> int:
-    ids = (id for home in session.node.own_homes() for id in committed(session.store, home).ids)
+    ids = (id for home in session.node.own_homes(session.store) for id in committed(session.store, home).ids)
     pointer = session.latest.read().pointer
     return max((pointer.highest_seq if pointer else 0, *(id.seq for id in ids)))

@@ -149,7 +149,7 @@ class Restorer:
                 return None
             if found is not None and found.may_not_be_named:
                 resolution = replace(resolution, found=copies[found.reference])
-            return adopt(session.store, session.node, session.latest, resolution)
+            return adopt(session.store, session.node, session.latest, resolution, session.retention)
 
         updated = session.latest.update(decide)
         files = records[resolution.found.reference] if resolution.found else []

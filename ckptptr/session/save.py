@@ -97,6 +97,7 @@ class Saver:
             parent=session.parent,
         )
         publisher.commit(manifest)
+        self._sweeps.look(before)
         # Published: where others move LATEST first, it is rebased.
         rebasing = Rebasing(session, self._ids, self._sweeps, dropped)
         published = publisher.publish(

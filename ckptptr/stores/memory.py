@@ -35,9 +35,10 @@ class MemoryStore:
     def url(self, key: str) -> str:
         return f"memory://{key}"
 
-    def read(self, key: str) -> tuple[bytes, Token]:
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
         with self._lock:
-            return self._get(key)
+            body, token = self._get(key)
+        return body[:limit], token
 
     def create(self, key: str, body: bytes) -> Token:
         with self._lock:

@@ -39,6 +39,10 @@ Block: TypeAlias = "bytes | memoryview"
 """A piece of payload that came from a store; a view, where copying it was not worth while."""
 
 
+GLANCE = 1024 * 1024
+"""The `limit` of a read that is not for the content: as a rule all of it, so that connections are kept."""
+
+
 class Guarantee(enum.Enum):
     """What `create` and `replace` really give."""
 
@@ -70,8 +74,10 @@ class Store(Protocol):
     def url(self, key: str) -> str:
         """The key as a person writes it: `s3://bucket/data/x`, `/data/x`."""
 
-    def read(self, key: str) -> tuple[bytes, Token]:
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
         """The whole (small) object and the token of exactly that version, in one request.
+
+        Of a larger object than `limit` only the first `limit` bytes, and no more is kept in memory.
 
         Raises:
             NotFoundError: there is no such object.

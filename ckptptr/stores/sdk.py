@@ -82,6 +82,21 @@ def check_length(body: bytes, start: int, length: int, url: str) -> None:
         )
 
 
+async def beginning(stream: Any, length: int | None, at_most: int | None) -> bytes:
+    """The body of an answer, or its first `at_most` bytes if it is longer.
+
+    Args:
+        length: of all of it; None where the answer does not say.
+    """
+    if at_most is None or (length is not None and length <= at_most):
+        whole: bytes = await stream.read()
+        return whole
+    found = bytearray()
+    while len(found) < at_most and (piece := await stream.read(at_most - len(found))):
+        found += piece
+    return bytes(found)
+
+
 def guarantee_at(endpoint: str, known: tuple[str, ...]) -> Guarantee:
     """Compare-and-swap on hosts that end as `known` says; any other endpoint has to be asked."""
     host = urlsplit(endpoint).hostname or ""

@@ -151,9 +151,9 @@ class FaultyStore(Around):
         self._lock = threading.Lock()
         self._dead = False
 
-    def read(self, key: str) -> tuple[bytes, Token]:
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
         armed = self._start("read", key)
-        body, token = self._run(armed, lambda: self.inner.read(key))
+        body, token = self._run(armed, lambda: self.inner.read(key, limit))
         return _corrupted(armed, body), token
 
     def create(self, key: str, body: bytes) -> Token:

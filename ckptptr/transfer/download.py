@@ -21,6 +21,7 @@ import msgspec
 
 from ckptptr.errors import DamagedError, LocalDiskError
 from ckptptr.hidden import remove_left_behind
+from ckptptr.protocol.complete import flaws
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.port import Block, Store
 from ckptptr.transfer.digest import Digest, digest_of
@@ -34,6 +35,8 @@ FETCHES = 2
 RANGE = 8 * MIB
 AT_ONCE = 32
 """Maximum requests in flight: more connections get more of a network. The store bounds their memory."""
+LARGE = 1024 * MIB
+"""A file that claims to be larger is looked for in a listing first."""
 _PIECE = MIB
 
 
@@ -96,6 +99,7 @@ class Download:
         wanted = [record for record in files if self._destination.takes(record)]
         new = [record for record in wanted if (record.path, record.xxh3_128) not in self._verified]
         absent = self._not_in_place(new)
+        self._check_large(home, absent)
         staged = self._stage(home, absent) if absent else {}
         self._verified.update(((record.path, digest), path) for record, (digest, path) in staged.items())
         return [
@@ -114,8 +118,24 @@ class Download:
         with _disk(destination.folder):
             destination.make_room(files, folders)
         for record in files:
-            with _disk(destination.path(record.path)):
+            try:
                 destination.put(record, self._verified.get((record.path, record.xxh3_128)))
+            except OSError as error:
+                raise _refused(destination.path(record.path), error) from error
+
+    def _check_large(self, home: str, records: Iterable[FileRecord]) -> None:
+        """Hold the sizes of large files against listings, before a byte of them is fetched and any room is
+        made. A plain folder's are from a listing.
+
+        Raises:
+            DamagedError: an object is gone, or of another size.
+        """
+        large = [record for record in records if record.size > LARGE and record.xxh3_128]
+        folders = dict.fromkeys("/".join((home, *record.object.split("/")[:2])) for record in large)
+        sizes = {entry.key: entry.size for folder in folders for entry in self._store.list(folder)}
+        bad = flaws(home, large, sizes)
+        if bad:
+            raise DamagedError(f"the file {bad[0].path!r}: {bad[0].problem}", key=self._store.url(bad[0].key))
 
     def _not_in_place(self, records: Sequence[FileRecord]) -> list[FileRecord]:
         """Those that the destination does not have with the right digest."""
@@ -188,7 +208,7 @@ class Download:
             if not 0 < each.record.size <= length:  # the others are made by their only range
                 with _disk(each.target):
                     each.path.touch()
-        jobs = [(each, part) for each in arriving for part in ranges(each.record.size, length)]
+        jobs = ((each, part) for each in arriving for part in ranges(each.record.size, length))
 
         def fetch(job: tuple[_Arriving, Range]) -> None:
             each, part = job
@@ -260,8 +280,12 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise LocalDiskError(
-            f"this machine's disk refused the restore ({error.strerror})",
-            key=str(path),
-            hint="The checkpoint in the store is untouched",
-        ) from error
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> LocalDiskError:
+    return LocalDiskError(
+        f"this machine's disk refused the restore ({error.strerror})",
+        key=str(path),
+        hint="The checkpoint in the store is untouched",
+    )

@@ -30,13 +30,18 @@ class Destination:
 
     def __init__(self, folder: Path, without: Iterable[Path] = ()) -> None:
         self.folder = folder
+        self._prefix = os.path.join(folder, "")
         real = Path(os.path.realpath(folder))
         self._without = [path.relative_to(real) for path in without if path.is_relative_to(real)]
         self._warned: set[str] = set()
 
     def path(self, name: str) -> Path:
-        """Where a file of the checkpoint belongs: its name is UTF-8, whatever the locale of this process."""
-        return self.folder / os.fsdecode(name.encode("utf-8", "surrogateescape"))
+        """Where a file of the checkpoint belongs."""
+        return Path(self._path(name))
+
+    def _path(self, name: str) -> str:
+        """The same, without the cost of a `Path`. A name is UTF-8, whatever the locale of this process."""
+        return self._prefix + os.fsdecode(name.encode("utf-8", "surrogateescape"))
 
     def takes(self, record: FileRecord) -> bool:
         """Whether a file belongs here: all do, but those of the store itself."""
@@ -50,11 +55,11 @@ class Destination:
     def has(self, record: FileRecord) -> bool:
         """Whether there is a regular file of that name and size."""
         try:
-            there = os.lstat(self.path(record.path))
+            there = os.lstat(self._path(record.path))
         except OSError:
             return False
         is_file = stat.S_ISREG(there.st_mode) and there.st_size == record.size
-        return is_file and not any(os.path.islink(self.path(above)) for above in folders_above(record.path))
+        return is_file and not any(os.path.islink(self._path(above)) for above in folders_above(record.path))
 
     def make_room(self, files: Iterable[FileRecord], folders: Iterable[str]) -> None:
         """Make all folders, and be certain that no folder stands in the way of a file."""
@@ -70,18 +75,18 @@ class Destination:
                 path.unlink()
             path.mkdir(exist_ok=True)
         for record in files:
-            path = self.path(record.path)
-            if path.is_dir() and not path.is_symlink():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+            target = self._path(record.path)
+            if os.path.isdir(target) and not os.path.islink(target):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
 
     def put(self, record: FileRecord, staged: Path | None) -> None:
         """Rename a file into place; None where it is there already, and has the right bytes."""
-        target = self.path(record.path)
+        target = self._path(record.path)
         path = staged or target
         status = os.lstat(path)
         if record.mode is not None and stat.S_IMODE(status.st_mode) != record.mode & _MODE:
             try:
-                path.chmod(record.mode & _MODE)
+                os.chmod(path, record.mode & _MODE)
             except OSError as error:
                 self._warn("mode", f"{self.folder} does not keep permission bits ({error.strerror})")
         if record.mtime_ns is not None and status.st_mtime_ns != record.mtime_ns:
@@ -90,7 +95,7 @@ class Destination:
             except OSError as error:
                 self._warn("time", f"{self.folder} does not keep the times of files ({error.strerror})")
         if staged is not None:
-            staged.replace(target)
+            os.replace(staged, target)
 
     def _warn(self, kind: str, message: str) -> None:
         if kind not in self._warned:

@@ -7,11 +7,12 @@ time: so memory stays bounded. What does not match is fetched once more before i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.protocol.complete import Flaw
 from ckptptr.protocol.manifest import FileRecord
-from ckptptr.stores.port import Store
+from ckptptr.stores.port import GLANCE, Store
 from ckptptr.transfer.digest import Digest
 from ckptptr.transfer.plan import Range, ranges
 from ckptptr.transfer.pool import WORKERS, run_all
@@ -54,12 +55,12 @@ def digest_flaws(
 
 def _blocks(store: Store, key: str, size: int) -> Iterator[bytes]:
     """The blocks in order, fetched a few at a time; at least one request, so that absence is noticed."""
-    parts = [*ranges(size, store.block_size)]
+    parts = ranges(size, store.block_size)
 
     def fetch(part: Range) -> bytes:
         return b"".join(store.download(key, part.start, part.length))
 
-    if not parts:
-        store.read(key)
-    for start in range(0, len(parts), WORKERS):
-        yield from run_all(fetch, parts[start : start + WORKERS])
+    if not size:
+        store.read(key, GLANCE)
+    while batch := [*islice(parts, WORKERS)]:
+        yield from run_all(fetch, batch)

@@ -29,8 +29,8 @@ class Buckets:
     def url(self, key: str) -> str:
         return f"{self._scheme}://{key}"
 
-    def read(self, key: str) -> tuple[bytes, Token]:
-        return self._disk.read(self._at(key))
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
+        return self._disk.read(self._at(key), limit)
 
     def create(self, key: str, body: bytes) -> Token:
         return self._disk.create(self._at(key), body)

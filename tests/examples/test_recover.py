@@ -37,7 +37,7 @@ def ids(text: str) -> list[str]:
 
 def test_one_back_is_what_the_next_attempt_obeys(node: SimulatedNode) -> None:
     looked = recover("look", node)
-    assert "The next attempt resumes from 0000000003-a0000-" in looked
+    assert "The next attempt resumes from save 3" in looked
     assert "To undo" in recover("back", node)
     assert node.run(2).outputs == {"o0": "counted from 2 to 5"}
 

@@ -105,7 +105,7 @@ def test_a_preempted_pod_comes_back_as_the_same_attempt() -> None:
     pod = Pod(attempt=3)
     node = node_of(seen(pod), MemoryStore(), {})
     earlier = [replace(pod, attempt=n).home.removeprefix("s3://") for n in (2, 1)]
-    assert (node.home, list(node.earlier_homes())) == (pod.home.removeprefix("s3://"), earlier)
+    assert (node.home, list(node.earlier_homes(MemoryStore()))) == (pod.home.removeprefix("s3://"), earlier)
     assert node.attempt == 3
 
 

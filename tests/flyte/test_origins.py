@@ -124,7 +124,7 @@ def test_a_previous_checkpoint_of_another_execution_is_no_home_of_ours() -> None
     old = replace(CHILD, execution="old-run").home
     me = node(CHILD, previous=old)
     assert me.previous is None
-    assert old.removeprefix("s3://") not in (*me.own_homes(), *me.earlier_homes())
+    assert old.removeprefix("s3://") not in (*me.own_homes(MemoryStore()), *me.earlier_homes(MemoryStore()))
 
 
 def test_a_previous_checkpoint_in_another_store_is_refused_and_not_looked_for_in_ours() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+
 import pytest
 
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.retention import HISTORY_LIMIT, Retention
-from tests.helpers import World
+from tests.helpers import Paused, World
 
 
 def targets(*steps: int, **pinned_or_scores: object) -> list[Target]:
@@ -104,3 +107,90 @@ def test_the_best_and_every_tenth_survive_a_long_run_whole(world: World) -> None
     assert world.steps() == [30, 29, 20, 13, 12, 10]
     assert all(world.is_whole(name) for name in world.named())
     assert len(world.find("frozen")) == 1
+
+
+def looks_at_manifests(requests: list[str]) -> int:
+    return sum(request.startswith("read manifests") for request in requests)
+
+
+BEST = Retention(keep_last=1, keep_best=1, best_by="loss")
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        World.delete_latest,
+        lambda world: world.write("{ damaged"),
+        lambda world: world.edit(note="hello"),
+        lambda world: world.write(world.latest().target.checkpoint),
+        lambda world: world.edit(history=[]),
+    ],
+    ids=["deleted", "damaged", "edited", "one line", "history cut"],
+)
+@pytest.mark.parametrize("restores", [True, False], ids=["restored first", "saved at once"])
+def test_the_best_stays_when_latest_is_lost(
+    world: World, lose: Callable[[World], None], restores: bool
+) -> None:
+    before = world.process(0, retention=BEST)
+    best = before.save({"model": "best"}, step=1, loss=0.1)
+    before.save({"model": "worse"}, step=2, loss=0.5)
+    lose(world)
+    after = world.process(1, retention=BEST)
+    if restores:
+        after.restore()
+    for step in range(3, 8):
+        after.save({"model": str(step)}, step=step, loss=0.9)
+    if restores or not world.latest().held:
+        assert world.steps() == [7, 1]
+    assert world.content(best.reference) == {"model": "best"}
+
+
+def test_the_best_stays_after_a_person_moved_latest_where_it_was_lost(world: World) -> None:
+    run = world.process(0, retention=BEST)
+    best = run.save({"model": "best"}, step=1, loss=0.1)
+    last = run.save({"model": "last"}, step=2, loss=0.5)
+    world.delete_latest()
+    world.person().use(last.reference)  # a person knows no retention
+    after = world.process(1, retention=BEST)
+    after.restore()
+    for step in range(3, 8):
+        after.save({"model": str(step)}, step=step, loss=0.9)
+    assert world.steps() == [7, 1]
+    assert world.content(best.reference) == {"model": "best"}
+
+
+def test_a_metric_that_is_new_in_the_policy_ranks_what_was_saved_before(world: World) -> None:
+    first = world.process(0)
+    first.save({"model": "best"}, step=1, loss=0.1)
+    first.save({"model": "worse"}, step=2, loss=0.5)
+    after = world.process(1, retention=BEST)
+    after.restore()
+    for step in range(3, 8):
+        after.save({"model": str(step)}, step=step, loss=0.9)
+    assert world.steps() == [7, 1]
+
+
+def test_a_manifest_is_read_for_its_score_once_and_only_where_latest_has_none(world: World) -> None:
+    run = world.process(0, retention=BEST, background=Paused())
+    for step, metadata in enumerate([{"loss": 0.1}, {}, {"loss": 0.5}, {}, {}]):
+        with run.requests() as requests:
+            run.save({"model": str(step)}, step=step, **metadata)
+        assert not step or not looks_at_manifests(requests)
+    again = world.process(1, retention=BEST, background=Paused())
+    again.restore()
+    for step, reads in ((5, 1), (6, 0)):  # what the first run saved last has no loss
+        with again.requests() as requests:
+            again.save({"model": str(step)}, step=step)
+        assert looks_at_manifests(requests) == reads
+    assert world.steps() == [6, 0]
+
+
+def test_what_is_chosen_keeps_its_pin_although_latest_had_lost_it(world: World) -> None:
+    run = world.process(0, retention=Retention(keep_last=1))
+    pinned = run.save({"model": "1"}, step=1)
+    run.checkpoints.pin(pinned.reference)
+    run.save({"model": "2"}, step=2)
+    world.write(json.dumps({"checkpoint": world.named()[0], "history": [], "doomed": []}))
+    world.person().release()
+    world.person().use(pinned.reference)
+    assert world.latest().target.pinned

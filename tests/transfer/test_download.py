@@ -314,7 +314,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch, what: str, number: int) -> None:
         ("os.pwrite", errno.ENOSPC, "No space left on device", "state/model.pt"),
         ("os.pwrite", errno.EDQUOT, "Disk quota exceeded", "state/model.pt"),
         ("pathlib.Path.open", errno.EMFILE, "Too many open files", "state/model.pt"),
-        ("pathlib.Path.replace", errno.EACCES, "Permission denied", "state/model.pt"),
+        ("os.replace", errno.EACCES, "Permission denied", "state/model.pt"),
         ("pathlib.Path.mkdir", errno.EROFS, "Read-only file system", "state"),
         ("tempfile.mkdtemp", errno.EACCES, "Permission denied", "state"),
         ("pathlib.Path.rename", errno.EIO, "Input/output error", "state/model.pt"),

@@ -45,7 +45,7 @@ def refuse(number: int):  # type: ignore[no-untyped-def]
 def test_a_disk_that_keeps_neither_bits_nor_times_is_a_warning_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
-    monkeypatch.setattr(Path, "chmod", refuse(number))
+    monkeypatch.setattr(os, "chmod", refuse(number))
     monkeypatch.setattr(os, "utime", refuse(number))
     put(tmp_path / "out", *(record(name, mode=0o755, mtime_ns=TIME) for name in "abc"))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b", "c"]
@@ -56,7 +56,7 @@ def test_a_disk_that_keeps_neither_bits_nor_times_is_a_warning_once(
 
 def test_bits_and_times_that_are_right_are_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = put(tmp_path / "out", record("a", mode=0o755, mtime_ns=TIME)) / "a"
-    monkeypatch.setattr(Path, "chmod", refuse(errno.EPERM))
+    monkeypatch.setattr(os, "chmod", refuse(errno.EPERM))
     monkeypatch.setattr(os, "utime", refuse(errno.EPERM))
     Destination(tmp_path / "out").put(record("a", mode=0o755, mtime_ns=TIME), None)
     assert (there.stat().st_mode & 0o777, there.stat().st_mtime_ns) == (0o755, TIME)

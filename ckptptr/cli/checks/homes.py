@@ -33,7 +33,7 @@ def expired(e: Examined) -> Iterator[shapes.Finding]:
 
 def uncommitted(e: Examined) -> Iterator[shapes.Finding]:
     store = e.here.store
-    stocks = run_all(lambda home: committed(store, home), e.here.node.own_homes())
+    stocks = run_all(lambda home: committed(store, home), e.here.node.own_homes(e.here.store))
     for stock, idle in zip(stocks, run_all(lambda stock: idle_payload(store, stock), stocks), strict=True):
         if idle:
             newest = max(idle, key=lambda checkpoint: checkpoint.age)

@@ -41,7 +41,7 @@ def unfinished_uploads(e: Examined) -> Iterator[shapes.Finding]:
     if store is None:
         return
     try:
-        by_home = run_all(lambda home: [*store.unfinished(home)], e.here.node.own_homes())
+        by_home = run_all(lambda home: [*store.unfinished(home)], e.here.node.own_homes(e.here.store))
         found = [upload for uploads in by_home for upload in uploads]
     except InvalidArgumentError:
         return  # this server has no such request

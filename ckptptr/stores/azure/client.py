@@ -67,16 +67,24 @@ class AzureClient(Client):
             parameters["raw_request_hook"] = _send_in_pieces
         return await self._patiently(operation, key, lambda limits: request(**parameters, **limits))
 
-    def download(self, key: str, **span: int) -> tuple[bytes, Any]:
+    def download(self, key: str, *, at_most: int | None = None, **span: int) -> tuple[bytes, Any]:
         """The bytes (`offset`, `length`; else all) and the properties that came with them, in one request.
 
-        Above 32 MiB the SDK makes several, all about the same version.
+        Above 32 MiB the SDK makes several, all about the same version. `at_most`: of a larger object just so
+        many bytes.
         """
         blob = self._blob(key)
 
         async def request(limits: dict[str, Any]) -> tuple[bytes, Any]:
             stream = await blob.download_blob(**span, **limits)
-            return await stream.readall(), stream.properties
+            if at_most is None or stream.size <= at_most:
+                return await stream.readall(), stream.properties
+            found = bytearray()
+            async for piece in stream.chunks():
+                found += piece
+                if len(found) >= at_most:
+                    break
+            return bytes(found[:at_most]), stream.properties
 
         answer: tuple[bytes, Any] = self._wait(self._patiently, "download_blob", key, request)
         return answer

@@ -89,8 +89,8 @@ class AzureStore:
     def url(self, key: str) -> str:
         return url(key)
 
-    def read(self, key: str) -> tuple[bytes, Token]:
-        body, properties = self._client.download(key)
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
+        body, properties = self._client.download(key, at_most=limit)
         if _is_directory(properties):
             raise NotFoundError("there is a directory and no object", key=self.url(key))
         if not properties.etag:

@@ -33,7 +33,7 @@ from ckptptr.clock import Patience
 from ckptptr.errors import InvalidArgumentError, NotFoundError, StoreUnavailableError
 from ckptptr.stores import sdk
 from ckptptr.stores.gcs.errors import answered, authorized, is_passing, reason_in, refusal
-from ckptptr.stores.sdk import PassingError
+from ckptptr.stores.sdk import PassingError, beginning
 from ckptptr.version import __version__
 
 _SLICE = 256 * 1024
@@ -72,7 +72,8 @@ class Request:
     """One request about `key`. `where` is the path below the endpoint, or a URL that the store gave.
 
     `welcome` are statuses besides 2xx that are no failures. `whole` says that the answer's body is one
-    whole object: it is compared with the checksum beside it. `slow`: the store works before it answers.
+    whole object: it is compared with the checksum beside it; not if it has more than `at_most` bytes, the
+    first of which are then the answer. `slow`: the store works before it answers.
     """
 
     operation: str
@@ -84,6 +85,7 @@ class Request:
     body: Body | None = None
     welcome: tuple[int, ...] = ()
     whole: bool = False
+    at_most: int | None = None
     slow: bool = False
 
     @property
@@ -94,7 +96,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, read to its end. `url` is that of the request, for messages."""
+    """What came back. `url` is that of the request, for messages."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -172,7 +174,7 @@ class GCSClient(sdk.Client):
             answer = await self._exchange(request)
         bucket = request.key.partition("/")[0]
         if 200 <= answer.status < 300 or answer.status in request.welcome:
-            if request.whole and not _is_intact(answer):
+            if request.whole and len(answer.body) != request.at_most and not _is_intact(answer):
                 raise PassingError(StoreUnavailableError("the bytes changed on the way", key=request.url))
             self._buckets.add(bucket)
             return answer
@@ -243,7 +245,8 @@ class GCSClient(sdk.Client):
             timeout=timeout,
             allow_redirects=False,  # 308 is the answer to a part of an upload
         ) as response:
-            return Answer(response.status, response.headers, await response.read(), request.url)
+            body = await beginning(response.content, response.content_length, request.at_most)
+            return Answer(response.status, response.headers, body, request.url)
 
 
 def _look(key: str) -> Request:

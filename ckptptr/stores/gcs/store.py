@@ -88,8 +88,10 @@ class GCSStore:
     def url(self, key: str) -> str:
         return f"gs://{key}"
 
-    def read(self, key: str) -> tuple[bytes, Token]:
-        answer = self._client.call(Request("read", key, "GET", _media(key), {"alt": "media"}, whole=True))
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
+        answer = self._client.call(
+            Request("read", key, "GET", _media(key), {"alt": "media"}, whole=True, at_most=limit)
+        )
         return answer.body, Token(answer.header("X-Goog-Generation"))
 
     def create(self, key: str, body: bytes) -> Token:

@@ -102,12 +102,19 @@ class ObstoreStore:
 
     # The port
 
-    def read(self, key: str) -> tuple[bytes, Token]:
-        def whole(client: Any, path: str) -> tuple[bytes, Any]:
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
+        def beginning(client: Any, path: str) -> tuple[bytes, Any]:
             answer = self._obstore.get(client, path)
-            return bytes(answer.bytes()), answer.meta
+            if limit is None or answer.meta["size"] <= limit:
+                return bytes(answer.bytes()), answer.meta
+            found = bytearray()
+            for piece in answer.stream(min_chunk_size=min(limit, CHUNK)):
+                found += bytes(piece)
+                if len(found) >= limit:
+                    break
+            return bytes(found[:limit]), answer.meta
 
-        body, meta = self._ask("read", key, whole)
+        body, meta = self._ask("read", key, beginning)
         return body, self._token(meta, key)
 
     def create(self, key: str, body: bytes) -> Token:

@@ -16,7 +16,7 @@ import fsspec.asyn
 
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.stores.s3.errors import translated
-from ckptptr.stores.sdk import Body, Client
+from ckptptr.stores.sdk import Body, Client, beginning
 
 _T = TypeVar("_T")
 
@@ -58,11 +58,20 @@ class S3Client(Client):
         )
         return answer
 
+    def get(self, key: str, at_most: int | None) -> dict[str, Any]:
+        """An object, or its first `at_most` bytes."""
+        answer: dict[str, Any] = fsspec.asyn.sync(
+            self._filesystem.loop, self.send, "get_object", key, at_most=at_most
+        )
+        return answer
+
     def start(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Let a coroutine around `send` run, and do not wait for it."""
         return asyncio.run_coroutine_threadsafe(work, self._filesystem.loop)
 
-    async def send(self, operation: str, key: str, **parameters: Any) -> dict[str, Any]:
+    async def send(
+        self, operation: str, key: str, *, at_most: int | None = None, **parameters: Any
+    ) -> dict[str, Any]:
         """As `call`, on the filesystem's event loop."""
         with translated(operation, f"s3://{key}"):
             bucket, _, path = key.partition("/")
@@ -85,7 +94,7 @@ class S3Client(Client):
             if "Body" in answer:
                 stream = answer["Body"]
                 try:
-                    answer["Body"] = await stream.read()
+                    answer["Body"] = await beginning(stream, answer.get("ContentLength"), at_most)
                 finally:
                     stream.close()
             return answer

@@ -73,8 +73,8 @@ class S3Store:
     def url(self, key: str) -> str:
         return f"s3://{key}"
 
-    def read(self, key: str) -> tuple[bytes, Token]:
-        answer = self._client.call("get_object", key)
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
+        answer = self._client.get(key, limit)
         return answer["Body"], self._token(answer, key)
 
     def create(self, key: str, body: bytes) -> Token:

@@ -37,8 +37,8 @@ class Around:
     def url(self, key: str) -> str:
         return self._store.url(key)
 
-    def read(self, key: str) -> tuple[bytes, Token]:
-        return self._store.read(key)
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
+        return self._store.read(key, limit)
 
     def create(self, key: str, body: bytes) -> Token:
         return self._store.create(key, body)

@@ -8,7 +8,7 @@ and then the last one wins: what this catches is everything but that moment. The
 from __future__ import annotations
 
 from ckptptr.errors import ConflictError, NotFoundError
-from ckptptr.stores.port import Guarantee, Token
+from ckptptr.stores.port import GLANCE, Guarantee, Token
 from ckptptr.stores.wrappers.around import Around
 
 
@@ -22,14 +22,14 @@ class LastWriterWins(Around):
 
     def create(self, key: str, body: bytes) -> Token:
         try:
-            self._store.read(key)
+            self._store.read(key, GLANCE)
         except NotFoundError:
             return self._write(key, body)
         raise ConflictError("the object exists already", key=self.url(key))
 
     def replace(self, key: str, body: bytes, token: Token) -> Token:
         try:
-            _, current = self._store.read(key)
+            _, current = self._store.read(key, GLANCE)
         except NotFoundError as error:
             raise ConflictError("the object is gone", key=self.url(key)) from error
         if current != token:
@@ -39,7 +39,7 @@ class LastWriterWins(Around):
     def _write(self, key: str, body: bytes) -> Token:
         """Unconditionally: a look-alike may also refuse conditions that it should accept."""
         self._store.upload(key, [body])
-        found, token = self._store.read(key)
+        found, token = self._store.read(key, len(body) + 1)
         if found != body:
             raise ConflictError("another writer came at the same moment", key=self.url(key))
         return token

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from ckptptr.clock import Clock
 from ckptptr.errors import ConflictError, NotFoundError, StoreUnavailableError
 from ckptptr.settings import GUARANTEE
-from ckptptr.stores.port import Guarantee, Store, Token
+from ckptptr.stores.port import GLANCE, Guarantee, Store, Token
 from ckptptr.stores.wrappers.last_writer import LastWriterWins
 
 log = logging.getLogger("ckptptr")
@@ -77,7 +77,7 @@ def _wrote(store: Store, key: str, body: bytes, write: Callable[[], Token]) -> T
     except ConflictError:
         pass
     try:
-        found, token = store.read(key)
+        found, token = store.read(key, GLANCE)
     except NotFoundError:
         return None
     return token if found == body else None  # the reply was lost, and the client's own retry met it

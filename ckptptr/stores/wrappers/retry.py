@@ -52,8 +52,8 @@ class Retrying(Around):
         self._at_most = at_most
         self._timer = timer
 
-    def read(self, key: str) -> tuple[bytes, Token]:
-        return self._patiently("read", lambda: self._store.read(key))
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
+        return self._patiently("read", lambda: self._store.read(key, limit))
 
     def list(self, folder: str) -> Iterator[Entry]:
         return iter(self._patiently("list", lambda: [*self._store.list(folder)]))

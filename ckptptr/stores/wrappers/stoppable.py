@@ -31,8 +31,8 @@ class Stoppable(Around):
         self._is_stopped = True
         return frozenset(self._writing)
 
-    def read(self, key: str) -> tuple[bytes, Token]:
-        return self._running().read(key)
+    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
+        return self._running().read(key, limit)
 
     def create(self, key: str, body: bytes) -> Token:
         return self._write(key, body, None)

@@ -8,7 +8,7 @@ import pytest
 
 from ckptptr.errors import ConflictError, NotFoundError
 from ckptptr.stores.port import Entry, Store, Token
-from ckptptr.testing.conformance.declared import Declared, watching
+from ckptptr.testing.conformance.declared import Declared, payload_of, watching
 
 
 class Control(Declared):
@@ -42,6 +42,23 @@ class Control(Declared):
         assert store.read(f"{folder}/x") == (b"1", token)
         token = store.replace(f"{folder}/x", b"2", token)
         assert store.read(f"{folder}/x") == (b"2", token)
+
+    @pytest.mark.parametrize("limit", [1, 100_000, 3 * 1024 * 1024])
+    def test_of_a_larger_object_no_more_than_the_limit_is_read(
+        self, store: Store, folder: str, limit: int
+    ) -> None:
+        body = payload_of(3 * 1024 * 1024 + 1)
+        token = store.create(f"{folder}/x", body)
+        assert store.read(f"{folder}/x", limit) == (body[:limit], token)
+        assert store.read(f"{folder}/x", len(body)) == (body, token)
+
+    @pytest.mark.parametrize("limit", [1, 100])
+    @pytest.mark.parametrize("body", [b"", b"1"])
+    def test_a_limit_above_the_size_changes_nothing(
+        self, store: Store, folder: str, body: bytes, limit: int
+    ) -> None:
+        token = store.create(f"{folder}/x", body)
+        assert store.read(f"{folder}/x", limit) == (body, token)
 
     # create
 
