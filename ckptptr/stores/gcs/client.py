@@ -192,7 +192,8 @@ class GCSClient(sdk.Client):
         """Raise unless a listing of the bucket proves that the object does not exist."""
         listed = await self._prove_bucket(key)
         if any(found.get("name") == object_name(key) for found in listed):
-            raise StoreUnavailableError("404, and a listing has the object", key=f"gs://{key}")
+            # Written meanwhile, or the 404 was not the store's: in both cases the next try tells.
+            raise PassingError(StoreUnavailableError("404, and a listing has the object", key=f"gs://{key}"))
 
     async def _prove_bucket(self, key: str) -> list[dict[str, str]]:
         """The first entry of a listing whose prefix is the key. Another answer proves nothing."""
