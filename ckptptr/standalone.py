@@ -14,7 +14,7 @@ from ckptptr.nodes.seed import seed_of
 from ckptptr.protocol.retention import Retention
 from ckptptr.session.session import Session
 from ckptptr.stores.open import open_store
-from ckptptr.stores.wrappers.probe import settle
+from ckptptr.stores.wrappers.probe import with_known_guarantee
 from ckptptr.stores.wrappers.retry import Retrying
 
 
@@ -50,7 +50,7 @@ def open(
     """
     store, key = open_store(url, filesystem=filesystem, storage_options=storage_options)
     if not read_only:
-        store = settle(store, key, SystemClock())
+        store = with_known_guarantee(store, key, SystemClock())
     patient = Retrying(store, SystemClock())
     node = node_at(patient, key, attempt=attempt, read_only=read_only)
     node = replace(node, origins=seed_of(patient, node.root, seed))

@@ -26,7 +26,7 @@ from ckptptr.session.session import Session
 from ckptptr.settings import KEEP_BEST, KEEP_EVERY, KEEP_LAST, check_all
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Store
-from ckptptr.stores.wrappers.probe import settle
+from ckptptr.stores.wrappers.probe import with_known_guarantee
 
 log = logging.getLogger("ckptptr")
 
@@ -70,7 +70,7 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
 
     def opening() -> Checkpoints:
         # A forked worker cannot use what its parent had opened.
-        store = settle(store_here(), node.prefix, SystemClock())
+        store = with_known_guarantee(store_here(), node.prefix, SystemClock())
         ranks = incarnation(os.environ)
         return Checkpoints(
             Session(store, node, retention=retention, incarnation=alone if ranks is None else ranks)

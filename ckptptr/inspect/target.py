@@ -30,7 +30,7 @@ from ckptptr.protocol.names import LATEST, NODES
 from ckptptr.protocol.node import Node
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import GLANCE, Store
-from ckptptr.stores.wrappers.probe import settle
+from ckptptr.stores.wrappers.probe import with_known_guarantee
 from ckptptr.stores.wrappers.retry import Retrying
 from ckptptr.wording import first_few
 
@@ -141,7 +141,7 @@ class Here:
                 key=self.url,
                 hint="A run begins from it with CKPTPTR_SEED",
             )
-        store = settle(self.store, self.node.prefix, self.clock)
+        store = with_known_guarantee(self.store, self.node.prefix, self.clock)
         latest = Latest(store, self.node.prefix, self.clock, _author(self.clock))
         return replace(self, store=store, latest=latest)
 

@@ -54,7 +54,7 @@ def run_all(work: Callable[[Item], Result], items: Iterable[Item], *, workers: i
         while not is_over.is_set() and len(threads) < min(workers, len(first)):
             threads.append(daemon.start(help_yourself))
         wait(threads, return_when=FIRST_EXCEPTION)
-    finally:  # also when this thread is interrupted: nobody waits for what has not begun
+    finally:  # also when this thread is interrupted: what has not begun is not waited for
         is_over.set()
         wait(threads)
     if failed:

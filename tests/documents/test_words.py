@@ -17,16 +17,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 GLOSSARY = PROJECT / "docs/glossary.md"
 DOCUMENTS = ["*.md", "docs/*.md", "examples/*.md", "benchmarks/*.md"]
-SOURCES = [
-    *("ckptptr/*.py", "ckptptr/nodes/*.py", "ckptptr/flyte/*.py", "ckptptr/testing/**/*.py"),
-    *("ckptptr/cli/**/*.py", "ckptptr/inspect/*.py", "ckptptr/report/*.py", "ckptptr/protocol/*.py"),
-    *(
-        "ckptptr/session/*.py",
-        "ckptptr/transfer/[!p]*.py",
-        "ckptptr/transfer/p[!o]*.py",
-        "ckptptr/lifetime/*.py",
-    ),
-]
+SOURCES = ["ckptptr/**/*.py"]
 TEXTS = sorted(path for glob in (*DOCUMENTS, *SOURCES) for path in PROJECT.glob(glob))
 
 _BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)

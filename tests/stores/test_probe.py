@@ -18,7 +18,7 @@ from ckptptr.settings import GUARANTEE
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.port import Guarantee, Store, Token
 from ckptptr.stores.wrappers.last_writer import LastWriterWins
-from ckptptr.stores.wrappers.probe import probe, settle
+from ckptptr.stores.wrappers.probe import probe, with_known_guarantee
 from ckptptr.testing import StoreConformance
 from ckptptr.testing.faults import Fault, FaultyStore, Op
 
@@ -55,7 +55,7 @@ class RefusesEveryToken(Unproven):
 
 def test_an_honest_server_is_trusted_after_four_requests_and_a_delete() -> None:
     store = FaultyStore(Unproven())
-    assert settle(store, "b/node", SystemClock(), {}) is store
+    assert with_known_guarantee(store, "b/node", SystemClock(), {}) is store
     assert [request.op for request in store.log] == ["create", "create", "replace", "replace", "delete"]
     assert list(store.list("b")) == []
 
@@ -66,7 +66,7 @@ def test_a_server_that_lies_is_found_out_and_said_so_once(
 ) -> None:
     store = liar()
     with caplog.at_level(logging.WARNING, logger="ckptptr"):
-        settled = settle(store, "b/node", SystemClock(), {})
+        settled = with_known_guarantee(store, "b/node", SystemClock(), {})
     assert isinstance(settled, LastWriterWins)
     assert settled.guarantee is Guarantee.LAST_WRITER_WINS
     assert len(caplog.records) == 1
@@ -96,14 +96,14 @@ def test_a_lost_reply_does_not_make_an_honest_server_a_liar(op: Op) -> None:
 
 def test_a_known_store_is_not_asked() -> None:
     store = FaultyStore(MemoryStore())
-    assert settle(store, "b/node", SystemClock(), {}) is store
+    assert with_known_guarantee(store, "b/node", SystemClock(), {}) is store
     assert store.log == []
 
 
 @pytest.mark.parametrize(("setting", "wrapped"), [("compare-and-swap", False), ("last-writer-wins", True)])
 def test_the_setting_decides_and_nothing_is_asked(setting: str, wrapped: bool) -> None:
     store = FaultyStore(Unproven())
-    settled = settle(store, "b/node", SystemClock(), {GUARANTEE.name: setting})
+    settled = with_known_guarantee(store, "b/node", SystemClock(), {GUARANTEE.name: setting})
     assert isinstance(settled, LastWriterWins) is wrapped
     assert store.log == []
 
@@ -111,7 +111,7 @@ def test_the_setting_decides_and_nothing_is_asked(setting: str, wrapped: bool) -
 @pytest.mark.parametrize("setting", ["yes", "unproven"])
 def test_a_setting_that_names_no_guarantee_is_refused(setting: str) -> None:
     with pytest.raises(InvalidArgumentError, match=GUARANTEE.name):
-        settle(Unproven(), "b/node", SystemClock(), {GUARANTEE.name: setting})
+        with_known_guarantee(Unproven(), "b/node", SystemClock(), {GUARANTEE.name: setting})
 
 
 class TestLastWriterWins(StoreConformance):

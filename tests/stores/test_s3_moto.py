@@ -15,7 +15,7 @@ import pytest
 from ckptptr.clock import SystemClock
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.s3.store import S3Store
-from ckptptr.stores.wrappers.probe import settle
+from ckptptr.stores.wrappers.probe import with_known_guarantee
 from ckptptr.testing import StoreConformance
 from tests.servers.moto import Moto
 from tests.servers.s3 import open_filesystem
@@ -59,5 +59,5 @@ class TestS3StoreOnMoto(StoreConformance):
 
 def test_it_keeps_its_promises_and_is_trusted(s3_moto: Any, folder: str) -> None:
     store = S3Store(s3_moto)
-    assert settle(store, folder, SystemClock(), {}) is store
+    assert with_known_guarantee(store, folder, SystemClock(), {}) is store
     assert [*store.list(folder)] == []

@@ -18,7 +18,7 @@ from ckptptr.clock import SystemClock
 from ckptptr.errors import CkptptrError
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Store
-from ckptptr.stores.wrappers.probe import settle
+from ckptptr.stores.wrappers.probe import with_known_guarantee
 from ckptptr.stores.wrappers.retry import Retrying
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -67,7 +67,7 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 OPERATIONS: list[Callable[[Store, str], object]] = [
-    lambda store, key: settle(store, key, SystemClock(), {}),
+    lambda store, key: with_known_guarantee(store, key, SystemClock(), {}),
     lambda store, key: store.read(key),
     lambda store, key: store.upload(key, [bytes(store.block_size), b"1"]),
     lambda store, key: store.copy(key, f"{key}-copy"),

@@ -70,8 +70,8 @@ class AzureClient(Client):
     def download(self, key: str, *, at_most: int | None = None, **span: int) -> tuple[bytes, Any]:
         """The bytes (`offset`, `length`; else all) and the properties that came with them, in one request.
 
-        Above 32 MiB the SDK makes several, all about the same version. `at_most`: of a larger object just so
-        many bytes.
+        Above 32 MiB the SDK makes several, all about the same version. `at_most`: of a larger object only
+        the first `at_most` bytes.
         """
         blob = self._blob(key)
 

@@ -65,7 +65,7 @@ def upload_blocks(
 def _name(unique: str, number: int, key: str, most: int) -> str:
     """Of equal length for all blocks of an object, also those that others left under its name.
 
-    32 characters are what adlfs takes. Unique, so that no block of a killed upload is taken up.
+    32 characters are what adlfs takes. Unique, so that no block of a killed upload is used.
     """
     if number == most:
         raise InvalidArgumentError(

@@ -68,8 +68,9 @@ class LocalStore:
       points to may be an immutable manifest. Links to folders are not followed by `list`.
     - Unlike on S3, `a` and `a/b` cannot both exist: `InvalidArgumentError`.
 
-    A file system without locks is found out by the first write, or by whoever opens (`has_locks`). There
-    `create` has one winner by a hard link, and of several writers that `replace` at once the last one wins.
+    The first write finds out whether the file system has locks; later processes are told (`has_locks`).
+    Without them `create` still has one winner, by a hard link; of writers that `replace` at once the last
+    one wins.
 
     Args:
         has_locks: False where it is known that the file system has none, see `folder_lock`.

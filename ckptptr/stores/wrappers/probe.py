@@ -1,4 +1,4 @@
-"""Does this server keep the promise of conditional writes? Ask it, instead of believing it.
+"""Does this server support conditional writes? A probe tests it.
 
 The adapters know the real clouds. Of a custom endpoint nothing is known: some accept `If-Match` and ignore
 it, some want it unquoted and refuse all others. A few tiny requests on a new object find that out.
@@ -19,8 +19,10 @@ from ckptptr.stores.wrappers.last_writer import LastWriterWins
 log = logging.getLogger("ckptptr")
 
 
-def settle(store: Store, folder: str, clock: Clock, environ: Mapping[str, str] = os.environ) -> Store:
-    """The store, such that its guarantee is a known one.
+def with_known_guarantee(
+    store: Store, folder: str, clock: Clock, environ: Mapping[str, str] = os.environ
+) -> Store:
+    """The store, with a guarantee that is known: tested, assumed, or declared.
 
     Args:
         folder: where the probe may put an object of its own, for a moment.
@@ -37,7 +39,7 @@ def settle(store: Store, folder: str, clock: Clock, environ: Mapping[str, str] =
     if guarantee is Guarantee.COMPARE_AND_SWAP:
         return store
     log.warning(
-        "%s does not keep the promise of conditional writes: the last writer wins there, and a restore "
+        "%s does not support conditional writes: the last writer wins there, and a restore "
         "looks at all attempts (see PROTOCOL.md, section 3)",
         store.url(folder),
     )

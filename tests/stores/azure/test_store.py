@@ -19,7 +19,7 @@ from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.stores.azure.store import MAX_BLOCK_SIZE, AzureStore
 from ckptptr.stores.port import Entry, Guarantee
 from ckptptr.stores.urls import Place, split
-from ckptptr.stores.wrappers.probe import settle
+from ckptptr.stores.wrappers.probe import with_known_guarantee
 from ckptptr.testing import StoreConformance
 from tests.servers.azurite import Azurite, ask, open_filesystem
 from tests.servers.proxy import FaultProxy
@@ -210,7 +210,7 @@ def test_only_azure_itself_is_known_to_swap(host: str, expected: Guarantee) -> N
 
 
 def test_a_custom_endpoint_is_asked(store: AzureStore, folder: str) -> None:
-    assert settle(store, folder, SystemClock(), {}) is store  # Azurite keeps its promises
+    assert with_known_guarantee(store, folder, SystemClock(), {}) is store  # Azurite keeps its promises
     assert [*store.list(folder)] == []
 
 

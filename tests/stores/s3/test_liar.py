@@ -18,7 +18,7 @@ from ckptptr.settings import GUARANTEE
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.s3.store import S3Store
 from ckptptr.stores.wrappers.last_writer import LastWriterWins
-from ckptptr.stores.wrappers.probe import settle
+from ckptptr.stores.wrappers.probe import with_known_guarantee
 from ckptptr.stores.wrappers.retry import Retrying
 from ckptptr.testing import StoreConformance
 from tests.servers.juicefs import JuiceFSGateway
@@ -113,16 +113,16 @@ def test_the_liar_is_found_out_and_said_so_once(
 ) -> None:
     assert store.guarantee is Guarantee.UNPROVEN
     with caplog.at_level(logging.WARNING, logger="ckptptr"):
-        settled = settle(store, folder, SystemClock(), {})
+        settled = with_known_guarantee(store, folder, SystemClock(), {})
     assert isinstance(settled, LastWriterWins)
     assert settled.guarantee is Guarantee.LAST_WRITER_WINS
     [said] = caplog.messages
-    assert said.startswith(f"s3://{folder} does not keep the promise of conditional writes")
+    assert said.startswith(f"s3://{folder} does not support conditional writes")
     assert [*store.list(folder)] == []
 
 
 def test_a_stale_token_is_noticed_all_the_same(store: S3Store, folder: str) -> None:
-    settled = settle(store, folder, SystemClock(), {})
+    settled = with_known_guarantee(store, folder, SystemClock(), {})
     old = settled.create(f"{folder}/x", b"1")
     settled.replace(f"{folder}/x", b"2", old)
     with pytest.raises(ConflictError, match="another version"):

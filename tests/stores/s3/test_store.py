@@ -22,7 +22,7 @@ from ckptptr.errors import (
 from ckptptr.stores.port import Entry, Guarantee
 from ckptptr.stores.s3 import upload as s3_upload
 from ckptptr.stores.s3.store import S3Store
-from ckptptr.stores.wrappers.probe import settle
+from ckptptr.stores.wrappers.probe import with_known_guarantee
 from ckptptr.testing import StoreConformance
 from tests.servers.proxy import FaultProxy, Rule
 from tests.servers.s3 import open_filesystem
@@ -272,7 +272,7 @@ def test_a_filesystem_made_as_flytekit_makes_it_works(s3_server: Seaweed, folder
 def test_a_custom_endpoint_is_asked_and_amazons_own_are_known(s3_filesystem: Any, folder: str) -> None:
     store = S3Store(s3_filesystem)
     assert store.guarantee is Guarantee.UNPROVEN
-    assert settle(store, folder, SystemClock(), {}) is store  # SeaweedFS keeps its promises
+    assert with_known_guarantee(store, folder, SystemClock(), {}) is store  # SeaweedFS keeps its promises
     filesystem = s3fs.S3FileSystem(key="k", secret="s", skip_instance_cache=True)
     try:
         assert S3Store(filesystem).guarantee is Guarantee.COMPARE_AND_SWAP
