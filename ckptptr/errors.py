@@ -43,14 +43,15 @@ class CkptptrError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """One line: names and notes come from buckets, and must not forge a line of a log."""
-        text = f"{self.message}: {self.key}" if self.key else self.message
-        text = f"{text}. {self.hint}" if self.hint else text
-        if text.isprintable():
-            return text
-        from ckptptr.wording import printable
+        """Without control characters: names and notes come from buckets, and must not forge a line of a log.
+        A hint of ours may have several lines."""
+        head = f"{self.message}: {self.key}" if self.key else self.message
+        if head.isprintable() and self.hint.isprintable():
+            return f"{head}. {self.hint}" if self.hint else head
+        from ckptptr.wording import printable  # to import the errors costs no other module
 
-        return printable(text)
+        hint = "\n".join(map(printable, self.hint.split("\n")))
+        return f"{printable(head)}. {hint}" if hint else printable(head)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.key, self.hint)

@@ -33,7 +33,7 @@ from ckptptr.errors import (
 )
 from ckptptr.stores.sdk import PassingError, shown, unsendable
 
-_NOT_AZURES = (DeserializationError, AttributeError, LookupError)
+_NOT_AZURES = (DeserializationError, AttributeError, LookupError, TypeError)
 """What the SDK raises when it reads an answer of something else."""
 _FAILURES = (AzureError, HttpError, OSError, asyncio.TimeoutError)
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})

@@ -135,7 +135,9 @@ class AzureStore:
         if length == 0:
             return
         with self._room.taken(length):
-            body, _ = self._client.download(key, offset=start, length=length)
+            body, properties = self._client.download(key, offset=start, length=length)
+            if not properties.etag:
+                raise StoreUnavailableError("the answer is not that of Azure", key=self.url(key))
             check_length(body, start, length, self.url(key))
             yield body
 

@@ -182,13 +182,30 @@ class GCSClient(sdk.Client):
         error = refusal(reason, answer.status, request.operation, request.url)
         if is_passing(answer.status, reason):
             raise PassingError(error, _seconds(answer.headers.get("Retry-After", "")))
-        if isinstance(error, NotFoundError) and bucket not in self._buckets:
-            await self.once(_look(bucket))  # it is not there, so nothing was said about the object
+        if isinstance(error, NotFoundError) and not reason:  # of media; a gateway's page looks the same
+            await self._prove_absent(request.key)
+        elif isinstance(error, NotFoundError) and bucket not in self._buckets:
+            await self._prove_bucket(bucket)  # it is not there, so nothing was said about the object
         raise error
+
+    async def _prove_absent(self, key: str) -> None:
+        """Raise unless a listing of the bucket proves that the object does not exist."""
+        listed = await self._prove_bucket(key)
+        if any(found.get("name") == object_name(key) for found in listed):
+            # Written meanwhile, or the 404 was not the store's: in both cases the next try tells.
+            raise PassingError(StoreUnavailableError("404, and a listing has the object", key=f"gs://{key}"))
+
+    async def _prove_bucket(self, key: str) -> list[dict[str, str]]:
+        """The first entry of a listing whose prefix is the key. Another answer proves nothing."""
+        page = (await self.once(_look(key))).json()
+        if page.get("kind") != "storage#objects":
+            raise StoreUnavailableError("the answer is no listing", key=f"gs://{key}")
+        found: list[dict[str, str]] = page.get("items", [])
+        return found
 
     def prove(self, key: str) -> None:
         """Raise `InvalidArgumentError` unless the key's bucket exists."""
-        self.call(_look(key))
+        self.run(key, lambda: self.patiently(lambda: self._prove_bucket(key.partition("/")[0])))
 
     def _made_again(self, old: Any) -> Any:
         """It is lent the credentials, so that they are not resolved a second time."""
@@ -234,9 +251,9 @@ class GCSClient(sdk.Client):
 
 
 def _look(key: str) -> Request:
-    """A look into the bucket: whether it exists."""
-    bucket = key.partition("/")[0]
-    query = {"maxResults": "1", "fields": "kind"}
+    """A look into the bucket: whether it exists, and whether it has the object."""
+    bucket, _, name = key.partition("/")
+    query = {"maxResults": "1", "fields": "kind,items(name)", "prefix": name}
     return Request("list", bucket, "GET", f"/storage/v1/{bucket_path(bucket)}/o", query)
 
 

@@ -3,7 +3,7 @@
 Credentials, endpoint and connections are those that the filesystem resolved; inside Flyte flytekit itself
 uses them. Every method of the port is one request, except payload larger than one block, listings of more
 than a thousand objects, copies that Google makes in steps, and deletions (one for each object, several at a
-time). The first 404 from a bucket costs one more: it proves that the bucket exists.
+time). A 404 about media costs one more: Google gives no reason there, so a listing has to prove absence.
 """
 
 from __future__ import annotations
@@ -140,6 +140,7 @@ class GCSStore:
         span = {"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"}
         with self._room.taken(length):
             answer = self._client.call(Request("download", key, "GET", _media(key), {"alt": "media"}, span))
+            answer.header("X-Goog-Generation")  # a page of a gateway has none, and proves nothing
             if answer.status != 206:
                 raise DamagedError(
                     "the store does not give ranges of this object",

@@ -31,7 +31,8 @@ ANSWER = 120.0
 """Seconds for all of a request: 8 MiB in that are 70 kB/s."""
 
 _STATUS = re.compile(r"(?:status )?code: (\d{3})")
-_CODE = re.compile(r"<Code>(\w+)</Code>")
+_CODE = re.compile(r"[^<]*(?:<\?xml[^>]*>\s*)?<Error\b[^>]*>.*?<Code>(\w+)</Code>", re.DOTALL)
+"""In an error document of the store, after the status; a page of a gateway may contain the same words."""
 _OF_THEIR_OWN = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -134,6 +135,7 @@ def meaning(error: Exception) -> tuple[str, int]:
     text = str(error)
     if "InvalidRangeRequest" in text or "CONTENT_RANGE" in text:  # words of obstore itself
         return "InvalidRange", 416
-    code, status = _CODE.search(text), _STATUS.search(text)
+    status = _STATUS.search(text)
+    code = _CODE.match(text, status.end() if status else 0)
     known = {"PermissionDeniedError": 403, "UnauthenticatedError": 401}.get(type(error).__name__, 0)
     return (code[1] if code else "", int(status[1]) if status else known)

@@ -32,7 +32,10 @@ from ckptptr.errors import (
 )
 from ckptptr.stores.sdk import shown, unsendable
 
-_FAILURES = (ClientError, BotoCoreError, ResponseParserError, HttpError, OSError, asyncio.TimeoutError)
+_FAILURES = (
+    *(ClientError, BotoCoreError, ResponseParserError, HttpError, OSError, asyncio.TimeoutError),
+    RecursionError,  # botocore follows the redirect of a gateway to another region again and again
+)
 
 _ACTIONS = {
     "get_object": "s3:GetObject",
@@ -80,7 +83,6 @@ _TABLE: dict[str, tuple[type[CkptptrError], str, str]] = {
     "NotImplemented": (InvalidArgumentError, "the store does not offer this operation", ""),
 }
 _BY_STATUS = {
-    301: "PermanentRedirect",
     409: "ConditionalRequestConflict",
     412: "PreconditionFailed",
     416: "InvalidRange",
@@ -104,6 +106,8 @@ def refusal(code: str, status: int, operation: str, url: str) -> CkptptrError:
     """The error for an S3 error code and HTTP status; 0 where the code came without one."""
     if operation == "head_object" and status == 404:  # a HEAD has no words, so its caller has to ask again
         code = "NoSuchKey"
+    if operation == "head_object" and status == 301:
+        code = "PermanentRedirect"  # of an answer with a body, S3 says it itself: gateways redirect to pages
     row = _TABLE.get(code) or _TABLE.get(_BY_STATUS.get(status, ""))
     if row:
         kind, message, hint = row

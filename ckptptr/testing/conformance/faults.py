@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, ClassVar, Protocol
 
 import pytest
@@ -32,6 +33,7 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.stores.port import Entry, Store, Token
+from ckptptr.stores.wrappers.last_writer import LastWriterWins
 
 OPERATIONS: dict[str, Callable[[Store, str], object]] = {
     "read": lambda store, key: store.read(key),
@@ -45,6 +47,13 @@ OPERATIONS: dict[str, Callable[[Store, str], object]] = {
     "copy": lambda store, key: store.copy(key, f"{key}-copy"),
 }
 """One call of each kind, on an object of which nothing is known."""
+
+GATEWAY_PAGES = (
+    "<html><body>default backend - 404<Code>NoSuchKey</Code></body></html>",
+    '{"message": "no Route matched", "error": {"code": 404, "Code": "NoSuchKey"}}',
+    "404 page not found",
+)
+"""What something between us and the store says in its place; no word of it is the store's."""
 
 _KEEPS_FAILING = ("busy", "slow", "broken", "cut off", "silent")
 
@@ -132,6 +141,44 @@ class FaultConformance:
     @pytest.fixture
     def folder(self) -> str:
         raise NotImplementedError("a subclass gives a fresh key prefix")
+
+    # Answers that are not the store's
+
+    @pytest.mark.parametrize(
+        ("operation", "answer"),
+        [
+            *product(("read", "download", "list", "copy"), product((200, 404), GATEWAY_PAGES)),
+            ("read", (301, "moved")),
+        ],
+    )
+    def test_a_page_of_a_gateway_proves_nothing(
+        self, store: Store, network: Network, folder: str, operation: str, answer: tuple[int, str]
+    ) -> None:
+        store.upload(f"{folder}/x", [b"1"])
+        status, page = answer
+        network.fail(status=status, body=page, code="", times=None)
+        with pytest.raises(StoreUnavailableError) as caught:
+            OPERATIONS[operation](store, f"{folder}/x")
+        assert not isinstance(caught.value, AccessDeniedError)
+
+    @pytest.mark.parametrize("page", GATEWAY_PAGES)
+    def test_a_page_of_a_gateway_lets_no_last_writer_overwrite(
+        self, store: Store, network: Network, folder: str, page: str
+    ) -> None:
+        store.upload(f"{folder}/x", [b"1"])
+        network.fail(method="GET", status=404, body=page, code="", times=None)
+        with pytest.raises(StoreUnavailableError):
+            LastWriterWins(store).create(f"{folder}/x", b"2")
+        assert [seen.method for seen in network.log][-1] == "GET"
+
+    def test_a_single_page_among_answers_of_the_store_hides_no_object(
+        self, store: Store, network: Network, folder: str
+    ) -> None:
+        store.upload(f"{folder}/x", [b"1"])
+        network.fail(method="GET", status=404, body=GATEWAY_PAGES[0], code="")
+        with suppress(StoreUnavailableError):
+            assert store.read(f"{folder}/x")[0] == b"1"
+        assert store.read(f"{folder}/x")[0] == b"1"
 
     # Conditional writes
 

@@ -104,7 +104,7 @@ def test_a_bit_flipped_in_a_whole_object_is_noticed_and_read_again(
 
 
 def test_an_object_that_has_no_ranges_says_why(proxied: GCSStore, gcs_proxy: FaultProxy, folder: str) -> None:
-    gcs_proxy.add(Rule(status=200, body="all of it"))
+    gcs_proxy.add(Rule(status=200, body="all of it", answer={"X-Goog-Generation": "1"}))
     with pytest.raises(DamagedError, match="Content-Encoding: gzip"):
         b"".join(proxied.download(f"{folder}/x", 0, 1))
 
