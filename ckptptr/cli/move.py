@@ -58,7 +58,7 @@ def moved(here: Here, command: str, before: Seen, dropped: Sequence[str] = ()) -
         checkpoint=shown.checkpoint,
         undo=undo,
         undo_command=shlex.join(undo) if undo else None,
-        kept_as=here.store.url(here.latest.kept_key(before)) if before.damage and before.body else None,
+        kept_as=here.store.url(here.latest.kept_key(before)) if before.damage and before.token else None,
         dropped=[*dropped],
     )
 

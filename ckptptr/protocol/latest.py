@@ -197,7 +197,7 @@ class Latest:
                 key=self.url,
                 hint="Unpin checkpoints that are not needed any more, or write a shorter note",
             )
-        if seen.damage and seen.body:
+        if seen.damage and seen.token is not None:
             self._keep_damaged(seen)
         for tried in range(1, WRITES + 1):
             try:

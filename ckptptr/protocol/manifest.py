@@ -19,8 +19,8 @@ from ckptptr.hidden import HIDDEN
 from ckptptr.protocol import sealed
 from ckptptr.protocol.names import DATA, NUMBER_LIMIT, CheckpointId, Number
 
-LIMIT = 256 * 1024 * 1024
-"""The largest manifest, in bytes: about 200 for each file, so that a million files fit."""
+LIMIT = 512 * 1024 * 1024
+"""The largest manifest, in bytes: 200 to 400 for each file, so that a million files fit."""
 PATH_LIMIT = 2048
 """Of a path in a checkpoint, in bytes: a disk takes about 4,000 in all."""
 _NAME_LIMIT = 255

@@ -86,3 +86,15 @@ def test_the_best_is_kept_over_attempts_and_restored_by_its_step(tmp_path: Path,
     assert second.outputs == {"o0": "resumed from 2; best b'state 1', retained [4, 1]; late: too late"}, (
         second.log
     )
+
+
+@pytest.mark.servers
+def test_the_best_is_kept_although_latest_was_deleted_between_two_attempts(tmp_path: Path) -> None:
+    node = SimulatedNode("retaining", "train", f"{tmp_path}/data", TASKS, {"way": "code"})
+    node.run(0, after_save(3))
+    (latest,) = tmp_path.glob("data/_ckptptr/*/*/*/*/LATEST")
+    latest.unlink()
+    second = node.run(1)
+    assert second.outputs == {"o0": "resumed from 2; best b'state 1', retained [4, 1]; late: too late"}, (
+        second.log
+    )

@@ -15,7 +15,7 @@ import pytest
 
 import ckptptr
 from ckptptr.errors import DamagedError, InvalidArgumentError
-from ckptptr.protocol import latest, manifest, sealed
+from ckptptr.protocol import inventory, latest, manifest, sealed
 from ckptptr.protocol.manifest import Manifest
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.stores.open import open_store
@@ -133,12 +133,21 @@ def test_a_number_of_5000_digits_in_a_manifest_is_damage(
 
 
 def test_a_manifest_above_the_limit_is_not_read_to_its_end(
-    place: Place, caplog: pytest.LogCaptureFixture
+    place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place.zeros(place.manifest_key, 264)
-    with at_most(700):
+    for module in (manifest, inventory):
+        monkeypatch.setattr(module, "LIMIT", 8 * MIB)
+    place.zeros(place.manifest_key, 80)
+    with at_most(64):
         assert place.restored() == b"first"
-    assert "the manifest has more than 256 MiB" in caplog.text
+    assert "the manifest has more than 8 MiB" in caplog.text
+
+
+def test_a_manifest_of_a_tebibyte_is_read_up_to_the_limit(tmp_path: Path) -> None:
+    place = Place(str(tmp_path / "run"), None, tmp_path)
+    os.truncate(place.manifest_key, 1 << 40)
+    with at_most(1200):  # two threads may read it
+        assert place.restored() == b"first"
 
 
 def test_a_latest_above_the_limit_is_not_read_to_its_end(
