@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "ckptptr"
+import ckptptr
+
+PACKAGE = Path(ckptptr.__file__).parent
 
 LEAVES = "errors version clock wording settings hidden logs lifetime"
 """What imports nothing of ours but each other."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import ckptptr
 from ckptptr import InvalidArgumentError, Retention, settings
 from ckptptr.flyte.task import retention_of
 
@@ -70,4 +71,5 @@ def test_the_table_of_the_reference_is_the_one_in_the_code() -> None:
 
 def test_no_other_module_reads_a_variable_of_ours_by_itself() -> None:
     read = re.compile(r"(?:environ|getenv)[^\n]{0,9}[\[(][\"']CKPTPTR_")
-    assert [path.name for path in (PROJECT / "ckptptr").rglob("*.py") if read.search(path.read_text())] == []
+    sources = Path(ckptptr.__file__).parent.rglob("*.py")
+    assert [path.name for path in sources if read.search(path.read_text())] == []
