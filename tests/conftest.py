@@ -7,6 +7,7 @@ import sys
 from importlib.util import find_spec
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
     "tests.servers.s3_fixtures",
@@ -17,6 +18,10 @@ pytest_plugins = [
 pytest.register_assert_rewrite("ckptptr.testing.conformance")
 
 SKIP = "CKPTPTR_SKIP_SERVERS"
+
+# How fast examples are drawn says how busy the machine is, and nothing about the code.
+settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # Before anything imports gcsfs: else it asks of each bucket what kind it is, for a minute.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"

@@ -38,6 +38,10 @@ class Column:
     may_go: bool = False
 
 
+_LONG = 10_000
+"""Characters of a line from which on it has no style: rich takes minutes for a mebibyte."""
+
+
 class Cell(str):
     """Text with a style."""
 
@@ -96,7 +100,10 @@ class Output:
         for cell in cells:
             text.append(printable(cell), getattr(cell, "style", ""))
         text.rstrip()
-        self._console.print(text, soft_wrap=True)
+        if len(text) > _LONG:
+            self._console.file.write(f"{text.plain}\n")
+        else:
+            self._console.print(text, soft_wrap=True)
 
     def facts(self, facts: Sequence[tuple[str, str]]) -> None:
         """Names and values, below each other."""
