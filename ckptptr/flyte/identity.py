@@ -12,7 +12,7 @@ The facts come from (Flyte v1.16.8, flytekit 1.16.31):
 - the environment, for the execution; its short names are those of flytekit's `setup_execution`.
 - the checkpoint path itself: a uid that is not hashed can be read.
 
-`ckptptr.flyte.actions` reads what a pod of Flyte 2 knows.
+`ckptptr.nodes.flyte_actions` reads what a pod of Flyte 2 knows.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from itertools import product
 from typing import NamedTuple
 
 from ckptptr.errors import UnidentifiedError
-from ckptptr.flyte.actions import Action
+from ckptptr.nodes.flyte_actions import Action
 from ckptptr.nodes.flyte_homes import Home
+from ckptptr.nodes.flyte_identity import FlyteIdentity, Recovered
 from ckptptr.nodes.flyte_paths import UID_LIMITS, NodePrefix, array_node, node_uid
-from ckptptr.nodes.plain import key_beside
 
 _EXECUTION = ("FLYTE_INTERNAL_EXECUTION_ID", "_F_NM")
 _PROJECT = ("FLYTE_INTERNAL_EXECUTION_PROJECT", "_F_PRJ")
@@ -38,61 +38,6 @@ _ATTEMPT = ("FLYTE_ATTEMPT_NUMBER",)
 _ARRAY_INDEX = ("FLYTE_K8S_ARRAY_INDEX",)
 
 _NUMBER = re.compile(r"[0-9]+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovered:
-    """The home in another execution that recover mode handed to attempt 0.
-
-    Attributes:
-        home: URL of that execution's last home of the same node.
-        attempt: the attempt it belonged to; None if Flyte hashed the uid.
-        node: that execution's node; None if Flyte hashed the uid.
-    """
-
-    home: str
-    attempt: int | None = None
-    node: NodePrefix | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlyteIdentity(NodePrefix):
-    """A node as one of its attempts sees it.
-
-    Attributes:
-        lineage: the unhashed path of the node (`n2/1/n0/0/n3`), to notice collisions of Flyte's 32-bit
-            hash; "" if it was deduced from the checkpoint path alone.
-        is_index: whether it is one index of a map task of any kind.
-        task, version: of the task, or "".
-        attempt: Flyte's counter, from 0, in Flyte 2 from 1; in a legacy map task the retry of this index.
-        home: URL of this attempt's home, as given, without a trailing slash.
-        previous: URL that Flyte gave as the previous checkpoint, likewise, or None.
-        why_not: the sentence that says why the homes are not verified; "" if they are.
-        recovered: set if `previous` was proven to belong to another execution.
-    """
-
-    lineage: str
-    is_index: bool
-    task: str
-    version: str
-    attempt: int
-    home: str
-    previous: str | None
-    why_not: str
-    recovered: Recovered | None
-
-    @property
-    def verified(self) -> bool:
-        """Whether the own home, computed, is the one given. If not, `homes_of` is empty."""
-        return not self.why_not
-
-    def key(self, url: str) -> str:
-        """The key of `url`, in the store of `home`.
-
-        Raises:
-            InvalidArgumentError: it is in another store.
-        """
-        return key_beside(url, self.home)
 
 
 def identify(

@@ -16,11 +16,11 @@ from flytekit.core.checkpointer import Checkpoint as FlyteCheckpoint
 
 from ckptptr.checkpoints import Checkpoint, Checkpoints
 from ckptptr.errors import InvalidArgumentError
-from ckptptr.flyte.cohort import Cohort
 from ckptptr.flyte.errors import RecoverablePreemptedError, recoverable, recoverably
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.protocol.retention import Retention
 from ckptptr.session.batch import Batch
+from ckptptr.session.cohort import Cohort
 from ckptptr.session.content import Saveable
 from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.transfer.folder import Links
@@ -48,7 +48,8 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
     attempt has taken over) is also flytekit's `FlyteRecoverableException`, so that Flyte retries.
 
     Any thread may use it, and so may a process that was forked from the one that made it: that process opens
-    the checkpoints for itself. All ranks of a distributed task restore the same one (`ckptptr.flyte.cohort`).
+    the checkpoints for itself. All ranks of a distributed task restore the same one:
+    see `ckptptr.session.cohort`.
 
     Args:
         checkpoint_dest: the home that Flyte gave. The elastic plugin reads `_checkpoint_dest` and hands it to
