@@ -8,7 +8,8 @@ You change no code: with ckptptr installed beside flytekit, `flytekit.current_co
     checkpoint().save("model/", step=100, metadata={"loss": 0.1})
 
 Here live: who a pod is (`identity`, `handed_on`), and the drop-in (`plugin`, `task`, `pointer_checkpoint`,
-`errors`, `deck`). May import everything but cli. The rule: to import this or the plugin loads nothing else, and cannot fail.
+`errors`, `deck`). May import everything but cli, flyte2 and Flyte 2's SDK. The rule: to import this or the
+plugin loads nothing else, and cannot fail.
 """
 
 from __future__ import annotations
