@@ -26,7 +26,7 @@ from typing import NamedTuple
 from ckptptr.errors import UnidentifiedError
 from ckptptr.nodes.flyte_actions import Action
 from ckptptr.nodes.flyte_homes import Home
-from ckptptr.nodes.flyte_identity import FlyteIdentity, Recovered
+from ckptptr.nodes.flyte_identity import FlyteIdentity, Recovered, check_names, given
 from ckptptr.nodes.flyte_paths import UID_LIMITS, NodePrefix, array_node, node_uid
 
 _EXECUTION = ("FLYTE_INTERNAL_EXECUTION_ID", "_F_NM")
@@ -36,6 +36,7 @@ _TASK = ("FLYTE_INTERNAL_TASK_NAME", "_F_TK_NM")
 _VERSION = ("FLYTE_INTERNAL_TASK_VERSION", "_F_TK_V")
 _ATTEMPT = ("FLYTE_ATTEMPT_NUMBER",)
 _ARRAY_INDEX = ("FLYTE_K8S_ARRAY_INDEX",)
+_RUN, _ACTION, _BASE = "RUN_NAME", "ACTION_NAME", "_U_RUN_BASE"  # of Flyte 2
 
 _NUMBER = re.compile(r"[0-9]+")
 
@@ -58,24 +59,23 @@ def identify(
     Raises:
         UnidentifiedError: the node is unknown, so no prefix is surely its own.
     """
-    home, previous, outputs = map(_given, (checkpoint_path, prev_checkpoint, output_prefix))
-    action = Action.read(home, environ)
+    home, previous, outputs = map(given, (checkpoint_path, prev_checkpoint, output_prefix))
+    run, name, base = (environ.get(variable, "") for variable in (_RUN, _ACTION, _BASE))
+    action = Action.read(home, run=run, name=name, base=base)
     execution = action.run if action else _variable(environ, _EXECUTION)
     if not execution or (execution == "local" and outputs is None):
         return None
     project, domain = _variable(environ, _PROJECT), _variable(environ, _DOMAIN)
-    for value, names in ((project, _PROJECT), (domain, _DOMAIN), (execution, _EXECUTION)):
-        if value in ("", ".", "..") or "/" in value:
-            raise UnidentifiedError(f"{names[0]} is {value!r}, which names no folder")
+    check_names(**{_PROJECT[0]: project, _DOMAIN[0]: domain, _EXECUTION[0]: execution})
+    task, version = _variable(environ, _TASK), _variable(environ, _VERSION)
+    if action:
+        return action.identity(project=project, domain=domain, previous=previous, task=task, version=version)
     if home is None:
         raise UnidentifiedError("Flyte gave no checkpoint path", hint="Upgrade flytepropeller.")
     unplaced = NodePrefix(
         root=_root_unproven(home), project=project, domain=domain, execution=execution, node="", uid_limits=()
     )
-    if action:
-        node, why_not = action.place(unplaced, previous)
-        read = _Read(node, _Claim(node.node, action.attempt, action.name), why_not)
-    elif steps := _steps(outputs or "", f"{project}-{domain}-{execution}"):
+    if steps := _steps(outputs or "", f"{project}-{domain}-{execution}"):
         read = _by_output_prefix(steps, home, unplaced, environ)
     else:
         read = _by_uid(outputs, home, unplaced)
@@ -83,13 +83,13 @@ def identify(
         **asdict(read.node),
         lineage=read.claim.lineage,
         is_index=read.claim.is_index,
-        task=_variable(environ, _TASK),
-        version=_variable(environ, _VERSION),
+        task=task,
+        version=version,
         attempt=read.claim.attempt,
         home=home,
         previous=previous,
         why_not=read.why_not,
-        recovered=None if action or read.why_not or not previous else _recovered(read, previous),
+        recovered=None if read.why_not or not previous else _recovered(read, previous),
     )
 
 
@@ -228,13 +228,6 @@ def _root_unproven(home: str) -> str:
     if separator and not path.startswith("/"):
         return f"{scheme}://{path.partition('/')[0]}"
     return home.rpartition("/")[0]
-
-
-def _given(argument: str | None) -> str | None:
-    """The argument without trailing slashes; None for each of Flyte's ways to give none."""
-    if argument is None or argument == '""' or argument.startswith("{{"):
-        return None
-    return argument.rstrip("/") or None
 
 
 def _variable(environ: Mapping[str, str], names: tuple[str, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ckptptr.errors import UnidentifiedError
 from ckptptr.nodes.flyte_paths import NodePrefix
 from ckptptr.nodes.plain import key_beside
 
@@ -61,3 +62,20 @@ class FlyteIdentity(NodePrefix):
             InvalidArgumentError: it is in another store.
         """
         return key_beside(url, self.home)
+
+
+def check_names(**named: str) -> None:
+    """Refuse names that no folder can have.
+
+    Raises:
+        UnidentifiedError: says which one.
+    """
+    for name, value in named.items():
+        if value in ("", ".", "..") or "/" in value:
+            raise UnidentifiedError(f"{name} is {value!r}, which names no folder")
+
+
+def given(argument: str | None) -> str | None:
+    """A path that Flyte gave, without trailing slashes; None for each of its ways to give none."""
+    argument = (argument or "").strip().strip('"')
+    return None if argument.startswith("{{") else argument.rstrip("/") or None
