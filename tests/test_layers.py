@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "report": "inspect protocol stores transfer",
     "dropin": "checkpoints protocol session transfer",
     "flyte": "checkpoints dropin inspect nodes protocol report session stores transfer",
+    "flyte2": "checkpoints dropin nodes protocol session stores transfer",
     "testing": "checkpoints nodes protocol session stores",
     "cli": "inspect nodes protocol report session stores testing transfer",
     "__init__": "checkpoints protocol session standalone transfer",
