@@ -327,7 +327,9 @@ class Checkpoints:
         return BufferedReader(Member(self._session.store, f"{home}/{record.object}", record))
 
     def look(self) -> Resolution:
-        """What a restore would return now, judged by the manifests: nothing is downloaded, nothing moved.
+        """What a restore would return now. Nothing is fetched or moved.
+
+        It is judged by manifests and listings: only a restore finds a wrong digest.
 
         Raises: as `restore`.
         """

@@ -10,7 +10,10 @@ from ckptptr.wording import counted
 
 
 class Listed:
-    """Accepts a checkpoint as a restore would, as far as listings tell: each home is listed once."""
+    """Accepts a checkpoint as a restore would, as far as listings tell.
+
+    Each home is listed once, and again before anything in it is rejected: it may be newer than the listing.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -20,8 +23,9 @@ class Listed:
         """The files that are missing or have another size. A plain folder is what its listing says."""
         if found.manifest is None:
             return []
-        if found.home not in self._sizes:
-            self._sizes[found.home] = sizes_in(self._store, found.home)
+        if found.home in self._sizes and not flaws(found.home, found.files, self._sizes[found.home]):
+            return []
+        self._sizes[found.home] = sizes_in(self._store, found.home)
         return flaws(found.home, found.files, self._sizes[found.home])
 
     def __call__(self, found: Found) -> None:
