@@ -121,7 +121,7 @@ class _Chunks:
         self._store = store
         self._key = key
         self._pieces = [*pieces(record)]
-        self.size = self._pieces[0].length if self._pieces else 1
+        self.size = self._pieces[0].length or 1
         """Of each but the last, in bytes."""
         self._ahead = max(1, AHEAD // self.size)
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="ckptptr-reading")
