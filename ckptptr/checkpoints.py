@@ -308,8 +308,9 @@ class Checkpoints:
         The current checkpoint is what was last saved or restored here, else the newest good one, which
         becomes current as by a restore. `name` is a path in it; it may be left out for the only file.
 
-        The digest is checked if the file is read from beginning to end, in order; `file.raw.is_verified`
-        tells. `torch.load` and safetensors jump in the file: to verify those, restore.
+        Every byte is verified before you get it, also if you jump in the file as `torch.load` and safetensors
+        do. Only of files above 8 MiB that an older version saved, the digest is checked when the file was
+        read from beginning to end, in order; `file.raw.is_verified` tells.
 
         Raises: as `restore`.
             NotFoundError: there is no checkpoint, or it has no such file.
@@ -323,7 +324,9 @@ class Checkpoints:
         return BufferedReader(Member(self._session.store, f"{home}/{record.object}", record))
 
     def look(self) -> Resolution:
-        """What a restore would return now, judged by the manifests: nothing is downloaded, nothing moved.
+        """What a restore would return now. Nothing is fetched or moved.
+
+        It is judged by manifests and listings: only a restore finds a wrong digest.
 
         Raises: as `restore`.
         """

@@ -33,7 +33,10 @@ PROJECT = Path(__file__).parents[1]
 STANDING_IN = Path(__file__).with_name("documents")
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 RUN_ELSEWHERE = {"testing.md", "flyte2.md"}
-ALSO_LINKED = ("PROTOCOL.md", "CHANGELOG.md", "examples/README.md", "benchmarks/README.md")
+ALSO_LINKED = (
+    *("PROTOCOL.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
+    *("examples/README.md", "benchmarks/README.md"),
+)
 NOT_RUN = {"needs a Flyte cluster", "for the shell's start-up file", "what a file looks like"}
 
 NODE = "_ckptptr/flytesnacks/development/axq2rsxnmht57kq9sxpt/n0"
