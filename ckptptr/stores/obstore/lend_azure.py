@@ -12,8 +12,7 @@ from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 
 from ckptptr.clock import Patience
 from ckptptr.errors import CkptptrError
-from ckptptr.stores.azure.errors import refusal
-from ckptptr.stores.azure.store import AZURE, metadata_name
+from ckptptr.stores.azure.words import AZURE, metadata_name, refusal
 from ckptptr.stores.obstore.lending import ANSWER, PATIENCE, UnlendableError, check_way, limits, refuse_unless
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.sdk import guarantee_at

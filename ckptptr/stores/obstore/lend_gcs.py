@@ -15,8 +15,7 @@ from google.auth.transport import requests as google_requests
 
 from ckptptr.clock import Patience
 from ckptptr.errors import CkptptrError, StoreUnavailableError
-from ckptptr.stores.gcs.errors import refusal
-from ckptptr.stores.gcs.store import GOOGLE
+from ckptptr.stores.gcs.words import GOOGLE, refusal
 from ckptptr.stores.obstore.lending import ANSWER, PATIENCE, check_way, chosen, limits, refuse_unless
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.sdk import guarantee_at

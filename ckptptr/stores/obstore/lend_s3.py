@@ -14,8 +14,7 @@ from ckptptr.errors import CkptptrError
 from ckptptr.stores.obstore.lending import ANSWER, LEASE, PATIENCE, check_way, limits, refuse_unless
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.s3.client import S3Client
-from ckptptr.stores.s3.errors import refusal
-from ckptptr.stores.s3.store import AMAZON
+from ckptptr.stores.s3.words import AMAZON, refusal
 from ckptptr.stores.sdk import guarantee_at
 
 _SAME = {  # settings of the filesystem that say nothing about how requests look
