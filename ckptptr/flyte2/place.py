@@ -16,6 +16,7 @@ from flyte.storage import get_configured_fsspec_kwargs
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
 from ckptptr.errors import UnidentifiedError
+from ckptptr.flyte2.stock_home import make_room
 from ckptptr.nodes.flyte_actions import Action
 from ckptptr.nodes.flyte_identity import FlyteIdentity, given
 from ckptptr.nodes.flyte_node import node_of
@@ -89,6 +90,9 @@ class Place:
         Raises:
             StoreUnavailableError: a custom endpoint did not answer whether it supports conditional writes.
         """
+        scheme, home, _ = split(self.identity.home)
+        if scheme == "file":
+            make_room(home)
         store = self.store()
         environ = {**os.environ, SEED.name: self.seed} if self.seed else os.environ
         node = node_of(self.identity, store, environ)
