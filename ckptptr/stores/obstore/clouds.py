@@ -1,4 +1,4 @@
-"""What each cloud is like through obstore, whoever makes the client."""
+"""What each cloud is like through obstore, whatever its client is made from."""
 
 from __future__ import annotations
 
