@@ -41,6 +41,7 @@ class AzureLender:
     version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
     proves_blocks: ClassVar[bool] = False
     """The SDK sends an MD5 with each block, which Azure compares; obstore would prove nothing."""
+    compares_parts = False
     deletes_together: ClassVar[int] = 1
     copies: ClassVar[int] = 0  # Azure copies in its own time, and obstore does not wait
 
@@ -77,6 +78,9 @@ class AzureLender:
             **self._limits,
             credential_provider=_provider(self._filesystem, service, place.query),
         )
+
+    def comparing(self, _: str, /) -> None:
+        """obstore sends no checksum there."""
 
     def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
         return refusal(code, status, _OPERATIONS[operation], url)

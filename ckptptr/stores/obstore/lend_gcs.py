@@ -35,6 +35,7 @@ class GCSLender:
     scheme: ClassVar[str] = "gs"
     version: ClassVar[Literal["e_tag", "version"]] = "version"
     proves_blocks: ClassVar[bool] = True
+    compares_parts = False
     deletes_together: ClassVar[int] = 1
     copies: ClassVar[int] = 5 * 1024**3
 
@@ -77,6 +78,9 @@ class GCSLender:
             **self._limits,
             credential_provider=self._token,
         )
+
+    def comparing(self, _: str, /) -> None:
+        """obstore sends no checksum there."""
 
     def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
         if code == "NoSuchBucket":

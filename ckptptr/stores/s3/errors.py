@@ -102,6 +102,12 @@ def translated(operation: str, url: str) -> Iterator[None]:
         raise unsendable(error, url) from None
 
 
+def code_of(error: CkptptrError) -> str:
+    """The server's own error code, where the error is an answer of the server."""
+    cause = error.__cause__
+    return str(cause.response["Error"].get("Code", "")) if isinstance(cause, ClientError) else ""
+
+
 def refusal(code: str, status: int, operation: str, url: str) -> CkptptrError:
     """The error for an S3 error code and HTTP status; 0 where the code came without one."""
     if operation == "head_object" and status == 404:  # a HEAD has no words, so its caller has to ask again
