@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.stores.azure.words import refusal as refusal_of_azure
@@ -33,6 +33,10 @@ _REASONS = {"NoSuchKey": "notFound", "NoSuchBucket": "notFound"}
 """What Google's XML API calls the reasons of its JSON API, as far as the status does not say enough."""
 
 
+CHECKSUM: dict[str, Any] = {"checksum_algorithm": "CRC64NVME"}
+"""With it obstore sends a checksum that Amazon compares."""
+
+
 class OnS3:
     """See `Lender`."""
 
@@ -55,6 +59,11 @@ class OnGCS:
     deletes_together: ClassVar[int] = 1
     copies: ClassVar[int] = 5 * 1024**3
 
+    compares_parts = False
+
+    def comparing(self, _: str, /) -> None:
+        """obstore sends no checksum there."""
+
     def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
         if code == "NoSuchBucket":
             operation = "list"  # then a 404 speaks of the bucket
@@ -72,6 +81,11 @@ class OnAzure:
     """The SDK sends an MD5 with each block, which Azure compares; obstore would prove nothing."""
     deletes_together: ClassVar[int] = 1
     copies: ClassVar[int] = 0  # Azure copies in its own time, and obstore does not wait
+
+    compares_parts = False
+
+    def comparing(self, _: str, /) -> None:
+        """obstore sends no checksum there."""
 
     def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
         return refusal_of_azure(code, status, _AZURE[operation], url)

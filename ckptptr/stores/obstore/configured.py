@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from ckptptr.clock import Patience
 from ckptptr.stores.azure.words import AZURE, metadata_name
 from ckptptr.stores.gcs.words import GOOGLE
-from ckptptr.stores.obstore.clouds import OnAzure, OnGCS, OnS3
+from ckptptr.stores.obstore.clouds import CHECKSUM, OnAzure, OnGCS, OnS3
 from ckptptr.stores.obstore.lending import ANSWER, PATIENCE, limits
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.s3.words import AMAZON
@@ -57,9 +57,12 @@ class _Configured:
         return Guarantee.UNPROVEN if unproven else Guarantee.COMPARE_AND_SWAP
 
     def client(self, bucket: str) -> Any:
+        return self._client(bucket)
+
+    def _client(self, bucket: str, **more: Any) -> Any:
         from obstore.store import from_url
 
-        return from_url(f"{self.scheme}://{bucket}", **self._settings, **self._limits)
+        return from_url(f"{self.scheme}://{bucket}", **self._settings, **self._limits, **more)
 
     def _endpoints(self) -> Iterator[str]:
         """The endpoints that the settings and the environment name; none: the cloud's own."""
@@ -78,6 +81,18 @@ class ConfiguredS3(_Configured, OnS3):
 
     _own = AMAZON
     _prefix = "AWS_"
+
+    @property
+    def compares_parts(self) -> bool:
+        """Amazon does; others are not asked."""
+        return self.guarantee is Guarantee.COMPARE_AND_SWAP
+
+    def comparing(self, key: str, /) -> Any | None:
+        if not self.compares_parts:
+            return None
+        # Over TLS the checksum is enough. Without TLS the signature is all that protects the bytes.
+        is_tls = not any(endpoint.startswith("http:") for endpoint in self._endpoints())
+        return self._client(key.partition("/")[0], **CHECKSUM, unsigned_payload=is_tls)
 
     def _endpoints(self) -> Iterator[str]:
         return self._said("endpoint", "endpoint_url", "endpoint_url_s3")

@@ -46,6 +46,12 @@ def translated(operation: str, url: str) -> Iterator[None]:
         raise unsendable(error, url) from None
 
 
+def code_of(error: CkptptrError) -> str:
+    """The server's own error code, where the error is an answer of the server."""
+    cause = error.__cause__
+    return str(cause.response["Error"].get("Code", "")) if isinstance(cause, ClientError) else ""
+
+
 def _translate(error: Exception, operation: str, url: str) -> CkptptrError:
     if isinstance(error, ClientError):
         code = str(error.response.get("Error", {}).get("Code", ""))

@@ -64,6 +64,16 @@ def test_the_bounds_are_ours_and_never_those_of_the_settings() -> None:
     assert client.config["region"] == "r"
 
 
+def test_amazon_compares_a_checksum_and_other_endpoints_are_not_asked() -> None:
+    client = ConfiguredS3({"region": "r"}).comparing("bucket/key")
+    assert client is not None
+    assert (client.config["checksum_algorithm"], client.config["unsigned_payload"]) == ("CRC64NVME", "true")
+    plain = ConfiguredS3({"config": {"endpoint": "http://s3.amazonaws.com"}}).comparing("bucket/key")
+    assert plain is not None
+    assert plain.config["unsigned_payload"] == "false"
+    assert ConfiguredS3({"config": {"endpoint": "http://localhost"}}).comparing("bucket/key") is None
+
+
 def test_metadata_has_names_that_azure_takes() -> None:
     assert ConfiguredAzure({}, {"flyte-execution": "x"}).metadata == {"flyte_execution": "x"}
     assert ConfiguredS3({}, {"flyte-execution": "x"}).metadata == {"flyte-execution": "x"}
