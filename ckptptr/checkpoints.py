@@ -16,12 +16,15 @@ from typing import Any, Literal, TypeAlias, overload
 from ckptptr.errors import InvalidArgumentError, PreemptedError
 from ckptptr.lifetime.temporary import TemporaryFolders
 from ckptptr.protocol.inventory import describe
-from ckptptr.protocol.manifest import check_path, plain_metadata
+from ckptptr.protocol.manifest import Manifest, check_path, plain_metadata
+from ckptptr.protocol.parts import check_rank
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.session import naming
 from ckptptr.session.batch import Batch
 from ckptptr.session.content import Change, Saveable, addition, change_of
+from ckptptr.session.parts import DEADLINE as PARTS_DEADLINE
+from ckptptr.session.parts import Parts
 from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.session.restore import Restorer
 from ckptptr.session.save import Saver
@@ -76,6 +79,7 @@ class Checkpoints:
         self._turns = Turns(session, self._save)
         self._temporary = TemporaryFolders()
         self._resolution: Resolution | None = None
+        self._parts: dict[tuple[tuple[int, int], float], Parts[Checkpoint]] = {}
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -257,6 +261,42 @@ class Checkpoints:
         with self._turns.save_while_written(path, whole, plain) as stream:
             yield stream
 
+    def parts(
+        self, rank: int | None = None, world_size: int | None = None, *, deadline: float = PARTS_DEADLINE
+    ) -> Parts[Checkpoint]:
+        """This rank's share of checkpoints that all ranks make together, each of its own files.
+
+            checkpoints.parts().save(f"shard-{rank}", step=100)  # on every rank
+
+        No rank waits for another one before its own files are uploaded. The checkpoint exists when all ranks
+        have saved their parts of a step; until then a restore finds the one before.
+
+        Args:
+            rank, world_size: which rank, from 0, of how many. Without them: `RANK` and `WORLD_SIZE`, as
+                torchrun sets them.
+            deadline: how many seconds a save waits for the other ranks.
+
+        Raises:
+            InvalidArgumentError: it is unknown which rank this is, or which others belong to it: the ranks
+                of an elastic task share a token, and so do those of torchrun.
+        """
+        self._refuse_read_only()
+        which = check_rank(
+            _environ_number("RANK") if rank is None else _whole(rank),
+            _environ_number("WORLD_SIZE") if world_size is None else _whole(world_size),
+        )
+        if (which, deadline) not in self._parts:
+            self._parts[which, deadline] = Parts(
+                self._session,
+                self._saver,
+                *which,
+                deadline=deadline,
+                described=self._described,
+                begin=self._begin_save,
+                turn=self._turns.save_part,
+            )
+        return self._parts[which, deadline]
+
     def restore(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -402,7 +442,7 @@ class Checkpoints:
 
         Raises: the error of a background save.
         """
-        self._turns.finish()
+        self._finish()
         self._session.background.wait()
 
     def close(self) -> None:
@@ -411,14 +451,22 @@ class Checkpoints:
         Raises: the error of a background save.
         """
         try:
-            self._turns.finish()
+            self._finish()
         finally:
             self._session.background.close()
         self._temporary.remove()
 
     def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Checkpoint:
-        published, node = self._saver.save(change, step, metadata), self._session.node
-        return Checkpoint.of(describe(node.root, node.home, published.manifest), self._session)
+        return self._described(self._saver.save(change, step, metadata).manifest)
+
+    def _described(self, manifest: Manifest) -> Checkpoint:
+        node = self._session.node
+        return Checkpoint.of(describe(node.root, node.home, manifest), self._session)
+
+    def _finish(self) -> None:
+        self._turns.finish()
+        for parts in self._parts.values():
+            parts.finish()
 
     def _begin_save(self, *, waits: bool = True) -> None:
         self._refuse_read_only()
@@ -435,3 +483,9 @@ def _whole(step: int | None) -> int | None:
         return None if step is None else operator.index(step)
     except TypeError:
         raise InvalidArgumentError(f"step is {step!r}, not a whole number") from None
+
+
+def _environ_number(name: str) -> int | None:
+    """What torchrun tells its workers; None where it does not."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isdecimal() else None

@@ -22,6 +22,8 @@ from ckptptr.protocol.resolve import Resolution
 from ckptptr.protocol.retention import Retention
 from ckptptr.session.batch import Batch
 from ckptptr.session.content import Saveable
+from ckptptr.session.parts import DEADLINE as PARTS_DEADLINE
+from ckptptr.session.parts import Parts
 from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.transfer.folder import Links
 from ckptptr.transfer.writer import Stream
@@ -213,6 +215,15 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         """See `ckptptr.Checkpoints.add`."""
         with recoverable():
             return self.checkpoints.add(file, step=step, metadata=metadata)
+
+    def parts(
+        self, rank: int | None = None, world_size: int | None = None, *, deadline: float = PARTS_DEADLINE
+    ) -> Parts[Checkpoint]:
+        """See `ckptptr.Checkpoints.parts`."""
+        with recoverable():
+            parts = self.checkpoints.parts(rank, world_size, deadline=deadline)
+        parts.guard = recoverable
+        return parts
 
     def read(self) -> bytes | None:
         """The bytes of the checkpoint's only file; None if there is no checkpoint.

@@ -4,6 +4,8 @@
     <home>/manifests/<id>.json                commits the checkpoint <id>
     <home>/manifests/<id>.pin                 retention keeps it
     <home>/data/<id>/<path>                   its payload
+    <home>/data/.sets/<round>/<nonce>.json    which id several writers share (`protocol.parts`)
+    <home>/data/<id>/.ckptptr-parts/<rank>-of-<world size>.json       what one of them has uploaded
 
 An id is `<seq, 10 digits>-a<attempt, 4 digits>-<random>`. It sorts by age within an attempt and is
 never reused: a stalled writer must not be able to recreate a deleted name and believe that it won.
@@ -19,6 +21,7 @@ import msgspec
 
 from ckptptr.clock import Clock
 from ckptptr.errors import InvalidArgumentError
+from ckptptr.hidden import HIDDEN
 
 LATEST = "LATEST"
 MANIFESTS = "manifests"
@@ -60,8 +63,8 @@ class CheckpointId:
         return reference.endswith(f"/{MANIFESTS}/{self}.json")
 
     @classmethod
-    def new(cls, seq: int, attempt: int, clock: Clock) -> CheckpointId:
-        """A new id.
+    def new(cls, seq: int, attempt: int, clock: Clock, nonce: str = "") -> CheckpointId:
+        """A new id; `nonce` is drawn where it is not given.
 
         Raises:
             InvalidArgumentError: a number has more than 18 digits.
@@ -71,7 +74,7 @@ class CheckpointId:
                 "there is no number left for another checkpoint: somebody made one with the highest",
                 hint="Delete that one, or save somewhere else",
             )
-        return cls(seq, attempt, clock.token(_NONCE_LENGTH))
+        return cls(seq, attempt, nonce or clock.token(_NONCE_LENGTH))
 
     @classmethod
     def match(cls, text: str) -> CheckpointId | None:
@@ -109,6 +112,25 @@ def pin_key(home: str, checkpoint: CheckpointId) -> str:
 def data_folder(checkpoint: CheckpointId) -> str:
     """Where the payload that a checkpoint uploaded is, relative to its home."""
     return f"{DATA}/{checkpoint}"
+
+
+def sets_folder(home: str) -> str:
+    return f"{home}/{DATA}/.sets"
+
+
+def set_key(home: str, round_: str, nonce: str) -> str:
+    return f"{sets_folder(home)}/{round_}/{nonce}.json"
+
+
+def round_and_nonce(home: str, key: str) -> tuple[str, str] | None:
+    """The inverse of `set_key`; None where it is the key of something else."""
+    round_, _, name = key.removeprefix(f"{sets_folder(home)}/").rpartition("/")
+    return (round_, name.removesuffix(".json")) if key.startswith(f"{sets_folder(home)}/") else None
+
+
+def part_records(home: str, checkpoint: CheckpointId) -> str:
+    """The folder of the records of a checkpoint's parts. A hidden name: no file of a user has it."""
+    return f"{home}/{data_folder(checkpoint)}/{HIDDEN}parts"
 
 
 def split_manifest_key(key: str) -> tuple[str, CheckpointId] | None:
