@@ -30,7 +30,7 @@ from ckptptr.session.restore import Restorer
 from ckptptr.session.save import Saver
 from ckptptr.session.session import Session
 from ckptptr.session.turns import Turns
-from ckptptr.transfer.folder import Links
+from ckptptr.transfer.folder import Links, patterns
 from ckptptr.transfer.reader import Member
 from ckptptr.transfer.writer import Stream
 
@@ -303,6 +303,7 @@ class Checkpoints:
         *,
         checkpoint: str | None = None,
         step: int | None = None,
+        only: str | Iterable[str] | None = None,
     ) -> Path | None:
         """Put the newest good checkpoint into the folder `path`; every byte is verified first.
 
@@ -312,6 +313,8 @@ class Checkpoints:
             checkpoint: restore exactly this one (a reference, an id, a URI), and move nothing.
             step: restore exactly the retained checkpoint with this step, and move nothing. If several have
                 it, the one that `history` lists first.
+            only: restore only the files that these patterns match, as in `.gitignore`: what one rank needs,
+                for example. Of the others it is only checked that they are there.
 
         Returns:
             The folder; None if the store confirmed that no checkpoint exists.
@@ -323,6 +326,7 @@ class Checkpoints:
             SupersededError: a newer attempt has taken over; stop.
             ConflictError, OutcomeUnknownError: LATEST kept changing, or it is unknown whether it changed.
             NotFoundError: the checkpoint, step or seed asked for does not exist; names the steps that do.
+                Or no file matches `only`.
             DamagedError: with `checkpoint` or `step`: it, or LATEST, is damaged.
             InvalidArgumentError: `path` is a file; `checkpoint` and `step` exclude each other.
         """
@@ -333,12 +337,14 @@ class Checkpoints:
         if checkpoint is not None and step is not None:
             raise InvalidArgumentError("give a checkpoint or a step to restore, not both", key=checkpoint)
         wanted = _whole(step)
+        lines = [only] if isinstance(only, str) else only
+        chosen = None if lines is None else patterns(lines, "only")
 
         def restore() -> Resolution:
             named = checkpoint if wanted is None else naming.at_step(self._session, wanted)
             if named is None:
-                return self._restorer.restore(destination)
-            return self._restorer.restore_named(destination, named)
+                return self._restorer.restore(destination, chosen)
+            return self._restorer.restore_named(destination, named, chosen)
 
         self._resolution = self._turns.restore(restore)
         return destination if self._resolution.found is not None else None

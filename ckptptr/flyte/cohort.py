@@ -22,7 +22,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -98,7 +98,12 @@ class Cohort:
             decided = self.decide(FRESH)
         return decided != FRESH
 
-    def restore(self, checkpoints: Checkpoints, path: str | os.PathLike[str] | None) -> Path | None:
+    def restore(
+        self,
+        checkpoints: Checkpoints,
+        path: str | os.PathLike[str] | None,
+        only: str | Iterable[str] | None = None,
+    ) -> Path | None:
         """`Checkpoints.restore` of what the round has decided; if it has not, this call decides."""
         if self.token is not None and self._store is None:
             log.warning(
@@ -108,7 +113,7 @@ class Cohort:
             )
         decided, found = self.decided(), None
         if decided is None:
-            folder = checkpoints.restore(path)
+            folder = checkpoints.restore(path, only=only)
             found = checkpoints.resolution.found if checkpoints.resolution else None
             mine = found.reference if found else FRESH
             decided = self.decide(mine)
@@ -122,7 +127,7 @@ class Cohort:
         if decided == FRESH:
             return None
         try:
-            return checkpoints.restore(path, checkpoint=decided)
+            return checkpoints.restore(path, checkpoint=decided, only=only)
         except NotFoundError as error:
             raise ConflictError(
                 "the checkpoint that the other ranks restored was deleted",

@@ -136,6 +136,7 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         *,
         checkpoint: str | None = None,
         step: int | None = None,
+        only: str | Iterable[str] | None = None,
     ) -> Path | None:
         """The newest good checkpoint in the folder `path`: see `ckptptr.Checkpoints.restore`.
 
@@ -145,9 +146,9 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         here = self._here
         with here.lock, recoverable():
             if checkpoint is not None or step is not None:
-                here.restored = self.checkpoints.restore(path, checkpoint=checkpoint, step=step)
+                here.restored = self.checkpoints.restore(path, checkpoint=checkpoint, step=step, only=only)
             elif here.restored is None:
-                here.restored = Cohort.of().restore(self.checkpoints, path)
+                here.restored = Cohort.of().restore(self.checkpoints, path, only)
             return here.restored
 
     @overload
