@@ -22,6 +22,7 @@ from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.session import naming
 from ckptptr.session.batch import Batch
+from ckptptr.session.cohort import Cohort
 from ckptptr.session.content import Change, Saveable, addition, change_of
 from ckptptr.session.parts import DEADLINE as PARTS_DEADLINE
 from ckptptr.session.parts import Parts
@@ -71,8 +72,11 @@ class Checkpoints:
     block closes it at its end.
     """
 
-    def __init__(self, session: Session, *, read_only: bool = False) -> None:
+    def __init__(
+        self, session: Session, *, read_only: bool = False, ranks: Callable[[], Cohort] = Cohort
+    ) -> None:
         self._session = session
+        self._ranks = ranks
         self._read_only = read_only
         self._restorer = Restorer(session, read_only=read_only)
         self._saver = Saver(session)
@@ -340,14 +344,20 @@ class Checkpoints:
         lines = [only] if isinstance(only, str) else only
         chosen = None if lines is None else patterns(lines, "only")
 
-        def restore() -> Resolution:
-            named = checkpoint if wanted is None else naming.at_step(self._session, wanted)
+        def restore(named: str | None) -> Path | None:
             if named is None:
-                return self._restorer.restore(destination, chosen)
-            return self._restorer.restore_named(destination, named, chosen)
+                self._resolution = self._restorer.restore(destination, chosen)
+            else:
+                self._resolution = self._restorer.restore_named(destination, named, chosen)
+            return destination if self._resolution.found is not None else None
 
-        self._resolution = self._turns.restore(restore)
-        return destination if self._resolution.found is not None else None
+        def in_turn() -> Path | None:
+            named = checkpoint if wanted is None else naming.at_step(self._session, wanted)
+            if named is not None:
+                return restore(named)
+            return self._ranks().restore(restore, lambda: self._resolution)
+
+        return self._turns.restore(in_turn)
 
     def open(self, name: str | None = None) -> BufferedReader:
         """Read one file of the current checkpoint as it is needed, without a restore.

@@ -16,11 +16,11 @@ from flytekit.core.checkpointer import Checkpoint as FlyteCheckpoint
 
 from ckptptr.checkpoints import Checkpoint, Checkpoints
 from ckptptr.errors import InvalidArgumentError
-from ckptptr.flyte.cohort import Cohort
 from ckptptr.flyte.errors import RecoverablePreemptedError, recoverable, recoverably
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.protocol.retention import Retention
 from ckptptr.session.batch import Batch
+from ckptptr.session.cohort import Cohort
 from ckptptr.session.content import Saveable
 from ckptptr.session.parts import DEADLINE as PARTS_DEADLINE
 from ckptptr.session.parts import Parts
@@ -50,7 +50,7 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
     attempt has taken over) is also flytekit's `FlyteRecoverableException`, so that Flyte retries.
 
     Any thread may use it, and so may a process that was forked from the one that made it: that process opens
-    the checkpoints for itself. All ranks of a distributed task restore the same one (`ckptptr.flyte.cohort`).
+    the checkpoints for itself. All ranks of a distributed task restore the same one (`session.cohort`).
 
     Args:
         checkpoint_dest: the home that Flyte gave. The elastic plugin reads `_checkpoint_dest` and hands it to
@@ -128,7 +128,7 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
         """
         here = self._here
         with here.lock, recoverable():
-            return here.restored is not None or Cohort.of().exists(self.checkpoints)
+            return here.restored is not None or Cohort.of().exists(self.checkpoints.look)
 
     def restore(
         self,
@@ -148,7 +148,7 @@ class PointerCheckpoint(FlyteCheckpoint):  # type: ignore[misc]
             if checkpoint is not None or step is not None:
                 here.restored = self.checkpoints.restore(path, checkpoint=checkpoint, step=step, only=only)
             elif here.restored is None:
-                here.restored = Cohort.of().restore(self.checkpoints, path, only)
+                here.restored = self.checkpoints.restore(path, only=only)
             return here.restored
 
     @overload

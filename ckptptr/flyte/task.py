@@ -13,7 +13,6 @@ from flytekit.core.context_manager import ExecutionParameters, FlyteContextManag
 
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
-from ckptptr.flyte.cohort import incarnation
 from ckptptr.flyte.handed_on import hand_on, handed_on
 from ckptptr.flyte.identity import FlyteIdentity, identify
 from ckptptr.flyte.origins import origins_of
@@ -22,6 +21,7 @@ from ckptptr.nodes.plain import node_at, root_at
 from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.retention import Retention
+from ckptptr.session.cohort import Cohort, incarnation
 from ckptptr.session.session import Session
 from ckptptr.settings import KEEP_BEST, KEEP_EVERY, KEEP_LAST, check_all
 from ckptptr.stores.open import open_store
@@ -72,9 +72,8 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
         # A forked worker cannot use what its parent had opened.
         store = with_known_guarantee(store_here(), node.prefix, SystemClock())
         ranks = incarnation(os.environ)
-        return Checkpoints(
-            Session(store, node, retention=retention, incarnation=alone if ranks is None else ranks)
-        )
+        session = Session(store, node, retention=retention, incarnation=alone if ranks is None else ranks)
+        return Checkpoints(session, ranks=Cohort.of)
 
     return PointerCheckpoint(stock._checkpoint_dest, stock._checkpoint_src, opening)
 

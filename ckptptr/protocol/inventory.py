@@ -66,20 +66,21 @@ def payload(store: Store, home: str) -> dict[CheckpointId, list[Entry]]:
     """The payload objects of a home by the checkpoint that uploaded them, committed or not; with the records
     that several writers need to share a checkpoint (`protocol.parts`)."""
     found: dict[CheckpointId, list[Entry]] = {}
-    names: dict[str, Entry] = {}
+    sets: dict[str, list[Entry]] = {}
     for entry in store.list(f"{home}/{DATA}"):
         checkpoint = CheckpointId.match(entry.key[len(home) :].split("/")[2])
         if checkpoint:
             found.setdefault(checkpoint, []).append(entry)
-        elif name := round_and_nonce(home, entry.key):
-            names[name[1]] = entry
+        elif of_a_set := round_and_nonce(home, entry.key):
+            sets.setdefault(of_a_set[1], []).append(entry)
     for checkpoint, entries in found.items():
-        if checkpoint.nonce in names:
-            entries.append(names.pop(checkpoint.nonce))
-    for entry in names.values():  # a set of which no writer has uploaded anything
-        with suppress(NotFoundError, DamagedError):
-            named = Named.decode(store.read(entry.key, GLANCE)[0], store.url(entry.key))
-            found.setdefault(named.checkpoint_id, []).append(entry)
+        entries.extend(sets.pop(checkpoint.nonce, []))
+    for entries in sets.values():  # a set of which no writer has uploaded a file
+        for entry in entries:
+            with suppress(NotFoundError, DamagedError):
+                named = Named.decode(store.read(entry.key, GLANCE)[0], store.url(entry.key))
+                found[named.checkpoint_id] = entries
+                break
     return found
 
 

@@ -4,8 +4,8 @@
     <home>/manifests/<id>.json                commits the checkpoint <id>
     <home>/manifests/<id>.pin                 retention keeps it
     <home>/data/<id>/<path>                   its payload
-    <home>/data/.sets/<round>/<nonce>.json    which id several writers share (`protocol.parts`)
-    <home>/data/<id>/.ckptptr-parts/<rank>-of-<world size>.json       what one of them has uploaded
+    <home>/data/.sets/<round>/<nonce>.json    the id that several writers share (`protocol.parts`)
+    <home>/data/.sets/<round>/<nonce>/<rank>-of-<world size>.json      what one of them has uploaded
 
 An id is `<seq, 10 digits>-a<attempt, 4 digits>-<random>`. It sorts by age within an attempt and is
 never reused: a stalled writer must not be able to recreate a deleted name and believe that it won.
@@ -21,7 +21,6 @@ import msgspec
 
 from ckptptr.clock import Clock
 from ckptptr.errors import InvalidArgumentError
-from ckptptr.hidden import HIDDEN
 
 LATEST = "LATEST"
 MANIFESTS = "manifests"
@@ -122,15 +121,17 @@ def set_key(home: str, round_: str, nonce: str) -> str:
     return f"{sets_folder(home)}/{round_}/{nonce}.json"
 
 
+def parts_folder(home: str, round_: str, nonce: str) -> str:
+    """Where the records of the parts of a set are."""
+    return f"{sets_folder(home)}/{round_}/{nonce}"
+
+
 def round_and_nonce(home: str, key: str) -> tuple[str, str] | None:
-    """The inverse of `set_key`; None where it is the key of something else."""
-    round_, _, name = key.removeprefix(f"{sets_folder(home)}/").rpartition("/")
-    return (round_, name.removesuffix(".json")) if key.startswith(f"{sets_folder(home)}/") else None
-
-
-def part_records(home: str, checkpoint: CheckpointId) -> str:
-    """The folder of the records of a checkpoint's parts. A hidden name: no file of a user has it."""
-    return f"{home}/{data_folder(checkpoint)}/{HIDDEN}parts"
+    """The round and the nonce of the set that a key belongs to; None for any other key."""
+    if not key.startswith(f"{sets_folder(home)}/"):
+        return None
+    round_, _, name = key[len(sets_folder(home)) + 1 :].partition("/")
+    return round_, name.partition("/")[0].removesuffix(".json")
 
 
 def split_manifest_key(key: str) -> tuple[str, CheckpointId] | None:

@@ -19,7 +19,7 @@ import xxhash
 from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError
 from ckptptr.protocol import sealed
 from ckptptr.protocol.manifest import LIMIT, FileRecord, Lineage, Manifest
-from ckptptr.protocol.names import CheckpointId, part_records
+from ckptptr.protocol.names import CheckpointId, parts_folder
 
 _NAME = re.compile(r"([0-9]+)-of-([0-9]+)\.json")
 _Record = TypeVar("_Record", bound="_Sealed")
@@ -86,8 +86,8 @@ def nonce_of(round_: str, step: int, world_size: int) -> str:
     return xxhash.xxh3_64_hexdigest(f"{round_}/{step}/{world_size}".encode())
 
 
-def part_key(home: str, checkpoint: CheckpointId, rank: int, world_size: int) -> str:
-    return f"{part_records(home, checkpoint)}/{rank}-of-{world_size}.json"
+def part_key(home: str, round_: str, nonce: str, rank: int, world_size: int) -> str:
+    return f"{parts_folder(home, round_, nonce)}/{rank}-of-{world_size}.json"
 
 
 def rank_of(key: str, world_size: int) -> int | None:

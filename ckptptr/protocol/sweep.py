@@ -175,7 +175,8 @@ def _deletion_in_home(
         home=home,
         references=tuple(expired.values()),
         manifests=tuple(manifest_key(home, checkpoint) for checkpoint in by_age),
-        objects=tuple(sorted((e for e in unused if e.key not in live), key=lambda entry: entry.key)),
+        # From the end: the record that names a set comes after all that it leads to.
+        objects=tuple(sorted((e for e in unused if e.key not in live), key=lambda e: e.key, reverse=True)),
     )
 
 

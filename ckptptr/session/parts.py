@@ -28,7 +28,7 @@ from ckptptr.lifetime.background import abandon_executors, before_executors_clos
 from ckptptr.protocol.inventory import read_manifest
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.manifest import LIMIT, Manifest, plain_metadata
-from ckptptr.protocol.names import manifest_key, part_records, set_key
+from ckptptr.protocol.names import manifest_key, parts_folder, set_key
 from ckptptr.protocol.once import create_once
 from ckptptr.protocol.parts import Named, Part, assemble, missing, nonce_of, part_key
 from ckptptr.protocol.publish import Fate, Rebased, Standing
@@ -211,7 +211,7 @@ class Parts(Generic[_Saved]):
                 folders=_folders(change),
                 metadata=metadata,
             )
-            key, body = self._own_key(named), ours.encode()
+            key, body = self._key(named, self.rank), ours.encode()
             if create_once(session.store, session.clock, key, body) != body:
                 raise ConflictError(
                     f"another process has saved step {step} as rank {self.rank} of this round",
@@ -243,7 +243,7 @@ class Parts(Generic[_Saved]):
         if body == mine:
             return named, None
         try:
-            return named, self._read(self._own_key(named))
+            return named, self._read(self._key(named, self.rank))
         except NotFoundError:
             return named, None
 
@@ -260,8 +260,9 @@ class Parts(Generic[_Saved]):
                 hint="Save each step once",
             )
 
-    def _own_key(self, named: Named) -> str:
-        return part_key(self._session.node.home, named.checkpoint_id, self.rank, self.world_size)
+    def _key(self, named: Named, rank: int) -> str:
+        home, nonce = self._session.node.home, named.checkpoint_id.nonce
+        return part_key(home, self.round, nonce, rank, self.world_size)
 
     def _read(self, key: str) -> Part:
         store = self._session.store
@@ -297,8 +298,7 @@ class Parts(Generic[_Saved]):
     def _confirm(self, named: Named, began: float) -> Manifest:
         """Commit the checkpoint of all parts, if no other rank has, and publish it."""
         session, publisher = self._session, self._session.publisher
-        home, checkpoint = session.node.home, named.checkpoint_id
-        keys = [part_key(home, checkpoint, rank, self.world_size) for rank in range(self.world_size)]
+        keys = [self._key(named, rank) for rank in range(self.world_size)]
         manifest = assemble(named, run_all(self._read, keys))
         with session.lock, session.forgetting_on_failure():
             before = session.look()
@@ -340,7 +340,7 @@ class Parts(Generic[_Saved]):
         session.content = Content.of(session.publisher.found(manifest))
 
     def _records(self, named: Named) -> str:
-        return part_records(self._session.node.home, named.checkpoint_id)
+        return parts_folder(self._session.node.home, self.round, named.checkpoint_id.nonce)
 
     def _incomplete(self, named: Named, absent: list[int]) -> IncompleteError:
         shown = ", ".join(map(str, absent[:_SHOWN])) + (", ..." if len(absent) > _SHOWN else "")

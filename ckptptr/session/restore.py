@@ -62,7 +62,7 @@ class Restorer:
             if found is None:
                 log.info("%s", resolution)
             else:
-                self._put_in_place(download, found, files)
+                self._put_in_place(download, found, files, only)
                 size = sum(record.size for record in files)
                 session.restored_in = time.monotonic() - began
                 log.info("%s (%s)", resolution, moved(size, session.restored_in))
@@ -97,7 +97,9 @@ class Restorer:
                     self._forward(found, files)
         return resolution
 
-    def restore_named(self, destination: Path, checkpoint: str, only: GitIgnoreSpec | None = None) -> Resolution:
+    def restore_named(
+        self, destination: Path, checkpoint: str, only: GitIgnoreSpec | None = None
+    ) -> Resolution:
         """Put the checkpoint of that name into `destination`, or fail: there is no second choice.
 
         LATEST is not moved: the process that resolved for all ranks has done that.
@@ -126,7 +128,7 @@ class Restorer:
         return [fetched.get(record.path, record) for record in found.files]
 
     def _put_in_place(
-        self, download: Download, found: Found, files: list[FileRecord], only: GitIgnoreSpec | None = None
+        self, download: Download, found: Found, files: list[FileRecord], only: GitIgnoreSpec | None
     ) -> None:
         if only is None:
             download.install(files, found.manifest.folders if found.manifest else ())
