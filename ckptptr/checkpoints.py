@@ -368,8 +368,9 @@ class Checkpoints:
         The current checkpoint is what was last saved or restored here, else the newest good one, which
         becomes current as by a restore. `name` is a path in it; it may be left out for the only file.
 
-        The digest is checked if the file is read from beginning to end, in order; `file.raw.is_verified`
-        tells. `torch.load` and safetensors jump in the file: to verify those, restore.
+        Every byte is verified before you get it, also if you jump in the file as `torch.load` and safetensors
+        do. Only of files above 8 MiB that an older version saved, the digest is checked when the file was
+        read from beginning to end, in order; `file.raw.is_verified` tells.
 
         Raises: as `restore`.
             NotFoundError: there is no checkpoint, or it has no such file.
