@@ -1,10 +1,10 @@
 """Parts: one checkpoint of several writers, with no barrier between them and no leader.
 
 The ranks that a platform started together are a *round*; its token is the incarnation that they share. The
-parts that they save for one step are a *set*. Who comes first names it, create-only, and so draws the one id
-that all of them use. Each writer uploads its files and then puts a record of them. Whoever sees the records
-of all ranks commits the manifest. It is a function of the records alone, so that two who do it write the same
-bytes. Readers never look at a record: a checkpoint of parts is a checkpoint like any other.
+parts that they save for one step are a *set*. The first writer names it, create-only, and so draws the one
+id that all of them use. Each writer uploads its files and then puts a record of them. A writer that sees the
+records of all ranks commits the manifest. It is a function of the records alone, so that two who do it write
+the same bytes. Readers never look at a record: a checkpoint of parts is a checkpoint like any other.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ckptptr.protocol.manifest import LIMIT, FileRecord, Lineage, Manifest
 from ckptptr.protocol.names import CheckpointId, parts_folder
 
 _NAME = re.compile(r"([0-9]+)-of-([0-9]+)\.json")
+_CLAIM = "commit-"
 _Record = TypeVar("_Record", bound="_Sealed")
 
 
@@ -88,6 +89,15 @@ def nonce_of(round_: str, step: int, world_size: int) -> str:
 
 def part_key(home: str, round_: str, nonce: str, rank: int, world_size: int) -> str:
     return f"{parts_folder(home, round_, nonce)}/{rank}-of-{world_size}.json"
+
+
+def claim_key(records: str, number: int) -> str:
+    """What a rank creates before it commits, so that not all ranks read the records of all."""
+    return f"{records}/{_CLAIM}{number}"
+
+
+def claims_in(keys: Iterable[str]) -> int:
+    return sum(key.rpartition("/")[2].startswith(_CLAIM) for key in keys)
 
 
 def rank_of(key: str, world_size: int) -> int | None:

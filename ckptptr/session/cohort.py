@@ -8,7 +8,7 @@ resumes from the newest checkpoint.
 This is no collective call: rank 0 may restore alone. It uses the TCPStore that the elastic agent keeps for
 its workers (`TORCHELASTIC_USE_AGENT_STORE=True`: torch 2.5 or later with c10d rendezvous, as in kfpytorch's
 Elastic). That store lives as long as the launcher, over all restarts. Without it, the store of the default
-process group is used, if the task has one; it lives for one round.
+process group is used, if the task has one: it lives for one round, and so is one.
 
 No variable names the round: each node counts `TORCHELASTIC_RESTART_COUNT` for itself, and a change of members
 does not count (pytorch#108158). So a round ends when a rank joins that has joined before, or whose node has
@@ -70,7 +70,11 @@ class Cohort:
             return Cohort()
         agent = _Agent.of(environ)
         if agent is None:
-            return Cohort("", _store_of_group(), name)
+            group = _store_of_group()
+            token = (
+                "" if group is None else group().compare_set("ckptptr", "", SystemClock().token(12)).decode()
+            )
+            return Cohort(token, group, name)
         place, _, token = ROUND.read(environ).partition(" ")
         if place != agent.place:
             token = agent.join()

@@ -3,7 +3,7 @@
     named       the set has one id, which the first writer drew
     sent        our files, below that id
     recorded    what we have sent, create-only
-    completed   whoever sees the records of all ranks commits the checkpoint and publishes it
+    completed   a rank that sees the records of all commits the checkpoint and publishes it
 
 No rank waits for another one before it has recorded its own part. One that dies in between leaves it to the
 others to complete the set.
@@ -22,7 +22,13 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
 
 from ckptptr.clock import Patience
-from ckptptr.errors import ConflictError, IncompleteError, InvalidArgumentError, NotFoundError
+from ckptptr.errors import (
+    ConflictError,
+    IncompleteError,
+    InvalidArgumentError,
+    NotFoundError,
+    StoreUnavailableError,
+)
 from ckptptr.lifetime import daemon
 from ckptptr.lifetime.background import abandon_executors, before_executors_close
 from ckptptr.protocol.inventory import read_manifest
@@ -30,7 +36,7 @@ from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.manifest import LIMIT, Manifest, plain_metadata
 from ckptptr.protocol.names import manifest_key, parts_folder, set_key
 from ckptptr.protocol.once import create_once
-from ckptptr.protocol.parts import Named, Part, assemble, missing, nonce_of, part_key
+from ckptptr.protocol.parts import Named, Part, assemble, claim_key, claims_in, missing, nonce_of, part_key
 from ckptptr.protocol.publish import Fate, Rebased, Standing
 from ckptptr.session.content import Change, Content, Saveable, change_of
 from ckptptr.session.objects import send
@@ -48,7 +54,7 @@ log = logging.getLogger("ckptptr")
 DEADLINE = 600.0
 """How long a rank waits for the parts of the others, in seconds."""
 LISTING_EVERY = 4
-"""Of so many looks at LATEST one also lists the parts: the writer that saw all of them may have died."""
+"""One look at LATEST in this many also lists the parts: the writer that saw all of them may have died."""
 
 _WAITING = Patience(wait=0.1, longest_wait=5.0)
 _SHOWN = 10
@@ -275,17 +281,19 @@ class Parts(Generic[_Saved]):
             IncompleteError: they are not, when the deadline is over.
             SupersededError: a newer attempt has taken over.
         """
-        session, looks, waited = self._session, 0, 0.0
+        session, looks, waited, claimed = self._session, 0, 0.0, 0
         reference = session.node.root.ref(manifest_key(session.node.home, named.checkpoint_id))
         while True:
             is_over = waited >= self._deadline
             if looks % LISTING_EVERY == 0 or is_over:
                 keys = [entry.key for entry in session.store.list(self._records(named))]
-                absent = missing(keys, self.world_size)
-                if not absent:
-                    return self._described(self._confirm(named, began))
-                if is_over:
+                absent, claims = missing(keys, self.world_size), claims_in(keys)
+                if absent and is_over:
                     raise self._incomplete(named, absent)
+                # The rank that claims it reads all parts. Where it seems to be dead, another one does.
+                if not absent and (is_over or (claims == claimed and self._claim(named, claims))):
+                    return self._described(self._confirm(named, began))
+                claimed = claims or 1
             looks += 1
             pause = _WAITING.pause(looks, session.clock.jitter())
             session.clock.sleep(pause)
@@ -294,6 +302,16 @@ class Parts(Generic[_Saved]):
             session.latest.check_fence(seen.fence, seen.pointer, hint="This process must stop")
             if seen.is_proof_of(reference) or reference in seen.expired:
                 return self._described(self._learn(named, seen))
+
+    def _claim(self, named: Named, number: int) -> bool:
+        """Whether we are the one that commits. Two that do so at once do no harm."""
+        try:
+            self._session.store.create(claim_key(self._records(named), number), self._session.author.encode())
+        except ConflictError:
+            return False
+        except StoreUnavailableError:  # the reply may be lost
+            return True
+        return True
 
     def _confirm(self, named: Named, began: float) -> Manifest:
         """Commit the checkpoint of all parts, if no other rank has, and publish it."""
