@@ -15,8 +15,8 @@ from ckptptr.errors import CkptptrError, NotFoundError
 from ckptptr.protocol.adopt import adopt
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.forward import copy_home, move_latest
-from ckptptr.protocol.inventory import check_complete
 from ckptptr.protocol.latest import Move, Seen
+from ckptptr.protocol.listed import Listed
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.resolve import Resolution, Resolver
 from ckptptr.session.content import Content
@@ -44,9 +44,9 @@ class Restorer:
         self._read_only = read_only
 
     def look(self) -> Resolution:
-        """What a restore would return, as far as manifests tell; nothing is fetched or moved."""
+        """What a restore would return, as far as manifests and listings tell; nothing is fetched or moved."""
         session = self._session
-        return Resolver(session.candidates, session.latest).resolve(lambda _: None)
+        return Resolver(session.candidates, session.latest).resolve(Listed(session.store))
 
     def restore(self, destination: Path, only: GitIgnoreSpec | None = None) -> Resolution:
         """Put the newest good checkpoint into `destination`, or what `only` selects of it.
@@ -80,10 +80,10 @@ class Restorer:
         Raises: see `Checkpoints.restore`.
         """
         session = self._session
+        accept = Listed(session.store)
 
         def check(found: Found) -> list[FileRecord]:
-            if found.manifest is not None:
-                check_complete(session.store, found.home, found.manifest)
+            accept(found)
             return list(found.files)
 
         with session.lock:
@@ -121,8 +121,7 @@ class Restorer:
         """Fetch and verify what is selected; of the rest it is only checked that it is there."""
         if only is None:
             return download.fetch(found.home, found.files)
-        if found.manifest is not None:
-            check_complete(self._session.store, found.home, found.manifest)
+        Listed(self._session.store)(found)
         chosen = _chosen(found.files, only)
         fetched = {record.path: record for record in download.fetch(found.home, chosen)}
         return [fetched.get(record.path, record) for record in found.files]
