@@ -33,6 +33,7 @@ from ckptptr.version import __version__
 
 if TYPE_CHECKING:
     from ckptptr.checkpoints import Checkpoint, Checkpoints
+    from ckptptr.events import Event, on_event
     from ckptptr.protocol.candidates import Found, Verdict
     from ckptptr.protocol.resolve import Resolution
     from ckptptr.protocol.retention import Retention
@@ -45,20 +46,24 @@ _LAZY = {
     "Batch": "ckptptr.session.batch",
     "Checkpoint": "ckptptr.checkpoints",
     "Checkpoints": "ckptptr.checkpoints",
+    "Event": "ckptptr.events",
     "Found": "ckptptr.protocol.candidates",
     "Preemption": "ckptptr.session.preemption",
     "Resolution": "ckptptr.protocol.resolve",
     "Retention": "ckptptr.protocol.retention",
     "Stream": "ckptptr.transfer.writer",
     "Verdict": "ckptptr.protocol.candidates",
+    "on_event": "ckptptr.events",
     "open": "ckptptr.standalone",
 }
 
 __all__ = [
     "open",
+    "on_event",
     "Batch",
     "Checkpoint",
     "Checkpoints",
+    "Event",
     "Found",
     "Preemption",
     "Resolution",

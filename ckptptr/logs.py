@@ -1,16 +1,23 @@
-"""What goes to the log is one line: names, references and notes come from buckets.
+"""The log: one line for each message, as text or as JSON. Names, references and notes come from buckets.
 
 All loggers of the package are below `ckptptr`, and none of its messages has a control character of its own.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import sys
 
+from ckptptr.events import EXTRA
+from ckptptr.settings import LOG
 from ckptptr.wording import printable
 
 LOGGERS = ("ckptptr", "ckptptr.stores")
 """All that the package logs to: filters of a logger do not see the records of those below it."""
+
+_OF_FLYTEKIT = "FLYTE_SDK_LOGGING_FORMAT"
 
 
 class OneLine(logging.Filter):
@@ -30,3 +37,40 @@ def escape_control_characters() -> None:
     """Let no message of the package be more than one line; done by whatever opens a store, once."""
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_ONE_LINE)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line, with the keys of flytekit's JSON lines, and `ckptptr` for what an event has."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "asctime": self.formatTime(record),
+            "name": record.name,
+            "levelname": record.levelname,
+            "message": record.getMessage(),
+        }
+        event = getattr(record, EXTRA, None)
+        return json.dumps({**line, EXTRA: event} if event else line)
+
+
+def formatter(text: str) -> logging.Formatter:
+    """JSON lines if `CKPTPTR_LOG`, or without it flytekit's own variable, asks for them; else as `text` says.
+
+    Raises:
+        SettingError: `CKPTPTR_LOG` cannot be understood.
+    """
+    asked = LOG.read() or os.environ.get(_OF_FLYTEKIT)
+    return JsonLines() if asked == "json" else logging.Formatter(text)
+
+
+def to_stderr() -> None:
+    """Write the log to stderr, unless the program has set up logging itself.
+
+    Raises: as `formatter`.
+    """
+    log = logging.getLogger(LOGGERS[0])
+    if not log.handlers and not logging.getLogger().handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(formatter("ckptptr: %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)

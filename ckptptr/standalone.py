@@ -9,10 +9,12 @@ from typing import Any
 
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
+from ckptptr.logs import to_stderr
 from ckptptr.nodes.plain import node_at
 from ckptptr.nodes.seed import seed_of
 from ckptptr.protocol.retention import Retention
 from ckptptr.session.session import Session
+from ckptptr.settings import LOG
 from ckptptr.stores.open import open_store
 from ckptptr.stores.wrappers.probe import with_known_guarantee
 from ckptptr.stores.wrappers.retry import Retrying
@@ -48,6 +50,8 @@ def open(
         StoreUnavailableError: the store did not answer.
         ConflictError: others claimed every attempt number that was tried.
     """
+    if LOG.read() is not None:
+        to_stderr()
     store, key = open_store(url, filesystem=filesystem, storage_options=storage_options)
     if not read_only:
         store = with_known_guarantee(store, key, SystemClock())

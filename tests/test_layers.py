@@ -12,7 +12,7 @@ import ckptptr
 
 PACKAGE = Path(ckptptr.__file__).parent
 
-LEAVES = "errors version clock wording settings hidden logs lifetime"
+LEAVES = "errors version clock wording settings hidden events logs lifetime"
 """What imports nothing of ours but each other."""
 
 MAY_IMPORT = {

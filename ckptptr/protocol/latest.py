@@ -26,8 +26,9 @@ from ckptptr.errors import (
     OutcomeUnknownError,
     StoreUnavailableError,
 )
+from ckptptr.events import Event, Name, emit
 from ckptptr.protocol.fence import Fence
-from ckptptr.protocol.names import latest_key
+from ckptptr.protocol.names import LATEST, latest_key
 from ckptptr.protocol.pointer import LIMIT, Pointer
 from ckptptr.stores.port import Store, Token
 
@@ -172,6 +173,9 @@ class Latest:
             swap = self.swap(before, decision.pointer, by=decision.by, publishes=decision.publishes)
             if swap.won and not decision.publishes:
                 return Updated(None, before, swap.seen)
+            if not swap.won:
+                what = f"LATEST was moved by others first, move {tried + 1} of {MOVES}"
+                self._tell("conflict", what, ConflictError.code)
             before = swap.seen
         raise ConflictError(f"LATEST was moved by others each of the {MOVES} times we tried", key=self.url)
 
@@ -205,7 +209,7 @@ class Latest:
             except AccessDeniedError:
                 raise
             except (ConflictError, StoreUnavailableError) as problem:
-                found = self._read_back(problem)
+                found, code = self._read_back(problem), problem.code
             else:
                 self.fence.notice(pointer)
                 return Swap(True, Seen(body, token, pointer))
@@ -213,7 +217,7 @@ class Latest:
                 return Swap(True, found)
             if found.token != seen.token:
                 return Swap(False, found)
-            log.info("LATEST did not move yet (try %d of %d): %s", tried, WRITES, self.url)
+            self._tell("retry", f"LATEST did not move yet, try {tried} of {WRITES}", code)
             backoff(self._clock, tried)
         raise StoreUnavailableError(
             f"LATEST could not be moved in {WRITES} tries",
@@ -248,6 +252,10 @@ class Latest:
         if token is None:
             return self._store.create(self.key, body)
         return self._store.replace(self.key, body, token)
+
+    def _tell(self, name: Name, what: str, code: str) -> None:
+        node = self.url.removesuffix(f"/{LATEST}")
+        emit(Event(name, f"{what}: {self.url}", node=node, error=code))
 
     def _read_back(self, problem: Exception) -> Seen:
         try:

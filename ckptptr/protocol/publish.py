@@ -24,6 +24,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.events import Event, emit
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.inventory import describe, read_manifest, take_stock
 from ckptptr.protocol.latest import Latest, Move, Seen
@@ -67,7 +68,7 @@ class Standing(enum.Enum):
     TARGET = "LATEST names it"
     HISTORY = "LATEST names a newer one of this attempt, and this one in its history"
     PASSED = "LATEST names newer ones of this attempt only; this one is not needed any more"
-    HELD = "LATEST is held by a person and was left alone; the checkpoint is committed"
+    HELD = "LATEST is held by a person until a restore adopts it; the checkpoint is committed beside it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,8 @@ class Publisher:
                     "another manifest stands under this name", key=self.store.url(key)
                 ) from last
             except NotFoundError:
+                message = f"the manifest was not put, try {tried} of {COMMIT_TRIES}: {last}"
+                emit(Event("retry", message, level=logging.WARNING, error=last.code))
                 backoff(self.clock, tried)
         raise StoreUnavailableError(
             f"the manifest could not be put in {COMMIT_TRIES} tries ({last})",
