@@ -30,6 +30,7 @@ from ckptptr.events import Event, Name, emit
 from ckptptr.protocol.fence import Fence
 from ckptptr.protocol.names import LATEST, latest_key
 from ckptptr.protocol.pointer import LIMIT, Pointer
+from ckptptr.protocol.sealed import FORMAT, is_newer_minor
 from ckptptr.stores.port import Store, Token
 
 log = logging.getLogger("ckptptr")
@@ -238,9 +239,15 @@ class Latest:
         return isoformat(self._clock.now())
 
     def _signed(self, before: Pointer | None, pointer: Pointer, by: str) -> Pointer:
-        """With who wrote it; and who moved it, which a pin or a sweep does not change."""
+        """With who wrote it; and who moved it, which a pin or a sweep does not change; and with all that a
+        newer minor version said."""
         pointer = msgspec.structs.replace(
-            pointer, edited=False, published_by=self.author, write_id=self._clock.token(26)
+            pointer,
+            edited=False,
+            published_by=self.author,
+            write_id=self._clock.token(26),
+            format=before.format if before and is_newer_minor(before.format) else FORMAT,
+            unknown=before.unknown if before else {},
         )
         if before is not None and not before.edited and _says_the_same(before, pointer):
             moved = before.moved_at, before.moved_by, before.moved_with
