@@ -185,14 +185,10 @@ class Checkpoints:
             StoreUnavailableError, OutcomeUnknownError: this save is not confirmed; earlier ones still are.
             LocalDiskError: this machine's disk is full or refuses; a file changed each time it was read.
         """
-        if block and consume:
-            raise InvalidArgumentError("consume=True is for background saves only", hint="Add block=False")
-        self._begin_save(waits=block)
-        whole, plain = _whole(step), plain_metadata(metadata or {})
-        change = change_of(content, self._session.selection(ignore, links))
-        if block:
-            return self._turns.save(change, whole, plain)
-        return self._turns.save_in_background(change, whole, plain, consume=consume)
+        selection = self._session.selection
+        return self._change(
+            lambda: change_of(content, selection(ignore, links)), step, metadata, block=block, consume=consume
+        )
 
     def add(
         self,
@@ -312,8 +308,9 @@ class Checkpoints:
         The current checkpoint is what was last saved or restored here, else the newest good one, which
         becomes current as by a restore. `name` is a path in it; it may be left out for the only file.
 
-        The digest is checked if the file is read from beginning to end, in order; `file.raw.is_verified`
-        tells. `torch.load` and safetensors jump in the file: to verify those, restore.
+        Every byte is verified before you get it, also if you jump in the file as `torch.load` and safetensors
+        do. Only of files above 8 MiB that an older version saved, the digest is checked when the file was
+        read from beginning to end, in order; `file.raw.is_verified` tells.
 
         Raises: as `restore`.
             NotFoundError: there is no checkpoint, or it has no such file.
@@ -327,7 +324,9 @@ class Checkpoints:
         return BufferedReader(Member(self._session.store, f"{home}/{record.object}", record))
 
     def look(self) -> Resolution:
-        """What a restore would return now, judged by the manifests: nothing is downloaded, nothing moved.
+        """What a restore would return now. Nothing is fetched or moved.
+
+        It is judged by manifests and listings: only a restore finds a wrong digest.
 
         Raises: as `restore`.
         """
@@ -415,6 +414,18 @@ class Checkpoints:
         finally:
             self._session.background.close()
         self._temporary.remove()
+
+    def _change(
+        self, change: Callable[[], Change], step: _Step, metadata: _Meta, *, block: bool, consume: bool
+    ) -> Checkpoint | Future[Checkpoint]:
+        """Make the checkpoint that a change of the content gives: see `save`."""
+        if block and consume:
+            raise InvalidArgumentError("consume=True is for background saves only", hint="Add block=False")
+        self._begin_save(waits=block)
+        whole, plain = _whole(step), plain_metadata(metadata or {})
+        if block:
+            return self._turns.save(change(), whole, plain)
+        return self._turns.save_in_background(change(), whole, plain, consume=consume)
 
     def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Checkpoint:
         published, node = self._saver.save(change, step, metadata), self._session.node

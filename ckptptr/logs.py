@@ -17,8 +17,6 @@ from ckptptr.wording import printable
 LOGGERS = ("ckptptr", "ckptptr.stores")
 """All that the package logs to: filters of a logger do not see the records of those below it."""
 
-_OF_FLYTEKIT = "FLYTE_SDK_LOGGING_FORMAT"
-
 
 class OneLine(logging.Filter):
     """Writes out the control characters of a message."""
@@ -53,24 +51,30 @@ class JsonLines(logging.Formatter):
         return json.dumps({**line, EXTRA: event} if event else line)
 
 
-def formatter(text: str) -> logging.Formatter:
-    """JSON lines if `CKPTPTR_LOG`, or without it flytekit's own variable, asks for them; else as `text` says.
+def formatter(text: str, variable: str = "") -> logging.Formatter:
+    """JSON lines if `CKPTPTR_LOG` asks for them, or without it `variable`; else lines as `text` says.
+
+    Args:
+        variable: of the environment: `json` if the platform writes its own log so.
 
     Raises:
         SettingError: `CKPTPTR_LOG` cannot be understood.
     """
-    asked = LOG.read() or os.environ.get(_OF_FLYTEKIT)
+    asked = LOG.read() or os.environ.get(variable)
     return JsonLines() if asked == "json" else logging.Formatter(text)
 
 
-def to_stderr() -> None:
+def log_to_stderr(variable: str = "") -> None:
     """Write the log to stderr, unless the program has set up logging itself.
+
+    Args:
+        variable: see `formatter`.
 
     Raises: as `formatter`.
     """
     log = logging.getLogger(LOGGERS[0])
     if not log.handlers and not logging.getLogger().handlers:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(formatter("ckptptr: %(message)s"))
+        handler.setFormatter(formatter("ckptptr: %(message)s", variable))
         log.addHandler(handler)
         log.setLevel(logging.INFO)

@@ -221,8 +221,8 @@ LOG: Setting[str | None] = Setting(
     _one_of("text", "json"),
     "text or json",
     "`text` or `json`: the lines of the log on stderr, unless the program has set up logging itself. If it is"
-    " not set, a task writes text, or JSON if `FLYTE_SDK_LOGGING_FORMAT` is `json`, and other programs write"
-    " only warnings",
+    " not set, a task writes text, or JSON if `FLYTE_SDK_LOGGING_FORMAT` (in Flyte 2 `LOG_FORMAT`) is `json`;"
+    " other programs write only warnings",
 )
 ROUND = _internal("CKPTPTR_ROUND", "set by ckptptr for the processes that a rank starts: its round of ranks")
 HANDED_ON = _internal(

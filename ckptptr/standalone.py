@@ -9,7 +9,7 @@ from typing import Any
 
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
-from ckptptr.logs import to_stderr
+from ckptptr.logs import log_to_stderr
 from ckptptr.nodes.plain import node_at
 from ckptptr.nodes.seed import seed_of
 from ckptptr.protocol.retention import Retention
@@ -51,7 +51,7 @@ def open(
         ConflictError: others claimed every attempt number that was tried.
     """
     if LOG.read() is not None:
-        to_stderr()
+        log_to_stderr()
     store, key = open_store(url, filesystem=filesystem, storage_options=storage_options)
     if not read_only:
         store = with_known_guarantee(store, key, SystemClock())

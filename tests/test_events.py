@@ -424,20 +424,20 @@ def test_a_program_that_has_set_up_logging_itself_keeps_its_form_and_gets_the_fi
     ("environ", "is_json"),
     [
         ({}, False),
-        ({"FLYTE_SDK_LOGGING_FORMAT": "json"}, True),
-        ({"FLYTE_SDK_LOGGING_FORMAT": "console"}, False),
-        ({"FLYTE_SDK_LOGGING_FORMAT": "json", "CKPTPTR_LOG": "text"}, False),
-        ({"FLYTE_SDK_LOGGING_FORMAT": "console", "CKPTPTR_LOG": "JSON"}, True),
+        ({"FORMAT": "json"}, True),
+        ({"FORMAT": "console"}, False),
+        ({"FORMAT": "json", "CKPTPTR_LOG": "text"}, False),
+        ({"FORMAT": "console", "CKPTPTR_LOG": "JSON"}, True),
     ],
 )
-def test_our_own_variable_decides_and_without_it_flytekits(
+def test_our_own_variable_decides_and_without_it_that_of_the_platform(
     environ: dict[str, str], is_json: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("FLYTE_SDK_LOGGING_FORMAT", "CKPTPTR_LOG"):
+    for name in ("FORMAT", "CKPTPTR_LOG"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     record = logging.makeLogRecord({"msg": "told", "levelname": "INFO", "name": "ckptptr"})
-    line = formatter("text %(message)s").format(record)
+    line = formatter("text %(message)s", "FORMAT").format(record)
     assert (line == "text told") is not is_json
     assert line.endswith('"message": "told"}') is is_json

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ckptptr")
 
+_LOG_FORMAT = "FLYTE_SDK_LOGGING_FORMAT"
 _OURS = "_ckptptr"
 _POD: dict[str, PointerCheckpoint] = {}
 
@@ -63,7 +64,7 @@ def checkpoint_of_task(seed: str = "") -> PointerCheckpoint:
 
     from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
     from ckptptr.flyte.task import in_flyte, locally
-    from ckptptr.logs import to_stderr
+    from ckptptr.logs import log_to_stderr
 
     parameters = current_context()
     try:
@@ -79,7 +80,7 @@ def checkpoint_of_task(seed: str = "") -> PointerCheckpoint:
     made: PointerCheckpoint | None = given if isinstance(given, PointerCheckpoint) else vars(given).get(_OURS)
     _set_seed(seed, is_late=made is not None)
     if made is None:
-        to_stderr()
+        log_to_stderr(_LOG_FORMAT)
         ours = in_flyte(parameters, given)
         made = vars(given)[_OURS] = _with_deck(parameters, _remember(ours) if ours else locally(given))
     return made
@@ -122,9 +123,9 @@ def _make(parameters: Any, given: Any) -> PointerCheckpoint | None:
     from ckptptr.errors import InvalidArgumentError, SettingError
     from ckptptr.flyte.errors import recoverable
     from ckptptr.flyte.task import in_flyte
-    from ckptptr.logs import to_stderr
+    from ckptptr.logs import log_to_stderr
 
-    to_stderr()
+    log_to_stderr(_LOG_FORMAT)
     try:
         with recoverable():
             ours = in_flyte(parameters, given)

@@ -183,16 +183,3 @@ def _read_if_good(
     except (NotFoundError, DamagedError):
         return None
     return None if flaws(home, manifest.files, sizes) else manifest
-
-
-def check_complete(store: Store, home: str, manifest: Manifest) -> None:
-    """One listing: are all the files of a checkpoint there? Their bytes are for a restore to check.
-
-    Raises:
-        DamagedError: not all of them, or not with their sizes.
-    """
-    bad = flaws(home, manifest.files, sizes_in(store, home))
-    if bad:
-        raise DamagedError(
-            f"{len(bad)} of its files are gone or damaged: {bad[0].problem}", key=store.url(bad[0].key)
-        )

@@ -118,6 +118,18 @@ def change_of(content: Saveable, selection: Selection | None = None) -> Change:
     return change_of(data)
 
 
+def replacement(content: str | os.PathLike[str] | bytes, selection: Selection) -> Change:
+    """What saving `content` means where it is always the whole content, and a file loses its name.
+
+    Raises: as `change_of`.
+    """
+    change = change_of(content, selection)
+    if change.replaces:
+        return change
+    (file,) = change.files.values()
+    return Change({BYTES_NAME: replace(file, path=BYTES_NAME)}, replaces=True)
+
+
 def addition(file: str | os.PathLike[str]) -> Change:
     """What adding one file means.
 

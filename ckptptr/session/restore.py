@@ -12,8 +12,8 @@ from ckptptr.events import Event, Name, Watch, emit
 from ckptptr.protocol.adopt import adopt
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.forward import copy_home, move_latest
-from ckptptr.protocol.inventory import check_complete
 from ckptptr.protocol.latest import Move, Seen
+from ckptptr.protocol.listed import Listed
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.resolve import Resolution, Resolver
 from ckptptr.session.content import Content
@@ -36,9 +36,9 @@ class Restorer:
         self._read_only = read_only
 
     def look(self) -> Resolution:
-        """What a restore would return, as far as manifests tell; nothing is fetched or moved."""
+        """What a restore would return, as far as manifests and listings tell; nothing is fetched or moved."""
         session = self._session
-        return Resolver(session.candidates, session.latest).resolve(lambda _: None)
+        return Resolver(session.candidates, session.latest).resolve(Listed(session.store))
 
     def restore(self, destination: Path) -> Resolution:
         """Put the newest good checkpoint into `destination`.
@@ -66,10 +66,10 @@ class Restorer:
         Raises: see `Checkpoints.restore`.
         """
         session = self._session
+        accept = Listed(session.store)
 
         def check(found: Found) -> list[FileRecord]:
-            if found.manifest is not None:
-                check_complete(session.store, found.home, found.manifest)
+            accept(found)
             return list(found.files)
 
         with session.watch("restore"), session.lock:

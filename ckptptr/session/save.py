@@ -26,7 +26,7 @@ from ckptptr.session.objects import copy, send
 from ckptptr.session.rebase import DeletedMeanwhileError, Rebasing
 from ckptptr.session.session import Session
 from ckptptr.session.siblings import sibling
-from ckptptr.transfer.digest import digest_of
+from ckptptr.transfer.digest import holds
 from ckptptr.transfer.plan import Local
 from ckptptr.wording import moved
 
@@ -187,10 +187,10 @@ class Saver:
 
 
 def _is_unchanged(file: Local, before: FileRecord) -> bool:
-    """Same size, and then same digest: only a file that may be unchanged is digested ahead."""
+    """Same size, and then the same bytes: only a file that may be unchanged is read ahead."""
     if file.size != before.size or not isinstance(file.source, Path | bytes):
         return False
     try:
-        return digest_of(file.source, file.size) == before.xxh3_128
+        return holds(file.source, before)
     except OSError:
         return False  # to send it finds out what is wrong

@@ -28,19 +28,20 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, slots=True)
 class _Cloud:
-    """A cloud: the folder of its adapter, which is the name of our extra too; its adapter; its fsspec
-    filesystem; and who lends from that to obstore."""
+    """A cloud: the folder of its adapter, which is the name of our extra too; its adapter; the package of
+    its fsspec filesystem, and the class in it; and who lends from that to obstore."""
 
     module: str
     adapter: str
     filesystem: str
+    kind: str
     lender: str
 
 
 _CLOUDS = {
-    "s3": _Cloud("s3", "S3Store", "s3fs", "S3Lender"),
-    "gs": _Cloud("gcs", "GCSStore", "gcsfs", "GCSLender"),
-    "abfs": _Cloud("azure", "AzureStore", "adlfs", "AzureLender"),
+    "s3": _Cloud("s3", "S3Store", "s3fs", "S3FileSystem", "S3Lender"),
+    "gs": _Cloud("gcs", "GCSStore", "gcsfs", "GCSFileSystem", "GCSLender"),
+    "abfs": _Cloud("azure", "AzureStore", "adlfs", "AzureBlobFileSystem", "AzureLender"),
 }
 _around: list[Callable[[Store], Store]] = []
 
@@ -197,12 +198,26 @@ def _on_cloud(
     return FastLane(store, ObstoreStore(lender(filesystem, metadata)))
 
 
-def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any]) -> Any:
+def filesystem_at(url: str, storage_options: Mapping[str, Any]) -> tuple[Any, str]:
+    """The fsspec filesystem of a URL or path, and its path there: for what the port has no word for.
+
+    Raises: as `open_store`.
+    """
+    place = split(url)
+    if place.scheme in _CLOUDS:
+        return _filesystem(place, _CLOUDS[place.scheme], storage_options), place.key
     import fsspec
 
+    filesystem, path = fsspec.url_to_fs(url, use_listings_cache=False)
+    return filesystem, path
+
+
+def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any]) -> Any:
     account = {"account_name": place.account} if place.account else {}
     try:
-        return fsspec.filesystem(place.scheme, **{"use_listings_cache": False, **account, **storage_options})
+        # Not through fsspec's registry: an import of `flyte.storage` puts obstore's filesystems there.
+        kind = getattr(import_module(cloud.filesystem), cloud.kind)
+        return kind(**{"use_listings_cache": False, **account, **storage_options})
     except ImportError as error:
         raise InvalidArgumentError(
             f"{place.scheme}:// needs {cloud.filesystem}", hint=f"pip install 'ckptptr[{cloud.module}]'"

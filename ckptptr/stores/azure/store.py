@@ -23,7 +23,7 @@ from ckptptr.stores.azure.upload import MAX_BLOCKS, checksum, upload_blocks
 from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
-from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many
+from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many, seconds
 
 BLOCK_SIZE = 16 * 1024 * 1024
 MAX_BLOCK_SIZE = 32 * 1024 * 1024
@@ -109,7 +109,7 @@ class AzureStore:
 
     def list(self, folder: str) -> Iterator[Entry]:
         # Sorted here: Azure has an order of its own.
-        return iter(sorted(self._pages(folder), key=lambda entry: entry.key))
+        return iter(sorted(self.stream(folder), key=lambda entry: entry.key))
 
     def delete(self, keys: Iterable[str]) -> None:
         deletions: Parts[None] = Parts(self._client.start, Room(DELETES_IN_FLIGHT))
@@ -152,7 +152,7 @@ class AzureStore:
         )
         return Token(answer["etag"])
 
-    def _pages(self, folder: str) -> Iterator[Entry]:
+    def stream(self, folder: str) -> Iterator[Entry]:
         container = folder.partition("/")[0]
         marker: str | None = None
         while True:
@@ -161,7 +161,9 @@ class AzureStore:
                 folder, marker, include=["metadata"], results_per_page=self._page
             )
             yield from (
-                Entry(f"{container}/{item.name}", item.size) for item in found if not _is_directory(item)
+                Entry(f"{container}/{item.name}", item.size, seconds(item.last_modified))
+                for item in found
+                if not _is_directory(item)
             )
             if not marker:
                 return

@@ -39,7 +39,7 @@ from ckptptr.stores.obstore.lending import Lender, UnlendableError, meaning
 from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
-from ckptptr.stores.sdk import one_or_many, shown
+from ckptptr.stores.sdk import one_or_many, seconds, shown
 
 BLOCK_SIZE = 8 * 1024 * 1024
 CHUNK = 1024 * 1024
@@ -130,13 +130,19 @@ class ObstoreStore:
         bucket, _, prefix = folder.partition("/")
 
         def every(client: Any, _: str) -> Sequence[Entry]:
-            pages = self._obstore.list(client, prefix or None)
-            return [Entry(f"{bucket}/{each['path']}", each["size"]) for page in pages for each in page]
+            return [*self._entries(client, bucket, prefix)]
 
         found = self._ask("list", folder, every)
         if not found:
             self._prove_empty(folder)
         return iter(sorted(found, key=lambda entry: entry.key))
+
+    def stream(self, folder: str) -> Iterator[Entry]:
+        bucket, _, prefix = folder.partition("/")
+        try:
+            yield from self._entries(self.client(bucket), bucket, prefix)
+        except Exception as error:  # noqa: BLE001 - the table says what it means
+            raise self._meant(error, "list", folder) from shown(error)
 
     def delete(self, keys: Iterable[str]) -> None:
         together = self.lender.deletes_together
@@ -227,6 +233,11 @@ class ObstoreStore:
             operation, key, lambda client, path: self._obstore.put(client, path, body, **options)
         )
         return self._token(answer, key)
+
+    def _entries(self, client: Any, bucket: str, prefix: str) -> Iterator[Entry]:
+        for page in self._obstore.list(client, prefix or None):
+            for each in page:
+                yield Entry(f"{bucket}/{each['path']}", each["size"], seconds(each["last_modified"]))
 
     def _token(self, meta: Any, key: str) -> Token:
         found = meta[self.lender.version]

@@ -22,7 +22,7 @@ from ckptptr.stores.room import Room
 from ckptptr.stores.s3.client import S3Client, part_of
 from ckptptr.stores.s3.errors import refusal
 from ckptptr.stores.s3.upload import MAX_PARTS, Multipart, crc32, proven
-from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many
+from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many, seconds
 
 BLOCK_SIZE = 16 * 1024 * 1024
 COPY_PART_SIZE = 256 * 1024 * 1024
@@ -88,7 +88,7 @@ class S3Store:
 
     def list(self, folder: str) -> Iterator[Entry]:
         # Sorted here: SeaweedFS and the directory buckets of S3 Express list in an order of their own.
-        return iter(sorted(self._pages(folder), key=lambda entry: entry.key))
+        return iter(sorted(self.stream(folder), key=lambda entry: entry.key))
 
     def delete(self, keys: Iterable[str]) -> None:
         for bucket, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
@@ -157,14 +157,14 @@ class S3Store:
     def _multipart(self, key: str) -> Multipart:
         return Multipart(self._client, key, self._metadata, self._room, self._max_parts)
 
-    def _pages(self, folder: str) -> Iterator[Entry]:
+    def stream(self, folder: str) -> Iterator[Entry]:
         bucket, _, path = folder.partition("/")
         position: dict[str, Any] = {"Prefix": f"{path}/"} if path else {}
         position["MaxKeys"] = self._page
         while True:
             page = self._client.call("list_objects_v2", folder, **position)
             for found in page.get("Contents", ()):
-                yield Entry(f"{bucket}/{found['Key']}", found["Size"])
+                yield Entry(f"{bucket}/{found['Key']}", found["Size"], seconds(found.get("LastModified")))
             if not part_of(page, "IsTruncated", folder):
                 return
             position["ContinuationToken"] = page["NextContinuationToken"]

@@ -94,6 +94,9 @@ class Stub(SimpleNamespace):
             list(body)
         return self._answer("put", path)
 
+    def list(self, _: Any, prefix: str) -> Any:
+        return self._answer("list", prefix)
+
     def get(self, _: Any, path: str, **__: Any) -> Any:
         blocks = self._answer("get", path)
         return SimpleNamespace(stream=lambda **_: iter(blocks))
@@ -133,6 +136,36 @@ def test_everything_else_is_the_adapters(lane: FastLane, lender: FakeLender, slo
     assert listed(slow) == {}
     assert (lane.guarantee, lane.url("bucket/x")) == (slow.guarantee, slow.url("bucket/x"))
     assert list(obstore.list(lender.cloud)) == []
+
+
+def entry(name: str) -> dict[str, Any]:
+    return {"path": name, "size": 1, "last_modified": None}
+
+
+def test_a_stream_goes_by_the_lane_and_by_the_adapter_where_the_lane_cannot_begin_it(
+    lane: FastLane, slow: MemoryStore
+) -> None:
+    slow.create("bucket/a/slow", b"1")
+    through(lane, list=[[entry("a/x")], [entry("a/y")]])
+    assert [each.key for each in lane.stream("bucket/a")] == ["bucket/a/x", "bucket/a/y"]
+    stub = through(lane, list=ConnectionError("no"))
+    for _ in range(4):
+        assert [each.key for each in lane.stream("bucket/a")] == ["bucket/a/slow"]
+    assert len(stub.asked) == 3  # then the lane is closed
+    assert [each.key for each in lane.stream("bucket/a")] == ["bucket/a/slow"]
+
+
+def test_a_stream_that_breaks_off_is_an_error(lane: FastLane, slow: MemoryStore) -> None:
+    def pages() -> Iterator[list[dict[str, Any]]]:
+        yield [entry("a/x")]
+        raise ConnectionError("no")
+
+    slow.create("bucket/a/slow", b"1")
+    through(lane, list=pages())
+    stream = lane.stream("bucket/a")
+    assert next(stream).key == "bucket/a/x"
+    with pytest.raises(StoreUnavailableError):
+        next(stream)
 
 
 def test_metadata_is_attached(lane: FastLane, lender: FakeLender) -> None:
