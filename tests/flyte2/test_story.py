@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.flyte2.places import COUNTED_ON, IN_SAVE_4, Place
+from tests.flyte2.places import COUNTED_ON, IN_SAVE_4, Place, only_flyte
 
 pytestmark = pytest.mark.servers  # all of it runs a0
 
@@ -84,3 +85,19 @@ def test_a_pod_that_is_asked_for_json_tells_each_event_as_one_object(on_disk: Pl
     assert [event["name"] for event in told if event["name"] != "sweep"] == ["restore", *["save"] * 8]
     assert {event["node"] for event in told} == {on_disk.action.prefix}
     assert "ckptptr: " not in log
+
+
+def test_all_of_it_in_one_life_on_every_cloud_with_nothing_but_flyte(cloud: Place, tmp_path: Path) -> None:
+    """obstore does it all, with Flyte's own settings. What flytekit, the filesystems of clouds and their SDKs
+    bring cannot be imported."""
+    cloud.three_deaths()
+    alone = replace(cloud.action, folder=str(only_flyte(tmp_path / "alone")))
+    last = alone.run(4)
+    assert last.outputs == COUNTED_ON, last.log
+    assert cloud.pointer()["attempt"] == 4
+    cloud.store.delete([cloud.latest])
+    walked = alone.run(5)
+    assert walked.outputs == {"o0": "counted from 8 to 8"}, walked.log
+    assert "the walk-back through earlier attempts" in walked.log
+    for secret in cloud.secrets:
+        assert secret not in last.log + walked.log
