@@ -135,11 +135,6 @@ def emit(event: Event) -> None:
             _inside.hook = False
 
 
-def code_of(error: BaseException) -> str:
-    """The `error` of an event."""
-    return error.code if isinstance(error, CkptptrError) else CkptptrError.code
-
-
 class Watch:
     """What takes time, in a `with` block; see the module. Threads that it starts belong to it.
 
@@ -173,7 +168,7 @@ class Watch:
         try:
             # A preemption has its own event; what it ends in the background does not.
             if isinstance(error, Exception) and (self._goes_on or not isinstance(error, PreemptedError)):
-                emit(Event(self._name, self._failure(error), level=logging.WARNING, error=code_of(error)))
+                emit(self._failure(error))
         finally:
             if self._before is not None:
                 _watch.reset(self._before)
@@ -195,13 +190,14 @@ class Watch:
             return event
         return replace(event, seconds=round(self.seconds, 6), requests=self._requests)
 
-    def _failure(self, error: Exception) -> str:
-        what = f"the {self._name.replace('-', ' ')} failed"
+    def _failure(self, error: Exception) -> Event:
         if self._goes_on:
-            return f"{what} and will be done another time: {error}"
-        # The text of an error that is not ours may have a URL with a secret in it.
-        why = error if isinstance(error, CkptptrError) else type(error).__name__
-        return f"{what} after {self.seconds:.1f} s: {why}"
+            told = f"and will be done another time: {error}"
+        else:  # it is raised as well; the text of one that is not ours may have a URL with a secret in it
+            told = f"after {self.seconds:.1f} s: {error if isinstance(error, CkptptrError) else type(error).__name__}"
+        message = f"the {self._name.replace('-', ' ')} failed {told}"
+        code = error.code if isinstance(error, CkptptrError) else CkptptrError.code
+        return Event(self._name, message, level=logging.WARNING, error=code)
 
     def _count(self) -> None:
         with self._lock:

@@ -65,7 +65,7 @@ class Saver:
             with session.lock:
                 session.saves += 1
                 session.saved_in.append((published.manifest.id, watch.seconds))
-                self._tell(published, watch.seconds)
+            self._tell(published, watch.seconds)
         return published
 
     def _tell(self, published: Published, seconds: float) -> None:
