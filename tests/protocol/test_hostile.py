@@ -276,6 +276,24 @@ def test_a_plain_folder_that_no_disk_can_have_is_passed_over(world: World, name:
     assert "cannot be put on a disk" in str(run.resolution)
 
 
+def test_a_latest_that_lists_what_is_another_nodes_as_expired_deletes_nothing_there(
+    world: World, tmp_path: Path
+) -> None:
+    other = World(tmp_path, f"{world.key}-other", beside=world)
+    theirs = other.process(0).save({"model": "theirs"}, step=1).reference
+    url = world.store.url(other.node(0).root.key(theirs))
+    run = world.process(0)
+    run.save({"model": "ours"}, step=1)
+    document = json.loads(world.store.read(world.latest_key)[0])
+    del document["checksum"]
+    world.write(msgspec.json.encode(sealed.seal({**document, "doomed": [theirs, url]})))
+    later = world.process(1)
+    for step in (2, 3, 4):
+        later.save({"model": f"ours {step}"}, step=step)
+    assert other.is_whole(theirs)
+    assert other.process(1).restore() == {"model": "theirs"}
+
+
 # Many files
 
 
