@@ -309,7 +309,7 @@ class Checkpoints:
 
         Args:
             path: of a folder, made if it does not exist. Other files in it are kept. Without it: a
-                temporary folder, removed when this object is.
+                temporary folder, removed when this object is; after a kill, by the next restore into one.
             checkpoint: restore exactly this one (a reference, an id, a URI), and move nothing.
             step: restore exactly the retained checkpoint with this step, and move nothing. If several have
                 it, the one that `history` lists first.
