@@ -440,17 +440,7 @@ class Checkpoints:
         Raises: PreemptedError: the signal came.
             InvalidArgumentError: not in the main thread; an impossible deadline or signal; a second block.
         """
-        return self._turns.under(
-            Preemption(
-                self._session,
-                save,
-                wait=self._turns.wait_for_background,
-                deadline=deadline,
-                signals=signals,
-                interrupt=interrupt,
-                raises=raises,
-            )
-        )
+        return self._preemption(save, deadline=deadline, signals=signals, interrupt=interrupt, raises=raises)
 
     def wait(self) -> None:
         """Wait for background saves, background sweeps and forward copies.
@@ -482,6 +472,10 @@ class Checkpoints:
         if block:
             return self._turns.save(change(), whole, plain)
         return self._turns.save_in_background(change(), whole, plain, consume=consume)
+
+    def _preemption(self, save: Callable[[], object] | None, **more: Any) -> Preemption:
+        wait = self._turns.wait_for_background
+        return self._turns.under(Preemption(self._session, save, wait=wait, **more))
 
     def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Checkpoint:
         return self._described(self._saver.save(change, step, metadata).manifest)
