@@ -20,6 +20,7 @@ from ckptptr.errors import (
     CkptptrError,
     ConflictError,
     DamagedError,
+    IncompleteError,
     InvalidArgumentError,
     LocalDiskError,
     NotFoundError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ckptptr.protocol.resolve import Resolution
     from ckptptr.protocol.retention import Retention
     from ckptptr.session.batch import Batch
+    from ckptptr.session.parts import Parts
     from ckptptr.session.preemption import Preemption
     from ckptptr.standalone import open
     from ckptptr.transfer.writer import Stream
@@ -48,6 +50,7 @@ _LAZY = {
     "Checkpoints": "ckptptr.checkpoints",
     "Event": "ckptptr.events",
     "Found": "ckptptr.protocol.candidates",
+    "Parts": "ckptptr.session.parts",
     "Preemption": "ckptptr.session.preemption",
     "Resolution": "ckptptr.protocol.resolve",
     "Retention": "ckptptr.protocol.retention",
@@ -65,6 +68,7 @@ __all__ = [
     "Checkpoints",
     "Event",
     "Found",
+    "Parts",
     "Preemption",
     "Resolution",
     "Retention",
@@ -74,6 +78,7 @@ __all__ = [
     "CkptptrError",
     "ConflictError",
     "DamagedError",
+    "IncompleteError",
     "InvalidArgumentError",
     "LocalDiskError",
     "NotFoundError",

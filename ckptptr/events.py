@@ -141,7 +141,7 @@ class Watch:
     Args:
         name: of the event that is its outcome.
         node, attempt: whose it is; without them, those of the watch around it.
-        goes_on: a failure ends here: it is an event and no error.
+        goes_on: it is in the background, and a failure is no error for the program.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class Watch:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    ) -> None:
         try:
             # A preemption has its own event; what it ends in the background does not.
             if isinstance(error, Exception) and (self._goes_on or not isinstance(error, PreemptedError)):
@@ -172,7 +172,6 @@ class Watch:
         finally:
             if self._before is not None:
                 _watch.reset(self._before)
-        return self._goes_on and isinstance(error, Exception)
 
     @property
     def seconds(self) -> float:
@@ -191,13 +190,14 @@ class Watch:
         return replace(event, seconds=round(self.seconds, 6), requests=self._requests)
 
     def _failure(self, error: Exception) -> Event:
+        what, code = f"the {self._name.replace('-', ' ')} failed", CkptptrError.code
+        why: object = type(error).__name__  # more may be a URL with a secret in it; and it is raised as well
+        if isinstance(error, CkptptrError):
+            why, code = error, error.code
+        told = f"after {self.seconds:.1f} s: {why}"
         if self._goes_on:
             told = f"and will be done another time: {error}"
-        else:  # it is raised as well; the text of one that is not ours may have a URL with a secret in it
-            told = f"after {self.seconds:.1f} s: {error if isinstance(error, CkptptrError) else type(error).__name__}"
-        message = f"the {self._name.replace('-', ' ')} failed {told}"
-        code = error.code if isinstance(error, CkptptrError) else CkptptrError.code
-        return Event(self._name, message, level=logging.WARNING, error=code)
+        return Event(self._name, f"{what} {told}", level=logging.WARNING, error=code)
 
     def _count(self) -> None:
         with self._lock:

@@ -107,6 +107,17 @@ def a_save_of_a_zombie(world: World) -> None:
     run.save({"model": "3"}, step=3)
 
 
+def a_save_in_parts(world: World) -> None:
+    ranks = [world.process(0, incarnation="round").checkpoints.parts(rank, 2) for rank in (0, 1)]
+    ranks[1].contribute(world.folder({"b": "22"}), step=1)
+    ranks[0].save(world.folder({"a": "1"}), step=1)
+
+
+def a_save_in_parts_that_another_rank_does_not_finish(world: World) -> None:
+    run = world.process(0, incarnation="round")
+    run.checkpoints.parts(0, 2, deadline=1).save(world.folder({"a": "1"}), step=1, block=False).result(20)
+
+
 def a_fresh_start(world: World) -> None:
     world.process(0).restore()
 
@@ -241,6 +252,8 @@ EVENTS: list[tuple[Callable[[World], None], str, int, dict[str, object]]] = [
     (a_save_beside_a_hold, "save", WARNING, {"verdict": "held", "step": 3}),
     (a_save_that_fails, "save", WARNING, {"error": NO_ANSWER, "requests": 3}),
     (a_save_of_a_zombie, "save", WARNING, {"error": "superseded", "attempt": 0}),
+    (a_save_in_parts, "save", INFO, {"verdict": "target", "step": 1, "bytes": 3}),
+    (a_save_in_parts_that_another_rank_does_not_finish, "save", WARNING, {"error": "incomplete"}),
     (a_fresh_start, "restore", INFO, {"verdict": "fresh", "bytes": 0, "step": None}),
     (a_restore, "restore", INFO, {"verdict": "pointer", "step": 2, "bytes": 1, "requests": 3, "attempt": 1}),
     (a_restore_of_one, "restore", INFO, {"verdict": "pointer", "step": 1, "bytes": 1}),

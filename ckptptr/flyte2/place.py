@@ -23,7 +23,7 @@ from ckptptr.nodes.flyte_node import node_of
 from ckptptr.nodes.plain import node_at
 from ckptptr.nodes.seed import seed_of
 from ckptptr.protocol.retention import retention_of
-from ckptptr.session.cohort import incarnation
+from ckptptr.session.cohort import Cohort, incarnation
 from ckptptr.session.session import Session
 from ckptptr.settings import SEED, check_all
 from ckptptr.stores.open import open_store
@@ -103,7 +103,7 @@ class Place:
             retention=retention_of(os.environ),
             incarnation=self.alone if ranks is None else ranks,
         )
-        return Checkpoints(session)
+        return Checkpoints(session, ranks=Cohort.of)
 
 
 @dataclass(frozen=True, slots=True)

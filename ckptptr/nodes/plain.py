@@ -49,8 +49,18 @@ def key_beside(url: str, known: str) -> str:
     return place.key
 
 
-def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> Node:
+def node_at(
+    store: Store,
+    key: str,
+    *,
+    attempt: int | None,
+    read_only: bool,
+    shared: Callable[[Callable[[], int]], int] = lambda claim: claim(),
+) -> Node:
     """The node whose prefix is `key`.
+
+    Args:
+        shared: given what claims an attempt number, the number that all ranks of this process's round use.
 
     Raises:
         InvalidArgumentError: `attempt` is negative; `key` is inside a node of Flyte, or is one and neither
@@ -64,7 +74,7 @@ def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> 
     if f"/{NODES}/" in key:
         return _flyte_node(store, key, attempt=attempt, read_only=read_only)
     if attempt is None:
-        attempt = _next_plain_attempt(store, key) if read_only else _claim(store, key)
+        attempt = _next_plain_attempt(store, key) if read_only else shared(lambda: _claim(store, key))
     return _plain_node(store, key, attempt)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,16 @@ from ckptptr.protocol.manifest import (
     is_plain_path,
     why_unfit,
 )
-from ckptptr.protocol.names import BYTES_NAME, DATA, MANIFESTS, NODES, CheckpointId, manifest_key
+from ckptptr.protocol.names import (
+    BYTES_NAME,
+    DATA,
+    MANIFESTS,
+    NODES,
+    CheckpointId,
+    manifest_key,
+    round_and_nonce,
+)
+from ckptptr.protocol.parts import Named
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import Root
 from ckptptr.stores.port import GLANCE, Entry, Store
@@ -62,13 +72,30 @@ def is_pinned(store: Store, home: str, manifest: Manifest | None) -> bool:
 
 
 def payload(store: Store, home: str) -> dict[CheckpointId, list[Entry]]:
-    """The payload objects of a home by the checkpoint that uploaded them, committed or not."""
+    """The payload objects of a home by the checkpoint that uploaded them, committed or not; with the records
+    that several writers need to share a checkpoint (`protocol.parts`)."""
     found: dict[CheckpointId, list[Entry]] = {}
+    sets: dict[str, list[Entry]] = {}
     for entry in store.list(f"{home}/{DATA}"):
         checkpoint = CheckpointId.match(entry.key[len(home) :].split("/")[2])
         if checkpoint:
             found.setdefault(checkpoint, []).append(entry)
+        elif of_a_set := round_and_nonce(home, entry.key):
+            sets.setdefault(of_a_set[1], []).append(entry)
+    for checkpoint, entries in found.items():
+        entries.extend(sets.pop(checkpoint.nonce, []))
+    for entries in sets.values():  # a set of which no writer has uploaded a file
+        for entry in entries:
+            with suppress(NotFoundError, DamagedError):
+                named = Named.decode(store.read(entry.key, GLANCE)[0], store.url(entry.key))
+                found[named.checkpoint_id] = entries
+                break
     return found
+
+
+def rounds_of(home: str, entries: Iterable[Entry]) -> set[str]:
+    """The rounds of ranks whose sets are among the payload of a checkpoint."""
+    return {name[0] for entry in entries if (name := round_and_nonce(home, entry.key))}
 
 
 def plain_files(store: Store, folder: str) -> tuple[FileRecord, ...]:

@@ -107,8 +107,7 @@ class Asynchronous(Generic[_T]):
             return  # a fork: they are the parent's
         until = self._until()
         if not self.wait(until or time.monotonic() + self._exit_seconds):
-            what = "the process ends before its last background save is done"
-            emit(Event("save", what, level=logging.WARNING, node=self._node, verdict="abandoned"))
+            tell_abandoned(self._node)
             abandon_executors()
 
     def _run(self) -> None:
@@ -146,3 +145,13 @@ class Asynchronous(Generic[_T]):
             self._failure = error
         for done in job.done:
             done.set_exception(error)
+
+
+def tell_abandoned(node: str) -> None:
+    """The event of a background save that the end of the process does not wait for any longer.
+
+    Args:
+        node: URL of the node prefix.
+    """
+    what = "the process ends before its last background save is done"
+    emit(Event("save", what, level=logging.WARNING, node=node, verdict="abandoned"))

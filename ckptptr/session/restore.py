@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+from pathspec import GitIgnoreSpec
 
 from ckptptr.errors import NotFoundError
 from ckptptr.events import Event, Name, Watch, emit
@@ -22,6 +25,9 @@ from ckptptr.session.session import Session
 from ckptptr.transfer.copy import CancelledError
 from ckptptr.transfer.download import Download
 from ckptptr.wording import moved
+
+_SHOWN = 5
+"""How many names an error lists."""
 
 
 class Restorer:
@@ -40,20 +46,20 @@ class Restorer:
         session = self._session
         return Resolver(session.candidates, session.latest).resolve(Listed(session.store))
 
-    def restore(self, destination: Path) -> Resolution:
-        """Put the newest good checkpoint into `destination`.
+    def restore(self, destination: Path, only: GitIgnoreSpec | None = None) -> Resolution:
+        """Put the newest good checkpoint into `destination`, or what `only` selects of it.
 
         Raises: see `Checkpoints.restore`.
         """
         session = self._session
         with session.watch("restore") as watch, session.lock, self._download(destination) as download:
-            resolution, files, adopted = self._resolve(lambda found: download.fetch(found.home, found.files))
+            resolution, files, adopted = self._resolve(lambda found: self._fetch(download, found, only))
             session.seen = adopted or resolution.seen
             found = resolution.found
             if found is not None:
-                self._put_in_place(download, found, files)
+                self._put_in_place(download, found, files, only)
                 session.restored_in = watch.seconds
-            self._tell(resolution, files, watch)
+            self._tell(resolution, files, watch, only)
             if adopted and found is not None and found.home != session.node.home:
                 self._forward(found, files)
         return resolution
@@ -83,7 +89,9 @@ class Restorer:
                     self._forward(found, files)
         return resolution
 
-    def restore_named(self, destination: Path, checkpoint: str) -> Resolution:
+    def restore_named(
+        self, destination: Path, checkpoint: str, only: GitIgnoreSpec | None = None
+    ) -> Resolution:
         """Put the checkpoint of that name into `destination`, or fail: there is no second choice.
 
         LATEST is not moved: the process that resolved for all ranks has done that.
@@ -95,16 +103,20 @@ class Restorer:
             if candidate is None:
                 raise NotFoundError("no such checkpoint", key=checkpoint)
             found = candidate.load()
-            files = download.fetch(found.home, found.files)
-            self._put_in_place(download, found, files)
+            files = self._fetch(download, found, only)
+            self._put_in_place(download, found, files, only)
             resolution = Resolution(candidate.verdict_on(found), found, (), seen)
-            self._tell(resolution, files, watch)
+            self._tell(resolution, files, watch, only)
         return resolution
 
     def _tell(
-        self, resolution: Resolution, files: Sequence[FileRecord] = (), watch: Watch | None = None
+        self,
+        resolution: Resolution,
+        files: Sequence[FileRecord] = (),
+        watch: Watch | None = None,
+        only: GitIgnoreSpec | None = None,
     ) -> None:
-        size = sum(record.size for record in files)
+        size = sum(record.size for record in (files if only is None else _chosen(files, only)))
         took = f" ({moved(size, watch.seconds)})" if watch and resolution.found else ""
         emit(self._event("restore", f"{resolution}{took}", resolution, size=size))
 
@@ -122,9 +134,31 @@ class Restorer:
     def _download(self, destination: Path) -> Download:
         return Download(self._session.store, destination, without=self._session.own_places)
 
-    def _put_in_place(self, download: Download, found: Found, files: list[FileRecord]) -> None:
-        download.install(files, found.manifest.folders if found.manifest else ())
+    def _fetch(self, download: Download, found: Found, only: GitIgnoreSpec | None) -> list[FileRecord]:
+        """Fetch and verify what is selected; of the rest it is only checked that it is there."""
+        if only is None:
+            return download.fetch(found.home, found.files)
+        Listed(self._session.store)(found)
+        chosen = _chosen(found.files, only)
+        fetched = {record.path: record for record in download.fetch(found.home, chosen)}
+        return [fetched.get(record.path, record) for record in found.files]
+
+    def _put_in_place(
+        self, download: Download, found: Found, files: list[FileRecord], only: GitIgnoreSpec | None
+    ) -> None:
+        if only is None:
+            download.install(files, found.manifest.folders if found.manifest else ())
+        elif chosen := _chosen(files, only):
+            download.install(chosen)
+        else:
+            raise NotFoundError(
+                "no file of the checkpoint matches `only`",
+                key=found.reference,
+                hint=f"It has {', '.join(record.path for record in files[:_SHOWN])}",
+            )
         self._build_on(found, files)
+        if not all(record.xxh3_128 for record in files):  # the rest of a plain folder: nothing builds on it
+            self._session.content = Content()
 
     def _build_on(self, found: Found, files: list[FileRecord]) -> None:
         self._session.content = Content.of(found, files)
@@ -186,7 +220,7 @@ class Restorer:
         if root.bucket_of(found.home) == root.bucket_of(root.base):
             self._session.background.run("forward-copy", forward)
             return
-        with Watch("forward-copy", goes_on=True):
+        with suppress(Exception), Watch("forward-copy", goes_on=True):
             forward()
 
     def _copy_home(
@@ -213,3 +247,7 @@ class Restorer:
             bytes=target.bytes,
         )
         emit(event)
+
+
+def _chosen(files: Sequence[FileRecord], only: GitIgnoreSpec) -> list[FileRecord]:
+    return [record for record in files if only.match_file(record.path)]
