@@ -14,10 +14,10 @@ from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_by_name, checkpoint_of, engine_of, latest_of
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found, Verdict
-from ckptptr.protocol.complete import Flaw, flaws, sizes_in
+from ckptptr.protocol.complete import Flaw, flaws, payload_of
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Rejected, Resolution, Resolver
-from ckptptr.stores.port import Guarantee, Store
+from ckptptr.stores.port import Entry, Guarantee, Store
 from ckptptr.transfer.pool import run_all
 from ckptptr.wording import counted
 
@@ -42,15 +42,24 @@ class Listed:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._sizes: dict[str, dict[str, int]] = {}
+        self._homes: dict[str, dict[str, Entry]] = {}
 
     def flaws(self, found: Found) -> list[Flaw]:
         """The files that are missing or have another size. A plain folder is what its listing says."""
         if found.manifest is None:
             return []
-        if found.home not in self._sizes:
-            self._sizes[found.home] = sizes_in(self._store, found.home)
-        return flaws(found.home, found.files, self._sizes[found.home])
+        return flaws(found.home, found.files, self._payload(found.home))
+
+    def archived(self, found: Found) -> list[str]:
+        """The keys of the files that a class of the store keeps from being read."""
+        listed = self._payload(found.home) if found.manifest else {}
+        keys = (f"{found.home}/{record.object}" for record in found.files)
+        return [key for key in keys if key in listed and listed[key].is_archived]
+
+    def _payload(self, home: str) -> dict[str, Entry]:
+        if home not in self._homes:
+            self._homes[home] = payload_of(self._store, home)
+        return self._homes[home]
 
     def __call__(self, found: Found) -> None:
         bad = self.flaws(found)

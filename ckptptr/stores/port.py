@@ -54,10 +54,14 @@ class Guarantee(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One object in a listing. `size` is in bytes."""
+    """One object in a listing. `size` is in bytes.
+
+    `is_archived`: what is in its class has to be brought back before it can be read; it may have been.
+    """
 
     key: str
     size: int
+    is_archived: bool = False
 
 
 class Store(Protocol):

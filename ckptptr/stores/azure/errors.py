@@ -1,7 +1,7 @@
 """What the refusals of Azure Blob Storage mean, as our errors: the one table.
 
-It goes by Azure's error code and the HTTP status, never by the text. No text of the SDK is repeated
-in a message: URLs can carry signatures.
+It goes by Azure's error code (a header, which pages of gateways lack) and the HTTP status, never by the text.
+Of the text only Azure's own sentence is shown: other text of the SDK may have URLs with signatures.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores.said import NOT_THE_STORES, no_answer, quoted, sentence
 from ckptptr.stores.sdk import PassingError, shown, unsendable
 
 _NOT_AZURES = (DeserializationError, AttributeError, LookupError, TypeError)
@@ -79,9 +80,14 @@ _FROZEN = (
     "Use a container that has none.",
 )
 _ARCHIVED = (
-    StoreUnavailableError,
-    "the object is in the archive tier",
-    "Bring it back first (az storage blob set-tier --tier Hot).",
+    AccessDeniedError,
+    "the object is in the archive tier, and cannot be read",
+    "Bring it back first (az storage blob set-tier --tier Hot). Let no lifecycle rule archive checkpoints.",
+)
+_NO_VAULT_KEY = (
+    AccessDeniedError,
+    "the account's encryption key cannot be used",
+    "Look at the key in its Key Vault, and at the account's access to it.",
 )
 _NOT_ACCEPTED = (
     AccessDeniedError,
@@ -142,12 +148,12 @@ _BY_STATUS = {412: "ConditionNotMet", 416: "InvalidRange"}
 
 
 @contextlib.contextmanager
-def translated(operation: str, url: str) -> Iterator[None]:
+def translated(operation: str, url: str, endpoint: str = "") -> Iterator[None]:
     """Turn what the SDK raises inside into one of ours, or `PassingError`. The SDK names `operation`."""
     try:
         yield
     except _FAILURES as error:
-        ours = _translate(error, operation, url)
+        ours = _translate(error, operation, url, endpoint)
         if isinstance(error, AzureError) and _is_passing(error):
             raise PassingError(ours) from shown(error)
         raise ours from shown(error)
@@ -165,27 +171,30 @@ def _is_passing(error: AzureError) -> bool:
     return isinstance(error, HttpResponseError) and error.status_code in _PASSING
 
 
-def refusal(code: str, status: int, operation: str, url: str) -> CkptptrError:
-    """The error for an Azure error code and HTTP status."""
-    row = _TABLE.get(code) or _TABLE.get(_BY_STATUS.get(status, ""))
-    if row:
+def refusal(code: str, status: int, operation: str, url: str, said: str = "") -> CkptptrError:
+    """The error for an Azure error code and HTTP status. `said` is the text that came with the code."""
+    said = sentence(said) if code else ""
+    row = _TABLE.get(code) or (_TABLE.get(_BY_STATUS.get(status, "")) if code else None)
+    if code.startswith("KeyVault"):
+        row = _NO_VAULT_KEY
+    if row and not (row[0] is NotFoundError and operation == "list_blobs"):  # it names no object
         kind, message, hint = row
         return kind(message, key=url, hint=hint)
     if status in (401, 403):
-        hint = f"Grant {_ACTIONS[operation]}, and look at the account's firewall."
-        return AccessDeniedError(f"Azure refused to {operation}", key=url, hint=hint)
-    return StoreUnavailableError(f"Azure failed to {operation} ({code} {status})", key=url)
+        hint = f"Grant {_ACTIONS[operation]}, and look at the account's firewall." if code else NOT_THE_STORES
+        return AccessDeniedError(f"Azure refused to {operation}{quoted(said)}", key=url, hint=hint)
+    return StoreUnavailableError(f"Azure failed to {operation} ({code} {status}){quoted(said)}", key=url)
 
 
-def _translate(error: Exception, operation: str, url: str) -> CkptptrError:
+def _translate(error: Exception, operation: str, url: str, endpoint: str) -> CkptptrError:
     response: Any = getattr(error, "response", None)
     if response is not None:
-        code = getattr(error, "error_code", None) or response.headers.get("x-ms-error-code") or ""
-        return refusal(str(getattr(code, "value", code)), response.status_code, operation, url)
+        code = response.headers.get("x-ms-error-code") or ""
+        return refusal(code, response.status_code, operation, url, getattr(error, "message", ""))
     if isinstance(error, ClientAuthenticationError):
         return AccessDeniedError(
             "no usable Azure credentials were found",
             key=url,
             hint="Set an identity, AZURE_STORAGE_CONNECTION_STRING, or an account with a key.",
         )
-    return StoreUnavailableError(f"no answer to {operation} ({type(error).__name__})", key=url)
+    return no_answer(operation, endpoint, type(error).__name__, url)

@@ -161,7 +161,9 @@ class AzureStore:
                 folder, marker, include=["metadata"], results_per_page=self._page
             )
             yield from (
-                Entry(f"{container}/{item.name}", item.size) for item in found if not _is_directory(item)
+                Entry(f"{container}/{item.name}", item.size, item.blob_tier == "Archive")
+                for item in found
+                if not _is_directory(item)
             )
             if not marker:
                 return

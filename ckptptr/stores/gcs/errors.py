@@ -1,7 +1,8 @@
 """What the refusals of Google Cloud Storage mean, as our errors: the one table.
 
-It goes by the HTTP status and the `reason` in the JSON body, never by the text, which Google rewords.
-gcsfs drops both: that is why requests do not go through it.
+It goes by the HTTP status and the `reason` in the JSON body, never by the text, which Google rewords: that
+is only shown, and searched for the permission that it names. gcsfs drops all three: so requests do not go
+through it. A status alone may come from a gateway.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores.said import NOT_THE_STORES, cure, named, no_answer, quoted, sentence
 from ckptptr.stores.sdk import PassingError, shown, unsendable
 
 CONTINUE = "continue the upload"
@@ -65,41 +67,52 @@ _TABLE: dict[str | int, tuple[type[CkptptrError], str, str]] = {
     ),
     404: (NotFoundError, "there is no such object", ""),
     410: (StoreUnavailableError, "the store has forgotten the upload", "Begin it again."),
-    412: (ConflictError, "the object is not what was last seen", ""),
-    413: (InvalidArgumentError, "the object is larger than the store allows", ""),
+    "conditionNotMet": (ConflictError, "the object is not what was last seen", ""),
+    "uploadTooLarge": (InvalidArgumentError, "the object is larger than the store allows", ""),
     416: (DamagedError, "the object is shorter than it should be", ""),
     429: (StoreUnavailableError, "the store asks for fewer writes, one a second to one name", ""),
 }
+_WORDS = {404: "notFound", 416: "requestedRangeNotSatisfiable"}
+"""The reasons that come with these where they are Google's."""
+_FAKE = {"Not Found": "notFound", "Precondition Failed": "conditionNotMet"}  # as fake-gcs-server writes it
+_LONGEST = 2000
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _PASSING_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
 
 
-def reason_in(body: bytes) -> str:
-    """`notFound`, `conditionNotMet`, ...; empty where the body says none, as for media requests."""
+def words_in(body: bytes) -> tuple[str, str]:
+    """The reason (`notFound`, `conditionNotMet`, ...) and the sentence in an error of Google.
+
+    Without JSON, as for media requests, there is no reason, and all of the body is the sentence.
+    """
     try:
-        reason = json.loads(body)["error"]["errors"][0]["reason"]
-    except (ValueError, LookupError, TypeError):
-        return ""
-    word = "notFound" if reason == "Not Found" else reason  # as fake-gcs-server writes it
+        error = json.loads(body)["error"]
+        reason, said = error["errors"][0]["reason"], error.get("message", "")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return "", body[:_LONGEST].decode(errors="replace")
+    word = _FAKE.get(str(reason), reason)
     # Not an open text, and never more than a word of it.
-    return word if isinstance(word, str) and word.isalnum() else ""
+    return word if isinstance(word, str) and word.isalnum() else "", str(said)
 
 
 def is_passing(status: int, reason: str) -> bool:
     return status in _PASSING or (status == 403 and reason in _PASSING_REASONS)
 
 
-def refusal(reason: str, status: int, operation: str, url: str) -> CkptptrError:
-    """The error for an HTTP status and the reason that came with it.
+def refusal(reason: str, status: int, operation: str, url: str, said: str = "") -> CkptptrError:
+    """The error for an HTTP status, and the reason and the text that came with it.
 
     A 404 is `NotFoundError` where the operation names an object. It can also mean the bucket, and Google
     tells these apart in the text only: the caller has to look. Only an answer about media may come without
-    a reason.
+    a reason; then the caller has to look as well.
     """
+    said = sentence(said)
     if status == 404 and operation == CONTINUE:
         status = 410
-    elif status == 404 and reason != "notFound" and operation not in _OF_MEDIA:
-        return StoreUnavailableError(f"the store failed to {operation} (404, not in Google's words)", key=url)
+    elif reason != _WORDS.get(status, reason) and (reason or operation not in _OF_MEDIA):
+        return StoreUnavailableError(
+            f"the store failed to {operation} ({status}, not in Google's words)", key=url
+        )
     elif status == 404 and operation not in _OF_AN_OBJECT:
         # Not "not found": a mistyped bucket proves nothing about what exists.
         hint = "Check its name and the endpoint."
@@ -109,25 +122,29 @@ def refusal(reason: str, status: int, operation: str, url: str) -> CkptptrError:
         kind, message, hint = row
         return kind(message, key=url, hint=hint)
     if status == 403:
-        return _denied(operation, url)
+        return _denied(operation, url, said, is_worded=bool(reason or (said and operation in _OF_MEDIA)))
     answer = f"{status} {reason}".strip()
-    return StoreUnavailableError(f"the store failed to {operation} ({answer})", key=url)
+    return StoreUnavailableError(f"the store failed to {operation} ({answer}){quoted(said)}", key=url)
 
 
-def _denied(operation: str, url: str) -> CkptptrError:
-    hint = f"Grant {_PERMISSIONS[operation]}."
-    if operation in ("read", "download"):
+def _denied(operation: str, url: str, said: str, *, is_worded: bool) -> CkptptrError:
+    hint = cure(said, _PERMISSIONS[operation]) if is_worded else NOT_THE_STORES
+    if "Cloud KMS" in said:
+        hint = (
+            "Give the service account of Cloud Storage the role cloudkms.cryptoKeyEncrypterDecrypter on it."
+        )
+    elif operation in ("read", "download") and is_worded and not named(said):
         hint += " Without storage.objects.list a missing object is refused too: grant that as well."
-    return AccessDeniedError(f"the store refused to {operation}", key=url, hint=hint)
+    return AccessDeniedError(f"the store refused to {operation}{quoted(said)}", key=url, hint=hint)
 
 
 @contextlib.contextmanager
-def answered(operation: str, url: str) -> Iterator[None]:
+def answered(operation: str, url: str, endpoint: str) -> Iterator[None]:
     """Turn what the network does to a request inside into `PassingError`."""
     try:
         yield
     except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
-        problem = StoreUnavailableError(f"no answer to {operation} ({type(error).__name__})", key=url)
+        problem = no_answer(operation, endpoint, type(error).__name__, url)
         raise PassingError(problem) from shown(error)
     except ValueError as error:
         raise unsendable(error, url) from None

@@ -78,8 +78,8 @@ class AzureLender:
             credential_provider=_provider(self._filesystem, service, place.query),
         )
 
-    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
-        return refusal(code, status, _OPERATIONS[operation], url)
+    def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
+        return refusal(code, status, _OPERATIONS[operation], url, said)
 
 
 def _provider(filesystem: Any, service: Any, query: str) -> Callable[[], Any]:

@@ -24,7 +24,14 @@ from ckptptr.stores.sdk import guarantee_at
 _TOKEN_REQUEST: Any = google_requests.Request  # google-auth is typed in parts
 
 
-_REASONS = {"NoSuchKey": "notFound", "NoSuchBucket": "notFound"}
+_REASONS = {
+    "NoSuchKey": "notFound",
+    "NoSuchBucket": "notFound",
+    "PreconditionFailed": "conditionNotMet",
+    "InvalidRange": "requestedRangeNotSatisfiable",
+    "EntityTooLarge": "uploadTooLarge",
+    "AccessDenied": "forbidden",
+}
 """What the XML API calls the reasons of the JSON API, as far as the status does not say enough."""
 
 
@@ -78,12 +85,14 @@ class GCSLender:
             credential_provider=self._token,
         )
 
-    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
+    def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
+        if code == "NoSuchKey" and operation == "list":
+            code = ""  # a listing names no object that could be missing
         if code == "NoSuchBucket":
             operation = "list"  # then a 404 speaks of the bucket
-        elif status == 404 and code not in _REASONS:
-            return StoreUnavailableError(f"the store failed to {operation} (404 {code})", key=url)
-        return refusal(_REASONS.get(code, ""), status, operation, url)
+        elif status in (404, 412, 416) and code not in _REASONS:
+            return StoreUnavailableError(f"the store failed to {operation} ({status} {code})", key=url)
+        return refusal(_REASONS.get(code, code), status, operation, url, said)
 
     def _token(self) -> Any:
         credentials = self._filesystem.credentials.credentials

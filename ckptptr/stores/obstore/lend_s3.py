@@ -97,8 +97,8 @@ class S3Lender:
             credential_provider=self._credentials,
         )
 
-    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
-        return refusal(code, status, _OPERATIONS[operation], url)
+    def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
+        return refusal(code, status, _OPERATIONS[operation], url, said)
 
     def _check(self, bucket: str) -> None:
         filesystem = self._filesystem

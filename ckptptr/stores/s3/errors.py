@@ -1,13 +1,15 @@
 """What the refusals of S3 and its look-alikes mean, as our errors: the one table.
 
-It goes by the error code and the HTTP status, never by the text: each server words it differently.
+It goes by the error code and the HTTP status, never by the text, which each server words differently: that
+is only shown, and searched for the permission that it names. A status alone, without S3's error document,
+may come from a gateway.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import (
@@ -30,6 +32,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores.said import NOT_THE_STORES, cure, named, no_answer, quoted, sentence
 from ckptptr.stores.sdk import shown, unsendable
 
 _FAILURES = (
@@ -81,7 +84,14 @@ _TABLE: dict[str, tuple[type[CkptptrError], str, str]] = {
     "KeyTooLongError": (InvalidArgumentError, "the key is longer than S3 allows", ""),
     "EntityTooLarge": (InvalidArgumentError, "the object is larger than the store allows", ""),
     "NotImplemented": (InvalidArgumentError, "the store does not offer this operation", ""),
+    "InvalidObjectState": (
+        AccessDeniedError,
+        "the object is archived (Glacier), and cannot be read",
+        "Bring it back first (aws s3api restore-object). Let no lifecycle rule archive checkpoints.",
+    ),
 }
+_NEVER_ABSENT = ("list_objects_v2", "list_multipart_uploads", "create_multipart_upload")
+"""What names no object that could be missing."""
 _BY_STATUS = {
     409: "ConditionalRequestConflict",
     412: "PreconditionFailed",
@@ -90,45 +100,53 @@ _BY_STATUS = {
 
 
 @contextlib.contextmanager
-def translated(operation: str, url: str) -> Iterator[None]:
+def translated(operation: str, url: str, endpoint: Callable[[], str] = str) -> Iterator[None]:
     """Turn what the SDK raises inside into one of ours. `operation` is named as in the SDK."""
     try:
         yield
     except ClientError as error:
-        raise _translate(error, operation, url) from error
+        raise _refused(error, operation, url) from error
     except _FAILURES as error:
-        raise _translate(error, operation, url) from shown(error)
+        raise _failed(error, operation, url, endpoint()) from shown(error)
     except ValueError as error:
         raise unsendable(error, url) from None
 
 
-def refusal(code: str, status: int, operation: str, url: str) -> CkptptrError:
-    """The error for an S3 error code and HTTP status; 0 where the code came without one."""
-    if operation == "head_object" and status == 404:  # a HEAD has no words, so its caller has to ask again
-        code = "NoSuchKey"
-    if operation == "head_object" and status == 301:
-        code = "PermanentRedirect"  # of an answer with a body, S3 says it itself: gateways redirect to pages
-    row = _TABLE.get(code) or _TABLE.get(_BY_STATUS.get(status, ""))
-    if row:
+def refusal(code: str, status: int, operation: str, url: str, said: str = "") -> CkptptrError:
+    """The error for an S3 error code and HTTP status; 0 where the code came without one.
+
+    `said` is the text that came with the code.
+    """
+    said = sentence(said)
+    if operation == "head_object" and status in (301, 404):
+        code = "NoSuchKey"  # a HEAD has no words, so its caller has to ask again
+    is_worded = bool(code) and not code.isdigit()  # botocore makes the status a code where there is none
+    row = _TABLE.get(code) or (_TABLE.get(_BY_STATUS.get(status, "")) if is_worded else None)
+    if row and not (row[0] is NotFoundError and operation in _NEVER_ABSENT):
         kind, message, hint = row
         return kind(message, key=url, hint=hint)
+    if code.startswith("KMS."):
+        hint = "Look at the state and the policy of the key."
+        return AccessDeniedError(f"the bucket's KMS key cannot be used{quoted(said)}", key=url, hint=hint)
     if code == "AccessDenied" or status in (401, 403):
-        return _denied(operation, url)
-    return StoreUnavailableError(f"the store failed to {operation} ({code} {status})", key=url)
+        return _denied(operation, url, said, is_worded=is_worded or operation == "head_object")
+    return StoreUnavailableError(f"the store failed to {operation} ({code} {status}){quoted(said)}", key=url)
 
 
-def _denied(operation: str, url: str) -> CkptptrError:
-    hint = f"Grant {_ACTIONS[operation]}."
-    if operation in ("get_object", "head_object"):
+def _denied(operation: str, url: str, said: str, *, is_worded: bool) -> CkptptrError:
+    hint = cure(said, _ACTIONS[operation]) if is_worded else NOT_THE_STORES
+    if operation in ("get_object", "head_object") and is_worded and not named(said):
         hint += " Without s3:ListBucket, S3 answers so for a missing object too: grant that as well."
-    return AccessDeniedError(f"the store refused to {operation}", key=url, hint=hint)
+    return AccessDeniedError(f"the store refused to {operation}{quoted(said)}", key=url, hint=hint)
 
 
-def _translate(error: Exception, operation: str, url: str) -> CkptptrError:
-    if isinstance(error, ClientError):
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        return refusal(code, status, operation, url)
+def _refused(error: ClientError, operation: str, url: str) -> CkptptrError:
+    answer = error.response.get("Error", {})
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return refusal(str(answer.get("Code", "")), status, operation, url, answer.get("Message", ""))
+
+
+def _failed(error: Exception, operation: str, url: str, endpoint: str) -> CkptptrError:
     if isinstance(
         error, (NoCredentialsError, PartialCredentialsError, NoAuthTokenError, TokenRetrievalError)
     ):
@@ -141,4 +159,4 @@ def _translate(error: Exception, operation: str, url: str) -> CkptptrError:
         return InvalidArgumentError(
             "the installed botocore does not take this request", key=url, hint="pip install --upgrade s3fs"
         )
-    return StoreUnavailableError(f"no answer to {operation} ({type(error).__name__})", key=url)
+    return no_answer(operation, endpoint, type(error).__name__, url)

@@ -28,6 +28,8 @@ BLOCK_SIZE = 16 * 1024 * 1024
 COPY_PART_SIZE = 256 * 1024 * 1024
 AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
+_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
+
 _NO_MULTI_DELETE = ("MissingContentMD5", "InvalidRequest")
 """How a server says that it wants `Content-MD5` with a deletion of many; the SDKs send CRC32 since 2025."""
 
@@ -164,7 +166,8 @@ class S3Store:
         while True:
             page = self._client.call("list_objects_v2", folder, **position)
             for found in page.get("Contents", ()):
-                yield Entry(f"{bucket}/{found['Key']}", found["Size"])
+                is_archived = found.get("StorageClass") in _ARCHIVES
+                yield Entry(f"{bucket}/{found['Key']}", found["Size"], is_archived)
             if not part_of(page, "IsTruncated", folder):
                 return
             position["ContinuationToken"] = page["NextContinuationToken"]

@@ -52,11 +52,11 @@ class FakeLender:
             raise UnlendableError(self._refuses)
         return self.cloud
 
-    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
+    def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         kinds = {"AccessDenied": AccessDeniedError, "NoSuchKey": NotFoundError}
         if operation == "download" and not status:  # obstore's memory has no codes
             code = "NoSuchKey"
-        return kinds.get(code, StoreUnavailableError)(f"{operation}: {code} {status}", key=url)
+        return kinds.get(code, StoreUnavailableError)(f"{operation}: {code} {status}{said}", key=url)
 
 
 @pytest.fixture
