@@ -18,7 +18,7 @@ from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.resolve import Rejected, Resolver
-from ckptptr.transfer.digest import digest_of
+from ckptptr.transfer.digest import holds
 from ckptptr.transfer.download import Download
 from ckptptr.transfer.progress import at_once
 from ckptptr.wording import counted, first_few, size
@@ -116,7 +116,7 @@ def _ask(folder: Path, files: list[FileRecord], *, yes: bool) -> None:
 def _differs(path: Path, record: FileRecord) -> bool:
     if not path.is_file():
         return False
-    return path.stat().st_size != record.size or digest_of(path) != record.xxh3_128
+    return path.stat().st_size != record.size or not holds(path, record)
 
 
 def _print(told: shapes.Get) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from ckptptr.errors import DamagedError, InvalidArgumentError
 from ckptptr.hidden import HIDDEN
 from ckptptr.protocol import sealed
+from ckptptr.protocol.blocks import Blocks, block_for
 from ckptptr.protocol.names import DATA, NUMBER_LIMIT, CheckpointId, Number
 
 LIMIT = 512 * 1024 * 1024
@@ -38,7 +39,8 @@ class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     `path` is as the user wrote it, relative, with forward slashes. `object` is where its bytes are,
     relative to the home. `size` is in bytes. `xxh3_128` is the digest in hexadecimal; empty only for
     plain folders, which have none. `mode` are the permission bits where they are not 0o644. `mtime_ns` is
-    when the file was last changed, in nanoseconds since 1970; None where it is not known.
+    when the file was last changed, in nanoseconds since 1970; None where it is not known. `blocks` are the
+    digests of its blocks; None for a file of one block, and where they are not known.
     """
 
     path: str
@@ -47,6 +49,28 @@ class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     xxh3_128: str
     mode: int | None = None
     mtime_ns: int | None = None
+    blocks: Blocks | None = None
+
+    @property
+    def known_blocks(self) -> Blocks | None:
+        """The blocks by which a part of the file can be verified: a file of one block has its own digest.
+        None where only the digest of the whole is known, or none."""
+        if self.blocks is None and self.xxh3_128 and self.size <= (block := block_for(self.size)):
+            return Blocks(block, (self.xxh3_128,))
+        return self.blocks
+
+    def flaw(self) -> str:
+        """What is not allowed in a manifest, in words; empty where all is well."""
+        inside_home = is_plain_path(self.object) and self.object.startswith(f"{DATA}/")
+        sane = 0 <= self.size < NUMBER_LIMIT and (self.mode is None or 0 <= self.mode <= _MAX_MODE)
+        sane = sane and (self.mtime_ns is None or abs(self.mtime_ns) <= _MAX_MTIME_NS)
+        if not (is_plain_path(self.path) and inside_home and sane and self.xxh3_128):
+            return f"{_shown(self.object)} for the file {_shown(self.path)}, which is not allowed"
+        if unfit := why_unfit(self.path):
+            return f"the file {_shown(self.path)}: {unfit}"
+        if self.blocks and not self.blocks.fit(self.size):
+            return f"the file {_shown(self.path)} with blocks that are not those of its {self.size} bytes"
+        return ""
 
 
 class Lineage(msgspec.Struct, frozen=True):
@@ -146,15 +170,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """
         if len(body) > LIMIT:
             raise DamagedError(f"the manifest has more than {LIMIT >> 20} MiB", key=url)
-        try:
-            document = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise DamagedError(f"the manifest is not JSON ({error})", key=url) from None
-        if not isinstance(document, dict):
-            raise DamagedError("the manifest is not a JSON object", key=url)
-        sealed.check_format(document, url)
-        if not sealed.is_intact(document):
-            raise DamagedError("the manifest does not have the checksum it was written with", key=url)
+        document = sealed.unseal(body, "the manifest", url)
         try:
             manifest = msgspec.convert(document, cls)
         except msgspec.ValidationError as error:
@@ -169,13 +185,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def _flaw(self) -> str:
         """What is named here and must not be, in words; empty where all is well."""
         for record in self.files:
-            inside_home = is_plain_path(record.object) and record.object.startswith(f"{DATA}/")
-            sane = 0 <= record.size < NUMBER_LIMIT and (record.mode is None or 0 <= record.mode <= _MAX_MODE)
-            sane = sane and (record.mtime_ns is None or abs(record.mtime_ns) <= _MAX_MTIME_NS)
-            if not (is_plain_path(record.path) and inside_home and sane and record.xxh3_128):
-                return f"{_shown(record.object)} for the file {_shown(record.path)}, which is not allowed"
-            if unfit := why_unfit(record.path):
-                return f"the file {_shown(record.path)}: {unfit}"
+            if flaw := record.flaw():
+                return flaw
         for folder in self.folders:
             if not is_plain_path(folder):
                 return f"the folder {_shown(folder)}, which is outside the checkpoint"

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import msgspec
 
 from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
-from ckptptr.protocol.inventory import Committed, committed, payload, read_manifest
+from ckptptr.protocol.inventory import Committed, committed, payload, read_manifest, rounds_of
 from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.manifest import Lineage, Manifest
-from ckptptr.protocol.names import DATA, CheckpointId, manifest_key
+from ckptptr.protocol.names import DATA, CheckpointId, manifest_key, round_and_nonce
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer
 from ckptptr.protocol.publish import EXPIRED_LIMIT
@@ -175,7 +175,8 @@ def _deletion_in_home(
         home=home,
         references=tuple(expired.values()),
         manifests=tuple(manifest_key(home, checkpoint) for checkpoint in by_age),
-        objects=tuple(sorted((e for e in unused if e.key not in live), key=lambda entry: entry.key)),
+        # From the end: the record that names a set comes after all that it leads to.
+        objects=tuple(sorted((e for e in unused if e.key not in live), key=lambda e: e.key, reverse=True)),
     )
 
 
@@ -218,8 +219,11 @@ class Searched:
     others: tuple[str, ...] = ()
 
 
-def search(store: Store, node: Node, seen: Seen) -> Searched:
+def search(store: Store, node: Node, seen: Seen, *, round_: str = "") -> Searched:
     """Look through all homes of a node for orphans, and for what LATEST must not name.
+
+    Args:
+        round_: the token of our own round of ranks. What a round that lives has begun is no orphan.
 
     Never just "what the LATEST I saw does not name": another process may have published, or be uploading,
     since. So an orphan is what no process can publish any more, see `_is_too_late`.
@@ -238,6 +242,9 @@ def search(store: Store, node: Node, seen: Seen) -> Searched:
         theirs = {checkpoint for checkpoint, m in manifests.items() if node.lineage.differs_from(m.lineage)}
         # Where another node saves as well, payload without a manifest may be what it is just uploading.
         idle = {} if theirs else _idle(store, stock, _objects(home, manifests.values()))
+        for checkpoint, entries in [*idle.items()]:
+            if rounds_of(home, entries) & {round_, pointer.incarnation} - {""}:
+                del idle[checkpoint]
         ours = {*stock.ids, *idle} - theirs - stock.pinned
         late = [checkpoint for checkpoint in ours if _is_too_late(node, pointer, home, checkpoint)]
         orphans += [ref for ref in _references(node, home, late) if ref not in listed]
@@ -267,11 +274,20 @@ def _are_listed(
 def _present(store: Store, folder: str) -> dict[str, set[CheckpointId | None]]:
     """What is in a folder of homes, by home: checkpoints, whole or not, and None for anything else."""
     found: dict[str, set[CheckpointId | None]] = {}
+    nonces: dict[str, set[str]] = {}
     for entry in store.list(folder):
         name, _, inside = entry.key[len(folder) + 1 :].partition("/")
         kind, _, below = inside.partition("/")
+        home = f"{folder}/{name}"
+        if of_a_set := round_and_nonce(home, entry.key):
+            nonces.setdefault(home, set()).add(of_a_set[1])
+            continue
         named = below.partition("/")[0] if kind == DATA else below.removesuffix(".json").removesuffix(".pin")
-        found.setdefault(f"{folder}/{name}", set()).add(CheckpointId.match(named))
+        found.setdefault(home, set()).add(CheckpointId.match(named))
+    for home, alone in nonces.items():
+        there = found.setdefault(home, set())
+        if alone - {checkpoint.nonce for checkpoint in there if checkpoint}:
+            there.add(None)
     return found
 
 

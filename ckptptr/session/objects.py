@@ -30,7 +30,7 @@ def send(
     pairs = [(file, f"{home}/{object_}") for file, object_ in zip(files, objects, strict=True)]
     sent = upload_all(session.store, pairs, showing)
     return [
-        FileRecord(file.path, object_, each.size, each.digest, file.mode, each.mtime_ns)
+        FileRecord(file.path, object_, each.size, each.digest, file.mode, each.mtime_ns, each.blocks)
         for file, object_, each in zip(files, objects, sent, strict=True)
         if each is not None
     ]

@@ -1,10 +1,9 @@
 """Download a checkpoint into a folder: nothing is seen there before all of it is verified.
 
-Files are fetched as parallel ranges into a hidden folder (see `staging`), written in place, digested as
-they come, and only when all are verified renamed to where they belong. Size alone proves nothing: an
-interrupted download of several clients leaves a file of the right size full of zeros. What does not have
-its digest is fetched once more before it counts as damage: one flipped bit on the wire must not cost a
-checkpoint.
+Files are fetched in parallel into a hidden folder (see `staging`), piece by piece (see `fetch`). They are
+renamed to where they belong when all are verified. Size alone proves nothing: an interrupted download of
+several clients leaves a file of the right size full of zeros. A large file without digests of blocks, which
+an older version or stock flytekit saved, is digested when all of it is there.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -24,27 +23,25 @@ from ckptptr.hidden import remove_left_behind
 from ckptptr.protocol.complete import by_key, flaws
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.port import Block, Store
-from ckptptr.transfer.digest import Digest, digest_of
+from ckptptr.transfer.digest import holds, read_again
+from ckptptr.transfer.fetch import FETCHES, fetch
 from ckptptr.transfer.place import Destination
-from ckptptr.transfer.plan import MIB, Range, ranges
+from ckptptr.transfer.plan import MIB, Piece, pieces
 from ckptptr.transfer.pool import run_all
-from ckptptr.transfer.progress import RESTORING, Showing
+from ckptptr.transfer.progress import RESTORING, Progress, Showing
 from ckptptr.transfer.staging import PREFIX, Staging
 
-FETCHES = 2
-RANGE = 8 * MIB
 AT_ONCE = 32
 """Maximum requests in flight: more connections get more of a network. The store bounds their memory."""
 LARGE = 1024 * MIB
 """A file that claims to be larger is looked for in a listing first."""
-_PIECE = MIB
 
 
 class _Staged(NamedTuple):
-    """A verified file: its digest, and where it waits to be put in place."""
+    """A verified file: its record, with the digests, and where it waits to be put in place."""
 
-    digest: str
-    path: Path
+    record: FileRecord
+    path: str
 
 
 class Download:
@@ -73,7 +70,7 @@ class Download:
         self._showing = showing
         self._destination = Destination(destination, without)
         self._stagings: list[Staging] = []
-        self._verified: dict[tuple[str, str], Path] = {}
+        self._verified: dict[tuple[str, str], str] = {}
 
     def __enter__(self) -> Download:
         return self
@@ -101,11 +98,8 @@ class Download:
         absent = self._not_in_place(new)
         self._check_large(home, absent)
         staged = self._stage(home, absent) if absent else {}
-        self._verified.update(((record.path, digest), path) for record, (digest, path) in staged.items())
-        return [
-            msgspec.structs.replace(record, xxh3_128=staged[record].digest) if record in staged else record
-            for record in files
-        ]
+        self._verified.update(((found.path, found.xxh3_128), path) for found, path in staged.values())
+        return [staged[record.path].record if record.path in staged else record for record in files]
 
     def install(self, files: Sequence[FileRecord], folders: Sequence[str] = ()) -> None:
         """Rename the fetched files into place, once it is certain that nothing stands in their way.
@@ -144,16 +138,21 @@ class Download:
 
     def _is_same(self, record: FileRecord) -> bool:
         try:
-            return digest_of(self._destination.path(record.path)) == record.xxh3_128
+            return holds(self._destination.path(record.path), record)
         except OSError:
             return False
 
-    def _stage(self, home: str, records: Sequence[FileRecord]) -> dict[FileRecord, _Staged]:
-        """All of them in a new folder: what a killed restore had fetched already, and the rest fetched."""
+    def _stage(self, home: str, records: Sequence[FileRecord]) -> dict[str, _Staged]:
+        """All of them in a new folder, by name: a killed restore had some, the rest is fetched."""
         with self._staging() as staging:
             inherited = self._inherited(staging, records)
-            rest = [record for record in records if record not in inherited]
-            return inherited | self._fetch_verified(home, staging, rest)
+            arriving = [
+                _Arriving(record, self._destination.path(record.path), staging.new(record.xxh3_128))
+                for record in records
+                if record.path not in inherited
+            ]
+            self._fetch(home, arriving)
+            return inherited | {each.record.path: _Staged(each.record, each.path) for each in arriving}
 
     @contextmanager
     def _staging(self) -> Iterator[Staging]:
@@ -167,114 +166,106 @@ class Download:
             staging.remove()
             raise
 
-    def _inherited(self, staging: Staging, records: Sequence[FileRecord]) -> dict[FileRecord, _Staged]:
+    def _inherited(self, staging: Staging, records: Sequence[FileRecord]) -> dict[str, _Staged]:
         """Those of the files that a killed restore had fetched."""
         wanted: dict[str, list[FileRecord]] = {}
         for record in records:
             wanted.setdefault(record.xxh3_128, []).append(record)
-        found: dict[FileRecord, _Staged] = {}
+        found: dict[str, _Staged] = {}
         with _disk(self._destination.folder):
             for digest, path in staging.inherited():
-                if wanted.get(digest) and digest_of(path) == digest:
-                    found[wanted[digest].pop()] = _Staged(digest, path)
+                like = wanted.get(digest)
+                if like and path.stat().st_size == like[-1].size and holds(path, like[-1]):
+                    record = like.pop()
+                    found[record.path] = _Staged(record, str(path))
                 else:
                     path.unlink()
         return found
 
-    def _fetch_verified(
-        self, home: str, staging: Staging, records: Sequence[FileRecord]
-    ) -> dict[FileRecord, _Staged]:
-        """Fetch each file; once more where the digest is wrong."""
-        found: dict[FileRecord, _Staged] = {}
+    def _fetch(self, home: str, files: Sequence[_Arriving]) -> None:
+        """Fetch and verify each file; once more where only the digest of the whole is known, and wrong."""
+        bad = files
         for _ in range(FETCHES):
-            found.update(self._fetch(home, staging, [record for record in records if record not in found]))
-        for record in records:
-            if record not in found:
-                raise DamagedError(
-                    f"the file {record.path!r} does not have the digest that it was saved with",
-                    key=self._store.url(f"{home}/{record.object}"),
-                )
-        return found
+            jobs = ((each, piece) for each in bad for piece in pieces(each.record))
+            with self._showing(sum(each.record.size for each in bad)) as progress:
+                run_all(lambda job: self._fetch_piece(home, *job, progress), jobs, workers=AT_ONCE)
+            unproven = [each for each in bad if each.record.known_blocks is None]
+            bad = [
+                e
+                for e, is_good in zip(unproven, run_all(_Arriving.is_good, unproven), strict=True)
+                if not is_good
+            ]
+        if bad:
+            raise self._damaged(home, bad[0].record)
 
-    def _fetch(self, home: str, staging: Staging, records: Sequence[FileRecord]) -> dict[FileRecord, _Staged]:
-        """Fetch each file, once; those that have the right digest."""
-        arriving = [
-            _Arriving(record, self._destination.path(record.path), staging.path / str(n))
-            for n, record in enumerate(records)
-        ]
-        length = min(RANGE, self._store.block_size)
-        for each in arriving:
-            if not 0 < each.record.size <= length:  # the others are made by their only range
-                with _disk(each.target):
-                    each.path.touch()
-        jobs = ((each, part) for each in arriving for part in ranges(each.record.size, length))
+    def _fetch_piece(self, home: str, file: _Arriving, piece: Piece, progress: Progress) -> None:
+        key = f"{home}/{file.record.object}"
+        with _disk(file.target), file.opened() as descriptor:
 
-        def fetch(job: tuple[_Arriving, Range]) -> None:
-            each, part = job
-            key = f"{home}/{each.record.object}"
-            with (
-                _disk(each.target),
-                closing(self._store.download(key, part.start, part.length)) as blocks,
-            ):
-                each.take(part, progress.over(blocks))
+            def take(offset: int, block: Block) -> None:
+                progress.add(len(block))
+                _write(descriptor, offset, block)
 
-        with self._showing(sum(record.size for record in records)) as progress:
-            run_all(fetch, jobs, workers=AT_ONCE)
-        found: dict[FileRecord, _Staged] = {}
-        for each in arriving:
-            digest = each.digest.hex()
-            if each.record.xxh3_128 in ("", digest):
-                with _disk(each.target):
-                    found[each.record] = _Staged(digest, staging.verified(each.path, digest))
-        return found
+            if not fetch(self._store, key, piece, take):
+                raise self._damaged(home, file.record)
+
+    def _damaged(self, home: str, record: FileRecord) -> DamagedError:
+        return DamagedError(
+            f"the file {record.path!r} does not have the digest that it was saved with",
+            key=self._store.url(f"{home}/{record.object}"),
+        )
 
 
 class _Arriving:
-    """A file whose ranges come in any order: each is written in place, and the digest follows behind."""
+    """A file whose pieces come in any order, each written in place.
 
-    def __init__(self, record: FileRecord, target: Path, path: Path) -> None:
+    Args:
+        target: where it will be put.
+        path: where it is written.
+    """
+
+    def __init__(self, record: FileRecord, target: str, path: str) -> None:
         self.record = record
         self.target = target
         self.path = path
-        self.digest = Digest()
-        self._written: dict[int, int] = {}
         self._lock = threading.Lock()
+        self._users = 0
+        self._descriptor = -1
 
-    def take(self, part: Range, blocks: Iterable[Block]) -> None:
-        """Write a range as it comes. Raises OSError, and what `blocks` raises."""
-        is_all = part.length == self.record.size
-        with self.path.open("wb" if is_all else "r+b", buffering=0) as opened:
-            file = opened.fileno()
-            _write(file, part.start, self.digest.over(blocks) if is_all else blocks)
-            if not is_all:
-                self._digest_behind(file, part)
-
-    def _digest_behind(self, file: int, part: Range) -> None:
+    @contextmanager
+    def opened(self) -> Iterator[int]:
+        """A descriptor, which those share that write at the same time. Raises OSError."""
         with self._lock:
-            self._written[part.start] = part.length
-            while length := self._written.pop(self.digest.size, 0):
-                self._digest(file, self.digest.size + length)
+            if not self._users:
+                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._users += 1
+        try:
+            yield self._descriptor
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    os.close(self._descriptor)
 
-    def _digest(self, file: int, end: int) -> None:
-        """Digest up to `end` what has been written, and is still in the page cache. Where another process has
-        cut the file short it is less, and so another digest."""
-        while (length := min(_PIECE, end - self.digest.size)) and (
-            piece := os.pread(file, length, self.digest.size)
-        ):
-            self.digest.add(piece)
+    def is_good(self) -> bool:
+        """Whether all of it has its digest, as it was written; a file that had none gets its digests."""
+        with _disk(self.target):
+            digest = read_again(self.path, self.record.size)
+        if self.record.xxh3_128 not in ("", digest.hex()):
+            return False
+        self.record = msgspec.structs.replace(self.record, xxh3_128=digest.hex(), blocks=digest.blocks())
+        return True
 
 
-def _write(file: int, start: int, blocks: Iterable[Block]) -> None:
-    for block in blocks:
-        rest = block
-        while rest:
-            written = os.pwrite(file, rest, start)
-            start += written
-            rest = memoryview(rest)[written:]
+def _write(descriptor: int, start: int, block: Block) -> None:
+    while block:
+        written = os.pwrite(descriptor, block, start)
+        start += written
+        block = memoryview(block)[written:]
 
 
 @contextmanager
-def _disk(path: Path) -> Iterator[None]:
+def _disk(path: str | Path) -> Iterator[None]:
     """An error of the disk names the file that is restored, not where it is staged."""
     try:
         yield
@@ -282,7 +273,7 @@ def _disk(path: Path) -> Iterator[None]:
         raise _refused(path, error) from error
 
 
-def _refused(path: Path, error: OSError) -> LocalDiskError:
+def _refused(path: str | Path, error: OSError) -> LocalDiskError:
     return LocalDiskError(
         f"this machine's disk refused the restore ({error.strerror})",
         key=str(path),

@@ -35,12 +35,8 @@ class Destination:
         self._without = [path.relative_to(real) for path in without if path.is_relative_to(real)]
         self._warned: set[str] = set()
 
-    def path(self, name: str) -> Path:
-        """Where a file of the checkpoint belongs."""
-        return Path(self._path(name))
-
-    def _path(self, name: str) -> str:
-        """The same, without the cost of a `Path`. A name is UTF-8, whatever the locale of this process."""
+    def path(self, name: str) -> str:
+        """Where a file of the checkpoint belongs. A name is UTF-8, whatever the locale of this process."""
         return self._prefix + os.fsdecode(name.encode("utf-8", "surrogateescape"))
 
     def takes(self, record: FileRecord) -> bool:
@@ -55,11 +51,11 @@ class Destination:
     def has(self, record: FileRecord) -> bool:
         """Whether there is a regular file of that name and size."""
         try:
-            there = os.lstat(self._path(record.path))
+            there = os.lstat(self.path(record.path))
         except OSError:
             return False
         is_file = stat.S_ISREG(there.st_mode) and there.st_size == record.size
-        return is_file and not any(os.path.islink(self._path(above)) for above in folders_above(record.path))
+        return is_file and not any(os.path.islink(self.path(above)) for above in folders_above(record.path))
 
     def make_room(self, files: Iterable[FileRecord], folders: Iterable[str]) -> None:
         """Make all folders, and be certain that no folder stands in the way of a file."""
@@ -70,18 +66,19 @@ class Destination:
             needed.update(dict.fromkeys((*folders_above(folder), folder)))
         for folder in needed:
             path = self.path(folder)
-            if path.is_symlink():
+            if os.path.islink(path):
                 self._warn("links", f"replaced by a folder, and not followed: the link {path}")
-                path.unlink()
-            path.mkdir(exist_ok=True)
+                os.unlink(path)
+            if not os.path.isdir(path):
+                os.mkdir(path)
         for record in files:
-            target = self._path(record.path)
+            target = self.path(record.path)
             if os.path.isdir(target) and not os.path.islink(target):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
 
-    def put(self, record: FileRecord, staged: Path | None) -> None:
+    def put(self, record: FileRecord, staged: str | Path | None) -> None:
         """Rename a file into place; None where it is there already, and has the right bytes."""
-        target = self._path(record.path)
+        target = self.path(record.path)
         path = staged or target
         status = os.lstat(path)
         if record.mode is not None and stat.S_IMODE(status.st_mode) != record.mode & _MODE:

@@ -1,13 +1,18 @@
-"""What there is to move: local files with a name, and byte ranges of objects."""
+"""What there is to move: local files with a name, byte ranges of objects, and the pieces of a saved file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from ckptptr.protocol.manifest import FileRecord
 
 MIB = 1 << 20
+
+RANGE = 8 * MIB
+"""The most that one request for payload asks for."""
 
 ONE_REQUEST = 16 * MIB
 """Files of two blocks, but no more than this, are sent in one request each, several at a time."""
@@ -58,6 +63,29 @@ def ranges(size: int, block: int) -> Iterator[Range]:
     """The ranges that make up an object of `size` bytes, each but the last `block` long."""
     for start in range(0, size, block):
         yield Range(start, min(block, size - start))
+
+
+class Piece(NamedTuple):
+    """`length` bytes from offset `start`; their digest, empty where it is not known."""
+
+    start: int
+    length: int
+    digest: str
+
+
+def pieces(record: FileRecord) -> Iterator[Piece]:
+    """The pieces of a file, in order: its blocks, or without their digests what one request asks for.
+
+    An empty file has one.
+    """
+    blocks = record.known_blocks
+    if not record.size:
+        yield Piece(0, 0, record.xxh3_128)
+    elif blocks is None:
+        yield from (Piece(part.start, part.length, "") for part in ranges(record.size, RANGE))
+    else:
+        parts = ranges(record.size, blocks.size)
+        yield from (Piece(p.start, p.length, d) for p, d in zip(parts, blocks.xxh3_128, strict=True))
 
 
 def block_for(size: int, block: int) -> int:

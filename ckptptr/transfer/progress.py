@@ -14,7 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from ckptptr.transfer.digest import Piece
+from ckptptr.transfer.digest import B
 from ckptptr.wording import size
 
 log = logging.getLogger("ckptptr")
@@ -63,7 +63,7 @@ class Progress:
             if self._bar is not None:
                 self._bar.stop()
 
-    def over(self, blocks: Iterable[Piece]) -> Iterator[Piece]:
+    def over(self, blocks: Iterable[B]) -> Iterator[B]:
         """The same blocks, counted as they pass."""
         for block in blocks:
             self.add(len(block))

@@ -1,10 +1,11 @@
 """One file of a checkpoint, read from the store as it is needed: no local copy, only the bytes asked for.
 
-The file is fetched in chunks. A reader that goes on from one to the next gets the following ones
-ahead, in parallel; one that jumps, as `torch.load` and safetensors do, gets just what it asks for.
+The file is fetched in its blocks, each verified before a byte of it is handed on. A reader that goes on from
+one to the next gets the following ones ahead, in parallel; one that jumps, as `torch.load` and safetensors
+do, gets just the blocks that it asks for.
 
-A digest is over the whole: it is checked when the file was read from its beginning to its end,
-and a file that is closed before says in the log that it was not.
+Where a manifest has no digests of blocks, the digest of the whole is checked when the file was read from its
+beginning to its end, and a file that is closed before says in the log that it was not.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import xxhash
-
 from ckptptr.errors import DamagedError
 from ckptptr.protocol.manifest import FileRecord
-from ckptptr.stores.port import Store
+from ckptptr.stores.port import Block, Store
+from ckptptr.transfer.digest import Digest
+from ckptptr.transfer.fetch import fetch
+from ckptptr.transfer.plan import MIB, Piece, pieces
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 log = logging.getLogger("ckptptr")
 
-CHUNK = 4 * 1024 * 1024
-AHEAD = 8
-"""How many chunks are fetched ahead of a reader that reads on: 32 MiB."""
+AHEAD = 32 * MIB
+"""How many bytes are fetched ahead of a reader that reads on; one block at least."""
 
 
 class Member(io.RawIOBase):
@@ -42,15 +43,17 @@ class Member(io.RawIOBase):
         self.name = record.path
         self._url = store.url(key)
         self._record = record
-        self._chunks = _Chunks(store, key, record.size)
+        self._is_by_block = record.known_blocks is not None
+        self._chunks = _Chunks(store, key, record)
         self._position = 0
-        self._digest = xxhash.xxh3_128()
-        self._digested = 0
+        self._digest = Digest()
 
     @property
     def is_verified(self) -> bool:
-        """Whether all of it was read, in order, and is what was saved."""
-        return self._digested == self._record.size and bool(self._record.xxh3_128)
+        """Whether what was read is what was saved. Without digests of blocks: whether all of it was read, in
+        order, and is."""
+        is_all = self._digest.size == self._record.size and bool(self._record.xxh3_128)
+        return self._is_by_block or is_all
 
     def readable(self) -> bool:
         return True
@@ -69,20 +72,21 @@ class Member(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill the buffer as far as one chunk goes.
+        """Fill the buffer as far as one block goes.
 
         Raises:
-            DamagedError: this was the last of it, and it is not what was saved.
+            DamagedError: it is not what was saved; without digests of blocks, when this was the last of it.
             NotFoundError: the checkpoint was deleted meanwhile.
             StoreUnavailableError: the store did not answer.
         """
         target = memoryview(buffer).cast("B")
-        chunk, offset = divmod(self._position, CHUNK)
         if self._position >= self._record.size or not target:
             return 0
+        chunk, offset = divmod(self._position, self._chunks.size)
         piece = self._chunks.get(chunk)[offset : offset + len(target)]
         target[: len(piece)] = piece
-        self._count_in(piece)
+        if not self._is_by_block:
+            self._count_in(piece)
         self._position += len(piece)
         return len(piece)
 
@@ -93,37 +97,41 @@ class Member(io.RawIOBase):
                 log.info("not all of %s was read in order: its digest was not checked", self._url)
         super().close()
 
-    def _count_in(self, piece: bytes) -> None:
+    def _count_in(self, piece: memoryview) -> None:
         """Digest what comes next in order; a second reading of the same bytes adds nothing."""
-        news = piece[self._digested - self._position :] if self._position <= self._digested else b""
-        if not news:
-            return
-        self._digest.update(news)
-        self._digested += len(news)
-        if self._digested == self._record.size and self._digest.hexdigest() != self._record.xxh3_128 != "":
-            raise DamagedError(
-                "the file does not have the digest that it was saved with",
-                key=self._url,
-                hint="Restore: that falls back to the next good checkpoint",
-            )
+        if self._position <= self._digest.size:
+            self._digest.add(piece[self._digest.size - self._position :])
+            is_all = self._digest.size == self._record.size
+            if is_all and self._digest.hex() != self._record.xxh3_128 != "":
+                raise damaged(self._url)
+
+
+def damaged(url: str) -> DamagedError:
+    return DamagedError(
+        "the file does not have the digest that it was saved with",
+        key=url,
+        hint="Restore: that falls back to the next good checkpoint",
+    )
 
 
 class _Chunks:
-    """The chunks of one object: the one in use, and those ahead where it is read on."""
+    """The pieces of one object: the one in use, and those ahead where it is read on."""
 
-    def __init__(self, store: Store, key: str, size: int) -> None:
+    def __init__(self, store: Store, key: str, record: FileRecord) -> None:
         self._store = store
         self._key = key
-        self._size = size
-        self._pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="ckptptr-reading")
-        self._fetched: dict[int, Future[bytes]] = {}
+        self._pieces = [*pieces(record)]
+        self.size = self._pieces[0].length or 1
+        """Of each but the last, in bytes."""
+        self._ahead = max(1, AHEAD // self.size)
+        self._pool = ThreadPoolExecutor(8, thread_name_prefix="ckptptr-reading")
+        self._fetched: dict[int, Future[memoryview]] = {}
         self._last = -2
 
-    def get(self, chunk: int) -> bytes:
-        ahead = AHEAD if chunk == self._last + 1 else 0
+    def get(self, chunk: int) -> memoryview:
+        ahead = self._ahead if chunk == self._last + 1 else 0
         if chunk != self._last:
-            last_chunk = (self._size - 1) // CHUNK
-            wanted = range(chunk, min(chunk + ahead, last_chunk) + 1)
+            wanted = range(chunk, min(chunk + ahead + 1, len(self._pieces)))
             before = self._fetched
             self._fetched = {number: before.get(number) or self._fetch(number) for number in wanted}
             for number in before.keys() - self._fetched.keys():
@@ -135,7 +143,17 @@ class _Chunks:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._fetched.clear()
 
-    def _fetch(self, chunk: int) -> Future[bytes]:
-        start = chunk * CHUNK
-        length = min(CHUNK, self._size - start)
-        return self._pool.submit(lambda: b"".join(self._store.download(self._key, start, length)))
+    def _fetch(self, chunk: int) -> Future[memoryview]:
+        return self._pool.submit(self._good, self._pieces[chunk])
+
+    def _good(self, piece: Piece) -> memoryview:
+        """The bytes of a piece. Raises as `Member.readinto`."""
+        content = memoryview(bytearray(piece.length))
+
+        def take(offset: int, block: Block) -> None:
+            start = offset - piece.start
+            content[start : start + len(block)] = block
+
+        if not fetch(self._store, self._key, piece, take):
+            raise damaged(self._store.url(self._key))
+        return content

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ckptptr.errors import StoreUnavailableError
+from ckptptr.protocol.blocks import Blocks
 from ckptptr.stores.port import Store
 from ckptptr.transfer.digest import Digest
 from ckptptr.transfer.folder import tell_missing
@@ -26,11 +27,12 @@ LARGE_AT_ONCE = 3
 
 
 class Sent(NamedTuple):
-    """What was sent of a file: how many bytes, their digest, and when the file was last changed."""
+    """What was sent of a file: how many bytes, their digest, when the file was last changed, its blocks."""
 
     size: int
     digest: str
     mtime_ns: int | None = None
+    blocks: Blocks | None = None
 
 
 def upload_all(
@@ -81,16 +83,16 @@ def _size(file: Local) -> float:
 
 
 def _upload(store: Store, file: Local, key: str, progress: Progress) -> tuple[Sent | None, bool]:
-    def send(file: Local, may_grow: bool) -> tuple[int, str, bool]:
+    def send(file: Local, may_grow: bool) -> tuple[Digest, bool]:
         blocks = _Blocks(file, store.block_size, progress, may_grow=may_grow)
         is_proven = store.upload(key, blocks)
-        return blocks.digest.size, blocks.digest.hex(), is_proven
+        return blocks.digest, is_proven
 
     done = steadily(file, send)
     if done is None:
         return None, True
-    file, (size, digest, is_proven) = done
-    return Sent(size, digest, file.mtime_ns), is_proven
+    file, (digest, is_proven) = done
+    return Sent(digest.size, digest.hex(), file.mtime_ns, digest.blocks()), is_proven
 
 
 class _Blocks:
@@ -101,7 +103,7 @@ class _Blocks:
         self._may_grow = may_grow
         self._block = block if file.size == UNKNOWN else block_for(file.size, block)
         self._progress = progress
-        self.digest = Digest()
+        self.digest = Digest.of_file(file.size)
 
     def __length_hint__(self) -> int:
         if self._file.size == UNKNOWN:

@@ -1,12 +1,13 @@
 """Digest objects in the store, without a disk: every byte is fetched, none is kept.
 
-Small objects go side by side; a large one has the line to itself, a few of its blocks in flight at a
-time: so memory stays bounded. What does not match is fetched once more before it counts as damage.
+The pieces of all files go side by side, each a few blocks at most: so memory stays bounded. What does not
+match is fetched once more before it counts as damage.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 from ckptptr.errors import DamagedError, NotFoundError
@@ -14,10 +15,9 @@ from ckptptr.protocol.complete import Flaw
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.port import GLANCE, Store
 from ckptptr.transfer.digest import Digest
-from ckptptr.transfer.plan import Range, ranges
+from ckptptr.transfer.fetch import FETCHES, fetch
+from ckptptr.transfer.plan import Piece, Range, pieces, ranges
 from ckptptr.transfer.pool import WORKERS, run_all
-
-FETCHES = 2
 
 
 def digest_flaws(
@@ -31,36 +31,56 @@ def digest_flaws(
     Raises:
         StoreUnavailableError: the store did not answer.
     """
+    found: dict[str, Flaw] = {}
 
-    def check(record: FileRecord) -> Flaw | None:
+    def check(job: tuple[FileRecord, Callable[[str], bool]]) -> None:
+        record, is_good = job
         key = f"{home}/{record.object}"
-        for _ in range(FETCHES):
-            digest = Digest()
-            try:
-                for block in digest.over(_blocks(store, key, record.size)):
-                    fetched(len(block))
-            except NotFoundError:
-                return Flaw(record.path, key, "it is gone")
-            except DamagedError:
-                return Flaw(record.path, key, f"it is shorter than the {record.size} bytes that were saved")
-            if record.xxh3_128 in ("", digest.hex()):
-                return None
-        return Flaw(record.path, key, "it does not have the digest that it was saved with")
+        if record.path in found:
+            return
+        try:
+            problem = "" if is_good(key) else "it does not have the digest that it was saved with"
+        except NotFoundError:
+            problem = "it is gone"
+        except DamagedError:
+            problem = f"it is shorter than the {record.size} bytes that were saved"
+        if problem:
+            found[record.path] = Flaw(record.path, key, problem)
 
-    small = [record for record in files if record.size <= store.block_size]
-    large = [record for record in files if record.size > store.block_size]
-    found = [*run_all(check, small), *map(check, large)]
-    return [flaw for flaw in found if flaw is not None]
+    def piece_is_good(piece: Piece, key: str) -> bool:
+        return fetch(store, key, piece, lambda _, block: fetched(len(block)))
+
+    def is_there(key: str) -> bool:
+        return bool(store.read(key, GLANCE))
+
+    def whole_is_good(record: FileRecord, key: str) -> bool:
+        return any(_digest(store, key, record.size, fetched) == record.xxh3_128 for _ in range(FETCHES))
+
+    def jobs() -> Iterator[tuple[FileRecord, Callable[[str], bool]]]:
+        for record in files:
+            if not record.size:
+                yield record, is_there
+            elif not _only_as_a_whole(record):
+                yield from ((record, partial(piece_is_good, piece)) for piece in pieces(record))
+
+    run_all(check, jobs())
+    for record in filter(_only_as_a_whole, files):
+        check((record, partial(whole_is_good, record)))
+    return [found[record.path] for record in files if record.path in found]
 
 
-def _blocks(store: Store, key: str, size: int) -> Iterator[bytes]:
-    """The blocks in order, fetched a few at a time; at least one request, so that absence is noticed."""
-    parts = ranges(size, store.block_size)
+def _only_as_a_whole(record: FileRecord) -> bool:
+    return record.xxh3_128 != "" and record.known_blocks is None
 
-    def fetch(part: Range) -> bytes:
+
+def _digest(store: Store, key: str, size: int, fetched: Callable[[int], object]) -> str:
+    """The digest of a whole object, fetched a few blocks at a time."""
+    digest, parts = Digest(), ranges(size, store.block_size)
+
+    def block(part: Range) -> bytes:
         return b"".join(store.download(key, part.start, part.length))
 
-    if not size:
-        store.read(key, GLANCE)
     while batch := [*islice(parts, WORKERS)]:
-        yield from run_all(fetch, batch)
+        for found in digest.over(run_all(block, batch)):
+            fetched(len(found))
+    return digest.hex()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from ckptptr.protocol.blocks import Blocks
 from ckptptr.protocol.manifest import FileRecord, Lineage, Manifest, folders_above
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.protocol.pointer import Pointer, Target
@@ -13,6 +14,7 @@ modest = settings(max_examples=50, deadline=None)
 """Enough for formats that are this small; and a machine under load is no failure."""
 
 counts = st.integers(0, 2**53)
+digests = st.from_regex(r"[0-9a-f]{32}", fullmatch=True)
 scores = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
@@ -77,6 +79,13 @@ def _trees(draw: st.DrawFn) -> tuple[list[str], list[str]]:
 
 
 @st.composite
+def _blocks_of(draw: st.DrawFn, size: int) -> Blocks:
+    """Those of a file of `size` bytes: at most four."""
+    block = draw(st.integers(max(1, -(-size // 4)), 2**53))
+    return Blocks(block, tuple(draw(digests) for _ in range(-(-size // block))))
+
+
+@st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
     id = draw(ids)
     files, folders = draw(_trees())
@@ -84,9 +93,10 @@ def manifests(draw: st.DrawFn) -> Manifest:
         FileRecord(
             path=path,
             object=f"data/{id}/{path}",
-            size=draw(counts),
-            xxh3_128=draw(st.from_regex(r"[0-9a-f]{32}", fullmatch=True)),
+            size=(size := draw(counts)),
+            xxh3_128=draw(digests),
             mode=draw(st.none() | st.integers(0, 0o7777)),
+            blocks=draw(st.none() | _blocks_of(size)),
         )
         for path in files
     )

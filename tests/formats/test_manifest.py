@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptptr.errors import DamagedError, InvalidArgumentError, UnsupportedFormatError
+from ckptptr.protocol.blocks import Blocks
 from ckptptr.protocol.manifest import (
     FileRecord,
     Lineage,
@@ -104,6 +105,22 @@ def test_the_text_of_a_manifest_is_fixed() -> None:
     assert MANIFEST.encode().decode() == TEXT
 
 
+def test_the_text_of_blocks_is_fixed() -> None:
+    blocks = Blocks(8 << 20, ("0" * 32, "1" * 32))
+    large = FileRecord("a", f"data/{NAME}/a", 9 << 20, DIGEST, blocks=blocks)
+    text = msgspec.structs.replace(MANIFEST, files=(large,)).encode().decode()
+    before, _, after = text.partition('   "blocks": {')
+    assert before.endswith(f"""   "size": 9437184,\n   "xxh3_128": "{DIGEST}",\n""")
+    assert after.startswith(f"""
+    "size": 8388608,
+    "xxh3_128": [
+     "{"0" * 32}",
+     "{"1" * 32}"
+    ]
+   }}
+""")
+
+
 @modest
 @given(manifests())
 def test_a_manifest_is_read_back_as_it_was_written(manifest: Manifest) -> None:
@@ -169,6 +186,12 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "a negative size": (sealed(files=[file(size=-1)]), "not allowed"),
     "no digest": (sealed(files=[file(xxh3_128="")]), "not allowed"),
     "a mode of more than permissions": (sealed(files=[file(mode=0o100644)]), "not allowed"),
+    "blocks of no size": (sealed(files=[file(blocks={"size": 0, "xxh3_128": []})]), "'a' with blocks"),
+    "blocks of another size": (
+        sealed(files=[file(size=17, blocks={"size": 8, "xxh3_128": [DIGEST] * 2})]),
+        "'a' with blocks that are not those of its 17 bytes",
+    ),
+    "blocks that are none": (sealed(files=[file(blocks=[DIGEST])]), "incomplete .*blocks"),
     "a file twice": (sealed(files=[file(), file()]), "names a file twice"),
     "a file in a file": (
         sealed(files=[file(path="a/b/c"), file(path="a/b")]),

@@ -7,10 +7,13 @@ import logging
 import random
 import zipfile
 
+import msgspec
 import pytest
 
 from ckptptr.errors import DamagedError, NotFoundError
+from ckptptr.protocol import blocks
 from ckptptr.testing import Fault
+from ckptptr.transfer import plan
 from ckptptr.transfer import reader as reading
 from tests.helpers import Process, World
 
@@ -19,8 +22,8 @@ BODY = random.Random(1).randbytes(1000)
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "CHUNK", 64)
-    monkeypatch.setattr(reading, "AHEAD", 3)
+    monkeypatch.setattr(blocks, "BLOCK", 64)
+    monkeypatch.setattr(reading, "AHEAD", 3 * 64)
 
 
 @pytest.fixture
@@ -39,6 +42,20 @@ def downloads(process: Process) -> int:
     return sum(request.op == "download" for request in process.store.log)
 
 
+@pytest.fixture
+def older(world: World, run: Process, monkeypatch: pytest.MonkeyPatch) -> Process:
+    """Reads what a version saved that knew only digests of whole files."""
+    reference = world.latest().target.checkpoint
+    manifest = world.manifest(reference)
+    files = tuple(msgspec.structs.replace(record, blocks=None) for record in manifest.files)
+    key = world.key_of(reference)
+    world.store.replace(
+        key, msgspec.structs.replace(manifest, files=files).encode(), world.store.read(key)[1]
+    )
+    monkeypatch.setattr(plan, "RANGE", 64)
+    return run
+
+
 def test_what_is_read_in_order_is_verified(run: Process) -> None:
     with run.checkpoints.open("model.pt") as file:
         assert file.read() == BODY
@@ -51,8 +68,26 @@ def test_nothing_is_fetched_but_what_is_asked_for(run: Process, caplog: pytest.L
         file.seek(-100, io.SEEK_END)
         assert file.raw.read(10) == BODY[900:910]
         assert downloads(run) == 1
+        assert file.raw.is_verified  # type: ignore[attr-defined]
+    assert "was not checked" not in caplog.text
+
+
+def test_of_what_an_older_version_saved_it_is_said_if_it_was_not_verified(
+    older: Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="ckptptr"), older.checkpoints.open("model.pt") as file:
+        file.seek(-100, io.SEEK_END)
+        assert file.raw.read(10) == BODY[900:910]
+        assert downloads(older) == 1
+        assert not file.raw.is_verified  # type: ignore[attr-defined]
     assert "model.pt" in caplog.text
     assert "its digest was not checked" in caplog.text
+
+
+def test_what_an_older_version_saved_is_verified_if_it_is_read_in_order(older: Process) -> None:
+    with older.checkpoints.open("model.pt") as file:
+        assert file.read() == BODY
+        assert file.raw.is_verified  # type: ignore[attr-defined]
 
 
 def test_who_reads_on_gets_the_next_chunks_ahead(run: Process) -> None:
@@ -86,10 +121,17 @@ def test_a_program_that_jumps_about_in_an_archive_reads_it(world: World) -> None
         assert found.read("tensor-3") == BODY
 
 
-def test_a_flipped_bit_is_damage_when_the_last_byte_was_read(run: Process) -> None:
-    run.fail(Fault("corrupt", op="download", nth=3))
-    with run.checkpoints.open("model.pt") as file, pytest.raises(DamagedError, match="the digest"):
+def test_a_flipped_bit_is_damage_when_the_last_byte_was_read(older: Process) -> None:
+    older.fail(Fault("corrupt", op="download", nth=3))
+    with older.checkpoints.open("model.pt") as file, pytest.raises(DamagedError, match="the digest"):
         file.read()
+
+
+def test_with_digests_of_blocks_only_the_flipped_block_is_fetched_again(run: Process) -> None:
+    run.fail(Fault("corrupt", op="download", nth=3))
+    with run.checkpoints.open("model.pt") as file:
+        assert file.read() == BODY
+    assert downloads(run) == -(-len(BODY) // 64) + 1
 
 
 def test_the_newest_checkpoint_is_taken_up_as_by_a_restore_and_built_on(world: World, run: Process) -> None:

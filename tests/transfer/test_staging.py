@@ -167,9 +167,20 @@ def test_a_folder_that_another_takes_before_it_is_locked_is_made_anew(
     assert content(state) == {}
 
 
-def test_a_verified_file_is_named_by_its_digest(state: Path) -> None:
+def test_a_file_is_named_by_its_digest_whatever_a_manifest_calls_a_digest(state: Path) -> None:
     mine = Staging(state)
-    file = mine.path / "7"
-    file.write_bytes(b"x")
-    assert mine.verified(file, digest_of(b"x")).name == f"{digest_of(b'x')}-7"
+    names = [
+        Path(mine.new(digest)).relative_to(mine.path) for digest in (digest_of(b"x"), "", "../x", "0" * 300)
+    ]
+    assert [str(name) for name in names] == [f"{digest_of(b'x')}-1", "unknown-2", "unknown-3", "unknown-4"]
     mine.remove()
+
+
+def test_what_it_had_of_another_size_is_removed(store: FaultyStore, state: Path) -> None:
+    (record,) = stored(store, {"a": b"good"})
+    fetch_and_be_killed(store, state, [record])
+    (folder,) = left(state)
+    (file,) = folder.iterdir()
+    file.write_bytes(b"good and more")
+    restore(store, state, [record])
+    assert content(state) == {"a": b"good"}

@@ -32,7 +32,8 @@ from yarl import URL
 from ckptptr.clock import Patience
 from ckptptr.errors import DamagedError, InvalidArgumentError, NotFoundError, StoreUnavailableError
 from ckptptr.stores import sdk
-from ckptptr.stores.gcs.errors import answered, authorized, is_passing, refusal, words_in
+from ckptptr.stores.gcs.errors import answered, authorized, words_in
+from ckptptr.stores.gcs.words import is_passing, refusal
 from ckptptr.stores.sdk import PassingError, beginning
 from ckptptr.version import __version__
 
