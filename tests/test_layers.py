@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "flyte2": "checkpoints dropin nodes protocol session stores transfer",
     "testing": "checkpoints nodes protocol session stores",
     "cli": "inspect nodes protocol report session stores testing transfer",
+    "torch": "checkpoints session",
     "__init__": "checkpoints protocol session standalone transfer",
 }
 """A folder, or a module at the top: what it may import beside itself and the leaves."""

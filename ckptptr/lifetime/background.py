@@ -11,10 +11,12 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future
 from queue import SimpleQueue
+from types import MethodType
 from typing import NamedTuple
 
 log = logging.getLogger("ckptptr")
@@ -80,9 +82,23 @@ def before_executors_close(act: Callable[[], None]) -> None:
     A task ends without closing its checkpoint. `atexit` comes too late for our work: by then no
     executor takes any, ours or that of an event loop that looks up a host name. The interpreter's own
     executors use this hook, and what is registered last is called first.
+
+    A method does not keep its object: a process may have many, one after the other. While work of ours is
+    under way, its thread keeps it.
     """
     register: Callable[[Callable[[], None]], object] = getattr(threading, "_register_atexit", atexit.register)
-    register(act)
+    register(_weak(act) if isinstance(act, MethodType) else act)
+
+
+def _weak(method: MethodType) -> Callable[[], None]:
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        alive = reference()
+        if alive is not None:
+            alive()
+
+    return call
 
 
 def abandon_executors() -> None:

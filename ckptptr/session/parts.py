@@ -75,6 +75,7 @@ class Parts(Generic[_Saved]):
         deadline: seconds that a save waits for the other ranks, from the end of its own upload.
         described: a checkpoint as the caller gets it.
         begin, turn: what every call does first, and what runs a save in its turn.
+        round_: the token, where the ranks were told another one than their incarnation.
 
     Attributes:
         round: the token that the ranks share.
@@ -92,6 +93,7 @@ class Parts(Generic[_Saved]):
         described: Callable[[Manifest], _Saved],
         begin: Callable[[], None],
         turn: Callable[[Callable[[], _Saved]], _Saved],
+        round_: str = "",
     ) -> None:
         self._session = session
         self._saver = saver
@@ -103,7 +105,9 @@ class Parts(Generic[_Saved]):
         self.rank = rank
         self.world_size = world_size
         self.guard: Callable[[], AbstractContextManager[object]] = nullcontext
-        self.round = session.latest.fence.incarnation or (session.clock.token(12) if world_size == 1 else "")
+        self.round = (
+            round_ or session.latest.fence.incarnation or (session.clock.token(12) if world_size == 1 else "")
+        )
         if not self.round:
             raise InvalidArgumentError(
                 "the ranks of this run share no token, so it is unknown which of them belong together",
@@ -193,6 +197,16 @@ class Parts(Generic[_Saved]):
                 lambda contributed: self._completed(*contributed),
                 self.guard,
             )
+
+    def contribute(self, content: Saveable, *, step: int, metadata: _Meta = None) -> None:
+        """Upload and record this rank's part, and leave it to another rank to complete the checkpoint.
+
+        Raises: as `save`, but for IncompleteError.
+        """
+        with self.guard():
+            self._begin()
+            change = change_of(content, self._session.selection(None, None))
+            self._contributed(change, step, plain_metadata(metadata or {}))
 
     def finish(self) -> None:
         """Wait for the saves in the background; raise what one of them failed with."""

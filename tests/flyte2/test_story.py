@@ -9,7 +9,7 @@ import pytest
 
 from tests.flyte2.places import COUNTED_ON, IN_SAVE_4, Place, only_flyte
 
-pytestmark = pytest.mark.servers  # all of it runs a0
+pytestmark = [pytest.mark.servers, pytest.mark.pythons]  # all of it runs a0
 
 
 def test_attempt_4_resumes_from_the_last_whole_checkpoint_of_attempt_1_without_a_list(on_disk: Place) -> None:
