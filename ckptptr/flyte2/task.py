@@ -20,6 +20,8 @@ from ckptptr.settings import SEED
 
 log = logging.getLogger("ckptptr")
 
+_LOG_FORMAT = "LOG_FORMAT"
+
 
 class Task:
     """One running task. Any thread may use it, and a process that it was pickled for.
@@ -54,7 +56,7 @@ class Task:
         """
         with self._lock:
             if self._made is None and not self._has_stock:
-                log_to_stderr()
+                log_to_stderr(_LOG_FORMAT)
                 try:
                     with final():
                         self._made = self._in_flyte(context)
@@ -72,7 +74,7 @@ class Task:
         """
         with self._lock, final():
             if self._made is None:
-                log_to_stderr()
+                log_to_stderr(_LOG_FORMAT)
                 is_local = context.mode != "remote"
                 self._made = self._locally(context, seed) if is_local else self._in_flyte(context, seed)
             elif seed not in ("", self._made.place.seed or SEED.read()):

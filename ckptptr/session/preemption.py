@@ -30,6 +30,7 @@ from types import FrameType, TracebackType
 from typing import Any, Generic, TypeVar
 
 from ckptptr.errors import InvalidArgumentError, PreemptedError
+from ckptptr.events import Event, emit
 from ckptptr.lifetime import daemon
 from ckptptr.lifetime.background import abandon_executors, before_executors_close
 from ckptptr.lifetime.main_thread import InMain, by_loop
@@ -106,7 +107,8 @@ class Preemption:
         self._signal: signal.Signals | None = None
         self._until: float | None = None
         self._repeated = 0
-        self._outcome = ""
+        self._outcome = "no save was under way"
+        self._verdict = "nothing"
         self._is_saved = False
 
     @property
@@ -140,7 +142,8 @@ class Preemption:
         if self._signal is None:  # it may have come until the handlers were back
             return
         try:
-            failure = self._last_save()
+            with self._session.watch("preemption"):
+                failure = self._last_save()
         finally:
             self._put_back()
         causes = (failure, self._call_previous(self._signal), error)
@@ -215,7 +218,9 @@ class Preemption:
         failure = self._save_once_more(self._save) if self._save and not is_over else None
         if self._repeated:
             log.warning("it was told so %d times more, which was ignored", self._repeated)
-        log.warning("%s", self._error())
+        error = self._error()
+        verdict = self._verdict
+        emit(Event("preemption", str(error), level=logging.WARNING, verdict=verdict, error=error.code))
         return failure
 
     def _save_once_more(self, save: Callable[[], object]) -> BaseException | None:
@@ -227,7 +232,7 @@ class Preemption:
         self._wait(self._until)
         failure = operation.done.exception()
         if failure is not None and self._outcome == before:
-            self._outcome = f"the last save failed ({failure})"
+            self._outcome, self._verdict = f"the last save failed ({failure})", "failed"
         return failure
 
     def _call_previous(self, number: signal.Signals) -> BaseException | None:
@@ -259,6 +264,7 @@ class Preemption:
         if not operation.is_save or operation.done.exception() is not None:
             return False
         self._outcome = f"the last save is confirmed, LATEST is on {self._target()}"
+        self._verdict = "confirmed"
         return True
 
     def _abandon(self, operation: _Operation[Any]) -> None:
@@ -272,6 +278,7 @@ class Preemption:
         seconds = self._deadline - (self._left() or 0.0)
         what = "the last save" if operation.is_save else "the restore"
         self._outcome = f"{what} was abandoned after {seconds:.1f} s, LATEST stays on {target}"
+        self._verdict = "abandoned"
 
     def _left(self) -> float | None:
         return None if self._until is None else max(0.0, self._until - time.monotonic())
@@ -287,7 +294,7 @@ class Preemption:
         return f"this process is told to end by {self._signal.name if self._signal else 'nobody'}"
 
     def _error(self) -> PreemptedError:
-        return self._raises(f"{self._told()}; {self._outcome or 'no save was under way'}")
+        return self._raises(f"{self._told()}; {self._outcome}")
 
 
 class _Operation(Generic[_T]):

@@ -356,7 +356,11 @@ def test_settings_of_this_machine(
 def test_the_plugin_that_is_not_installed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     check = environment.CHECKS[2]
     assert {finding.level for finding in check({})} == {"ok"}
-    monkeypatch.setattr(metadata, "entry_points", lambda **_: ())
+
+    def distribution(name: str) -> metadata.Distribution:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", distribution)
     monkeypatch.setattr(environment, "version_of", {"flytekit": "1.16.31", "flyte": "2.12.1"}.get)
     assert [(finding.level, finding.type) for finding in check({})] == [
         ("problem", "pip install 'ckptptr[flytekit]'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
@@ -18,6 +19,7 @@ _SDKS = {"flytekit": ("flytekit.plugins", "flytekit"), "flyte": ("flyte.plugins.
 _METADATA = "FLYTE_PERSISTENCE_ATTACH_EXECUTION_METADATA"
 
 
+@functools.cache
 def version_of(package: str) -> str | None:
     """The installed version, None if there is none. Imports nothing."""
     try:
@@ -69,7 +71,7 @@ def entry_point(_: Mapping[str, str]) -> Iterator[shapes.Finding]:
         yield note("entry-point", "Neither flytekit nor flyte is installed here: no Flyte task can run here.")
     for sdk in installed:
         group, extra = _SDKS[sdk]
-        if "ckptptr" in {point.name for point in metadata.entry_points(group=group)}:
+        if is_plugin(group):
             yield ok("entry-point", f"{sdk} loads ckptptr by itself: unchanged tasks use it.")
         else:
             yield problem(
@@ -78,6 +80,15 @@ def entry_point(_: Mapping[str, str]) -> Iterator[shapes.Finding]:
                 " checkpoints.",
                 type=f"pip install 'ckptptr[{extra}]'",
             )
+
+
+def is_plugin(group: str) -> bool:
+    """Whether ckptptr is installed as a plugin that an SDK of Flyte loads."""
+    try:
+        points = metadata.distribution("ckptptr").entry_points
+    except metadata.PackageNotFoundError:
+        return False
+    return bool(points.select(group=group))
 
 
 def disabled(environ: Mapping[str, str]) -> Iterator[shapes.Finding]:

@@ -154,7 +154,12 @@ class AzureStore:
                 folder, marker, include=["metadata"], results_per_page=self._page
             )
             yield from (
-                Entry(f"{container}/{item.name}", item.size, seconds(item.last_modified))
+                Entry(
+                    f"{container}/{item.name}",
+                    item.size,
+                    seconds(item.last_modified),
+                    item.blob_tier == "Archive",
+                )
                 for item in found
                 if not _is_directory(item)
             )

@@ -26,6 +26,8 @@ from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many, seconds
 BLOCK_SIZE = 16 * 1024 * 1024
 COPY_PART_SIZE = 256 * 1024 * 1024
 
+_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
+
 _NO_MULTI_DELETE = ("MissingContentMD5", "InvalidRequest")
 """How a server says that it wants `Content-MD5` with a deletion of many; the SDKs send CRC32 since 2025."""
 
@@ -162,7 +164,9 @@ class S3Store:
         while True:
             page = self._client.call("list_objects_v2", folder, **position)
             for found in page.get("Contents", ()):
-                yield Entry(f"{bucket}/{found['Key']}", found["Size"], seconds(found.get("LastModified")))
+                is_archived = found.get("StorageClass") in _ARCHIVES
+                modified = seconds(found.get("LastModified"))
+                yield Entry(f"{bucket}/{found['Key']}", found["Size"], modified, is_archived)
             if not part_of(page, "IsTruncated", folder):
                 return
             position["ContinuationToken"] = page["NextContinuationToken"]
