@@ -131,7 +131,7 @@ test-lowest: $(UV) ## Test-fast and the story with the lowest versions that are 
 		--exclude-newer $$(grep -o '[0-9]*-[0-9]*-[0-9]*' $(LOCK) | head -1)T23:59:59Z --editable '.[all]' --group dev
 	$(ON_EACH)$(ENVIRONMENTS)/lowest/bin/pytest $(EACH)
 
-test-newest: $(AZURITE_READY) browser ## All tests but those of torch and the slow ones, with the newest versions, as pip finds them today
+test-newest: $(AZURITE_READY) browser ## All tests but the slow ones, with the newest versions, as pip finds them today
 	$(PYTHON) -m venv --clear $(ENVIRONMENTS)/newest
 	$(ENVIRONMENTS)/newest/bin/$(PIP) --upgrade pip
 	$(ENVIRONMENTS)/newest/bin/$(PIP) --editable '.[all]' --group dev

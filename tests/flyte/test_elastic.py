@@ -76,6 +76,7 @@ def check_a_restart_inside_the_attempt(run: Training, number: int) -> None:
     assert prefixes == {run.node.prefix.partition("://")[2] or run.node.prefix}
 
 
+@pytest.mark.slow
 def test_spawned_ranks_of_a_hashed_uid_find_their_node_and_restart(
     tmp_path: Path,
 ) -> None:
@@ -84,6 +85,7 @@ def test_spawned_ranks_of_a_hashed_uid_find_their_node_and_restart(
     check_a_restart_inside_the_attempt(run, 1)
 
 
+@pytest.mark.slow
 def test_forked_ranks_on_s3_do_so_too(tmp_path: Path, s3_server: Any, s3_bucket: str) -> None:
     options = {
         "key": s3_server.access_key,
@@ -103,6 +105,7 @@ def test_forked_ranks_on_s3_do_so_too(tmp_path: Path, s3_server: Any, s3_bucket:
     )
 
 
+@pytest.mark.slow
 def test_where_only_rank_0_saves_the_code_is_that_of_a_stock_task_and_a_zombie_ends_as_one(
     tmp_path: Path,
 ) -> None:
