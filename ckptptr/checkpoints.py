@@ -185,14 +185,10 @@ class Checkpoints:
             StoreUnavailableError, OutcomeUnknownError: this save is not confirmed; earlier ones still are.
             LocalDiskError: this machine's disk is full or refuses; a file changed each time it was read.
         """
-        if block and consume:
-            raise InvalidArgumentError("consume=True is for background saves only", hint="Add block=False")
-        self._begin_save(waits=block)
-        whole, plain = _whole(step), plain_metadata(metadata or {})
-        change = change_of(content, self._session.selection(ignore, links))
-        if block:
-            return self._turns.save(change, whole, plain)
-        return self._turns.save_in_background(change, whole, plain, consume=consume)
+        selection = self._session.selection
+        return self._change(
+            lambda: change_of(content, selection(ignore, links)), step, metadata, block=block, consume=consume
+        )
 
     def add(
         self,
@@ -418,6 +414,18 @@ class Checkpoints:
         finally:
             self._session.background.close()
         self._temporary.remove()
+
+    def _change(
+        self, change: Callable[[], Change], step: _Step, metadata: _Meta, *, block: bool, consume: bool
+    ) -> Checkpoint | Future[Checkpoint]:
+        """Make the checkpoint that a change of the content gives: see `save`."""
+        if block and consume:
+            raise InvalidArgumentError("consume=True is for background saves only", hint="Add block=False")
+        self._begin_save(waits=block)
+        whole, plain = _whole(step), plain_metadata(metadata or {})
+        if block:
+            return self._turns.save(change(), whole, plain)
+        return self._turns.save_in_background(change(), whole, plain, consume=consume)
 
     def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Checkpoint:
         published, node = self._saver.save(change, step, metadata), self._session.node

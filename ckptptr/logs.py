@@ -6,6 +6,7 @@ All loggers of the package are below `ckptptr`, and none of its messages has a c
 from __future__ import annotations
 
 import logging
+import sys
 
 from ckptptr.wording import printable
 
@@ -30,3 +31,13 @@ def escape_control_characters() -> None:
     """Let no message of the package be more than one line; done by whatever opens a store, once."""
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_ONE_LINE)
+
+
+def log_to_stderr() -> None:
+    """Write to the log of a pod what a restore found, unless the task has set up logging itself."""
+    log = logging.getLogger("ckptptr")
+    if not log.handlers and not logging.getLogger().handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("ckptptr: %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)

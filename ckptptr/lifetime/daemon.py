@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
@@ -35,3 +36,11 @@ def start(work: Callable[[], _T], done: Future[_T] | None = None) -> Future[_T]:
     except RuntimeError:
         run()
     return done
+
+
+async def aside(work: Callable[[], _T]) -> _T:
+    """As `start`, for an event loop, which goes on meanwhile.
+
+    What was begun is finished, also if the caller is cancelled.
+    """
+    return await asyncio.shield(asyncio.wrap_future(start(work)))

@@ -11,6 +11,7 @@ import msgspec
 from ckptptr.clock import SystemClock, isoformat
 from ckptptr.errors import ConflictError, InvalidArgumentError
 from ckptptr.nodes.flyte_paths import NodePrefix
+from ckptptr.protocol.inventory import object_at
 from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.names import ATTEMPTS, CLAIMS, NODES, NUMBER_LIMIT
@@ -99,7 +100,9 @@ def highest_attempt(store: Store, homes_of: HomesOf, known: int = -1) -> int:
     """
 
     def left_something(attempt: int) -> bool:
-        return any(True for home in homes_of(attempt) for _ in store.list(home))
+        homes = homes_of(attempt)
+        below = (entry for home in homes for entry in store.list(home))
+        return any(True for _ in below) or any(object_at(store, home) for home in homes)
 
     while True:
         ahead = range(known + 1, known + 1 + EMPTY_IN_A_ROW)

@@ -9,6 +9,7 @@ and is read before anything is named or deleted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,10 +26,10 @@ from ckptptr.protocol.manifest import (
     is_plain_path,
     why_unfit,
 )
-from ckptptr.protocol.names import DATA, MANIFESTS, NODES, CheckpointId, manifest_key
+from ckptptr.protocol.names import BYTES_NAME, DATA, MANIFESTS, NODES, CheckpointId, manifest_key
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import Root
-from ckptptr.stores.port import Entry, Store
+from ckptptr.stores.port import GLANCE, Entry, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,28 @@ def plain_files(store: Store, folder: str) -> tuple[FileRecord, ...]:
         if unfit or any(above in files for above in folders_above(path)):
             raise DamagedError(f"the file {path!r} cannot be put on a disk", key=store.url(folder))
     return tuple(FileRecord(path=p, object=p, size=size, xxh3_128="") for p, size in files.items())
+
+
+_OBJECT_HOME = re.compile(r"(.+/[1-9][0-9]*)/_flytecheckpoints")
+
+
+def object_at(store: Store, home: str) -> tuple[FileRecord, ...]:
+    """The object at the path of a home, without a digest; empty if there is none.
+
+    Stock Flyte 2 keeps a checkpoint in it: bytes, a file, or a folder as a tar archive. An empty one is none,
+    to stock Flyte 2 too. Only homes of its layout are asked for. The record is relative to the folder above.
+    """
+    found = _OBJECT_HOME.fullmatch(home)
+    if found is None:
+        return ()
+    try:
+        size = len(store.read(home, GLANCE)[0])
+    except NotFoundError:
+        return ()
+    if size == GLANCE:  # or more: only a listing tells
+        size = next((entry.size for entry in store.list(found[1]) if entry.key == home), 0)
+    record = FileRecord(path=BYTES_NAME, object=home[len(found[1]) + 1 :], size=size, xxh3_128="")
+    return (record,) if size else ()
 
 
 def _is_ours(path: str) -> bool:

@@ -29,6 +29,9 @@ CLAIMS = "claims"
 NODES = "_ckptptr"
 """The folder in a root of Flyte that the node prefixes are in."""
 
+BYTES_NAME = "_dst_cp"
+"""The name under which stock flytekit stores bytes and readers (`SyncCheckpoint.TMP_DST_PATH`)."""
+
 NUMBER_LIMIT = 10**18
 """Attempts and seqs are below it."""
 Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=NUMBER_LIMIT)]

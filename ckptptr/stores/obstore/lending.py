@@ -41,8 +41,8 @@ class UnlendableError(Exception):
 
 
 class Lender(Protocol):
-    """Makes obstore clients of one cloud, and knows that cloud's words. Here from a filesystem; another one
-    may ask the environment, or a platform's configuration."""
+    """Makes obstore clients of one cloud, and knows that cloud's words. From a filesystem, or from a
+    platform's configuration (`configured`)."""
 
     name: ClassVar[str]
     """Whose identity it is, for people: `s3fs`."""
@@ -69,8 +69,17 @@ class Lender(Protocol):
     def guarantee(self) -> Guarantee:
         """What conditional writes are worth at the endpoint."""
 
+    compares_parts: bool
+    """Whether the clients that `comparing` makes also prove each part of an upload."""
+
     def client(self, bucket: str) -> Any:
         """An obstore store. Raises `UnlendableError`; sends no request."""
+
+    def comparing(self, key: str, /) -> Any | None:
+        """The same, with a checksum for each object, if the store compares it and refuses other bytes.
+
+        None if it does not. That may be found out at `key`, by a request that has to be refused.
+        """
 
     def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
         """What the store's error code and HTTP status (0: no answer) mean. `operation` is a method of the

@@ -48,6 +48,7 @@ CHUNK = 1024 * 1024
 _CONTENT = {"Content-Type": "application/octet-stream"}
 _CONTROL = {**_CONTENT, "Cache-Control": "no-store"}
 _SMALL = 1024 * 1024
+_MD5 = 32  # characters
 _MANY = 16  # blocks, where their number is not known
 _DELETES_IN_FLIGHT = 16
 _threads_in = 0  # the process that obstore's threads are in: a fork does not take them along
@@ -72,6 +73,7 @@ class ObstoreStore:
         self._obstore: Any = obstore
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
+        self._comparing: dict[str, Any] = {}
         self._room = Room()
 
     @property
@@ -89,16 +91,23 @@ class ObstoreStore:
         """
         if _threads_in != os.getpid():
             raise UnlendableError("the process was forked after obstore had started its threads")
+        return self._made(self._clients, bucket, lambda: self.lender.client(bucket))
+
+    def _comparing_at(self, key: str) -> Any | None:
+        """A client whose puts are proven, see `Lender.comparing`; asked for once for each bucket."""
+        return self._made(self._comparing, key.partition("/")[0], lambda: self.lender.comparing(key))
+
+    def _made(self, clients: dict[str, Any], bucket: str, make: Callable[[], Any]) -> Any:
         with self._lock:
-            if bucket not in self._clients:
+            if bucket not in clients:
                 try:
-                    self._clients[bucket] = self.lender.client(bucket)
+                    clients[bucket] = make()
                 except UnlendableError:
                     raise
                 except Exception as error:
                     # Other versions of the filesystem have other attributes.
                     raise UnlendableError(f"{type(error).__name__} when obstore was set up") from error
-            return self._clients[bucket]
+            return clients[bucket]
 
     # The port
 
@@ -186,22 +195,25 @@ class ObstoreStore:
 
     def put(self, key: str, body: bytes) -> bool:
         """Write one block, in one request; returns what `upload` returns."""
-        answer = self._ask(
-            "upload",
-            key,
-            lambda client, path: self._obstore.put(
-                client, path, body, attributes=self._attributes, use_multipart=False
-            ),
-        )
-        if len(body) > _SMALL:  # an MD5 would cost more than the listing that it saves
-            return False
-        return (answer["e_tag"] or "").strip('"') == hashlib.md5(body, usedforsecurity=False).hexdigest()
+        options = {"attributes": self._attributes, "use_multipart": False}
+
+        def put(client: Any, path: str) -> tuple[str, bool]:
+            comparing = self._comparing_at(key)
+            answer = self._obstore.put(comparing or client, path, body, **options)
+            return (answer["e_tag"] or "").strip('"'), comparing is not None
+
+        etag, is_proven = self._ask("upload", key, put)
+        # The ETag may be an MD5; of large blocks that would cost more than the listing that it saves.
+        if not is_proven and len(body) <= _SMALL and len(etag) == _MD5:
+            is_proven = etag == hashlib.md5(body, usedforsecurity=False).hexdigest()
+        return is_proven
 
     def put_blocks(self, key: str, blocks: Iterator[bytes], count: int) -> bool:
         """Write `count` blocks or so, in parts; returns what `upload` returns."""
         first = next(blocks, b"")
         size = max(len(first), self.block_size)
         blocks = itertools.chain((first,), blocks)
+        is_proven = self.lender.compares_parts
         del first  # or it would stay in memory to the end
         feed, here = _Feed(), threading.get_ident()
 
@@ -209,7 +221,12 @@ class ObstoreStore:
             # While the process ends there may be no other thread.
             source = blocks if threading.get_ident() == here else feed
             options = {"attributes": self._attributes, "chunk_size": size, "max_concurrency": parts}
-            self._ask("upload", key, lambda client, path: self._obstore.put(client, path, source, **options))
+
+            def put(client: Any, path: str) -> None:
+                comparing = self._comparing_at(key) if is_proven else None
+                self._obstore.put(comparing or client, path, source, **options)
+
+            self._ask("upload", key, put)
 
         with self._room.some_taken(size, count) as parts:
             put = daemon.start(partial(send, parts))
@@ -221,7 +238,7 @@ class ObstoreStore:
             finally:
                 feed.close()
                 wait([put])
-        return False
+        return is_proven
 
     @property
     def _attributes(self) -> dict[str, str]:

@@ -14,19 +14,17 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from ckptptr.errors import CkptptrError, ConflictError, NotFoundError
 from ckptptr.stores.port import Block, Entry, Guarantee, Token, Unfinished
 from ckptptr.stores.room import Room
 from ckptptr.stores.s3.client import S3Client, part_of
-from ckptptr.stores.s3.errors import refusal
+from ckptptr.stores.s3.errors import code_of
 from ckptptr.stores.s3.upload import MAX_PARTS, Multipart, crc32, proven
+from ckptptr.stores.s3.words import AMAZON, refusal
 from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many, seconds
 
 BLOCK_SIZE = 16 * 1024 * 1024
 COPY_PART_SIZE = 256 * 1024 * 1024
-AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
 _NO_MULTI_DELETE = ("MissingContentMD5", "InvalidRequest")
 """How a server says that it wants `Content-MD5` with a deletion of many; the SDKs send CRC32 since 2025."""
@@ -174,7 +172,7 @@ class S3Store:
             try:
                 self._delete_at_once(bucket, paths)
             except CkptptrError as error:
-                if _code(error) not in _NO_MULTI_DELETE:
+                if code_of(error) not in _NO_MULTI_DELETE:
                     raise
                 self._deletes_singly = True
         if self._deletes_singly:
@@ -192,9 +190,3 @@ class S3Store:
     def _delete_one(self, key: str) -> None:
         with suppress(NotFoundError):  # some answer so, where S3 says that it is gone
             self._client.call("delete_object", key)
-
-
-def _code(error: CkptptrError) -> str:
-    """The server's own error code, where the error is an answer of the server."""
-    cause = error.__cause__
-    return str(cause.response["Error"].get("Code", "")) if isinstance(cause, ClientError) else ""

@@ -38,6 +38,7 @@ class FakeLender:
     scheme: ClassVar[str] = "memory"
     version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
     proves_blocks = True
+    compares_parts = False
     deletes_together: ClassVar[int] = 1
     copies: ClassVar[int] = BLOCK
     guarantee = Guarantee.COMPARE_AND_SWAP
@@ -51,6 +52,9 @@ class FakeLender:
         if self._refuses:
             raise UnlendableError(self._refuses)
         return self.cloud
+
+    def comparing(self, _: str, /) -> Any | None:
+        return self.client("") if self.compares_parts else None
 
     def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
         kinds = {"AccessDenied": AccessDeniedError, "NoSuchKey": NotFoundError}
@@ -220,6 +224,12 @@ def test_an_etag_that_is_the_md5_proves_that_it_arrived(
     stub = through(lane, put={"e_tag": etag})
     assert lane.upload("bucket/a", [b"1"]) is is_proven
     assert stub.asked == ["put a"]
+
+
+def test_where_the_store_compares_checksums_all_is_proven(lane: FastLane, lender: FakeLender) -> None:
+    lender.compares_parts = True
+    assert lane.upload("bucket/a", [b"1"]) is True
+    assert lane.upload("bucket/a", [b"1" * BLOCK] * 2) is True
 
 
 def test_of_many_blocks_nothing_is_proven(lane: FastLane) -> None:

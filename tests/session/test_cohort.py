@@ -12,9 +12,9 @@ import pytest
 
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.errors import ConflictError, StoreUnavailableError
-from ckptptr.flyte import cohort
-from ckptptr.flyte.cohort import Cohort, incarnation
 from ckptptr.nodes.plain import node_at
+from ckptptr.session import cohort
+from ckptptr.session.cohort import Cohort, incarnation
 from ckptptr.session.session import Session
 from ckptptr.stores.memory import MemoryStore
 

@@ -26,13 +26,13 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
-from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
 from ckptptr.errors import ConflictError, NotFoundError, StoreUnavailableError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.references import FRESH
+from ckptptr.protocol.resolve import Resolution
 from ckptptr.settings import ROUND
 
 log = logging.getLogger("ckptptr")
@@ -41,6 +41,19 @@ _SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """Where torch, Open MPI and MPICH tell a process how many ranks there are."""
 
 PATIENCE = timedelta(seconds=20)
+
+
+class Restorable(Protocol):
+    """What ranks restore: `ckptptr.Checkpoints`."""
+
+    @property
+    def resolution(self) -> Resolution | None: ...
+
+    def look(self) -> Resolution: ...
+
+    def restore(
+        self, path: str | os.PathLike[str] | None = None, *, checkpoint: str | None = None
+    ) -> Path | None: ...
 
 
 def incarnation(environ: MutableMapping[str, str]) -> str | None:
@@ -89,7 +102,7 @@ class Cohort:
         decided: str = self._store().compare_set(self._KEY.format(self.token), "", mine).decode()
         return decided
 
-    def exists(self, checkpoints: Checkpoints) -> bool:
+    def exists(self, checkpoints: Restorable) -> bool:
         """Whether there is something to restore. If not, the round decides for a fresh start."""
         decided = self.decided()
         if decided is None:
@@ -98,8 +111,8 @@ class Cohort:
             decided = self.decide(FRESH)
         return decided != FRESH
 
-    def restore(self, checkpoints: Checkpoints, path: str | os.PathLike[str] | None) -> Path | None:
-        """`Checkpoints.restore` of what the round has decided; if it has not, this call decides."""
+    def restore(self, checkpoints: Restorable, path: str | os.PathLike[str] | None) -> Path | None:
+        """`checkpoints.restore` of what the round has decided; if it has not, this call decides."""
         if self.token is not None and self._store is None:
             log.warning(
                 "the ranks of this task cannot agree, so each finds a checkpoint by itself. Restore after "
