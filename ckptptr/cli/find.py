@@ -15,15 +15,14 @@ from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import UnsupportedFormatError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.execution import KnownSizes, in_parallel
+from ckptptr.inspect.execution import in_parallel
 from ckptptr.inspect.explain import explain
 from ckptptr.inspect.lookup import nodes_below, nodes_in_shards
+from ckptptr.inspect.quick import Quick
 from ckptptr.inspect.sentences import headline
 from ckptptr.inspect.target import NothingThereError, locate, patient_store
-from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.names import LATEST, NODES, latest_key
 from ckptptr.protocol.references import FRESH
-from ckptptr.stores.port import Store
 from ckptptr.wording import ago, counted, number, size, utc
 
 
@@ -67,7 +66,7 @@ def command(
             " not list runs outside Flyte: give their URL to `ckptptr show`. For a run of Flyte 2 give its"
             " base, and --flyte-2",
         )
-    fast = KnownSizes(store, {latest_key(prefix): size for prefix, size in prefixes.items()})
+    fast = Quick(store, {latest_key(prefix): size for prefix, size in prefixes.items()})
     nodes = in_parallel(lambda prefix: _look(fast, prefix, clock), prefixes)
     if check:
         nodes = in_parallel(lambda node: _checked(node, storage_options), nodes)
@@ -79,11 +78,11 @@ def command(
         ctx.exit(ExitCode.PROBLEMS)
 
 
-def _look(store: Store, prefix: str, clock: Clock) -> shapes.NodeFound:
+def _look(store: Quick, prefix: str, clock: Clock) -> shapes.NodeFound:
     names = dict(zip(("project", "domain", "execution", "name"), prefix.split("/")[-4:], strict=True))
     common: dict[str, Any] = {"url": store.url(prefix), **names}
     try:
-        seen = Latest(store, prefix, clock, author="").read()
+        seen = store.latest(prefix, clock)
     except UnsupportedFormatError as error:
         return _unread(common, "newer-format", f"{error.message}. {error.hint}")
     pointer = seen.pointer

@@ -24,10 +24,10 @@ def _on_execution(execution: Execution, *, as_json: bool, dry_run: bool, yes: bo
     """All nodes: one question, and then a sweep of each."""
     refused: dict[str, str] = {}
 
-    def look(prefix: str) -> tuple[Here, shapes.Sweep] | None:
+    def look(prefix: str) -> tuple[str, shapes.Sweep] | None:
         try:
             here, seen = execution.glance(prefix)
-            return here, _look(here, seen, dry_run=dry_run)
+            return prefix, _look(here, seen, dry_run=dry_run)
         except (InvalidArgumentError, NotFoundError) as error:
             refused[execution.store.url(prefix)] = error.message
             return None
@@ -37,8 +37,8 @@ def _on_execution(execution: Execution, *, as_json: bool, dry_run: bool, yes: bo
         node=execution.url,
         dry_run=dry_run,
         checkpoints=[
-            msgspec.structs.replace(leaving, node=here.url)
-            for here, each in looks
+            msgspec.structs.replace(leaving, node=each.node)
+            for _, each in looks
             for leaving in each.checkpoints
         ],
         objects=sum(each.objects for _, each in looks),
@@ -51,16 +51,15 @@ def _on_execution(execution: Execution, *, as_json: bool, dry_run: bool, yes: bo
         nodes = counted(sum(bool(each.checkpoints) for _, each in looks), "node")
         question = f"{_counted(told)} in {nodes} of {told.node} would be deleted for good."
         confirm(question, "Delete?", "the sweep", yes=yes)
-        wanted = [(here.node.prefix, each) for here, each in looks if each.checkpoints]
-        swept = in_parallel(lambda pair: _delete(execution.here(pair[0]), pair[1]), wanted)
+        wanted = [look for look in looks if look[1].checkpoints]
+        swept = in_parallel(lambda look: _delete(execution.fresh(look[0]), look[1]), wanted)
         told = msgspec.structs.replace(told, swept=[reference for each in swept for reference in each])
     answer(told, _print, as_json=as_json)
 
 
 def _delete(here: Here, told: shapes.Sweep) -> tuple[str, ...]:
-    writing = here.for_writing()
     agreed = frozenset(leaving.reference for leaving in told.checkpoints)
-    return sweep_by_hand(writing.store, here.node, writing.latest, agreed)
+    return sweep_by_hand(here.store, here.node, here.latest, agreed)
 
 
 @node_command("sweep", "Delete expired checkpoints and orphans.", shapes.Sweep, executions=True)
@@ -83,7 +82,7 @@ def command(*, here: Here | Execution, as_json: bool, dry_run: bool, yes: bool) 
     if told.checkpoints and not dry_run:
         question = f"{_counted(told)} of {told.node} would be deleted for good."
         confirm(question, "Delete?", "the sweep", yes=yes)
-        told = msgspec.structs.replace(told, swept=[*_delete(here, told)])
+        told = msgspec.structs.replace(told, swept=[*_delete(here.for_writing(), told)])
     answer(told, _print, as_json=as_json)
 
 

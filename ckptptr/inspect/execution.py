@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Any, TypeVar
 
 from ckptptr.clock import Clock, SystemClock
-from ckptptr.errors import DamagedError, UnsupportedFormatError
-from ckptptr.inspect.target import Here, SeveralNodesError, locate, patient_store
+from ckptptr.errors import UnsupportedFormatError
+from ckptptr.inspect.quick import Glance, Quick
+from ckptptr.inspect.target import Here, SeveralNodesError, author, locate, patient_store
 from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.names import latest_key
-from ckptptr.stores.port import Store, Token
-from ckptptr.stores.wrappers.around import Around
+from ckptptr.stores.port import Store
+from ckptptr.stores.wrappers.probe import with_known_guarantee
 from ckptptr.transfer.pool import run_all
 
 FEW = 20
@@ -31,23 +32,6 @@ _INDEX = re.compile(r"(?P<parent>.+?-[0-9]+-n|.+_[0-9]+_i)(?P<index>[0-9]+)")
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-
-
-class KnownSizes(Around):
-    """A store that reads objects of a listing by `download`, which is faster. It tells no version of them."""
-
-    def __init__(self, store: Store, sizes: Mapping[str, int]) -> None:
-        super().__init__(store)
-        self._sizes = sizes
-
-    def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
-        size = self._sizes.get(key)
-        if size and (limit is None or size <= limit):
-            try:
-                return b"".join(self._store.download(key, 0, size)), Token("")
-            except DamagedError:
-                pass  # it was written again, and is shorter now
-        return self._store.read(key, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +50,11 @@ class Row:
 class Execution:
     """The nodes of one execution that have a LATEST.
 
-    `store` reads their LATEST fast. `options`: the filesystem's. `arguments`: the options that another
-    command needs to reach it.
+    `patient`: the store; `sizes`: of each LATEST; `options`: the filesystem's.
     """
 
-    store: KnownSizes
+    patient: Store
+    sizes: Mapping[str, int]
     key: str
     prefixes: tuple[str, ...]
     clock: Clock
@@ -79,6 +63,11 @@ class Execution:
     @property
     def url(self) -> str:
         return self.store.url(self.key)
+
+    @cached_property
+    def store(self) -> Quick:
+        """It reads each LATEST fast."""
+        return Quick(self.patient, self.sizes)
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -104,14 +93,28 @@ class Execution:
     def glance(self, prefix: str) -> tuple[Here, Seen]:
         """One node and its LATEST, to look at what that lists: later attempts are not searched for."""
         seen = self.seen(prefix)
-        node = node_at(self.store, prefix, attempt=max(seen.fence, 0) + 1, read_only=True)
-        latest = Latest(self.store, prefix, self.clock, author="")
-        return Here(self.store, node, self.clock, latest, (), self.store, self.options), seen
+        return self._here(Glance(self.store), prefix, seen), seen
+
+    def fresh(self, prefix: str) -> Here:
+        """One node, as it is now, to change it."""
+        latest = Latest(self._writable, prefix, self.clock, author(self.clock))
+        here = self._here(Quick(self._writable, {}), prefix, latest.read())
+        return replace(here, latest=latest)
+
+    def _here(self, store: Store, prefix: str, seen: Seen) -> Here:
+        node = node_at(store, prefix, attempt=max(seen.fence, 0) + 1, read_only=True)
+        latest = Latest(store, prefix, self.clock, author="")
+        return Here(store, node, self.clock, latest, (), self.store, self.options)
+
+    @cached_property
+    def _writable(self) -> Store:
+        """After one probe for all nodes."""
+        return with_known_guarantee(self.patient, self.prefixes[0], self.clock)
 
     def seen(self, prefix: str) -> Seen:
         """LATEST of a node. One of a newer format counts as damaged."""
         try:
-            return Latest(self.store, prefix, self.clock, author="").read()
+            return self.store.latest(prefix, self.clock)
         except UnsupportedFormatError as error:
             return Seen(damage=f"{error.message}. {error.hint}")
 
@@ -125,7 +128,7 @@ def execution_of(error: SeveralNodesError, options: Mapping[str, Any]) -> Execut
     clock = SystemClock()
     store, _ = patient_store(error.key, options, clock)
     sizes = {latest_key(prefix): size for prefix, size in error.sizes.items()}
-    return Execution(KnownSizes(store, sizes), key, tuple(error.sizes), clock, options)
+    return Execution(store, sizes, key, tuple(error.sizes), clock, options)
 
 
 def in_parallel(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:

@@ -140,7 +140,7 @@ class Here:
                 hint="A run begins from it with CKPTPTR_SEED",
             )
         store = with_known_guarantee(self.store, self.node.prefix, self.clock)
-        latest = Latest(store, self.node.prefix, self.clock, _author(self.clock))
+        latest = Latest(store, self.node.prefix, self.clock, author(self.clock))
         return replace(self, store=store, latest=latest)
 
 
@@ -177,7 +177,7 @@ def locate(
         if number is None:
             number = highest_attempt(store, node.homes_of, node.attempt - 1) + 1
             node = node_at(store, prefix, attempt=number, read_only=True)
-        latest = Latest(store, prefix, clock, _author(clock))
+        latest = Latest(store, prefix, clock, author(clock))
         arguments = _arguments(attempt, storage_options)
         here = Here(store, node, clock, latest, arguments, raw, storage_options, is_guessed)
         if number == 0 or attempt is not None:
@@ -196,7 +196,7 @@ def locate(
         if home is None:
             raise
     node = _node_of_home(store, home)
-    latest = Latest(store, home, clock, _author(clock))
+    latest = Latest(store, home, clock, author(clock))
     return Here(
         store, node, clock, latest, _arguments(attempt, storage_options), raw, storage_options, is_alone=True
     )
@@ -332,7 +332,8 @@ def _holds_something(store: Store, folder: str) -> bool:
     return any(True for _ in store.list(folder))
 
 
-def _author(clock: Clock) -> str:
+def author(clock: Clock) -> str:
+    """Who writes, for people, as LATEST records it."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name

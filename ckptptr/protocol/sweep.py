@@ -270,10 +270,11 @@ def _worth_a_look(store: Store, node: Node, listed: Collection[str]) -> Iterable
     """The homes of a node, our own first, without those that hold only what LATEST lists.
 
     Where all homes are in one folder, one listing tells, however many attempts there were; but not whether
-    another node saves in them too.
+    another node saves in them too. While LATEST lists nothing in our own, nothing in it is too late.
     """
     if not (node.folder and node.attempt) or node.lineage != Lineage():
-        return node.own_homes(store)
+        is_ours_listed = any(ref.startswith(f"{node.root.ref(node.home)}/") for ref in listed)
+        return [home for home in node.own_homes(store) if home != node.home or is_ours_listed]
     there = _present(store, node.folder)
     full = (home for home, checkpoints in there.items() if not _are_listed(node, home, checkpoints, listed))
     return [node.home, *(home for home in full if home != node.home and node.is_own_home(home))]

@@ -122,6 +122,7 @@ def test_each_error_of_the_tree_has_its_exit_code() -> None:
     assert codes == {
         "CkptptrError": 1,
         "PreemptedError": 1,
+        "IncompleteError": 1,
         "SettingError": 2,
         "InvalidArgumentError": 2,
         "UnidentifiedError": 2,

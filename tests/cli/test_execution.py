@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ckptptr.clock import SystemClock
+from ckptptr.inspect.quick import Quick
+from ckptptr.stores.open import open_store
 from tests.cli.conftest import EXECUTION, FlyteNode, run, run_json
 
 
@@ -108,3 +111,14 @@ def test_a_node_of_a_newer_format_is_damaged_there_and_stops_nothing(execution: 
     assert rows["n3"]["level"] == "problem"
     reported = {row["name"]: row for row in run_json("report", execution)["rows"]}
     assert (reported["n3"]["damaged"], reported["n3"]["reported"]) == (1, [])
+
+
+def test_a_latest_that_was_written_since_it_was_listed_is_not_damaged(tmp_path: Path) -> None:
+    node = FlyteNode(tmp_path / "data")
+    node.save(0, 1, 2, 3)
+    store, prefix = open_store(node.url)
+    there = node.latest.stat().st_size
+    for listed in (there - 200, there, there + 200):
+        seen = Quick(store, {f"{prefix}/LATEST": listed}).latest(prefix, SystemClock())
+        assert seen.pointer is not None
+        assert (seen.pointer.target.step, seen.damage) == (3, "")

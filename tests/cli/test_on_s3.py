@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from fsspec.asyn import sync
 import ckptptr
 from tests.cli.conftest import run_json
 from tests.helpers import read_folder
+from tests.servers.proxy import FaultProxy
 from tests.servers.seaweed import Seaweed
 
 pytestmark = pytest.mark.servers
@@ -125,3 +127,38 @@ def test_a_map_task_of_2000_indices_is_one_row_within_five_seconds(
     (row,) = timed("report")["rows"]
     assert (row["nodes"], row["damaged"], row["reported"]) == (2000, 1, [f"{execution}/n1-0-n77"])
     assert max(took.values()) < 5, took
+
+
+NAMES = [f"n1-0-n{index}" for index in range(5)]
+
+
+def test_of_each_node_of_an_execution_a_look_sends_few_requests(
+    s3_bucket: str, s3_filesystem: Any, s3_server: Seaweed, s3_proxy: FaultProxy, options: list[str]
+) -> None:
+    execution = f"s3://{s3_bucket}/{uuid.uuid4().hex}/_ckptptr/p/d/exec"
+    for name in NAMES:
+        with ckptptr.open(f"{execution}/{name}", filesystem=s3_filesystem, attempt=0) as checkpoints:
+            for step in range(5):
+                checkpoints.save(b"state", step=step)
+
+    def requests(*arguments: str) -> Counter[str]:
+        """How many there were of each kind, for each node."""
+        s3_proxy.reset()
+        with on_the_command_line(
+            key=s3_server.access_key, secret=s3_server.secret_key, endpoint_url=s3_proxy.endpoint
+        ) as through_the_proxy:
+            run_json(*arguments, execution, *through_the_proxy)
+        kinds = Counter(_kind(seen.path) for seen in s3_proxy.log if "_ckptptr%2F" not in seen.path)
+        return Counter({kind: count // len(NAMES) for kind, count in kinds.items()})
+
+    one_each = {"LATEST": 1, "list": 1}
+    assert requests("verify") == one_each | {"manifest": 1}
+    assert requests("sweep", "--dry-run") == one_each | {"manifest": 4}  # three are kept, one has expired
+    swept = run_json("sweep", execution, "--yes", *options)["swept"]
+    assert len(swept) == 2 * len(NAMES)  # LATEST still lists one each that its run has deleted
+    left = s3_filesystem.find(execution.partition("_ckptptr")[0])
+    assert len(left) == len(NAMES) * (1 + 3 + 1)  # LATEST, three manifests, and the file that all three share
+
+
+def _kind(path: str) -> str:
+    return "list" if "list-type=2" in path else "LATEST" if path.endswith("/LATEST") else "manifest"
