@@ -9,7 +9,7 @@ and is read before anything is named or deleted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +25,14 @@ from ckptptr.protocol.manifest import (
     is_plain_path,
     why_unfit,
 )
-from ckptptr.protocol.names import DATA, MANIFESTS, NODES, CheckpointId, manifest_key
+from ckptptr.protocol.names import DATA, MANIFESTS, NODES, CheckpointId, data_folder, manifest_key
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import Root
 from ckptptr.stores.port import Entry, Store
+
+FEW = 8
+"""So many folders are listed one by one, since others beside them may have very many files; for more, one
+listing of all is cheaper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +64,24 @@ def is_pinned(store: Store, home: str, manifest: Manifest | None) -> bool:
     return manifest is not None and manifest.checkpoint_id in committed(store, home).pinned
 
 
-def payload(store: Store, home: str) -> dict[CheckpointId, list[Entry]]:
-    """The payload objects of a home by the checkpoint that uploaded them, committed or not."""
-    found: dict[CheckpointId, list[Entry]] = {}
+def uploaders(store: Store, home: str) -> set[CheckpointId]:
+    """The checkpoints that uploaded payload to a home, committed or not: one listing of one level."""
+    return {id for name in store.folders(f"{home}/{DATA}") if (id := CheckpointId.match(name))}
+
+
+def uploader_of(home: str, key: str) -> CheckpointId | None:
+    """The checkpoint that uploaded a payload object of a home; None if none of ours did."""
+    return CheckpointId.match(key[len(home) :].split("/")[2])
+
+
+def payload(store: Store, home: str, ids: Collection[CheckpointId]) -> dict[CheckpointId, list[Entry]]:
+    """The payload objects that some checkpoints uploaded to a home."""
+    if len(ids) <= FEW:
+        return {id: [*store.list(f"{home}/{data_folder(id)}")] for id in ids}
+    found: dict[CheckpointId, list[Entry]] = {id: [] for id in ids}
     for entry in store.list(f"{home}/{DATA}"):
-        checkpoint = CheckpointId.match(entry.key[len(home) :].split("/")[2])
-        if checkpoint:
-            found.setdefault(checkpoint, []).append(entry)
+        if (id := uploader_of(home, entry.key)) in found:
+            found[id].append(entry)
     return found
 
 
@@ -152,6 +167,8 @@ def take_stock(
     homes: Iterable[str],
     lineage: Lineage,
     score: Callable[[Mapping[str, Any]], float | None] = lambda _: None,
+    *,
+    without: CheckpointId | None = None,
 ) -> list[Target]:
     """Every checkpoint of the node of `lineage` that is committed in `homes`, newest first by (attempt, seq).
 
@@ -160,12 +177,14 @@ def take_stock(
 
     Args:
         score: what a retention ranks by, given the metadata.
+        without: this checkpoint, which was just uploaded, is not looked at.
     """
     found: list[tuple[CheckpointId, Target]] = []
     for home in homes:
         stock = committed(store, home)
-        sizes = sizes_in(store, home) if stock.ids else {}
-        for checkpoint in stock.ids:
+        ids = [checkpoint for checkpoint in stock.ids if checkpoint != without]
+        sizes = sizes_in(store, home) if ids else {}
+        for checkpoint in ids:
             manifest = _read_if_good(store, home, checkpoint, sizes)
             if manifest and not lineage.differs_from(manifest.lineage):
                 pinned, ranked = checkpoint in stock.pinned, score(manifest.metadata)

@@ -17,7 +17,15 @@ from dataclasses import dataclass
 import msgspec
 
 from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
-from ckptptr.protocol.inventory import Committed, committed, payload, read_manifest
+from ckptptr.protocol.inventory import (
+    FEW,
+    Committed,
+    committed,
+    payload,
+    read_manifest,
+    uploader_of,
+    uploaders,
+)
 from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.manifest import Lineage, Manifest
 from ckptptr.protocol.names import DATA, CheckpointId, manifest_key
@@ -164,11 +172,12 @@ def _deletion_in_home(
     live = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint not in deleted))
     # What they borrowed from checkpoints that were deleted earlier goes with the last borrower.
     borrowed = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint in deleted))
+    lenders = {id for key in borrowed - live if (id := uploader_of(home, key))} - {*stock.ids}
     unused = (
         entry
-        for uploader, entries in payload(store, home).items()
+        for uploader, entries in payload(store, home, deleted | lenders).items()
         for entry in entries
-        if uploader in deleted or (uploader not in stock.ids and entry.key in borrowed)
+        if uploader in deleted or entry.key in borrowed
     )
     by_age = sorted(deleted, key=lambda checkpoint: checkpoint.age)
     return Deletion(
@@ -265,7 +274,13 @@ def _are_listed(
 
 
 def _present(store: Store, folder: str) -> dict[str, set[CheckpointId | None]]:
-    """What is in a folder of homes, by home: checkpoints, whole or not, and None for anything else."""
+    """What is in a folder of homes, by home: checkpoints, whole or not, and None for anything else.
+
+    Few homes are looked into one by one, since they may have very many files; of many, one listing tells.
+    """
+    homes = [f"{folder}/{name}" for name in store.folders(folder)]
+    if len(homes) <= FEW:
+        return {home: {*committed(store, home).ids, *uploaders(store, home)} for home in homes}
     found: dict[str, set[CheckpointId | None]] = {}
     for entry in store.list(folder):
         name, _, inside = entry.key[len(folder) + 1 :].partition("/")
@@ -314,9 +329,9 @@ def idle_payload(store: Store, stock: Committed) -> dict[CheckpointId, list[Entr
 
 
 def _idle(store: Store, stock: Committed, needed: Collection[str]) -> dict[CheckpointId, list[Entry]]:
+    idle = uploaders(store, stock.home) - {*stock.ids}
     unneeded = {
         uploader: [entry for entry in entries if entry.key not in needed]
-        for uploader, entries in payload(store, stock.home).items()
-        if uploader not in stock.ids
+        for uploader, entries in payload(store, stock.home, idle).items()
     }
     return {uploader: entries for uploader, entries in unneeded.items() if entries}

@@ -20,7 +20,7 @@ from ckptptr.inspect.explain import explain
 from ckptptr.inspect.log import everything
 from ckptptr.inspect.sentences import headline
 from ckptptr.inspect.target import Here
-from ckptptr.protocol.inventory import payload, read_manifest
+from ckptptr.protocol.inventory import payload, read_manifest, uploaders
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.names import CheckpointId, split_manifest_key
 from ckptptr.protocol.resolve import Resolution
@@ -33,6 +33,7 @@ from ckptptr.report.attempts import (
     this_attempt,
 )
 from ckptptr.report.cached_store import CachedStore, ShortLatest
+from ckptptr.stores.port import Entry
 from ckptptr.transfer.pool import run_all
 from ckptptr.wording import counted
 
@@ -239,6 +240,10 @@ def _key(here: Here, entry: shapes.Entry) -> str:
 
 
 def _unfinished(here: Here, known: set[str | None]) -> list[Unfinished]:
+    def unknown(home: str) -> dict[CheckpointId, list[Entry]]:
+        ids = [id for id in uploaders(here.store, home) if str(id) not in known]
+        return payload(here.store, home, ids)
+
     found = [
         Unfinished(
             id=str(checkpoint),
@@ -246,8 +251,7 @@ def _unfinished(here: Here, known: set[str | None]) -> list[Unfinished]:
             bytes=sum(entry.size for entry in entries),
             files=len(entries),
         )
-        for stock in run_all(lambda home: payload(here.store, home), here.node.own_homes(here.store))
+        for stock in run_all(unknown, here.node.own_homes(here.store))
         for checkpoint, entries in stock.items()
-        if str(checkpoint) not in known
     ]
     return sorted(found, key=lambda item: CheckpointId.parse(item.id).age, reverse=True)
