@@ -20,6 +20,7 @@ from ckptptr.errors import (
     CkptptrError,
     ConflictError,
     DamagedError,
+    IncompleteError,
     InvalidArgumentError,
     LocalDiskError,
     NotFoundError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ckptptr.protocol.resolve import Resolution
     from ckptptr.protocol.retention import Retention
     from ckptptr.session.batch import Batch
+    from ckptptr.session.parts import Parts
     from ckptptr.session.preemption import Preemption
     from ckptptr.standalone import open
     from ckptptr.transfer.writer import Stream
@@ -46,6 +48,7 @@ _LAZY = {
     "Checkpoint": "ckptptr.checkpoints",
     "Checkpoints": "ckptptr.checkpoints",
     "Found": "ckptptr.protocol.candidates",
+    "Parts": "ckptptr.session.parts",
     "Preemption": "ckptptr.session.preemption",
     "Resolution": "ckptptr.protocol.resolve",
     "Retention": "ckptptr.protocol.retention",
@@ -60,6 +63,7 @@ __all__ = [
     "Checkpoint",
     "Checkpoints",
     "Found",
+    "Parts",
     "Preemption",
     "Resolution",
     "Retention",
@@ -69,6 +73,7 @@ __all__ = [
     "CkptptrError",
     "ConflictError",
     "DamagedError",
+    "IncompleteError",
     "InvalidArgumentError",
     "LocalDiskError",
     "NotFoundError",

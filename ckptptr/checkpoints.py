@@ -16,18 +16,22 @@ from typing import Any, Literal, TypeAlias, overload
 from ckptptr.errors import InvalidArgumentError, PreemptedError
 from ckptptr.lifetime.temporary import TemporaryFolders
 from ckptptr.protocol.inventory import describe
-from ckptptr.protocol.manifest import check_path, plain_metadata
+from ckptptr.protocol.manifest import Manifest, check_path, plain_metadata
+from ckptptr.protocol.parts import check_rank
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.session import naming
 from ckptptr.session.batch import Batch
+from ckptptr.session.cohort import Cohort
 from ckptptr.session.content import Change, Saveable, addition, change_of
+from ckptptr.session.parts import DEADLINE as PARTS_DEADLINE
+from ckptptr.session.parts import Parts
 from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.session.restore import Restorer
 from ckptptr.session.save import Saver
 from ckptptr.session.session import Session
 from ckptptr.session.turns import Turns
-from ckptptr.transfer.folder import Links
+from ckptptr.transfer.folder import Links, patterns
 from ckptptr.transfer.reader import Member
 from ckptptr.transfer.writer import Stream
 
@@ -68,14 +72,18 @@ class Checkpoints:
     block closes it at its end.
     """
 
-    def __init__(self, session: Session, *, read_only: bool = False) -> None:
+    def __init__(
+        self, session: Session, *, read_only: bool = False, ranks: Callable[[], Cohort] = Cohort
+    ) -> None:
         self._session = session
+        self._ranks = ranks
         self._read_only = read_only
         self._restorer = Restorer(session, read_only=read_only)
         self._saver = Saver(session)
         self._turns = Turns(session, self._save)
         self._temporary = TemporaryFolders()
         self._resolution: Resolution | None = None
+        self._parts: dict[tuple[tuple[int, int], float], Parts[Checkpoint]] = {}
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -253,12 +261,49 @@ class Checkpoints:
         with self._turns.save_while_written(path, whole, plain) as stream:
             yield stream
 
+    def parts(
+        self, rank: int | None = None, world_size: int | None = None, *, deadline: float = PARTS_DEADLINE
+    ) -> Parts[Checkpoint]:
+        """This rank's share of checkpoints that all ranks make together, each of its own files.
+
+            checkpoints.parts().save(f"shard-{rank}", step=100)  # on every rank
+
+        No rank waits for another one before its own files are uploaded. The checkpoint exists when all ranks
+        have saved their parts of a step; until then a restore finds the one before.
+
+        Args:
+            rank, world_size: which rank, from 0, of how many. Without them: `RANK` and `WORLD_SIZE`, as
+                torchrun sets them.
+            deadline: how many seconds a save waits for the other ranks.
+
+        Raises:
+            InvalidArgumentError: it is unknown which rank this is, or which others belong to it: the ranks
+                of an elastic task share a token, and so do those of torchrun.
+        """
+        self._refuse_read_only()
+        which = check_rank(
+            _environ_number("RANK") if rank is None else _whole(rank),
+            _environ_number("WORLD_SIZE") if world_size is None else _whole(world_size),
+        )
+        if (which, deadline) not in self._parts:
+            self._parts[which, deadline] = Parts(
+                self._session,
+                self._saver,
+                *which,
+                deadline=deadline,
+                described=self._described,
+                begin=self._begin_save,
+                turn=self._turns.save_part,
+            )
+        return self._parts[which, deadline]
+
     def restore(
         self,
         path: str | os.PathLike[str] | None = None,
         *,
         checkpoint: str | None = None,
         step: int | None = None,
+        only: str | Iterable[str] | None = None,
     ) -> Path | None:
         """Put the newest good checkpoint into the folder `path`; every byte is verified first.
 
@@ -268,6 +313,8 @@ class Checkpoints:
             checkpoint: restore exactly this one (a reference, an id, a URI), and move nothing.
             step: restore exactly the retained checkpoint with this step, and move nothing. If several have
                 it, the one that `history` lists first.
+            only: restore only the files that these patterns match, as in `.gitignore`: what one rank needs,
+                for example. Of the others it is only checked that they are there.
 
         Returns:
             The folder; None if the store confirmed that no checkpoint exists.
@@ -279,6 +326,7 @@ class Checkpoints:
             SupersededError: a newer attempt has taken over; stop.
             ConflictError, OutcomeUnknownError: LATEST kept changing, or it is unknown whether it changed.
             NotFoundError: the checkpoint, step or seed asked for does not exist; names the steps that do.
+                Or no file matches `only`.
             DamagedError: with `checkpoint` or `step`: it, or LATEST, is damaged.
             InvalidArgumentError: `path` is a file; `checkpoint` and `step` exclude each other.
         """
@@ -289,15 +337,23 @@ class Checkpoints:
         if checkpoint is not None and step is not None:
             raise InvalidArgumentError("give a checkpoint or a step to restore, not both", key=checkpoint)
         wanted = _whole(step)
+        lines = [only] if isinstance(only, str) else only
+        chosen = None if lines is None else patterns(lines, "only")
 
-        def restore() -> Resolution:
-            named = checkpoint if wanted is None else naming.at_step(self._session, wanted)
+        def restore(named: str | None) -> Path | None:
             if named is None:
-                return self._restorer.restore(destination)
-            return self._restorer.restore_named(destination, named)
+                self._resolution = self._restorer.restore(destination, chosen)
+            else:
+                self._resolution = self._restorer.restore_named(destination, named, chosen)
+            return destination if self._resolution.found is not None else None
 
-        self._resolution = self._turns.restore(restore)
-        return destination if self._resolution.found is not None else None
+        def in_turn() -> Path | None:
+            named = checkpoint if wanted is None else naming.at_step(self._session, wanted)
+            if named is not None:
+                return restore(named)
+            return self._ranks().restore(restore, lambda: self._resolution)
+
+        return self._turns.restore(in_turn)
 
     def open(self, name: str | None = None) -> BufferedReader:
         """Read one file of the current checkpoint as it is needed, without a restore.
@@ -401,7 +457,7 @@ class Checkpoints:
 
         Raises: the error of a background save.
         """
-        self._turns.finish()
+        self._finish()
         self._session.background.wait()
 
     def close(self) -> None:
@@ -410,7 +466,7 @@ class Checkpoints:
         Raises: the error of a background save.
         """
         try:
-            self._turns.finish()
+            self._finish()
         finally:
             self._session.background.close()
         self._temporary.remove()
@@ -428,8 +484,16 @@ class Checkpoints:
         return self._turns.save_in_background(change(), whole, plain, consume=consume)
 
     def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Checkpoint:
-        published, node = self._saver.save(change, step, metadata), self._session.node
-        return Checkpoint.of(describe(node.root, node.home, published.manifest), self._session)
+        return self._described(self._saver.save(change, step, metadata).manifest)
+
+    def _described(self, manifest: Manifest) -> Checkpoint:
+        node = self._session.node
+        return Checkpoint.of(describe(node.root, node.home, manifest), self._session)
+
+    def _finish(self) -> None:
+        self._turns.finish()
+        for parts in self._parts.values():
+            parts.finish()
 
     def _begin_save(self, *, waits: bool = True) -> None:
         self._refuse_read_only()
@@ -446,3 +510,9 @@ def _whole(step: int | None) -> int | None:
         return None if step is None else operator.index(step)
     except TypeError:
         raise InvalidArgumentError(f"step is {step!r}, not a whole number") from None
+
+
+def _environ_number(name: str) -> int | None:
+    """What torchrun tells its workers; None where it does not."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isdecimal() else None

@@ -18,6 +18,8 @@ from ckptptr.protocol.resolve import Resolution
 from ckptptr.protocol.retention import Retention
 from ckptptr.session.batch import Batch
 from ckptptr.session.cohort import Cohort
+from ckptptr.session.parts import DEADLINE as PARTS_DEADLINE
+from ckptptr.session.parts import Parts
 from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.transfer.folder import Links
 from ckptptr.transfer.writer import Stream
@@ -115,7 +117,7 @@ class Delegate:
         """
         here = self._here
         with here.lock, self._manners():
-            return here.restored is not None or Cohort.of().exists(self.checkpoints)
+            return here.restored is not None or Cohort.of().exists(self.checkpoints.look)
 
     def restore(
         self,
@@ -123,6 +125,7 @@ class Delegate:
         *,
         checkpoint: str | None = None,
         step: int | None = None,
+        only: str | Iterable[str] | None = None,
     ) -> Path | None:
         """The newest good checkpoint in the folder `path`: see `ckptptr.Checkpoints.restore`.
 
@@ -132,9 +135,9 @@ class Delegate:
         here = self._here
         with here.lock, self._manners():
             if checkpoint is not None or step is not None:
-                here.restored = self.checkpoints.restore(path, checkpoint=checkpoint, step=step)
+                here.restored = self.checkpoints.restore(path, checkpoint=checkpoint, step=step, only=only)
             elif here.restored is None:
-                here.restored = Cohort.of().restore(self.checkpoints, path)
+                here.restored = self.checkpoints.restore(path, only=only)
             return here.restored
 
     def add(
@@ -147,6 +150,15 @@ class Delegate:
         """See `ckptptr.Checkpoints.add`."""
         with self._manners():
             return self.checkpoints.add(file, step=step, metadata=metadata)
+
+    def parts(
+        self, rank: int | None = None, world_size: int | None = None, *, deadline: float = PARTS_DEADLINE
+    ) -> Parts[Checkpoint]:
+        """See `ckptptr.Checkpoints.parts`."""
+        with self._manners():
+            parts = self.checkpoints.parts(rank, world_size, deadline=deadline)
+        parts.guard = self._manners
+        return parts
 
     @contextmanager
     def batch(

@@ -17,6 +17,7 @@ from ckptptr.errors import (
     AccessDeniedError,
     CkptptrError,
     ConflictError,
+    IncompleteError,
     LocalDiskError,
     OutcomeUnknownError,
     PreemptedError,
@@ -37,6 +38,10 @@ class RecoverableAccessDeniedError(AccessDeniedError, FlyteRecoverableException)
 
 class RecoverableOutcomeUnknownError(OutcomeUnknownError, FlyteRecoverableException):  # type: ignore[misc]
     """It is unknown whether the write succeeded; the next attempt reads LATEST."""
+
+
+class RecoverableIncompleteError(IncompleteError, FlyteRecoverableException):  # type: ignore[misc]
+    """Another attempt may have all ranks."""
 
 
 class RecoverableConflictError(ConflictError, FlyteRecoverableException):  # type: ignore[misc]
@@ -60,6 +65,7 @@ _RECOVERABLE: dict[type[CkptptrError], type[CkptptrError]] = {
     AccessDeniedError: RecoverableAccessDeniedError,
     StoreUnavailableError: RecoverableStoreUnavailableError,
     OutcomeUnknownError: RecoverableOutcomeUnknownError,
+    IncompleteError: RecoverableIncompleteError,
     ConflictError: RecoverableConflictError,
     SupersededError: RecoverableSupersededError,
     LocalDiskError: RecoverableLocalDiskError,

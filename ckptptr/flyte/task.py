@@ -17,7 +17,7 @@ from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
 from ckptptr.nodes.flyte_node import node_of
 from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.retention import retention_of
-from ckptptr.session.cohort import incarnation
+from ckptptr.session.cohort import Cohort, incarnation
 from ckptptr.session.session import Session
 from ckptptr.settings import check_all
 from ckptptr.stores.open import open_store
@@ -68,9 +68,8 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
         # A forked worker cannot use what its parent had opened.
         store = with_known_guarantee(store_here(), node.prefix, SystemClock())
         ranks = incarnation(os.environ)
-        return Checkpoints(
-            Session(store, node, retention=retention, incarnation=alone if ranks is None else ranks)
-        )
+        session = Session(store, node, retention=retention, incarnation=alone if ranks is None else ranks)
+        return Checkpoints(session, ranks=Cohort.of)
 
     return PointerCheckpoint(stock._checkpoint_dest, stock._checkpoint_src, opening)
 

@@ -11,21 +11,24 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from flyte.models import TaskContext
+from flyte.storage import get_configured_fsspec_kwargs
 
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
 from ckptptr.errors import UnidentifiedError
+from ckptptr.flyte2.stock_home import make_room
 from ckptptr.nodes.flyte_actions import Action
 from ckptptr.nodes.flyte_identity import FlyteIdentity, given
 from ckptptr.nodes.flyte_node import node_of
 from ckptptr.nodes.plain import node_at
 from ckptptr.nodes.seed import seed_of
 from ckptptr.protocol.retention import retention_of
-from ckptptr.session.cohort import incarnation
+from ckptptr.session.cohort import Cohort, incarnation
 from ckptptr.session.session import Session
 from ckptptr.settings import SEED, check_all
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Store
+from ckptptr.stores.urls import split
 from ckptptr.stores.wrappers.probe import with_known_guarantee
 
 log = logging.getLogger("ckptptr")
@@ -74,8 +77,12 @@ class Place:
         return self.identity.previous
 
     def store(self) -> Store:
-        """The store of the homes. Sends no request."""
-        return open_store(self.identity.home, root=self.identity.root)[0]
+        """The store of the homes, with Flyte's own configuration and credentials. Sends no request."""
+        home = self.identity.home
+        scheme = split(home).scheme
+        # `abfss` for it means what `abfs` does.
+        settings = get_configured_fsspec_kwargs(scheme) if scheme in ("s3", "gs", "abfs") else None
+        return open_store(home, root=self.identity.root, settings=settings)[0]
 
     def open(self) -> Checkpoints:
         """The checkpoints, in any process.
@@ -83,6 +90,9 @@ class Place:
         Raises:
             StoreUnavailableError: a custom endpoint did not answer whether it supports conditional writes.
         """
+        scheme, home, _ = split(self.identity.home)
+        if scheme == "file":
+            make_room(home)
         store = self.store()
         environ = {**os.environ, SEED.name: self.seed} if self.seed else os.environ
         node = node_of(self.identity, store, environ)
@@ -93,7 +103,7 @@ class Place:
             retention=retention_of(os.environ),
             incarnation=self.alone if ranks is None else ranks,
         )
-        return Checkpoints(session)
+        return Checkpoints(session, ranks=Cohort.of)
 
 
 @dataclass(frozen=True, slots=True)

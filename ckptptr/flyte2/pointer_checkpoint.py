@@ -20,7 +20,8 @@ from ckptptr.flyte2.errors import final
 from ckptptr.flyte2.place import LocalPlace, Place
 from ckptptr.lifetime import daemon
 from ckptptr.lifetime.temporary import TemporaryFolders
-from ckptptr.session.content import BYTES_NAME, replacement
+from ckptptr.protocol.names import BYTES_NAME
+from ckptptr.session.content import replacement
 from ckptptr.transfer.folder import Links
 
 _Step: TypeAlias = int | None

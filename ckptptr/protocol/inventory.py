@@ -9,9 +9,11 @@ and is read before anything is named or deleted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.hidden import HIDDEN
@@ -25,10 +27,22 @@ from ckptptr.protocol.manifest import (
     is_plain_path,
     why_unfit,
 )
-from ckptptr.protocol.names import DATA, MANIFESTS, NODES, CheckpointId, data_folder, manifest_key
+from ckptptr.protocol.names import (
+    BYTES_NAME,
+    DATA,
+    MANIFESTS,
+    NODES,
+    CheckpointId,
+    data_folder,
+    manifest_key,
+    round_and_nonce,
+    sets_folder,
+    uploader_of,
+)
+from ckptptr.protocol.parts import Named
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import Root
-from ckptptr.stores.port import Entry, Store
+from ckptptr.stores.port import GLANCE, Entry, Store
 
 FEW = 8
 """So many folders are listed one by one, since others beside them may have very many files; for more, one
@@ -64,18 +78,51 @@ def is_pinned(store: Store, home: str, manifest: Manifest | None) -> bool:
     return manifest is not None and manifest.checkpoint_id in committed(store, home).pinned
 
 
-def uploaders(store: Store, home: str) -> set[CheckpointId]:
-    """The checkpoints that uploaded payload to a home, committed or not: one listing of one level."""
-    return {id for name in store.folders(f"{home}/{DATA}") if (id := CheckpointId.match(name))}
+class Uploads(NamedTuple):
+    """What was uploaded to a home: the checkpoints that have payload there, and by nonce the records that
+    several writers need to share a checkpoint (`protocol.parts`)."""
+
+    ids: frozenset[CheckpointId]
+    sets: dict[str, list[Entry]]
 
 
-def uploader_of(home: str, key: str) -> CheckpointId | None:
-    """The checkpoint that uploaded a payload object of a home; None if none of ours did."""
-    return CheckpointId.match(key[len(home) :].split("/")[2])
+def uploads(store: Store, home: str) -> Uploads:
+    """One listing of one level, and one of the records where there are any."""
+    names = store.folders(f"{home}/{DATA}")
+    ids = frozenset(id for name in names if (id := CheckpointId.match(name)))
+    return Uploads(ids, sets(store, home) if sets_folder(home).rpartition("/")[2] in names else {})
 
 
-def payload(store: Store, home: str, ids: Collection[CheckpointId]) -> dict[CheckpointId, list[Entry]]:
-    """The payload objects that some checkpoints uploaded to a home."""
+def sets(store: Store, home: str) -> dict[str, list[Entry]]:
+    """The records of the sets in a home, by the nonce of their checkpoint: one listing."""
+    found: dict[str, list[Entry]] = {}
+    for entry in store.list(sets_folder(home)):
+        if name := round_and_nonce(home, entry.key):
+            found.setdefault(name[1], []).append(entry)
+    return found
+
+
+def payload_without(
+    store: Store, home: str, committed: Collection[CheckpointId]
+) -> dict[CheckpointId, list[Entry]]:
+    """The payload objects and records of a home by the checkpoint that uploaded them, but for these."""
+    ids, sets = uploads(store, home)
+    found = _payload_of(store, home, ids - {*committed})
+    for id in ids:
+        of_set = sets.pop(id.nonce, [])
+        if id in found:
+            found[id] += of_set
+    for entries in sets.values():  # a set of which no writer has uploaded a file
+        for entry in entries:
+            with suppress(NotFoundError, DamagedError):
+                named = Named.decode(store.read(entry.key, GLANCE)[0], store.url(entry.key)).checkpoint_id
+                if named not in committed:
+                    found[named] = entries
+                break
+    return found
+
+
+def _payload_of(store: Store, home: str, ids: Collection[CheckpointId]) -> dict[CheckpointId, list[Entry]]:
     if len(ids) <= FEW:
         return {id: [*store.list(f"{home}/{data_folder(id)}")] for id in ids}
     found: dict[CheckpointId, list[Entry]] = {id: [] for id in ids}
@@ -83,6 +130,11 @@ def payload(store: Store, home: str, ids: Collection[CheckpointId]) -> dict[Chec
         if (id := uploader_of(home, entry.key)) in found:
             found[id].append(entry)
     return found
+
+
+def rounds_of(home: str, entries: Iterable[Entry]) -> set[str]:
+    """The rounds of ranks whose sets are among the payload of a checkpoint."""
+    return {name[0] for entry in entries if (name := round_and_nonce(home, entry.key))}
 
 
 def plain_files(store: Store, folder: str) -> tuple[FileRecord, ...]:
@@ -107,6 +159,28 @@ def plain_files(store: Store, folder: str) -> tuple[FileRecord, ...]:
         if unfit or any(above in files for above in folders_above(path)):
             raise DamagedError(f"the file {path!r} cannot be put on a disk", key=store.url(folder))
     return tuple(FileRecord(path=p, object=p, size=size, xxh3_128="") for p, size in files.items())
+
+
+_OBJECT_HOME = re.compile(r"(.+/[1-9][0-9]*)/_flytecheckpoints")
+
+
+def object_at(store: Store, home: str) -> tuple[FileRecord, ...]:
+    """The object at the path of a home, without a digest; empty if there is none.
+
+    Stock Flyte 2 keeps a checkpoint in it: bytes, a file, or a folder as a tar archive. An empty one is none,
+    to stock Flyte 2 too. Only homes of its layout are asked for. The record is relative to the folder above.
+    """
+    found = _OBJECT_HOME.fullmatch(home)
+    if found is None:
+        return ()
+    try:
+        size = len(store.read(home, GLANCE)[0])
+    except NotFoundError:
+        return ()
+    if size == GLANCE:  # or more: only a listing tells
+        size = next((entry.size for entry in store.list(found[1]) if entry.key == home), 0)
+    record = FileRecord(path=BYTES_NAME, object=home[len(found[1]) + 1 :], size=size, xxh3_128="")
+    return (record,) if size else ()
 
 
 def _is_ours(path: str) -> bool:

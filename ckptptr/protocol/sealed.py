@@ -34,6 +34,25 @@ def is_intact(document: Document) -> bool:
     return document.get("checksum") == _checksum({k: v for k, v in document.items() if k != "checksum"})
 
 
+def unseal(body: bytes, what: str, url: str) -> Document:
+    """The document that `seal` made; `what` it is, for messages.
+
+    Raises:
+        DamagedError: it is not what was written.
+        UnsupportedFormatError: a newer version wrote it.
+    """
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedError(f"{what} is not JSON ({error})", key=url) from None
+    if not isinstance(document, dict):
+        raise DamagedError(f"{what} is not a JSON object", key=url)
+    check_format(document, url)
+    if not is_intact(document):
+        raise DamagedError(f"{what} does not have the checksum it was written with", key=url)
+    return document
+
+
 def check_format(document: Document, key: str) -> None:
     """Refuse what a newer version wrote.
 

@@ -10,7 +10,7 @@ LATEST says of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -21,14 +21,15 @@ from ckptptr.protocol.inventory import (
     FEW,
     Committed,
     committed,
-    payload,
+    payload_without,
     read_manifest,
-    uploader_of,
-    uploaders,
+    rounds_of,
+    sets,
+    uploads,
 )
 from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.manifest import Lineage, Manifest
-from ckptptr.protocol.names import DATA, CheckpointId, manifest_key
+from ckptptr.protocol.names import DATA, CheckpointId, data_folder, manifest_key, round_and_nonce, uploader_of
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer
 from ckptptr.protocol.publish import EXPIRED_LIMIT
@@ -170,22 +171,36 @@ def _deletion_in_home(
     theirs = {checkpoint for checkpoint, m in manifests.items() if lineage.differs_from(m.lineage)}
     deleted = unpinned - theirs
     live = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint not in deleted))
-    # What they borrowed from checkpoints that were deleted earlier goes with the last borrower.
-    borrowed = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint in deleted))
-    lenders = {id for key in borrowed - live if (id := uploader_of(home, key))} - {*stock.ids}
-    unused = (
-        entry
-        for uploader, entries in payload(store, home, deleted | lenders).items()
-        for entry in entries
-        if uploader in deleted or entry.key in borrowed
-    )
+    unused = _unused(store, home, deleted, {*stock.ids}, manifests)
     by_age = sorted(deleted, key=lambda checkpoint: checkpoint.age)
     return Deletion(
         home=home,
         references=tuple(expired.values()),
         manifests=tuple(manifest_key(home, checkpoint) for checkpoint in by_age),
-        objects=tuple(sorted((e for e in unused if e.key not in live), key=lambda entry: entry.key)),
+        # From the end: the record that names a set comes after all that it leads to.
+        objects=tuple(sorted((e for e in unused if e.key not in live), key=lambda e: e.key, reverse=True)),
     )
+
+
+def _unused(
+    store: Store,
+    home: str,
+    deleted: Collection[CheckpointId],
+    committed: Collection[CheckpointId],
+    manifests: Mapping[CheckpointId, Manifest],
+) -> Iterator[Entry]:
+    """What the deleted checkpoints uploaded, and what only they still borrowed from others that were deleted
+    earlier; perhaps used by others. Their manifests tell, where they have some."""
+    of_sets = sets(store, home)
+    for checkpoint in deleted:
+        yield from of_sets.get(checkpoint.nonce, ())
+        if checkpoint not in manifests:
+            yield from store.list(f"{home}/{data_folder(checkpoint)}")
+            continue
+        for record in manifests[checkpoint].files:
+            uploader = uploader_of(home, key := f"{home}/{record.object}")
+            if uploader and (uploader in deleted or uploader not in committed):
+                yield Entry(key, record.size)
 
 
 def _manifests(
@@ -227,8 +242,11 @@ class Searched:
     others: tuple[str, ...] = ()
 
 
-def search(store: Store, node: Node, seen: Seen) -> Searched:
+def search(store: Store, node: Node, seen: Seen, *, round_: str = "") -> Searched:
     """Look through all homes of a node for orphans, and for what LATEST must not name.
+
+    Args:
+        round_: the token of our own round of ranks. What a round that lives has begun is no orphan.
 
     Never just "what the LATEST I saw does not name": another process may have published, or be uploading,
     since. So an orphan is what no process can publish any more, see `_is_too_late`.
@@ -247,6 +265,9 @@ def search(store: Store, node: Node, seen: Seen) -> Searched:
         theirs = {checkpoint for checkpoint, m in manifests.items() if node.lineage.differs_from(m.lineage)}
         # Where another node saves as well, payload without a manifest may be what it is just uploading.
         idle = {} if theirs else _idle(store, stock, _objects(home, manifests.values()))
+        for checkpoint, entries in [*idle.items()]:
+            if rounds_of(home, entries) & {round_, pointer.incarnation} - {""}:
+                del idle[checkpoint]
         ours = {*stock.ids, *idle} - theirs - stock.pinned
         late = [checkpoint for checkpoint in ours if _is_too_late(node, pointer, home, checkpoint)]
         orphans += [ref for ref in _references(node, home, late) if ref not in listed]
@@ -280,14 +301,29 @@ def _present(store: Store, folder: str) -> dict[str, set[CheckpointId | None]]:
     """
     homes = [f"{folder}/{name}" for name in store.folders(folder)]
     if len(homes) <= FEW:
-        return {home: {*committed(store, home).ids, *uploaders(store, home)} for home in homes}
+        return {home: _present_in(store, home) for home in homes}
     found: dict[str, set[CheckpointId | None]] = {}
+    nonces: dict[str, set[str]] = {}
     for entry in store.list(folder):
         name, _, inside = entry.key[len(folder) + 1 :].partition("/")
         kind, _, below = inside.partition("/")
+        home = f"{folder}/{name}"
+        if of_a_set := round_and_nonce(home, entry.key):
+            nonces.setdefault(home, set()).add(of_a_set[1])
+            continue
         named = below.partition("/")[0] if kind == DATA else below.removesuffix(".json").removesuffix(".pin")
-        found.setdefault(f"{folder}/{name}", set()).add(CheckpointId.match(named))
+        found.setdefault(home, set()).add(CheckpointId.match(named))
+    for home, alone in nonces.items():
+        there = found.setdefault(home, set())
+        if alone - {checkpoint.nonce for checkpoint in there if checkpoint}:
+            there.add(None)
     return found
+
+
+def _present_in(store: Store, home: str) -> set[CheckpointId | None]:
+    ids, sets = uploads(store, home)
+    there: set[CheckpointId | None] = {*committed(store, home).ids, *ids}
+    return there | {None} if sets.keys() - {id.nonce for id in there if id} else there
 
 
 def deleted_before(store: Store, node: Node, seen: Seen) -> tuple[str, ...]:
@@ -329,9 +365,8 @@ def idle_payload(store: Store, stock: Committed) -> dict[CheckpointId, list[Entr
 
 
 def _idle(store: Store, stock: Committed, needed: Collection[str]) -> dict[CheckpointId, list[Entry]]:
-    idle = uploaders(store, stock.home) - {*stock.ids}
     unneeded = {
         uploader: [entry for entry in entries if entry.key not in needed]
-        for uploader, entries in payload(store, stock.home, idle).items()
+        for uploader, entries in payload_without(store, stock.home, stock.ids).items()
     }
     return {uploader: entries for uploader, entries in unneeded.items() if entries}

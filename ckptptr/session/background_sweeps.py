@@ -113,7 +113,8 @@ class BackgroundSweeps:
 
     def _find_orphans(self) -> None:
         session = self._session
-        found = search(session.store, session.node, session.latest.read())
+        round_ = session.latest.fence.incarnation
+        found = search(session.store, session.node, session.latest.read(), round_=round_)
         with session.lock:
             self.orphans += found.orphans
             self.deleted += found.others

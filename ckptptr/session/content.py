@@ -16,11 +16,9 @@ from typing import BinaryIO, TypeAlias
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.manifest import FileRecord, folders_above
+from ckptptr.protocol.names import BYTES_NAME
 from ckptptr.transfer.folder import Selection, folder, one_file
 from ckptptr.transfer.plan import Local
-
-BYTES_NAME = "_dst_cp"
-"""The name under which stock flytekit stores bytes and readers (`SyncCheckpoint.TMP_DST_PATH`)."""
 
 Saveable: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | io.IOBase
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from pathspec import GitIgnoreSpec
+
 from ckptptr.errors import CkptptrError, NotFoundError
 from ckptptr.protocol.adopt import adopt
 from ckptptr.protocol.candidates import Found
@@ -25,6 +27,9 @@ from ckptptr.transfer.download import Download
 from ckptptr.wording import moved
 
 log = logging.getLogger("ckptptr")
+
+_SHOWN = 5
+"""How many names an error lists."""
 
 
 class Restorer:
@@ -43,21 +48,21 @@ class Restorer:
         session = self._session
         return Resolver(session.candidates, session.latest).resolve(Listed(session.store))
 
-    def restore(self, destination: Path) -> Resolution:
-        """Put the newest good checkpoint into `destination`.
+    def restore(self, destination: Path, only: GitIgnoreSpec | None = None) -> Resolution:
+        """Put the newest good checkpoint into `destination`, or what `only` selects of it.
 
         Raises: see `Checkpoints.restore`.
         """
         session = self._session
         began = time.monotonic()
         with session.lock, self._download(destination) as download:
-            resolution, files, adopted = self._resolve(lambda found: download.fetch(found.home, found.files))
+            resolution, files, adopted = self._resolve(lambda found: self._fetch(download, found, only))
             session.seen = adopted or resolution.seen
             found = resolution.found
             if found is None:
                 log.info("%s", resolution)
             else:
-                self._put_in_place(download, found, files)
+                self._put_in_place(download, found, files, only)
                 size = sum(record.size for record in files)
                 session.restored_in = time.monotonic() - began
                 log.info("%s (%s)", resolution, moved(size, session.restored_in))
@@ -92,7 +97,9 @@ class Restorer:
                     self._forward(found, files)
         return resolution
 
-    def restore_named(self, destination: Path, checkpoint: str) -> Resolution:
+    def restore_named(
+        self, destination: Path, checkpoint: str, only: GitIgnoreSpec | None = None
+    ) -> Resolution:
         """Put the checkpoint of that name into `destination`, or fail: there is no second choice.
 
         LATEST is not moved: the process that resolved for all ranks has done that.
@@ -102,17 +109,39 @@ class Restorer:
             seen = session.latest.read()
             for candidate in session.candidates.named(checkpoint, seen.pointer):
                 found = candidate.load()
-                files = download.fetch(found.home, found.files)
-                self._put_in_place(download, found, files)
+                files = self._fetch(download, found, only)
+                self._put_in_place(download, found, files, only)
                 return Resolution(candidate.verdict_on(found), found, (), seen)
         raise NotFoundError("no such checkpoint", key=checkpoint)
 
     def _download(self, destination: Path) -> Download:
         return Download(self._session.store, destination, without=self._session.own_places)
 
-    def _put_in_place(self, download: Download, found: Found, files: list[FileRecord]) -> None:
-        download.install(files, found.manifest.folders if found.manifest else ())
+    def _fetch(self, download: Download, found: Found, only: GitIgnoreSpec | None) -> list[FileRecord]:
+        """Fetch and verify what is selected; of the rest it is only checked that it is there."""
+        if only is None:
+            return download.fetch(found.home, found.files)
+        Listed(self._session.store)(found)
+        chosen = _chosen(found.files, only)
+        fetched = {record.path: record for record in download.fetch(found.home, chosen)}
+        return [fetched.get(record.path, record) for record in found.files]
+
+    def _put_in_place(
+        self, download: Download, found: Found, files: list[FileRecord], only: GitIgnoreSpec | None
+    ) -> None:
+        if only is None:
+            download.install(files, found.manifest.folders if found.manifest else ())
+        elif chosen := _chosen(files, only):
+            download.install(chosen)
+        else:
+            raise NotFoundError(
+                "no file of the checkpoint matches `only`",
+                key=found.reference,
+                hint=f"It has {', '.join(record.path for record in files[:_SHOWN])}",
+            )
         self._build_on(found, files)
+        if not all(record.xxh3_128 for record in files):  # the rest of a plain folder: nothing builds on it
+            self._session.content = Content()
 
     def _build_on(self, found: Found, files: list[FileRecord]) -> None:
         self._session.content = Content.of(found, files)
@@ -191,3 +220,7 @@ class Restorer:
             if session.content.reference == source.reference:
                 session.content = Content.of(copied)
         log.info("copied forward into %s", session.store.url(session.node.home))
+
+
+def _chosen(files: Sequence[FileRecord], only: GitIgnoreSpec) -> list[FileRecord]:
+    return [record for record in files if only.match_file(record.path)]

@@ -6,13 +6,14 @@ import os
 import socket
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from ckptptr.clock import Clock, SystemClock
-from ckptptr.errors import InvalidArgumentError
+from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.lifetime.background import Background
 from ckptptr.protocol.candidates import Candidates
 from ckptptr.protocol.fence import Fence
@@ -99,6 +100,27 @@ class Session:
         """LATEST was moved without this session: the next save reads it."""
         with self.lock:
             self.seen = None
+
+    @contextmanager
+    def forgetting_on_failure(self) -> Iterator[None]:
+        """After a failure LATEST may be anything: the next save reads it before it uploads."""
+        try:
+            yield
+        except CkptptrError:
+            self.seen = None
+            raise
+
+    def look(self) -> Seen:
+        """LATEST as last seen; read again where that is nothing, or a hold that may be over.
+
+        Raises:
+            SupersededError: a newer attempt has taken over.
+        """
+        if self.seen is None or self.seen.is_held or self.seen.damage:
+            self.seen = self.latest.read()
+        hint = "This process must stop; nothing was uploaded"
+        self.latest.check_fence(self.seen.fence, self.seen.pointer, hint=hint)
+        return self.seen
 
     def selection(self, ignore: str | Iterable[str] | None, links: Links | None) -> Selection:
         """Which files of a folder are saved: as the settings say, but for what is given.

@@ -76,6 +76,9 @@ class Turns(Generic[_Saved]):
     ) -> Future[_Saved]:
         return self._background.submit(snapshot(change, consume=consume), step, metadata)
 
+    def save_part(self, work: Callable[[], _Saved]) -> _Saved:
+        return self._run(work, is_save=True)
+
     @contextmanager
     def save_while_written(self, name: str, step: int | None, metadata: dict[str, Any]) -> Iterator[Stream]:
         """A checkpoint with a file that the block writes; nothing is saved where the block raises."""

@@ -15,6 +15,7 @@ from ckptptr.testing.deaths import Death, before_python, in_save
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 IN_SAVE_4: Death = in_save(4)
+CLOUDS = ("s3", "gcs", "azure")
 COUNTED_ON = {"o0": "counted from 3 to 8"}
 
 
@@ -68,3 +69,17 @@ def place_at(
         storage_options=options,
     )
     return Place(action, store, secrets)
+
+
+NOT_OF_FLYTE = [
+    *("aiobotocore", "aiohttp", "boto3", "botocore", "s3fs"),
+    *("google.auth", "gcsfs", "adlfs", "azure", "flyteidl", "flytekit"),
+]
+
+
+def only_flyte(folder: Path) -> Path:
+    """A folder with the example task, which can import nothing that the SDK does not bring itself."""
+    folder.mkdir()
+    hide = f"import sys\n\nsys.modules.update(dict.fromkeys({NOT_OF_FLYTE}))\n"
+    (folder / "flyte2_counter.py").write_text(hide + (EXAMPLES / "flyte2_counter.py").read_text())
+    return folder

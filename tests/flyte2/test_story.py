@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.flyte2.places import COUNTED_ON, IN_SAVE_4, Place
+from tests.flyte2.places import COUNTED_ON, IN_SAVE_4, Place, only_flyte
 
 pytestmark = pytest.mark.servers  # all of it runs a0
 
@@ -73,3 +74,19 @@ def test_a_latest_of_a_newer_version_stops_the_task_for_good(on_disk: Place) -> 
     assert (ended.kind, ended.exit_code) == ("NON_RECOVERABLE", 0), ended.log
     assert "newer" in ended.error
     assert on_disk.store.read(on_disk.latest)[0].decode() == newer
+
+
+def test_all_of_it_in_one_life_on_every_cloud_with_nothing_but_flyte(cloud: Place, tmp_path: Path) -> None:
+    """obstore does it all, with Flyte's own settings. What flytekit, the filesystems of clouds and their SDKs
+    bring cannot be imported."""
+    cloud.three_deaths()
+    alone = replace(cloud.action, folder=str(only_flyte(tmp_path / "alone")))
+    last = alone.run(4)
+    assert last.outputs == COUNTED_ON, last.log
+    assert cloud.pointer()["attempt"] == 4
+    cloud.store.delete([cloud.latest])
+    walked = alone.run(5)
+    assert walked.outputs == {"o0": "counted from 8 to 8"}, walked.log
+    assert "the walk-back through earlier attempts" in walked.log
+    for secret in cloud.secrets:
+        assert secret not in last.log + walked.log

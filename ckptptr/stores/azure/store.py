@@ -9,7 +9,6 @@ reading an empty one.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError, S
 from ckptptr.stores.azure import copy as azure_copy
 from ckptptr.stores.azure.client import PATIENCE, AzureClient, url
 from ckptptr.stores.azure.upload import MAX_BLOCKS, checksum, upload_blocks
+from ckptptr.stores.azure.words import AZURE, metadata_name
 from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
@@ -29,13 +29,6 @@ from ckptptr.stores.sdk import check_length, guarantee_at, last_names, one_or_ma
 BLOCK_SIZE = 16 * 1024 * 1024
 MAX_BLOCK_SIZE = 32 * 1024 * 1024
 DELETES_IN_FLIGHT = 16
-
-AZURE = (
-    ".blob.core.windows.net",
-    ".blob.core.chinacloudapi.cn",
-    ".blob.core.usgovcloudapi.net",
-    ".blob.storage.azure.net",  # accounts whose name includes a DNS zone
-)
 
 
 class AzureStore:
@@ -183,9 +176,3 @@ def _is_directory(properties: Any) -> bool:
     """Also a marker object, `folder/`, by which some programs make an empty folder: no key is like that."""
     marks = {name.lower(): value for name, value in (properties.metadata or {}).items()}
     return marks.get("hdi_isfolder") == "true" or properties.name.endswith("/")
-
-
-def metadata_name(name: str) -> str:
-    """`name` as Azure allows it: an identifier of C#, so the rest becomes underscores."""
-    word = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    return f"_{word}" if word[:1].isdigit() else word

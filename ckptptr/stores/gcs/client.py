@@ -32,7 +32,8 @@ from yarl import URL
 from ckptptr.clock import Patience
 from ckptptr.errors import InvalidArgumentError, NotFoundError, StoreUnavailableError
 from ckptptr.stores import sdk
-from ckptptr.stores.gcs.errors import answered, authorized, is_passing, reason_in, refusal
+from ckptptr.stores.gcs.errors import answered, authorized, reason_in
+from ckptptr.stores.gcs.words import is_passing, refusal
 from ckptptr.stores.sdk import PassingError, beginning
 from ckptptr.version import __version__
 

@@ -31,13 +31,13 @@ from ckptptr.stores.gcs.client import (
     object_path,
 )
 from ckptptr.stores.gcs.upload import CHUNK, upload_blocks
+from ckptptr.stores.gcs.words import GOOGLE
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
 from ckptptr.stores.sdk import check_length, guarantee_at, last_names, one_or_many, seconds
 
 BLOCK_SIZE = 16 * 1024 * 1024
 DELETES_IN_FLIGHT = 32
-GOOGLE = (".googleapis.com",)
 
 _BINARY = "application/octet-stream"
 _UNCACHED = {"cacheControl": "no-store"}  # publicly readable objects are cached for an hour otherwise

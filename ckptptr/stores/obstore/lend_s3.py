@@ -7,17 +7,18 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import fsspec.asyn
 
 from ckptptr.clock import Patience
 from ckptptr.errors import CkptptrError
+from ckptptr.stores.obstore.clouds import CHECKSUM, OnS3
 from ckptptr.stores.obstore.lending import ANSWER, LEASE, PATIENCE, check_way, limits, refuse_unless
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.s3.client import S3Client
-from ckptptr.stores.s3.errors import code_of, refusal
-from ckptptr.stores.s3.store import AMAZON
+from ckptptr.stores.s3.errors import code_of
+from ckptptr.stores.s3.words import AMAZON
 from ckptptr.stores.sdk import guarantee_at
 
 _SAME = {  # settings of the filesystem that say nothing about how requests look
@@ -35,32 +36,15 @@ _OF_ITS_OWN = ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_", "AWS_CHECKSUM_ALGORITHM
 """What obstore reads from the environment and s3fs does not."""
 
 
-_CHECKSUM: dict[str, Any] = {"checksum_algorithm": "CRC64NVME"}
 _CRC64_OF_NOTHING = "AAAAAAAAAAA="
 _OTHER_BYTES = ("BadDigest", "XAmzContentChecksumMismatch", "InvalidDigest")
 """How a server says that what arrived does not have its checksum: Amazon and most others, MinIO, Garage."""
 
-_OPERATIONS = {
-    "read": "get_object",
-    "download": "get_object",
-    "create": "put_object",
-    "replace": "put_object",
-    "upload": "upload_part",
-    "list": "list_objects_v2",
-    "delete": "delete_objects",
-    "copy": "copy_object",
-}
 
-
-class S3Lender:
+class S3Lender(OnS3):
     """Lends from an `s3fs.S3FileSystem`."""
 
     name: ClassVar[str] = "s3fs"
-    scheme: ClassVar[str] = "s3"
-    version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
-    proves_blocks: ClassVar[bool] = True
-    deletes_together: ClassVar[int] = 1000
-    copies: ClassVar[int] = 5 * 1024**3  # more takes parts, which obstore does not copy
 
     def __init__(
         self,
@@ -124,13 +108,10 @@ class S3Lender:
             skip_signature=False,
             # Over TLS the checksum is enough. Without TLS the signature is all that protects the bytes.
             unsigned_payload=checksum and endpoint.startswith("https:"),
-            **(_CHECKSUM if checksum else {}),
+            **(CHECKSUM if checksum else {}),
             **self._limits,
             credential_provider=self._credentials,
         )
-
-    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
-        return refusal(code, status, _OPERATIONS[operation], url)
 
     def _check(self, bucket: str) -> None:
         filesystem = self._filesystem

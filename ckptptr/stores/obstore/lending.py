@@ -41,8 +41,8 @@ class UnlendableError(Exception):
 
 
 class Lender(Protocol):
-    """Makes obstore clients of one cloud, and knows that cloud's words. Here from a filesystem; another one
-    may ask the environment, or a platform's configuration."""
+    """Makes obstore clients of one cloud, and knows that cloud's words. From a filesystem, or from a
+    platform's configuration (`configured`)."""
 
     name: ClassVar[str]
     """Whose identity it is, for people: `s3fs`."""

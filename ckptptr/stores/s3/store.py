@@ -18,13 +18,13 @@ from ckptptr.errors import CkptptrError, ConflictError, NotFoundError
 from ckptptr.stores.port import Block, Entry, Guarantee, Token, Unfinished
 from ckptptr.stores.room import Room
 from ckptptr.stores.s3.client import S3Client, part_of
-from ckptptr.stores.s3.errors import code_of, refusal
+from ckptptr.stores.s3.errors import code_of
 from ckptptr.stores.s3.upload import MAX_PARTS, Multipart, crc32, proven
+from ckptptr.stores.s3.words import AMAZON, refusal
 from ckptptr.stores.sdk import check_length, guarantee_at, last_names, one_or_many, seconds
 
 BLOCK_SIZE = 16 * 1024 * 1024
 COPY_PART_SIZE = 256 * 1024 * 1024
-AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
 _NO_MULTI_DELETE = ("MissingContentMD5", "InvalidRequest")
 """How a server says that it wants `Content-MD5` with a deletion of many; the SDKs send CRC32 since 2025."""

@@ -21,8 +21,9 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores.gcs.errors import CONTINUE, reason_in, refusal
+from ckptptr.stores.gcs.errors import reason_in
 from ckptptr.stores.gcs.store import GCSStore
+from ckptptr.stores.gcs.words import CONTINUE, refusal
 from tests.servers.gcs import MiniGCS, open_filesystem, refused
 from tests.servers.proxy import FaultProxy
 
