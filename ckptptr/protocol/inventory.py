@@ -45,7 +45,7 @@ from ckptptr.protocol.references import Root
 from ckptptr.stores.port import GLANCE, Entry, Store
 
 FEW = 8
-"""So many folders are listed one by one, since others beside them may have very many files; for more, one
+"""This many folders are listed one by one, since others beside them may have very many files. For more, one
 listing of all is cheaper."""
 
 
