@@ -34,6 +34,7 @@ from ckptptr.version import __version__
 
 if TYPE_CHECKING:
     from ckptptr.checkpoints import Checkpoint, Checkpoints
+    from ckptptr.events import Event, on_event
     from ckptptr.protocol.candidates import Found, Verdict
     from ckptptr.protocol.resolve import Resolution
     from ckptptr.protocol.retention import Retention
@@ -47,6 +48,7 @@ _LAZY = {
     "Batch": "ckptptr.session.batch",
     "Checkpoint": "ckptptr.checkpoints",
     "Checkpoints": "ckptptr.checkpoints",
+    "Event": "ckptptr.events",
     "Found": "ckptptr.protocol.candidates",
     "Parts": "ckptptr.session.parts",
     "Preemption": "ckptptr.session.preemption",
@@ -54,14 +56,17 @@ _LAZY = {
     "Retention": "ckptptr.protocol.retention",
     "Stream": "ckptptr.transfer.writer",
     "Verdict": "ckptptr.protocol.candidates",
+    "on_event": "ckptptr.events",
     "open": "ckptptr.standalone",
 }
 
 __all__ = [
     "open",
+    "on_event",
     "Batch",
     "Checkpoint",
     "Checkpoints",
+    "Event",
     "Found",
     "Parts",
     "Preemption",

@@ -286,16 +286,21 @@ class Checkpoints:
             _environ_number("WORLD_SIZE") if world_size is None else _whole(world_size),
         )
         if (which, deadline) not in self._parts:
-            self._parts[which, deadline] = Parts(
-                self._session,
-                self._saver,
-                *which,
-                deadline=deadline,
-                described=self._described,
-                begin=self._begin_save,
-                turn=self._turns.save_part,
-            )
+            self._parts[which, deadline] = self._new_parts(*which, deadline)
         return self._parts[which, deadline]
+
+    def _new_parts(self, rank: int, world_size: int, deadline: float, round_: str = "") -> Parts[Checkpoint]:
+        return Parts(
+            self._session,
+            self._saver,
+            rank,
+            world_size,
+            deadline=deadline,
+            described=self._described,
+            begin=self._begin_save,
+            turn=self._turns.save_part,
+            round_=round_,
+        )
 
     def restore(
         self,
@@ -309,7 +314,7 @@ class Checkpoints:
 
         Args:
             path: of a folder, made if it does not exist. Other files in it are kept. Without it: a
-                temporary folder, removed when this object is.
+                temporary folder, removed when this object is; after a kill, by the next restore into one.
             checkpoint: restore exactly this one (a reference, an id, a URI), and move nothing.
             step: restore exactly the retained checkpoint with this step, and move nothing. If several have
                 it, the one that `history` lists first.
@@ -440,17 +445,7 @@ class Checkpoints:
         Raises: PreemptedError: the signal came.
             InvalidArgumentError: not in the main thread; an impossible deadline or signal; a second block.
         """
-        return self._turns.under(
-            Preemption(
-                self._session,
-                save,
-                wait=self._turns.wait_for_background,
-                deadline=deadline,
-                signals=signals,
-                interrupt=interrupt,
-                raises=raises,
-            )
-        )
+        return self._preemption(save, deadline=deadline, signals=signals, interrupt=interrupt, raises=raises)
 
     def wait(self) -> None:
         """Wait for background saves, background sweeps and forward copies.
@@ -482,6 +477,10 @@ class Checkpoints:
         if block:
             return self._turns.save(change(), whole, plain)
         return self._turns.save_in_background(change(), whole, plain, consume=consume)
+
+    def _preemption(self, save: Callable[[], object] | None, **more: Any) -> Preemption:
+        wait = self._turns.wait_for_background
+        return self._turns.under(Preemption(self._session, save, wait=wait, **more))
 
     def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Checkpoint:
         return self._described(self._saver.save(change, step, metadata).manifest)

@@ -13,11 +13,13 @@ from typing import Any
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
 from ckptptr.errors import InvalidArgumentError
+from ckptptr.logs import log_to_stderr
 from ckptptr.nodes.plain import node_at
 from ckptptr.nodes.seed import seed_of
 from ckptptr.protocol.retention import Retention
 from ckptptr.session.cohort import Cohort
 from ckptptr.session.session import Session
+from ckptptr.settings import LOG
 from ckptptr.stores.open import open_store
 from ckptptr.stores.wrappers.probe import with_known_guarantee
 from ckptptr.stores.wrappers.retry import Retrying
@@ -62,6 +64,8 @@ def open(
         StoreUnavailableError: the store did not answer.
         ConflictError: others claimed every attempt number that was tried.
     """
+    if LOG.read() is not None:
+        log_to_stderr()
     if round and (attempt is None or not _ROUND.fullmatch(round)):
         raise InvalidArgumentError(
             f"round is {round!r} and attempt is {attempt}",

@@ -9,9 +9,11 @@ import ckptptr
 
 INTENDED = {
     "open",
+    "on_event",
     "Batch",
     "Checkpoint",
     "Checkpoints",
+    "Event",
     "Found",
     "Parts",
     "Preemption",

@@ -10,17 +10,16 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from ckptptr.checkpoints import Checkpoint, Checkpoints
-from ckptptr.errors import InvalidArgumentError, PreemptedError
+from ckptptr.errors import InvalidArgumentError
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.protocol.retention import Retention
 from ckptptr.session.batch import Batch
 from ckptptr.session.cohort import Cohort
 from ckptptr.session.parts import DEADLINE as PARTS_DEADLINE
 from ckptptr.session.parts import Parts
-from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.transfer.folder import Links
 from ckptptr.transfer.writer import Stream
 
@@ -44,9 +43,6 @@ class Delegate:
     Args:
         opening: makes the checkpoints; called when a process first needs them.
     """
-
-    _preempted: ClassVar[type[PreemptedError]]
-    """What the block of `on_preemption` raises."""
 
     def __init__(self, opening: Callable[[], Checkpoints]) -> None:
         self._opening = opening
@@ -206,31 +202,6 @@ class Delegate:
         """See `ckptptr.Checkpoints.unpin`."""
         with self._manners():
             self.checkpoints.unpin(checkpoint)
-
-    def on_preemption(
-        self,
-        save: Callable[[], object] | None = None,
-        *,
-        deadline: float = DEADLINE,
-        signals: Iterable[int] = SIGNALS,
-        interrupt: bool = True,
-    ) -> Preemption:
-        """See `ckptptr.Checkpoints.on_preemption`.
-
-            with checkpoint().on_preemption(lambda: checkpoint().save("model/", step=step)):
-                train()
-
-        Its error asks Flyte for another attempt. It is an `Exception`, as Flyte wants it: code that swallows
-        those goes on until its next save, or the end of the block.
-        """
-        with self._manners():
-            return self.checkpoints.on_preemption(
-                save,
-                deadline=deadline,
-                signals=signals,
-                interrupt=interrupt,
-                raises=self._preempted,
-            )
 
     def wait(self) -> None:
         """See `ckptptr.Checkpoints.wait`."""

@@ -23,6 +23,7 @@ from ckptptr.errors import (
     PreemptedError,
     StoreUnavailableError,
     SupersededError,
+    UnsupportedFormatError,
 )
 
 _T = TypeVar("_T")
@@ -56,6 +57,10 @@ class RecoverableLocalDiskError(LocalDiskError, FlyteRecoverableException):  # t
     """The disk of this machine: the next attempt may run on another one."""
 
 
+class RecoverableUnsupportedFormatError(UnsupportedFormatError, FlyteRecoverableException):  # type: ignore[misc]
+    """A newer ckptptr wrote it: the next attempt may run it in a newer image."""
+
+
 class RecoverablePreemptedError(PreemptedError, FlyteRecoverableException):  # type: ignore[misc]
     """The machine is taken away: the next attempt continues on another one."""
 
@@ -69,6 +74,7 @@ _RECOVERABLE: dict[type[CkptptrError], type[CkptptrError]] = {
     ConflictError: RecoverableConflictError,
     SupersededError: RecoverableSupersededError,
     LocalDiskError: RecoverableLocalDiskError,
+    UnsupportedFormatError: RecoverableUnsupportedFormatError,
     PreemptedError: RecoverablePreemptedError,
 }
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ckptptr")
 
+_LOG_FORMAT = "FLYTE_SDK_LOGGING_FORMAT"
 _OURS = "_ckptptr"
 _POD: dict[str, PointerCheckpoint] = {}
 
@@ -79,7 +80,7 @@ def checkpoint_of_task(seed: str = "") -> PointerCheckpoint:
     made: PointerCheckpoint | None = given if isinstance(given, PointerCheckpoint) else vars(given).get(_OURS)
     _set_seed(seed, is_late=made is not None)
     if made is None:
-        log_to_stderr()
+        log_to_stderr(_LOG_FORMAT)
         ours = in_flyte(parameters, given)
         made = vars(given)[_OURS] = _with_deck(parameters, _remember(ours) if ours else locally(given))
     return made
@@ -124,7 +125,7 @@ def _make(parameters: Any, given: Any) -> PointerCheckpoint | None:
     from ckptptr.flyte.task import in_flyte
     from ckptptr.logs import log_to_stderr
 
-    log_to_stderr()
+    log_to_stderr(_LOG_FORMAT)
     try:
         with recoverable():
             ours = in_flyte(parameters, given)

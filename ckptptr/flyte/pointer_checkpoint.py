@@ -13,6 +13,7 @@ from ckptptr.checkpoints import Checkpoint, Checkpoints
 from ckptptr.dropin.delegate import Delegate
 from ckptptr.flyte.errors import RecoverablePreemptedError, recoverable, recoverably
 from ckptptr.session.content import Saveable
+from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.transfer.folder import Links
 
 _Step: TypeAlias = int | None
@@ -33,8 +34,6 @@ class PointerCheckpoint(Delegate, FlyteCheckpoint):  # type: ignore[misc]
         checkpoint_src: the previous home that Flyte gave; likewise.
         opening: makes the checkpoints; called when a process first needs them.
     """
-
-    _preempted = RecoverablePreemptedError
 
     def __init__(
         self, checkpoint_dest: str, checkpoint_src: str | None, opening: Callable[[], Checkpoints]
@@ -119,3 +118,28 @@ class PointerCheckpoint(Delegate, FlyteCheckpoint):  # type: ignore[misc]
     def write(self, b: bytes) -> Checkpoint:
         """Save bytes as the whole content."""
         return self.save(b)
+
+    def on_preemption(
+        self,
+        save: Callable[[], object] | None = None,
+        *,
+        deadline: float = DEADLINE,
+        signals: Iterable[int] = SIGNALS,
+        interrupt: bool = True,
+    ) -> Preemption:
+        """See `ckptptr.Checkpoints.on_preemption`.
+
+            with checkpoint().on_preemption(lambda: checkpoint().save("model/", step=step)):
+                train()
+
+        Its error asks Flyte for another attempt. It is an `Exception`, as flytekit wants it: code that
+        swallows those goes on until its next save, or the end of the block.
+        """
+        with recoverable():
+            return self.checkpoints.on_preemption(
+                save,
+                deadline=deadline,
+                signals=signals,
+                interrupt=interrupt,
+                raises=RecoverablePreemptedError,
+            )

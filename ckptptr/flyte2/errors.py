@@ -20,7 +20,6 @@ from ckptptr.errors import (
     OtherWorkError,
     SettingError,
     UnidentifiedError,
-    UnsupportedFormatError,
 )
 
 
@@ -56,10 +55,6 @@ class FinalOtherWorkError(_FinalError, OtherWorkError):
     """What the task asks for by name belongs to another node."""
 
 
-class FinalUnsupportedFormatError(_FinalError, UnsupportedFormatError):
-    """The next attempt has the same version of ckptptr."""
-
-
 # A subclass comes before its base class.
 _FINAL: dict[type[CkptptrError], type[CkptptrError]] = {
     SettingError: FinalSettingError,
@@ -68,7 +63,6 @@ _FINAL: dict[type[CkptptrError], type[CkptptrError]] = {
     NotFoundError: FinalNotFoundError,
     DamagedError: FinalDamagedError,
     OtherWorkError: FinalOtherWorkError,
-    UnsupportedFormatError: FinalUnsupportedFormatError,
 }
 
 

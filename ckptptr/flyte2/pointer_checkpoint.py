@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import inspect
 import os
 import pathlib
 import shutil
 import tarfile
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeAlias, overload
@@ -19,9 +23,11 @@ from ckptptr.errors import DamagedError, PreemptedError
 from ckptptr.flyte2.errors import final
 from ckptptr.flyte2.place import LocalPlace, Place
 from ckptptr.lifetime import daemon
+from ckptptr.lifetime.main_thread import InMain, by_loop
 from ckptptr.lifetime.temporary import TemporaryFolders
 from ckptptr.protocol.names import BYTES_NAME
 from ckptptr.session.content import replacement
+from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.transfer.folder import Links
 
 _Step: TypeAlias = int | None
@@ -42,14 +48,16 @@ class PointerCheckpoint(Delegate, FlyteCheckpoint):  # type: ignore[misc]
     An error that no other attempt can cure is also Flyte's `NonRecoverableError`.
 
     It can be pickled: the other process opens the checkpoints for itself.
+
+    Args:
+        in_main: does what only the main thread may do, as this process knows it.
     """
 
-    _preempted = PreemptedError
-
-    def __init__(self, place: Place | LocalPlace) -> None:
+    def __init__(self, place: Place | LocalPlace, in_main: InMain | None = None) -> None:
         # Not the stock one's: it makes a temporary folder, which cannot be pickled.
         super().__init__(place.open)
         self.place = place
+        self.in_main = in_main
         self._checkpoint_dest, self._checkpoint_src = place.home, place.previous
         self._workspace = _Workspace()
 
@@ -180,6 +188,57 @@ class PointerCheckpoint(Delegate, FlyteCheckpoint):  # type: ignore[misc]
                 block=block,
                 consume=consume,
             )
+
+    def on_preemption(
+        self,
+        save: Callable[[], object] | None = None,
+        *,
+        deadline: float = DEADLINE,
+        signals: Iterable[int] = SIGNALS,
+        interrupt: bool = True,
+    ) -> Preemption:
+        """See `ckptptr.Checkpoints.on_preemption`.
+
+            async with checkpoint().on_preemption(lambda: checkpoint().save("model/", step=step)) as block:
+                for step in range(start, steps):
+                    await train_one_step()
+                    block.check()
+
+        In a sync task write `with`. A task of Flyte 2 runs in an event loop, or beside it in another thread:
+        so the signal raises only at the next save, at `check()`, or at the end of the block. Only in the main
+        thread of a worker, where no event loop runs, does `interrupt` count. `save` may also return an
+        awaitable; it runs in another thread.
+
+        Raises: as `ckptptr.Checkpoints.on_preemption`.
+        """
+        with self._manners():
+            return self.checkpoints._preemption(
+                None if save is None else functools.partial(_done, save),
+                deadline=deadline,
+                signals=signals,
+                interrupt=interrupt,
+                raises=PreemptedError,
+                in_main=self._from_here(),
+            )
+
+    def _from_here(self) -> InMain | None:
+        """How to do what only the main thread may do; None: this is the main thread, and nothing else."""
+        if threading.current_thread() is not threading.main_thread():
+            return self.in_main
+        try:
+            return by_loop(asyncio.get_running_loop())
+        except RuntimeError:
+            return None
+
+
+def _done(save: Callable[[], object]) -> object:
+    """The last save, whether it is async or not."""
+    result = save()
+    return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+
+
+async def _awaited(result: Awaitable[object]) -> object:
+    return await result
 
 
 class _Workspace:

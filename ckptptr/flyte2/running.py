@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable
@@ -39,6 +40,7 @@ def follow(taskrunner: ModuleType) -> None:
 async def _run_task(stock: _Run, tctx: Any, controller: Any, task: Any, inputs: Any) -> Any:
     ours = task_of(tctx, name=task.name)
     _ours.get([]).append(ours)
+    ours.runs_in(asyncio.get_running_loop())
     try:
         return await stock(tctx=tctx, controller=controller, task=task, inputs=inputs)
     except SystemExit as error:

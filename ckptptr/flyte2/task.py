@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from typing import Any
@@ -13,10 +14,13 @@ from ckptptr.errors import InvalidArgumentError, SettingError
 from ckptptr.flyte2.errors import FinalInvalidArgumentError, final
 from ckptptr.flyte2.place import LocalPlace, Place
 from ckptptr.flyte2.pointer_checkpoint import PointerCheckpoint
+from ckptptr.lifetime.main_thread import InMain, by_loop
 from ckptptr.logs import log_to_stderr
 from ckptptr.settings import SEED
 
 log = logging.getLogger("ckptptr")
+
+_LOG_FORMAT = "LOG_FORMAT"
 
 
 class Task:
@@ -31,9 +35,15 @@ class Task:
         self._lock = threading.Lock()
         self._made: PointerCheckpoint | None = None
         self._has_stock = False
+        self._in_main: InMain | None = None
+
+    def runs_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The task runs in this event loop, or in a thread beside it."""
+        if threading.current_thread() is threading.main_thread():
+            self._in_main = by_loop(loop)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_lock": None}
+        return {**vars(self), "_lock": None, "_in_main": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=threading.Lock())
@@ -46,7 +56,7 @@ class Task:
         """
         with self._lock:
             if self._made is None and not self._has_stock:
-                log_to_stderr()
+                log_to_stderr(_LOG_FORMAT)
                 try:
                     with final():
                         self._made = self._in_flyte(context)
@@ -64,9 +74,9 @@ class Task:
         """
         with self._lock, final():
             if self._made is None:
-                log_to_stderr()
+                log_to_stderr(_LOG_FORMAT)
                 is_local = context.mode != "remote"
-                self._made = _locally(context, seed) if is_local else self._in_flyte(context, seed)
+                self._made = self._locally(context, seed) if is_local else self._in_flyte(context, seed)
             elif seed not in ("", self._made.place.seed or SEED.read()):
                 raise FinalInvalidArgumentError(
                     "the checkpoint of this task was used before it was given this seed",
@@ -98,10 +108,9 @@ class Task:
             self._made.close()
 
     def _in_flyte(self, context: TaskContext, seed: str = "") -> PointerCheckpoint:
-        return PointerCheckpoint(Place.of(context, task=self.name, seed=seed))
+        return PointerCheckpoint(Place.of(context, task=self.name, seed=seed), self._in_main)
 
-
-def _locally(context: TaskContext, seed: str) -> PointerCheckpoint:
-    place = LocalPlace.of(context, seed)
-    log.info("a local run: checkpoints are saved in %s", place.folder)
-    return PointerCheckpoint(place)
+    def _locally(self, context: TaskContext, seed: str) -> PointerCheckpoint:
+        place = LocalPlace.of(context, seed)
+        log.info("a local run: checkpoints are saved in %s", place.folder)
+        return PointerCheckpoint(place, self._in_main)

@@ -1,4 +1,4 @@
-"""Background work: sweeps and forward copies, one at a time; a failure is a log line.
+"""Background work: sweeps and forward copies, one at a time; a failure is an event.
 
 What was begun is finished before the process ends, unless the process is told how long that may take:
 no thread here can hold an interpreter that wants to exit.
@@ -7,21 +7,23 @@ no thread here can hold an interpreter that wants to exit.
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import SimpleQueue
+from types import MethodType
 from typing import NamedTuple
 
-log = logging.getLogger("ckptptr")
+from ckptptr.events import Name, Watch
 
 
 class _Job(NamedTuple):
-    what: str
+    watch: Watch
     work: Callable[[], None]
     done: Future[None]
 
@@ -39,19 +41,25 @@ class Background:
         self._jobs: SimpleQueue[_Job | None] | None = None
         self._pending: list[Future[None]] = []
 
-    def run(self, what: str, work: Callable[[], None]) -> None:
-        """Do `work` some time soon; now, where the process ends: then nothing waits for it any more."""
+    def run(self, name: Name, work: Callable[[], None]) -> None:
+        """Do `work` some time soon; now, where the process ends: then nothing waits for it any more.
+
+        Args:
+            name: of the event that is its outcome: see `ckptptr.events.Watch`.
+        """
+        watch = Watch(name, goes_on=True)
         if self._jobs is None:
             jobs: SimpleQueue[_Job | None] = SimpleQueue()
             try:
                 before_executors_close(self.wait)
                 threading.Thread(target=_work, args=(jobs,), name="ckptptr-background", daemon=True).start()
             except RuntimeError:
-                _guarded(what, work)
+                with suppress(Exception), watch:
+                    work()
                 return
             self._jobs = jobs
         self._pending = [future for future in self._pending if not future.done()]
-        job = _Job(what, work, Future())
+        job = _Job(watch, work, Future())
         self._pending.append(job.done)
         self._jobs.put(job)
 
@@ -80,9 +88,23 @@ def before_executors_close(act: Callable[[], None]) -> None:
     A task ends without closing its checkpoint. `atexit` comes too late for our work: by then no
     executor takes any, ours or that of an event loop that looks up a host name. The interpreter's own
     executors use this hook, and what is registered last is called first.
+
+    A method does not keep its object: a process may have many, one after the other. While work of ours is
+    under way, its thread keeps it.
     """
     register: Callable[[Callable[[], None]], object] = getattr(threading, "_register_atexit", atexit.register)
-    register(act)
+    register(_weak(act) if isinstance(act, MethodType) else act)
+
+
+def _weak(method: MethodType) -> Callable[[], None]:
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        alive = reference()
+        if alive is not None:
+            alive()
+
+    return call
 
 
 def abandon_executors() -> None:
@@ -99,15 +121,9 @@ def abandon_executors() -> None:
 def _work(jobs: SimpleQueue[_Job | None]) -> None:
     while job := jobs.get():
         try:
-            _guarded(job.what, job.work)
+            with suppress(Exception), job.watch:
+                job.work()
         except BaseException as error:  # noqa: BLE001 - `wait` raises it
             job.done.set_exception(error)
         else:
             job.done.set_result(None)
-
-
-def _guarded(what: str, work: Callable[[], None]) -> None:
-    try:
-        work()
-    except Exception as error:  # noqa: BLE001 - nothing else tells of it
-        log.warning("%s failed and will be done another time: %s", what, error)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.hidden import HIDDEN
-from ckptptr.protocol.complete import flaws, sizes_in
+from ckptptr.protocol.complete import flaws, payload_of
 from ckptptr.protocol.manifest import (
     LIMIT,
     FileRecord,
@@ -257,9 +257,9 @@ def take_stock(
     for home in homes:
         stock = committed(store, home)
         ids = [checkpoint for checkpoint in stock.ids if checkpoint != without]
-        sizes = sizes_in(store, home) if ids else {}
+        listed = payload_of(store, home) if ids else {}
         for checkpoint in ids:
-            manifest = _read_if_good(store, home, checkpoint, sizes)
+            manifest = _read_if_good(store, home, checkpoint, listed)
             if manifest and not lineage.differs_from(manifest.lineage):
                 pinned, ranked = checkpoint in stock.pinned, score(manifest.metadata)
                 target = describe(root, home, manifest, pinned=pinned, score=ranked)
@@ -269,10 +269,10 @@ def take_stock(
 
 
 def _read_if_good(
-    store: Store, home: str, checkpoint: CheckpointId, sizes: Mapping[str, int]
+    store: Store, home: str, checkpoint: CheckpointId, listed: Mapping[str, Entry]
 ) -> Manifest | None:
     try:
         manifest = read_manifest(store, home, checkpoint)
     except (NotFoundError, DamagedError):
         return None
-    return None if flaws(home, manifest.files, sizes) else manifest
+    return None if flaws(home, manifest.files, listed) else manifest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ckptptr.errors import DamagedError
 from ckptptr.protocol.candidates import Found
-from ckptptr.protocol.complete import Flaw, flaws, sizes_in
-from ckptptr.stores.port import Store
+from ckptptr.protocol.complete import Flaw, flaws, payload_of
+from ckptptr.stores.port import Entry, Store
 from ckptptr.wording import counted
 
 
@@ -17,16 +17,22 @@ class Listed:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._sizes: dict[str, dict[str, int]] = {}
+        self._homes: dict[str, dict[str, Entry]] = {}
 
     def flaws(self, found: Found) -> list[Flaw]:
         """The files that are missing or have another size. A plain folder is what its listing says."""
         if found.manifest is None:
             return []
-        if found.home in self._sizes and not flaws(found.home, found.files, self._sizes[found.home]):
+        if found.home in self._homes and not flaws(found.home, found.files, self._homes[found.home]):
             return []
-        self._sizes[found.home] = sizes_in(self._store, found.home)
-        return flaws(found.home, found.files, self._sizes[found.home])
+        self._homes[found.home] = payload_of(self._store, found.home)
+        return flaws(found.home, found.files, self._homes[found.home])
+
+    def archived(self, found: Found) -> list[str]:
+        """The keys of the files, of a checkpoint without flaws, whose class keeps them from being read."""
+        listed = self._homes.get(found.home, {})
+        keys = (f"{found.home}/{record.object}" for record in found.files)
+        return [key for key in keys if key in listed and listed[key].is_archived]
 
     def __call__(self, found: Found) -> None:
         bad = self.flaws(found)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 from ckptptr.clock import Clock, backoff
 from ckptptr.errors import AccessDeniedError, ConflictError, NotFoundError, StoreUnavailableError
+from ckptptr.events import Event, emit
 from ckptptr.stores.port import Store
 
 CREATE_TRIES = 10
@@ -29,6 +32,8 @@ def create_once(store: Store, clock: Clock, key: str, body: bytes, *, limit: int
         try:
             return store.read(key, limit or len(body) + 1)[0]
         except NotFoundError:
+            message = f"it was not put, try {tried} of {CREATE_TRIES}: {last}"
+            emit(Event("retry", message, level=logging.WARNING, error=last.code))
             backoff(clock, tried)
     raise StoreUnavailableError(
         f"the object could not be put in {CREATE_TRIES} tries ({last})",

@@ -61,7 +61,7 @@ class Standing(enum.Enum):
     TARGET = "LATEST names it"
     HISTORY = "LATEST names a newer one of this attempt, and this one in its history"
     PASSED = "LATEST names newer ones of this attempt only; this one is not needed any more"
-    HELD = "LATEST is held by a person and was left alone; the checkpoint is committed"
+    HELD = "LATEST is held by a person until a restore adopts it; the checkpoint is committed beside it"
 
 
 @dataclass(frozen=True, slots=True)

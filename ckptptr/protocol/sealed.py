@@ -14,10 +14,11 @@ import msgspec
 import xxhash
 
 from ckptptr.errors import DamagedError, UnsupportedFormatError
+from ckptptr.version import __version__
 
 FORMAT = "ckptptr/1"
-_MAJOR = 1
-_FORMAT = re.compile(r"ckptptr/([0-9]{1,9})(\.[0-9]{1,9})?")
+_MAJOR, _MINOR = 1, 0
+_FORMAT = re.compile(r"ckptptr/([0-9]{1,9})(?:\.([0-9]{1,9}))?")
 
 Document = dict[str, Any]
 
@@ -66,8 +67,16 @@ def check_format(document: Document, key: str) -> None:
         raise DamagedError(f"unknown format {repr(declared)[:40]} (this version reads {FORMAT})", key=key)
     if int(found[1]) > _MAJOR:
         raise UnsupportedFormatError(
-            f"written in format {declared}, this version reads {FORMAT}", key=key, hint="Upgrade ckptptr"
+            f"written in format {declared}, this version reads {FORMAT}",
+            key=key,
+            hint=f"Upgrade ckptptr, this is {__version__}; nothing was changed",
         )
+
+
+def is_newer_minor(declared: object) -> bool:
+    """Whether a format, which `check_format` has accepted, may have keys that this version does not know."""
+    found = _FORMAT.fullmatch(declared) if isinstance(declared, str) else None
+    return found is not None and int(found[2] or 0) > _MINOR
 
 
 def _checksum(document: Document) -> str:

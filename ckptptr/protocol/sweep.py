@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
+from ckptptr.events import Event, emit
 from ckptptr.protocol.inventory import (
     FEW,
     Committed,
@@ -34,8 +35,6 @@ from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer
 from ckptptr.protocol.publish import EXPIRED_LIMIT
 from ckptptr.stores.port import Entry, Store
-
-log = logging.getLogger("ckptptr")
 
 
 def sweep(store: Store, node: Node, latest: Latest, expired_before: Iterable[str]) -> tuple[str, ...]:
@@ -150,14 +149,28 @@ def deletions(store: Store, node: Node, references: Iterable[str]) -> Iterator[D
 
 def delete(store: Store, node: Node, references: Iterable[str]) -> tuple[str, ...]:
     """Delete checkpoints of this node that no process can name any more; those that are gone now."""
-    gone: list[str] = []
-    for deletion in deletions(store, node, references):
-        store.delete(deletion.manifests)
-        store.delete(entry.key for entry in deletion.objects)
-        for key in deletion.manifests:
-            log.info("deleted %s", store.url(key))
-        gone += deletion.references
-    return tuple(gone)
+    done: list[Deletion] = []
+    try:
+        for deletion in deletions(store, node, references):
+            store.delete(deletion.manifests)
+            store.delete(entry.key for entry in deletion.objects)
+            done.append(deletion)
+    finally:
+        _tell(store, node, done)
+    return tuple(reference for deletion in done for reference in deletion.references)
+
+
+def _tell(store: Store, node: Node, done: Iterable[Deletion]) -> None:
+    keys = [key for deletion in done for key in deletion.manifests]
+    if keys:
+        event = Event(
+            "sweep",
+            f"deleted {', '.join(map(store.url, keys))}",
+            node=store.url(node.prefix),
+            checkpoint=node.root.ref(keys[0]) if len(keys) == 1 else None,
+            bytes=sum(deletion.bytes for deletion in done),
+        )
+        emit(event)
 
 
 def _deletion_in_home(
@@ -220,7 +233,8 @@ def _manifests(
         except DamagedError as error:
             if checkpoint in unless_damaged:
                 continue
-            log.warning("nothing is deleted in %s: %s", store.url(home), error)
+            message = f"nothing is deleted in {store.url(home)}: {error}"
+            emit(Event("sweep", message, level=logging.WARNING, error=error.code))
             return None
     return found
 

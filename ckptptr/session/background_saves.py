@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from ckptptr.events import Event, emit
 from ckptptr.lifetime import daemon
 from ckptptr.lifetime.background import abandon_executors, before_executors_close
 from ckptptr.session.content import Change
@@ -44,15 +45,19 @@ class Asynchronous(Generic[_T]):
         save: makes one save; called in a daemon thread, which keeps no interpreter from exiting.
         until: until when, by `time.monotonic()`, the end of the process may be put off, where it was told
             to end; None where it was not: then for `CKPTPTR_EXIT_DEADLINE` seconds.
+        node: URL of the node prefix, for the event of a save that the end of the process abandons.
     """
 
     def __init__(
         self,
         save: Callable[[Change, int | None, dict[str, Any]], _T],
         until: Callable[[], float | None] = lambda: None,
+        *,
+        node: str = "",
     ) -> None:
         self._save = save
         self._until = until
+        self._node = node
         self._exit_seconds = EXIT_DEADLINE.read()
         self._pid = 0
         self._changed = threading.Condition()
@@ -102,7 +107,7 @@ class Asynchronous(Generic[_T]):
             return  # a fork: they are the parent's
         until = self._until()
         if not self.wait(until or time.monotonic() + self._exit_seconds):
-            log.warning("the process ends before its last background save is done")
+            tell_abandoned(self._node)
             abandon_executors()
 
     def _run(self) -> None:
@@ -134,10 +139,19 @@ class Asynchronous(Generic[_T]):
             return job
 
     def _failed(self, job: _Waiting[_T], error: BaseException) -> None:
-        log.warning("a background save failed: %s", error)
         for folder in job.snapshot.give_back():
             log.warning("files that were given to it cannot be put back and are kept in %s", folder)
         with self._changed:
             self._failure = error
         for done in job.done:
             done.set_exception(error)
+
+
+def tell_abandoned(node: str) -> None:
+    """The event of a background save that the end of the process does not wait for any longer.
+
+    Args:
+        node: URL of the node prefix.
+    """
+    what = "the process ends before its last background save is done"
+    emit(Event("save", what, level=logging.WARNING, node=node, verdict="abandoned"))

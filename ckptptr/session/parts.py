@@ -11,14 +11,13 @@ others to complete the set.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
 
 from ckptptr.clock import Patience
@@ -37,7 +36,8 @@ from ckptptr.protocol.manifest import LIMIT, Manifest, plain_metadata
 from ckptptr.protocol.names import manifest_key, parts_folder, set_key
 from ckptptr.protocol.once import create_once
 from ckptptr.protocol.parts import Named, Part, assemble, claim_key, claims_in, missing, nonce_of, part_key
-from ckptptr.protocol.publish import Fate, Rebased, Standing
+from ckptptr.protocol.publish import Fate, Rebased
+from ckptptr.session.background_saves import tell_abandoned
 from ckptptr.session.content import Change, Content, Saveable, change_of
 from ckptptr.session.objects import send
 from ckptptr.session.save import Saver, is_unchanged
@@ -47,9 +47,6 @@ from ckptptr.settings import EXIT_DEADLINE
 from ckptptr.stores.port import GLANCE
 from ckptptr.transfer.folder import Links
 from ckptptr.transfer.pool import run_all
-from ckptptr.wording import moved
-
-log = logging.getLogger("ckptptr")
 
 DEADLINE = 600.0
 """How long a rank waits for the parts of the others, in seconds."""
@@ -75,6 +72,7 @@ class Parts(Generic[_Saved]):
         deadline: seconds that a save waits for the other ranks, from the end of its own upload.
         described: a checkpoint as the caller gets it.
         begin, turn: what every call does first, and what runs a save in its turn.
+        round_: the token, where the ranks were told another one than their incarnation.
 
     Attributes:
         round: the token that the ranks share.
@@ -92,6 +90,7 @@ class Parts(Generic[_Saved]):
         described: Callable[[Manifest], _Saved],
         begin: Callable[[], None],
         turn: Callable[[Callable[[], _Saved]], _Saved],
+        round_: str = "",
     ) -> None:
         self._session = session
         self._saver = saver
@@ -99,11 +98,13 @@ class Parts(Generic[_Saved]):
         self._begin = begin
         self._turn = turn
         self._deadline = deadline
-        self._background = _InOrder[_Saved]()
+        self._background = _InOrder[_Saved](session.store.url(session.node.prefix))
         self.rank = rank
         self.world_size = world_size
         self.guard: Callable[[], AbstractContextManager[object]] = nullcontext
-        self.round = session.latest.fence.incarnation or (session.clock.token(12) if world_size == 1 else "")
+        self.round = (
+            round_ or session.latest.fence.incarnation or (session.clock.token(12) if world_size == 1 else "")
+        )
         if not self.round:
             raise InvalidArgumentError(
                 "the ranks of this run share no token, so it is unknown which of them belong together",
@@ -186,20 +187,40 @@ class Parts(Generic[_Saved]):
             change = change_of(content, self._session.selection(ignore, links))
             plain = plain_metadata(metadata or {})
             if block:
-                return self._turn(lambda: self._completed(*self._contributed(change, step, plain)))
+                return self._turn(lambda: self._whole(change, step, plain))
             return self._background.run(
                 snapshot(change, consume=consume),
                 lambda whole: self._contributed(whole, step, plain),
                 lambda contributed: self._completed(*contributed),
-                self.guard,
+                self._guarded,
             )
+
+    def contribute(self, content: Saveable, *, step: int, metadata: _Meta = None) -> None:
+        """Upload and record this rank's part, and leave it to another rank to complete the checkpoint.
+
+        Raises: as `save`, but for IncompleteError.
+        """
+        with self.guard():
+            self._begin()
+            change = change_of(content, self._session.selection(None, None))
+            with self._session.watch("save"):
+                self._contributed(change, step, plain_metadata(metadata or {}))
 
     def finish(self) -> None:
         """Wait for the saves in the background; raise what one of them failed with."""
         self._background.wait()
         self._background.raise_failure()
 
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        with self.guard(), self._session.watch("save"):
+            yield
+
     # The way of a part
+
+    def _whole(self, change: Change, step: int, metadata: dict[str, Any]) -> _Saved:
+        with self._session.watch("save"):
+            return self._completed(*self._contributed(change, step, metadata))
 
     def _contributed(self, change: Change, step: int, metadata: dict[str, Any]) -> tuple[Named, float]:
         """Upload our files and record them. The set, and when this began, by `time.monotonic()`."""
@@ -326,14 +347,7 @@ class Parts(Generic[_Saved]):
             published = publisher.publish(before, manifest, self._rebase, orphans=orphans, deleted=deleted)
             self._remember(published.seen, published.manifest)
             self._saver.sweeps.release(session.content.reference, before, published)
-        log.info(
-            "saved step %d, checkpoint %s, in %d parts (%s)%s",
-            named.step,
-            named.id,
-            self.world_size,
-            moved(manifest.total_bytes, time.monotonic() - began),
-            "" if published.standing is Standing.TARGET else f": {published.standing.value}",
-        )
+        self._saver.tell(published, time.monotonic() - began, how=f", in {self.world_size} parts")
         return published.manifest
 
     def _rebase(self, seen: Seen, mine: Manifest) -> Rebased:
@@ -377,7 +391,8 @@ def _folders(change: Change) -> tuple[str, ...]:
 class _InOrder(Generic[_Saved]):
     """Saves of parts in the background: uploads one after the other, waiting for other ranks side by side."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: str) -> None:
+        self._node = node
         self._uploads: list[Future[None]] = []
         self._pending: list[Future[_Saved]] = []
         self._lock = threading.Lock()
@@ -432,7 +447,7 @@ class _InOrder(Generic[_Saved]):
 
     def _wait_at_exit(self) -> None:
         if self._pid == os.getpid() and not self.wait(EXIT_DEADLINE.read()):
-            log.warning("the process ends before its last background save is done")
+            tell_abandoned(self._node)
             abandon_executors()
 
 

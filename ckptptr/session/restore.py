@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from ckptptr.errors import CkptptrError, NotFoundError
+from ckptptr.errors import NotFoundError
+from ckptptr.events import Event, Name, Watch, emit
 from ckptptr.protocol.adopt import adopt
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.forward import copy_home, move_latest
@@ -25,8 +25,6 @@ from ckptptr.session.session import Session
 from ckptptr.transfer.copy import CancelledError
 from ckptptr.transfer.download import Download
 from ckptptr.wording import moved
-
-log = logging.getLogger("ckptptr")
 
 _SHOWN = 5
 """How many names an error lists."""
@@ -54,20 +52,14 @@ class Restorer:
         Raises: see `Checkpoints.restore`.
         """
         session = self._session
-        began = time.monotonic()
-        with session.lock, self._download(destination) as download:
+        with session.watch("restore") as watch, session.lock, self._download(destination) as download:
             resolution, files, adopted = self._resolve(lambda found: self._fetch(download, found, only))
             session.seen = adopted or resolution.seen
             found = resolution.found
-            if found is None:
-                log.info("%s", resolution)
-            else:
+            if found is not None:
                 self._put_in_place(download, found, files, only)
-                size = sum(record.size for record in files)
-                session.restored_in = time.monotonic() - began
-                log.info("%s (%s)", resolution, moved(size, session.restored_in))
-            if adopted:
-                log.info("attempt %d moved LATEST accordingly: %s", session.node.attempt, session.latest.url)
+                session.restored_in = watch.seconds
+            self._tell(resolution, files, watch, only)
             if adopted and found is not None and found.home != session.node.home:
                 self._forward(found, files)
         return resolution
@@ -86,10 +78,10 @@ class Restorer:
             accept(found)
             return list(found.files)
 
-        with session.lock:
+        with session.watch("restore"), session.lock:
             resolution, files, adopted = self._resolve(check)
             session.seen = adopted or resolution.seen
-            log.info("%s", resolution)
+            self._tell(resolution)
             found = resolution.found
             if found is not None:
                 self._build_on(found, files)
@@ -105,14 +97,39 @@ class Restorer:
         LATEST is not moved: the process that resolved for all ranks has done that.
         """
         session = self._session
-        with session.lock, self._download(destination) as download:
+        with session.watch("restore") as watch, session.lock, self._download(destination) as download:
             seen = session.latest.read()
-            for candidate in session.candidates.named(checkpoint, seen.pointer):
-                found = candidate.load()
-                files = self._fetch(download, found, only)
-                self._put_in_place(download, found, files, only)
-                return Resolution(candidate.verdict_on(found), found, (), seen)
-        raise NotFoundError("no such checkpoint", key=checkpoint)
+            candidate = next(session.candidates.named(checkpoint, seen.pointer), None)
+            if candidate is None:
+                raise NotFoundError("no such checkpoint", key=checkpoint)
+            found = candidate.load()
+            files = self._fetch(download, found, only)
+            self._put_in_place(download, found, files, only)
+            resolution = Resolution(candidate.verdict_on(found), found, (), seen)
+            self._tell(resolution, files, watch, only)
+        return resolution
+
+    def _tell(
+        self,
+        resolution: Resolution,
+        files: Sequence[FileRecord] = (),
+        watch: Watch | None = None,
+        only: GitIgnoreSpec | None = None,
+    ) -> None:
+        size = sum(record.size for record in (files if only is None else _chosen(files, only)))
+        took = f" ({moved(size, watch.seconds)})" if watch and resolution.found else ""
+        emit(self._event("restore", f"{resolution}{took}", resolution, size=size))
+
+    def _event(self, name: Name, message: str, resolution: Resolution, *, size: int | None = None) -> Event:
+        found = resolution.found
+        return Event(
+            name,
+            message,
+            checkpoint=found.reference if found else None,
+            step=found.manifest.step if found and found.manifest else None,
+            bytes=size,
+            verdict=resolution.verdict.name.lower(),
+        )
 
     def _download(self, destination: Path) -> Download:
         return Download(self._session.store, destination, without=self._session.own_places)
@@ -182,7 +199,11 @@ class Restorer:
 
         updated = session.latest.update(decide)
         files = records[resolution.found.reference] if resolution.found else []
-        return resolution, files, None if updated.seen is updated.before else updated.seen
+        if updated.seen is updated.before:
+            return resolution, files, None
+        message = f"attempt {session.node.attempt} moved LATEST to what it restores: {session.latest.url}"
+        emit(self._event("adopt", message, resolution))
+        return resolution, files, updated.seen
 
     def _forward(self, found: Found, files: Sequence[FileRecord]) -> None:
         """Copy what was adopted into our own home: in the background, or at once if it is in another
@@ -197,12 +218,10 @@ class Restorer:
             self._publish_copy(found, copied)
 
         if root.bucket_of(found.home) == root.bucket_of(root.base):
-            self._session.background.run("the forward copy", forward)
+            self._session.background.run("forward-copy", forward)
             return
-        try:
+        with suppress(Exception), Watch("forward-copy", goes_on=True):
             forward()
-        except CkptptrError as error:
-            log.warning("the forward copy failed, the restore did not: %s", error)
 
     def _copy_home(
         self, found: Found, files: Sequence[FileRecord], *, is_cancelled: Callable[[], bool] = lambda: False
@@ -219,7 +238,15 @@ class Restorer:
             session.seen = move_latest(session.publisher, source, copied)
             if session.content.reference == source.reference:
                 session.content = Content.of(copied)
-        log.info("copied forward into %s", session.store.url(session.node.home))
+        target = copied.as_target(session.node)
+        event = Event(
+            "forward-copy",
+            f"copied forward into {session.store.url(session.node.home)}",
+            checkpoint=copied.reference,
+            step=target.step,
+            bytes=target.bytes,
+        )
+        emit(event)
 
 
 def _chosen(files: Sequence[FileRecord], only: GitIgnoreSpec) -> list[FileRecord]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 
 from ckptptr.errors import DamagedError, NotFoundError
+from ckptptr.events import Event, emit
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.names import CheckpointId
@@ -29,8 +29,6 @@ from ckptptr.transfer.digest import holds
 from ckptptr.transfer.plan import Local
 from ckptptr.wording import moved
 
-log = logging.getLogger("ckptptr")
-
 SENDINGS = 3
 """How often a save is sent, if siblings that are much faster delete it before it is published."""
 
@@ -44,6 +42,7 @@ class Saver:
         self.ids = Ids(session, self.sweeps.begin)
         self._written: frozenset[str] = frozenset()
         """The paths of the content that this process wrote itself."""
+        self._was_held = False
 
     def save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Published:
         """Make the content as `change` says into a checkpoint, and confirm it.
@@ -51,30 +50,42 @@ class Saver:
         Raises: see `Checkpoints.save`.
         """
         session = self._session
-        began = time.monotonic()
         session.has_saved.set()
-        for tried in range(1, SENDINGS + 1):
-            try:
-                with session.lock, session.forgetting_on_failure():
-                    published = self._save(change, step, metadata)
-                break
-            except DeletedMeanwhileError as error:
-                if tried == SENDINGS:
-                    raise
-                log.warning("%s", error)
-        saved, standing = published.manifest, published.standing
-        took = time.monotonic() - began
-        with session.lock:
-            session.saves += 1
-            session.saved_in.append((saved.id, took))
-        log.info(
-            "saved %scheckpoint %s (%s)%s",
-            "" if saved.step is None else f"step {saved.step}, ",
-            saved.id,
-            moved(saved.total_bytes, took),
-            "" if standing is Standing.TARGET else f": {standing.value}",
-        )
+        with session.watch("save") as watch:
+            for tried in range(1, SENDINGS + 1):
+                try:
+                    with session.lock, session.forgetting_on_failure():
+                        published = self._save(change, step, metadata)
+                    break
+                except DeletedMeanwhileError as error:
+                    if tried == SENDINGS:
+                        raise
+                    emit(Event("conflict", str(error), level=logging.WARNING, error=error.code))
+            with session.lock:
+                session.saves += 1
+                session.saved_in.append((published.manifest.id, watch.seconds))
+            self.tell(published, watch.seconds)
         return published
+
+    def tell(self, published: Published, seconds: float, *, how: str = "") -> None:
+        """The event of a save; the first one beside a hold is a warning."""
+        saved, standing = published.manifest, published.standing
+        step = "" if saved.step is None else f"step {saved.step}, "
+        where = "" if standing is Standing.TARGET else f": {standing.value}"
+        is_held = standing is Standing.HELD
+        if is_held:
+            where += f" ({self._session.latest.url})"
+        event = Event(
+            "save",
+            f"saved {step}checkpoint {saved.id}{how} ({moved(saved.total_bytes, seconds)}){where}",
+            level=logging.WARNING if is_held and not self._was_held else logging.INFO,
+            checkpoint=self._session.publisher.found(saved).reference,
+            step=saved.step,
+            bytes=saved.total_bytes,
+            verdict=standing.name.lower(),
+        )
+        self._was_held = is_held
+        emit(event)
 
     def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Published:
         session, publisher = self._session, self._session.publisher

@@ -14,6 +14,7 @@ from typing import cast
 
 from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import CkptptrError, InvalidArgumentError
+from ckptptr.events import Name, Watch
 from ckptptr.lifetime.background import Background
 from ckptptr.protocol.candidates import Candidates
 from ckptptr.protocol.fence import Fence
@@ -76,6 +77,10 @@ class Session:
         self.has_saved = threading.Event()
         """Set when the run begins its first own save, which cancels an unfinished forward copy."""
         self._selection = Selection(IGNORE.read(), cast(Links, LINKS.read()), self._own_places())
+
+    def watch(self, name: Name) -> Watch:
+        """Around what takes time: its outcome is the event of that name, of this node and attempt."""
+        return Watch(name, self.store.url(self.node.prefix), self.node.attempt)
 
     @property
     def retention(self) -> Retention:

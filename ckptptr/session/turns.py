@@ -41,7 +41,9 @@ class Turns(Generic[_Saved]):
         self._session = session
         self._save_now = save
         self._background = Asynchronous(
-            partial(self._save, in_background=True), lambda: session.background.until
+            partial(self._save, in_background=True),
+            lambda: session.background.until,
+            node=session.store.url(session.node.prefix),
         )
         self._writing: int | None = None
         self._preemption: Preemption | None = None

@@ -58,11 +58,14 @@ class Entry:
 
     `modified`: when it was written last by the clock of the store, in seconds since 1970; 0 if the store
     does not say.
+
+    `is_archived`: what is in its class has to be brought back before it can be read; it may have been.
     """
 
     key: str
     size: int
     modified: float = field(default=0.0, compare=False)
+    is_archived: bool = False
 
 
 def folders_of(entries: Iterable[Entry], folder: str) -> Sequence[str]:

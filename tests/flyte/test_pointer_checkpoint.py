@@ -169,7 +169,7 @@ def test_a_recoverable_error_keeps_its_words_and_survives_pickling(kind: type[er
     assert (type(again), str(again)) == (type(caught.value), str(caught.value))
 
 
-@pytest.mark.parametrize("kind", [errors.DamagedError, errors.UnsupportedFormatError])
+@pytest.mark.parametrize("kind", [errors.DamagedError, errors.InvalidArgumentError])
 def test_what_no_attempt_will_cure_is_not_retried(kind: type[errors.CkptptrError]) -> None:
     with pytest.raises(kind) as caught, recoverable():
         raise kind("it happened")

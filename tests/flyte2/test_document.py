@@ -22,3 +22,16 @@ def test_the_task_of_the_first_page_resumes(tmp_path: Path) -> None:
     assert action.run(1, after_save(2)).signal == 9
     last = action.run(2)
     assert last.outputs == {"o0": 2}, last.log
+
+
+@pytest.mark.servers
+def test_the_block_of_the_page_ends_a_task_that_is_preempted(tmp_path: Path) -> None:
+    told_at_3 = "block.check()\n            if done == 3: import os; os.kill(os.getpid(), 15)"
+    (tmp_path / "preemptible.py").write_text(TASKS[1].text.replace("block.check()", told_at_3))
+    action = SimulatedAction(
+        "preemptible", "count", root=f"{tmp_path}/data", folder=str(tmp_path), inputs={"steps": 9}
+    )
+    told = action.run(1)
+    assert (told.kind, told.exit_code) == ("RECOVERABLE", 0), told.log
+    assert "the last save is confirmed" in told.error
+    assert action.run(2).outputs == {"o0": 9}

@@ -280,12 +280,12 @@ def test_flyte_makes_an_error_document_of_a_final_error() -> None:
     from flyte._internal.runtime.convert import convert_from_native_to_error
 
     with pytest.raises(NonRecoverableError) as caught, final():
-        raise errors.UnsupportedFormatError("too new", key="LATEST")
+        raise errors.DamagedError("not ours", key="LATEST")
     made = convert_from_native_to_error(caught.value)
     assert (made.recoverable, made.err.code, made.err.message) == (
         False,
-        "unsupported-format",
-        "too new: LATEST",
+        "damaged",
+        "not ours: LATEST",
     )
     assert convert_from_native_to_error(errors.StoreUnavailableError("gone")).recoverable
 

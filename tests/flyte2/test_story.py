@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.flyte2.places import COUNTED_ON, IN_SAVE_4, Place, only_flyte
 
-pytestmark = pytest.mark.servers  # all of it runs a0
+pytestmark = [pytest.mark.servers, pytest.mark.pythons]  # all of it runs a0
 
 
 def test_attempt_4_resumes_from_the_last_whole_checkpoint_of_attempt_1_without_a_list(on_disk: Place) -> None:
@@ -66,14 +67,24 @@ def test_an_unfit_setting_is_final_and_names_itself(on_disk: Place) -> None:
     assert "CKPTPTR_KEEP_LAST is 'three'" in ended.error
 
 
-def test_a_latest_of_a_newer_version_stops_the_task_for_good(on_disk: Place) -> None:
+def test_a_latest_of_a_newer_version_is_left_alone_and_flyte_retries(on_disk: Place) -> None:
     assert on_disk.action.run(1, IN_SAVE_4).signal == 9
     newer = on_disk.store.read(on_disk.latest)[0].decode().replace("ckptptr/1", "ckptptr/2")
     on_disk.put_latest(newer)
     ended = on_disk.action.run(2)
-    assert (ended.kind, ended.exit_code) == ("NON_RECOVERABLE", 0), ended.log
-    assert "newer" in ended.error
+    assert (ended.kind, ended.exit_code) == ("RECOVERABLE", 0), ended.log
+    assert "written in format ckptptr/2, this version reads ckptptr/1" in ended.error
     assert on_disk.store.read(on_disk.latest)[0].decode() == newer
+
+
+@pytest.mark.parametrize("asked", ["CKPTPTR_LOG", "LOG_FORMAT"])
+def test_a_pod_that_is_asked_for_json_tells_each_event_as_one_object(on_disk: Place, asked: str) -> None:
+    log = on_disk.action.run(1, **{asked: "json"}).log
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith('{"asctime"')]
+    told = [line["ckptptr"] for line in lines if "ckptptr" in line]
+    assert [event["name"] for event in told if event["name"] != "sweep"] == ["restore", *["save"] * 8]
+    assert {event["node"] for event in told} == {on_disk.action.prefix}
+    assert "ckptptr: " not in log
 
 
 def test_all_of_it_in_one_life_on_every_cloud_with_nothing_but_flyte(cloud: Place, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""What Azure's SDK raises, as our errors. No text of the SDK is repeated: URLs can carry signatures."""
+"""What Azure's SDK raises, as our errors. Of its text only the sentence of Azure is repeated: URLs can carry
+signatures."""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.stores.azure.words import refusal
+from ckptptr.stores.said import no_answer
 from ckptptr.stores.sdk import PassingError, shown, unsendable
 
 _NOT_AZURES = (DeserializationError, AttributeError, LookupError, TypeError)
@@ -33,12 +35,12 @@ _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 
 @contextlib.contextmanager
-def translated(operation: str, url: str) -> Iterator[None]:
+def translated(operation: str, url: str, endpoint: str = "") -> Iterator[None]:
     """Turn what the SDK raises inside into one of ours, or `PassingError`. The SDK names `operation`."""
     try:
         yield
     except _FAILURES as error:
-        ours = _translate(error, operation, url)
+        ours = _translate(error, operation, url, endpoint)
         if isinstance(error, AzureError) and _is_passing(error):
             raise PassingError(ours) from shown(error)
         raise ours from shown(error)
@@ -56,15 +58,15 @@ def _is_passing(error: AzureError) -> bool:
     return isinstance(error, HttpResponseError) and error.status_code in _PASSING
 
 
-def _translate(error: Exception, operation: str, url: str) -> CkptptrError:
+def _translate(error: Exception, operation: str, url: str, endpoint: str) -> CkptptrError:
     response: Any = getattr(error, "response", None)
     if response is not None:
-        code = getattr(error, "error_code", None) or response.headers.get("x-ms-error-code") or ""
-        return refusal(str(getattr(code, "value", code)), response.status_code, operation, url)
+        code = response.headers.get("x-ms-error-code") or ""
+        return refusal(code, response.status_code, operation, url, getattr(error, "message", ""))
     if isinstance(error, ClientAuthenticationError):
         return AccessDeniedError(
             "no usable Azure credentials were found",
             key=url,
             hint="Set an identity, AZURE_STORAGE_CONNECTION_STRING, or an account with a key.",
         )
-    return StoreUnavailableError(f"no answer to {operation} ({type(error).__name__})", key=url)
+    return no_answer(operation, endpoint, type(error).__name__, url)

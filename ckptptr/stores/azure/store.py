@@ -150,7 +150,12 @@ class AzureStore:
         container = folder.partition("/")[0]
         # Only its metadata tells a directory (of an account with hierarchical namespace) from an object.
         return (
-            Entry(f"{container}/{item.name}", item.size, seconds(item.last_modified))
+            Entry(
+                f"{container}/{item.name}",
+                item.size,
+                seconds(item.last_modified),
+                item.blob_tier == "Archive",
+            )
             for item in self._items(folder, include=["metadata"])
             if not _is_directory(item)
         )

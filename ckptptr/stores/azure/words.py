@@ -1,6 +1,7 @@
 """The words of Azure Blob Storage: its own endpoints, and what its refusals mean: the one table.
 
-It goes by Azure's error code and the HTTP status, never by the text. No SDK is needed here.
+It goes by Azure's error code, which pages of gateways lack, and the HTTP status, never by the text, of which
+Azure's own sentence is shown. No SDK is needed here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores.said import NOT_THE_STORES, quoted, sentence
 
 AZURE = (
     ".blob.core.windows.net",
@@ -65,9 +67,14 @@ _FROZEN = (
     "Use a container that has none.",
 )
 _ARCHIVED = (
-    StoreUnavailableError,
-    "the object is in the archive tier",
-    "Bring it back first (az storage blob set-tier --tier Hot).",
+    AccessDeniedError,
+    "the object is in the archive tier, and cannot be read",
+    "Bring it back first (az storage blob set-tier --tier Hot). Let no lifecycle rule archive checkpoints.",
+)
+_NO_VAULT_KEY = (
+    AccessDeniedError,
+    "the account's encryption key cannot be used",
+    "Look at the key in its Key Vault, and at the account's access to it.",
 )
 _NOT_ACCEPTED = (
     AccessDeniedError,
@@ -127,16 +134,19 @@ _TABLE: dict[str, tuple[type[CkptptrError], str, str]] = {
 _BY_STATUS = {412: "ConditionNotMet", 416: "InvalidRange"}
 
 
-def refusal(code: str, status: int, operation: str, url: str) -> CkptptrError:
-    """The error for an Azure error code and HTTP status."""
-    row = _TABLE.get(code) or _TABLE.get(_BY_STATUS.get(status, ""))
-    if row:
+def refusal(code: str, status: int, operation: str, url: str, said: str = "") -> CkptptrError:
+    """The error for an Azure error code and HTTP status. `said` is the text that came with the code."""
+    said = sentence(said) if code else ""
+    row = _TABLE.get(code) or (_TABLE.get(_BY_STATUS.get(status, "")) if code else None)
+    if code.startswith("KeyVault"):
+        row = _NO_VAULT_KEY
+    if row and not (row[0] is NotFoundError and operation == "list_blobs"):  # it names no object
         kind, message, hint = row
         return kind(message, key=url, hint=hint)
     if status in (401, 403):
-        hint = f"Grant {_ACTIONS[operation]}, and look at the account's firewall."
-        return AccessDeniedError(f"Azure refused to {operation}", key=url, hint=hint)
-    return StoreUnavailableError(f"Azure failed to {operation} ({code} {status})", key=url)
+        hint = f"Grant {_ACTIONS[operation]}, and look at the account's firewall." if code else NOT_THE_STORES
+        return AccessDeniedError(f"Azure refused to {operation}{quoted(said)}", key=url, hint=hint)
+    return StoreUnavailableError(f"Azure failed to {operation} ({code} {status}){quoted(said)}", key=url)
 
 
 def metadata_name(name: str) -> str:

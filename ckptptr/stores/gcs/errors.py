@@ -14,27 +14,35 @@ from ckptptr.errors import (
     AccessDeniedError,
     StoreUnavailableError,
 )
+from ckptptr.stores.said import no_answer
 from ckptptr.stores.sdk import PassingError, shown, unsendable
 
+_FAKE = {"Not Found": "notFound", "Precondition Failed": "conditionNotMet"}  # as fake-gcs-server writes it
+_LONGEST = 2000
 
-def reason_in(body: bytes) -> str:
-    """`notFound`, `conditionNotMet`, ...; empty where the body says none, as for media requests."""
+
+def words_in(body: bytes) -> tuple[str, str]:
+    """The reason (`notFound`, `conditionNotMet`, ...) and the sentence in an error of Google.
+
+    Without JSON, as for media requests, there is no reason, and all of the body is the sentence.
+    """
     try:
-        reason = json.loads(body)["error"]["errors"][0]["reason"]
-    except (ValueError, LookupError, TypeError):
-        return ""
-    word = "notFound" if reason == "Not Found" else reason  # as fake-gcs-server writes it
+        error = json.loads(body)["error"]
+        reason, said = error["errors"][0]["reason"], error.get("message", "")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return "", body[:_LONGEST].decode(errors="replace")
+    word = _FAKE.get(str(reason), reason)
     # Not an open text, and never more than a word of it.
-    return word if isinstance(word, str) and word.isalnum() else ""
+    return word if isinstance(word, str) and word.isalnum() else "", str(said)
 
 
 @contextlib.contextmanager
-def answered(operation: str, url: str) -> Iterator[None]:
+def answered(operation: str, url: str, endpoint: str) -> Iterator[None]:
     """Turn what the network does to a request inside into `PassingError`."""
     try:
         yield
     except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
-        problem = StoreUnavailableError(f"no answer to {operation} ({type(error).__name__})", key=url)
+        problem = no_answer(operation, endpoint, type(error).__name__, url)
         raise PassingError(problem) from shown(error)
     except ValueError as error:
         raise unsendable(error, url) from None

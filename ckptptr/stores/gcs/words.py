@@ -1,7 +1,8 @@
 """The words of Google Cloud Storage: its own endpoints, and what its refusals mean: the one table.
 
-It goes by the HTTP status and the `reason` in the JSON body, never by the text, which Google rewords.
-gcsfs drops both: that is why requests do not go through it. No SDK is needed here.
+It goes by the HTTP status and the `reason` in the JSON body, never by the text, which Google rewords: that
+is only shown, and searched for the permission that it names. gcsfs drops all three: so requests do not go
+through it. A status alone may come from a gateway. No SDK is needed here.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores.said import NOT_THE_STORES, cure, named, quoted, sentence
 
 GOOGLE = (".googleapis.com",)
 
@@ -58,11 +60,13 @@ _TABLE: dict[str | int, tuple[type[CkptptrError], str, str]] = {
     ),
     404: (NotFoundError, "there is no such object", ""),
     410: (StoreUnavailableError, "the store has forgotten the upload", "Begin it again."),
-    412: (ConflictError, "the object is not what was last seen", ""),
-    413: (InvalidArgumentError, "the object is larger than the store allows", ""),
+    "conditionNotMet": (ConflictError, "the object is not what was last seen", ""),
+    "uploadTooLarge": (InvalidArgumentError, "the object is larger than the store allows", ""),
     416: (DamagedError, "the object is shorter than it should be", ""),
     429: (StoreUnavailableError, "the store asks for fewer writes, one a second to one name", ""),
 }
+_WORDS = {404: "notFound", 416: "requestedRangeNotSatisfiable"}
+"""The reasons that come with these where they are Google's."""
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _PASSING_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
 
@@ -71,17 +75,20 @@ def is_passing(status: int, reason: str) -> bool:
     return status in _PASSING or (status == 403 and reason in _PASSING_REASONS)
 
 
-def refusal(reason: str, status: int, operation: str, url: str) -> CkptptrError:
-    """The error for an HTTP status and the reason that came with it.
+def refusal(reason: str, status: int, operation: str, url: str, said: str = "") -> CkptptrError:
+    """The error for an HTTP status, and the reason and the text that came with it.
 
     A 404 is `NotFoundError` where the operation names an object. It can also mean the bucket, and Google
     tells these apart in the text only: the caller has to look. Only an answer about media may come without
-    a reason.
+    a reason; then the caller has to look as well.
     """
+    said = sentence(said)
     if status == 404 and operation == CONTINUE:
         status = 410
-    elif status == 404 and reason != "notFound" and operation not in _OF_MEDIA:
-        return StoreUnavailableError(f"the store failed to {operation} (404, not in Google's words)", key=url)
+    elif reason != _WORDS.get(status, reason) and (reason or operation not in _OF_MEDIA):
+        return StoreUnavailableError(
+            f"the store failed to {operation} ({status}, not in Google's words)", key=url
+        )
     elif status == 404 and operation not in _OF_AN_OBJECT:
         # Not "not found": a mistyped bucket proves nothing about what exists.
         hint = "Check its name and the endpoint."
@@ -91,13 +98,17 @@ def refusal(reason: str, status: int, operation: str, url: str) -> CkptptrError:
         kind, message, hint = row
         return kind(message, key=url, hint=hint)
     if status == 403:
-        return _denied(operation, url)
+        return _denied(operation, url, said, is_worded=bool(reason or (said and operation in _OF_MEDIA)))
     answer = f"{status} {reason}".strip()
-    return StoreUnavailableError(f"the store failed to {operation} ({answer})", key=url)
+    return StoreUnavailableError(f"the store failed to {operation} ({answer}){quoted(said)}", key=url)
 
 
-def _denied(operation: str, url: str) -> CkptptrError:
-    hint = f"Grant {_PERMISSIONS[operation]}."
-    if operation in ("read", "download"):
+def _denied(operation: str, url: str, said: str, *, is_worded: bool) -> CkptptrError:
+    hint = cure(said, _PERMISSIONS[operation]) if is_worded else NOT_THE_STORES
+    if "Cloud KMS" in said:
+        hint = (
+            "Give the service account of Cloud Storage the role cloudkms.cryptoKeyEncrypterDecrypter on it."
+        )
+    elif operation in ("read", "download") and is_worded and not named(said):
         hint += " Without storage.objects.list a missing object is refused too: grant that as well."
-    return AccessDeniedError(f"the store refused to {operation}", key=url, hint=hint)
+    return AccessDeniedError(f"the store refused to {operation}{quoted(said)}", key=url, hint=hint)

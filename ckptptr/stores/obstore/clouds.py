@@ -29,8 +29,15 @@ _AZURE = {
     "delete": "delete_blob",
     "copy": "start_copy_from_url",
 }
-_REASONS = {"NoSuchKey": "notFound", "NoSuchBucket": "notFound"}
-"""What Google's XML API calls the reasons of its JSON API, as far as the status does not say enough."""
+_REASONS = {
+    "NoSuchKey": "notFound",
+    "NoSuchBucket": "notFound",
+    "PreconditionFailed": "conditionNotMet",
+    "InvalidRange": "requestedRangeNotSatisfiable",
+    "EntityTooLarge": "uploadTooLarge",
+    "AccessDenied": "forbidden",
+}
+"""What Google's XML API calls the reasons of its JSON API."""
 
 
 CHECKSUM: dict[str, Any] = {"checksum_algorithm": "CRC64NVME"}
@@ -46,8 +53,8 @@ class OnS3:
     deletes_together: ClassVar[int] = 1000
     copies: ClassVar[int] = 5 * 1024**3  # more takes parts, which obstore does not copy
 
-    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
-        return refusal_of_s3(code, status, _S3[operation], url)
+    def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
+        return refusal_of_s3(code, status, _S3[operation], url, said)
 
 
 class OnGCS:
@@ -64,12 +71,14 @@ class OnGCS:
     def comparing(self, _: str, /) -> None:
         """obstore sends no checksum there."""
 
-    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
+    def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
+        if code == "NoSuchKey" and operation == "list":
+            code = ""  # a listing names no object that could be missing
         if code == "NoSuchBucket":
             operation = "list"  # then a 404 speaks of the bucket
-        elif status == 404 and code not in _REASONS:
-            return StoreUnavailableError(f"the store failed to {operation} (404 {code})", key=url)
-        return refusal_of_google(_REASONS.get(code, ""), status, operation, url)
+        elif status in (404, 412, 416) and code not in _REASONS:
+            return StoreUnavailableError(f"the store failed to {operation} ({status} {code})", key=url)
+        return refusal_of_google(_REASONS.get(code, code), status, operation, url, said)
 
 
 class OnAzure:
@@ -87,5 +96,5 @@ class OnAzure:
     def comparing(self, _: str, /) -> None:
         """obstore sends no checksum there."""
 
-    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
-        return refusal_of_azure(code, status, _AZURE[operation], url)
+    def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
+        return refusal_of_azure(code, status, _AZURE[operation], url, said)

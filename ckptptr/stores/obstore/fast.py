@@ -12,6 +12,7 @@ import operator
 from collections.abc import Generator, Iterable, Iterator
 
 from ckptptr.errors import CkptptrError, DamagedError, NotFoundError
+from ckptptr.events import Event, emit
 from ckptptr.stores.obstore.lending import UnlendableError
 from ckptptr.stores.obstore.store import ObstoreStore
 from ckptptr.stores.port import Block, Entry, HasStream, Store
@@ -137,7 +138,8 @@ class FastLane(Around):
         """The adapter did what obstore failed at. A few of these in a row, and the lane closes."""
         self._failures += 1
         name = self._payload.lender.name
-        _log.info("obstore failed (%s), %s did not", type(error).__name__, name)
+        message = f"obstore failed ({type(error).__name__}), {name} did not"
+        emit(Event("retry", message, error=error.code))
         if self._failures >= _FAILURES:
             self._close(f"obstore failed {_FAILURES} times in a row where it did not")
 

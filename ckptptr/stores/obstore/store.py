@@ -3,9 +3,8 @@
 Where its clients come from, and what their errors mean, a lender says. Traps of obstore, and what is done
 about them:
 
-- It raises "already exists" for any 409 and 412. So does this adapter (`ConflictError`), and the caller
-reads back.
-- It raises "not found" for any 404. Here an object is absent only in the store's own words (`NoSuchKey`).
+- It raises "already exists" for any 409 and 412, and "not found" for any 404. Here an object is there or
+absent only in the store's own words (`PreconditionFailed`, `NoSuchKey`).
 - It takes any XML, a login page too, for an empty listing. So an empty listing is proven by reading an
 object that
   does not exist: the store has to refuse that in its own words.
@@ -35,10 +34,11 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.lifetime import daemon
-from ckptptr.stores.obstore.lending import Lender, UnlendableError, meaning
+from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, unanswered
 from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
+from ckptptr.stores.said import no_answer
 from ckptptr.stores.sdk import last_names, one_or_many, seconds, shown
 
 BLOCK_SIZE = 8 * 1024 * 1024
@@ -283,7 +283,7 @@ class ObstoreStore:
             try:
                 self._obstore.delete(client, [key.partition("/")[2] for key in keys])
             except FileNotFoundError as error:  # only where one key at a time is deleted
-                if meaning(error)[0]:
+                if answer_in(error).code:
                     raise
                 return False
             return True
@@ -331,7 +331,10 @@ class ObstoreStore:
             return StoreUnavailableError(f"obstore cannot be used: {error}", key=self.url(key))
         if isinstance(error, ValueError):
             return InvalidArgumentError("the store cannot have an object of this name", key=self.url(key))
-        return self.lender.refusal(*meaning(error), operation, self.url(key))
+        answer = answer_in(error)
+        if asked := unanswered(error):
+            return no_answer(operation, *asked, self.url(key))
+        return self.lender.refusal(answer.code, answer.status, operation, self.url(key), answer.said)
 
 
 class _Feed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import (
@@ -22,9 +22,9 @@ from ckptptr.errors import (
     AccessDeniedError,
     CkptptrError,
     InvalidArgumentError,
-    StoreUnavailableError,
 )
 from ckptptr.stores.s3.words import refusal
+from ckptptr.stores.said import no_answer
 from ckptptr.stores.sdk import shown, unsendable
 
 _FAILURES = (
@@ -34,14 +34,14 @@ _FAILURES = (
 
 
 @contextlib.contextmanager
-def translated(operation: str, url: str) -> Iterator[None]:
+def translated(operation: str, url: str, endpoint: Callable[[], str] = str) -> Iterator[None]:
     """Turn what the SDK raises inside into one of ours. `operation` is named as in the SDK."""
     try:
         yield
     except ClientError as error:
-        raise _translate(error, operation, url) from error
+        raise _refused(error, operation, url) from error
     except _FAILURES as error:
-        raise _translate(error, operation, url) from shown(error)
+        raise _failed(error, operation, url, endpoint()) from shown(error)
     except ValueError as error:
         raise unsendable(error, url) from None
 
@@ -52,11 +52,13 @@ def code_of(error: CkptptrError) -> str:
     return str(cause.response["Error"].get("Code", "")) if isinstance(cause, ClientError) else ""
 
 
-def _translate(error: Exception, operation: str, url: str) -> CkptptrError:
-    if isinstance(error, ClientError):
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        return refusal(code, status, operation, url)
+def _refused(error: ClientError, operation: str, url: str) -> CkptptrError:
+    answer = error.response.get("Error", {})
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return refusal(str(answer.get("Code", "")), status, operation, url, answer.get("Message", ""))
+
+
+def _failed(error: Exception, operation: str, url: str, endpoint: str) -> CkptptrError:
     if isinstance(
         error, (NoCredentialsError, PartialCredentialsError, NoAuthTokenError, TokenRetrievalError)
     ):
@@ -69,4 +71,4 @@ def _translate(error: Exception, operation: str, url: str) -> CkptptrError:
         return InvalidArgumentError(
             "the installed botocore does not take this request", key=url, hint="pip install --upgrade s3fs"
         )
-    return StoreUnavailableError(f"no answer to {operation} ({type(error).__name__})", key=url)
+    return no_answer(operation, endpoint, type(error).__name__, url)

@@ -26,6 +26,8 @@ from ckptptr.stores.sdk import check_length, guarantee_at, last_names, one_or_ma
 BLOCK_SIZE = 16 * 1024 * 1024
 COPY_PART_SIZE = 256 * 1024 * 1024
 
+_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
+
 _NO_MULTI_DELETE = ("MissingContentMD5", "InvalidRequest")
 """How a server says that it wants `Content-MD5` with a deletion of many; the SDKs send CRC32 since 2025."""
 
@@ -159,7 +161,9 @@ class S3Store:
         bucket = folder.partition("/")[0]
         for page in self._pages(folder):
             for found in page.get("Contents", ()):
-                yield Entry(f"{bucket}/{found['Key']}", found["Size"], seconds(found.get("LastModified")))
+                is_archived = found.get("StorageClass") in _ARCHIVES
+                modified = seconds(found.get("LastModified"))
+                yield Entry(f"{bucket}/{found['Key']}", found["Size"], modified, is_archived)
 
     def folders(self, folder: str) -> Sequence[str]:
         pages = self._pages(folder, Delimiter="/")

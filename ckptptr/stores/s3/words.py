@@ -1,7 +1,8 @@
 """The words of S3: its own endpoints, and what its refusals and those of its look-alikes mean: the one table.
 
-It goes by the error code and the HTTP status, never by the text: each server words it differently. No SDK is
-needed here.
+It goes by the error code and the HTTP status, never by the text, which each server words differently: that
+is only shown, and searched for the permission that it names. A status alone, without S3's error document,
+may come from a gateway. No SDK is needed here.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores.said import NOT_THE_STORES, cure, named, quoted, sentence
 
 AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
@@ -62,7 +64,14 @@ _TABLE: dict[str, tuple[type[CkptptrError], str, str]] = {
     "KeyTooLongError": (InvalidArgumentError, "the key is longer than S3 allows", ""),
     "EntityTooLarge": (InvalidArgumentError, "the object is larger than the store allows", ""),
     "NotImplemented": (InvalidArgumentError, "the store does not offer this operation", ""),
+    "InvalidObjectState": (
+        AccessDeniedError,
+        "the object is archived (Glacier), and cannot be read",
+        "Bring it back first (aws s3api restore-object). Let no lifecycle rule archive checkpoints.",
+    ),
 }
+_NEVER_ABSENT = ("list_objects_v2", "list_multipart_uploads", "create_multipart_upload")
+"""What names no object that could be missing."""
 _BY_STATUS = {
     409: "ConditionalRequestConflict",
     412: "PreconditionFailed",
@@ -70,23 +79,29 @@ _BY_STATUS = {
 }
 
 
-def refusal(code: str, status: int, operation: str, url: str) -> CkptptrError:
-    """The error for an S3 error code and HTTP status; 0 where the code came without one."""
-    if operation == "head_object" and status == 404:  # a HEAD has no words, so its caller has to ask again
-        code = "NoSuchKey"
-    if operation == "head_object" and status == 301:
-        code = "PermanentRedirect"  # of an answer with a body, S3 says it itself: gateways redirect to pages
-    row = _TABLE.get(code) or _TABLE.get(_BY_STATUS.get(status, ""))
-    if row:
+def refusal(code: str, status: int, operation: str, url: str, said: str = "") -> CkptptrError:
+    """The error for an S3 error code and HTTP status; 0 where the code came without one.
+
+    `said` is the text that came with the code.
+    """
+    said = sentence(said)
+    if operation == "head_object" and status in (301, 404):
+        code = "NoSuchKey"  # a HEAD has no words, so its caller has to ask again
+    is_worded = bool(code) and not code.isdigit()  # botocore makes the status a code where there is none
+    row = _TABLE.get(code) or (_TABLE.get(_BY_STATUS.get(status, "")) if is_worded else None)
+    if row and not (row[0] is NotFoundError and operation in _NEVER_ABSENT):
         kind, message, hint = row
         return kind(message, key=url, hint=hint)
+    if code.startswith("KMS."):
+        hint = "Look at the state and the policy of the key."
+        return AccessDeniedError(f"the bucket's KMS key cannot be used{quoted(said)}", key=url, hint=hint)
     if code == "AccessDenied" or status in (401, 403):
-        return _denied(operation, url)
-    return StoreUnavailableError(f"the store failed to {operation} ({code} {status})", key=url)
+        return _denied(operation, url, said, is_worded=is_worded or operation == "head_object")
+    return StoreUnavailableError(f"the store failed to {operation} ({code} {status}){quoted(said)}", key=url)
 
 
-def _denied(operation: str, url: str) -> CkptptrError:
-    hint = f"Grant {_ACTIONS[operation]}."
-    if operation in ("get_object", "head_object"):
+def _denied(operation: str, url: str, said: str, *, is_worded: bool) -> CkptptrError:
+    hint = cure(said, _ACTIONS[operation]) if is_worded else NOT_THE_STORES
+    if operation in ("get_object", "head_object") and is_worded and not named(said):
         hint += " Without s3:ListBucket, S3 answers so for a missing object too: grant that as well."
-    return AccessDeniedError(f"the store refused to {operation}", key=url, hint=hint)
+    return AccessDeniedError(f"the store refused to {operation}{quoted(said)}", key=url, hint=hint)

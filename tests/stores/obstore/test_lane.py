@@ -56,11 +56,11 @@ class FakeLender:
     def comparing(self, _: str, /) -> Any | None:
         return self.client("") if self.compares_parts else None
 
-    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
+    def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         kinds = {"AccessDenied": AccessDeniedError, "NoSuchKey": NotFoundError}
         if operation == "download" and not status:  # obstore's memory has no codes
             code = "NoSuchKey"
-        return kinds.get(code, StoreUnavailableError)(f"{operation}: {code} {status}", key=url)
+        return kinds.get(code, StoreUnavailableError)(f"{operation}: {code} {status}{said}", key=url)
 
 
 @pytest.fixture
