@@ -17,7 +17,7 @@ from ckptptr.errors import UnsupportedFormatError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.execution import KnownSizes, in_parallel
 from ckptptr.inspect.explain import explain
-from ckptptr.inspect.lookup import nodes_below
+from ckptptr.inspect.lookup import nodes_below, nodes_in_shards
 from ckptptr.inspect.sentences import headline
 from ckptptr.inspect.target import NothingThereError, locate, patient_store
 from ckptptr.protocol.latest import Latest
@@ -30,9 +30,16 @@ from ckptptr.wording import ago, counted, number, size, utc
 @store_command("find", "The executions and nodes of Flyte below a root.", shapes.Find)
 @click.argument("root")
 @click.option("--check", is_flag=True, help="Also ask what the next attempt of each node would restore.")
+@click.option("--flyte-2", is_flag=True, help="ROOT is the base of a run of Flyte 2: look into all shards.")
 @click.pass_context
 def command(
-    ctx: click.Context, *, root: str, check: bool, storage_options: dict[str, Any], as_json: bool
+    ctx: click.Context,
+    *,
+    root: str,
+    check: bool,
+    flyte_2: bool,
+    storage_options: dict[str, Any],
+    as_json: bool,
 ) -> None:
     """The executions and nodes of Flyte below ROOT that have a LATEST, the newest publish first.
 
@@ -40,19 +47,25 @@ def command(
     domain, an execution. This takes one listing, and one read for each node: `readable` says only that
     LATEST can be read. With --check the checkpoints are looked at too, as `ckptptr show` does.
 
+    Flyte 2 puts a shard after the bucket. With --flyte-2, ROOT is what it calls the base of a run, such as
+    s3://bucket/org/project/domain/run. This takes 1296 listings.
+
 
     The exit code is 3 if there is none, and 9 if a LATEST cannot be read or a check found something wrong.
     """
     clock = SystemClock()
     store, key = patient_store(root, storage_options, clock)
     folder = key if f"/{NODES}/" in f"{key}/" else f"{key}/{NODES}"
-    prefixes = nodes_below(store, folder.removesuffix(f"/{LATEST}"))
+    prefixes = (
+        nodes_in_shards(store, key) if flyte_2 else nodes_below(store, folder.removesuffix(f"/{LATEST}"))
+    )
     if not prefixes:
         raise NothingThereError(
             store.url(key),
             [f"{store.url(folder)}/**/{LATEST}"],
             f"ROOT is the path before /{NODES}/: the raw-output base of the executions. `find` does"
-            " not list runs outside Flyte: give their URL to `ckptptr show`",
+            " not list runs outside Flyte: give their URL to `ckptptr show`. For a run of Flyte 2 give its"
+            " base, and --flyte-2",
         )
     fast = KnownSizes(store, {latest_key(prefix): size for prefix, size in prefixes.items()})
     nodes = in_parallel(lambda prefix: _look(fast, prefix, clock), prefixes)

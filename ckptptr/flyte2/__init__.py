@@ -7,10 +7,11 @@ You change no code: with ckptptr installed beside flyte, `flyte.ctx().checkpoint
 
     await checkpoint().save("model/", step=100, metadata={"loss": 0.1})
 
-Here live: where the checkpoints of a task are (`place`), and the drop-in (`plugin`, `task`,
-`pointer_checkpoint`, `errors`). May import everything but cli, flyte and flytekit. The rule: to import this
-or the plugin loads nothing else, and cannot fail. No state is the process's: a reusable container runs many
-tasks at once.
+Here live: where the checkpoints of a task are (`place`, `stock_home`), what we do around a task (`running`,
+`task`, `report`), and the drop-in (`plugin`, `pointer_checkpoint`, `errors`).
+
+May import everything but cli, flyte and flytekit. The rule: to import this or the plugin loads nothing else,
+and cannot fail. No state is the process's: a reusable container runs many tasks at once.
 """
 
 from __future__ import annotations

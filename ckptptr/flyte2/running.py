@@ -2,6 +2,7 @@
 
 - `SystemExit` in a task would end the process with neither outputs nor an error, and code 0. (Lightning
   raises it on SIGTERM.) So it becomes an error that Flyte retries, after the background saves.
+- A report of the task, if it has one, shows its checkpoints.
 - When the outputs are made, threads and temporary folders of the checkpoint go: a reusable container runs
   task after task.
 """
@@ -42,11 +43,14 @@ async def _run_task(stock: _Run, tctx: Any, controller: Any, task: Any, inputs: 
     _ours.get([]).append(ours)
     ours.runs_in(asyncio.get_running_loop())
     try:
-        return await stock(tctx=tctx, controller=controller, task=task, inputs=inputs)
-    except SystemExit as error:
+        outputs, error = await stock(tctx=tctx, controller=controller, task=task, inputs=inputs)
+    except SystemExit as exit:
         if not ours.is_used:
             raise
-        return {}, await daemon.aside(functools.partial(ours.exited, error))
+        outputs, error = {}, await daemon.aside(functools.partial(ours.exited, exit))
+    if task.report:
+        await ours.report(tctx, has_failed=error is not None)
+    return outputs, error
 
 
 async def _convert_and_run(stock: _Run, **given: Any) -> Any:

@@ -102,6 +102,13 @@ class Task:
         recoverable: Exception = CustomError("SystemExit", told)
         return recoverable
 
+    async def report(self, context: TaskContext, *, has_failed: bool) -> None:
+        """Show the checkpoints in the report of the task, if it has used them."""
+        if self._made is not None and context.report is not None:
+            from ckptptr.flyte2.report import add_tab
+
+            await add_tab(context, self._made, has_failed=has_failed)
+
     def close(self) -> None:
         """The task has ended, and its outputs are made."""
         if self._made is not None:

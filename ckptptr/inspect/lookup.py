@@ -12,13 +12,16 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 from ckptptr.errors import DamagedError, NotFoundError
-from ckptptr.nodes.flyte_homes import Home
-from ckptptr.nodes.flyte_paths import HOME, NodePrefix, is_lineage, node_uid
+from ckptptr.nodes.flyte_homes import ActionHome, Home
+from ckptptr.nodes.flyte_paths import HOME, SHARDS, NodePrefix, is_lineage, node_uid
 from ckptptr.protocol.inventory import committed, read_manifest
 from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.names import DATA, LATEST, MANIFESTS, NODES
 from ckptptr.stores.port import Store
+from ckptptr.transfer.pool import run_all
 
+_AT_ONCE = 32
+"""Listings, where there are very many and nearly all are empty."""
 _ATTEMPTS = 100
 """How many attempts are computed to find the one with a hashed uid."""
 
@@ -73,6 +76,9 @@ def home_in(key: str) -> str | None:
 
 def nodes_with_home(store: Store, home: str) -> list[str]:
     """The prefixes of the nodes that provably have this home: at most one in practice."""
+    action = ActionHome.parse(home)
+    if action is not None:
+        return _of_action(store, action)
     parsed = Home.parse(home)
     if parsed is None:
         return []
@@ -83,6 +89,25 @@ def nodes_with_home(store: Store, home: str) -> list[str]:
         return proven
     listed = filter(None, map(NodePrefix.parse, nodes_below(store, f"{parsed.root}/{NODES}")))
     return [*_having(home, attempts, listed)]
+
+
+def nodes_in_shards(store: Store, base: str) -> dict[str, int]:
+    """As `nodes_below`, for the base of a run of Flyte 2, which puts a shard of two characters after the
+    bucket: one listing for each of the 1296. On a disk the shard may be anywhere in the path."""
+    first, *rest = base.split("/")
+    places = range(len(rest)) if not first else range(1)
+    folders = ("/".join((first, *rest[:at], shard, *rest[at:], NODES)) for at in places for shard in SHARDS)
+    found = run_all(lambda folder: nodes_below(store, folder), folders, workers=_AT_ONCE)
+    return {prefix: size for nodes in found for prefix, size in nodes.items()}
+
+
+def _of_action(store: Store, home: ActionHome) -> list[str]:
+    """The nodes of Flyte 2 with this home. Its path tells not the run; a LATEST or a manifest does."""
+    top = f"{home.root}/{NODES}"
+    told = (f"{top}/{it.project}/{it.domain}/{it.execution}/{home.node}" for it in _lineages(store, home.url))
+    known = (*nodes_below(store, top), *told)
+    nodes = (node for node in map(NodePrefix.parse, known) if node and node.node == home.node)
+    return [*_having(home.url, (home.attempt,), nodes)]
 
 
 def _attempts(home: Home) -> Iterable[int]:

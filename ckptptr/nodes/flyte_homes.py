@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from ckptptr.nodes.flyte_paths import HOME, UID_LIMITS, NodePrefix, shard
+from ckptptr.nodes.flyte_paths import HOME, UID_LIMITS, NodePrefix, action_node, shard
 
 _HASHED = re.compile(r"f[a-z1-6]{7}")
 # A uid is never all digits; the two numbers are the index and the retry of a legacy map task.
@@ -59,3 +59,24 @@ class Home:
             if replace(placed, uid_limits=(limit,)).homes_of(attempt) == (self.url,)
         )
         return replace(placed, uid_limits=limits) if limits else None
+
+
+_ACTION = re.compile(rf"(?P<root>.+)/(?P<action>[^/]+)/(?P<attempt>[1-9][0-9]{{0,17}})/{HOME}")
+
+
+@dataclass(frozen=True, slots=True)
+class ActionHome:
+    """A home of Flyte 2 taken apart: `<root>/<action>/<attempt>/_flytecheckpoints`; its node in a prefix."""
+
+    url: str
+    root: str
+    node: str
+    attempt: int
+
+    @staticmethod
+    def parse(url: str) -> ActionHome | None:
+        """None if it has not that form, or is one of Flyte 1: an index of a legacy map task looks alike."""
+        found = _ACTION.fullmatch(url)
+        if found is None or Home.parse(url) is not None:
+            return None
+        return ActionHome(url, found["root"], action_node(found["action"]), int(found["attempt"]))

@@ -34,6 +34,8 @@ UID_LIMITS = (50, 47)
 _NODE_LIMIT = 20
 
 _SHARD_DIGITS = "abcdefghijklmnopqrstuvwxyz0123456789"
+SHARDS = tuple(first + second for first in _SHARD_DIGITS for second in _SHARD_DIGITS)
+"""All values of `shard`, in order."""
 _BASE32 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"abcdefghijklmnopqrstuvwxyz123456")
 
 _ARRAY_NODE = re.compile(r"(?P<parent>.+)_(?P<attempt>[0-9]+)_i(?P<index>[0-9]+)")
@@ -71,8 +73,7 @@ def fixed_length_id(max_bytes: int, parts: Iterable[str]) -> str:
 
 def shard(uid: str) -> str:
     """The two characters that spread raw outputs over a bucket; they differ between attempts."""
-    first, second = divmod(fnv1a_32(uid.encode()) % len(_SHARD_DIGITS) ** 2, len(_SHARD_DIGITS))
-    return _SHARD_DIGITS[first] + _SHARD_DIGITS[second]
+    return SHARDS[fnv1a_32(uid.encode()) % len(SHARDS)]
 
 
 def is_lineage(text: str) -> bool:

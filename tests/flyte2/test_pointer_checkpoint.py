@@ -256,6 +256,27 @@ def test_closed_it_leaves_no_folder_and_no_thread(tmp_path: Path) -> None:
     assert set(threading.enumerate()) - before == set()
 
 
+def test_an_old_attempt_that_still_runs_is_stopped_and_latest_stays(tmp_path: Path, folder: Path) -> None:
+    zombie = checkpoint(tmp_path)
+    zombie.save_sync(b"old", step=1)
+    second = checkpoint(tmp_path, 2)
+    second.save_sync(folder, step=2)
+    with pytest.raises(errors.SupersededError) as caught:
+        asyncio.run(zombie.save(b"older than that", step=3))
+    assert not isinstance(caught.value, NonRecoverableError)
+    assert checkpoint(tmp_path, 3).latest == second.latest
+
+
+def test_a_predecessor_of_the_same_attempt_is_stopped_too(tmp_path: Path) -> None:
+    """After a preemption the new pod has the same number, and is another incarnation."""
+    zombie = checkpoint(tmp_path)
+    zombie.save_sync(b"old", step=1)
+    again = checkpoint(tmp_path)
+    assert again.load_sync() is not None
+    with pytest.raises(errors.SupersededError):
+        zombie.save_sync(b"of the old pod", step=2)
+
+
 # Errors
 
 

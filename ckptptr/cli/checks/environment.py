@@ -13,7 +13,9 @@ from ckptptr.inspect import shapes
 from ckptptr.settings import DISABLE, SETTINGS
 from ckptptr.version import __version__
 
-PACKAGES = ("flytekit", "fsspec", "s3fs", "gcsfs", "adlfs")
+PACKAGES = ("flytekit", "flyte", "fsspec", "s3fs", "gcsfs", "adlfs")
+_SDKS = {"flytekit": ("flytekit.plugins", "flytekit"), "flyte": ("flyte.plugins.types", "flyte2")}
+"""The SDKs of Flyte: the group of entry points that each loads, and our extra."""
 _METADATA = "FLYTE_PERSISTENCE_ATTACH_EXECUTION_METADATA"
 
 
@@ -64,34 +66,36 @@ def _release(version: str) -> tuple[int, ...]:
 
 
 def entry_point(_: Mapping[str, str]) -> Iterator[shapes.Finding]:
-    if version_of("flytekit") is None:
-        yield note("entry-point", "flytekit is not installed here, so no Flyte task can run here.")
-    elif is_plugin():
-        yield ok("entry-point", "flytekit loads ckptptr by itself: unchanged tasks use it.")
-    else:
-        yield problem(
-            "entry-point",
-            "ckptptr is not installed as a package, so flytekit does not load it: unchanged tasks use stock"
-            " checkpoints.",
-            type="pip install 'ckptptr[flytekit]'",
-        )
+    installed = [sdk for sdk in _SDKS if version_of(sdk) is not None]
+    if not installed:
+        yield note("entry-point", "Neither flytekit nor flyte is installed here: no Flyte task can run here.")
+    for sdk in installed:
+        group, extra = _SDKS[sdk]
+        if is_plugin(group):
+            yield ok("entry-point", f"{sdk} loads ckptptr by itself: unchanged tasks use it.")
+        else:
+            yield problem(
+                "entry-point",
+                f"ckptptr is not installed as a package, so {sdk} does not load it: unchanged tasks use stock"
+                " checkpoints.",
+                type=f"pip install 'ckptptr[{extra}]'",
+            )
 
 
-def is_plugin() -> bool:
-    """Whether ckptptr is installed as a plugin of flytekit."""
+def is_plugin(group: str) -> bool:
+    """Whether ckptptr is installed as a plugin that an SDK of Flyte loads."""
     try:
         points = metadata.distribution("ckptptr").entry_points
     except metadata.PackageNotFoundError:
         return False
-    return bool(points.select(group="flytekit.plugins"))
+    return bool(points.select(group=group))
 
 
 def disabled(environ: Mapping[str, str]) -> Iterator[shapes.Finding]:
     if DISABLE.read(environ):
         yield note(
             "disabled",
-            f"{DISABLE.name} is {environ[DISABLE.name]!r} here: tasks use stock flytekit checkpoints, not"
-            " ckptptr.",
+            f"{DISABLE.name} is {environ[DISABLE.name]!r} here: tasks use stock checkpoints, not ckptptr.",
             type=f"unset {DISABLE.name}",
         )
 
