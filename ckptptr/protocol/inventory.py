@@ -10,10 +10,10 @@ and is read before anything is named or deleted.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.hidden import HIDDEN
@@ -33,13 +33,20 @@ from ckptptr.protocol.names import (
     MANIFESTS,
     NODES,
     CheckpointId,
+    data_folder,
     manifest_key,
     round_and_nonce,
+    sets_folder,
+    uploader_of,
 )
 from ckptptr.protocol.parts import Named
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import Root
 from ckptptr.stores.port import GLANCE, Entry, Store
+
+FEW = 8
+"""This many folders are listed one by one, since others beside them may have very many files. For more, one
+listing of all is cheaper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +78,57 @@ def is_pinned(store: Store, home: str, manifest: Manifest | None) -> bool:
     return manifest is not None and manifest.checkpoint_id in committed(store, home).pinned
 
 
-def payload(store: Store, home: str) -> dict[CheckpointId, list[Entry]]:
-    """The payload objects of a home by the checkpoint that uploaded them, committed or not; with the records
-    that several writers need to share a checkpoint (`protocol.parts`)."""
-    found: dict[CheckpointId, list[Entry]] = {}
-    sets: dict[str, list[Entry]] = {}
-    for entry in store.list(f"{home}/{DATA}"):
-        checkpoint = CheckpointId.match(entry.key[len(home) :].split("/")[2])
-        if checkpoint:
-            found.setdefault(checkpoint, []).append(entry)
-        elif of_a_set := round_and_nonce(home, entry.key):
-            sets.setdefault(of_a_set[1], []).append(entry)
-    for checkpoint, entries in found.items():
-        entries.extend(sets.pop(checkpoint.nonce, []))
+class Uploads(NamedTuple):
+    """What was uploaded to a home: the checkpoints that have payload there, and by nonce the records that
+    several writers need to share a checkpoint (`protocol.parts`)."""
+
+    ids: frozenset[CheckpointId]
+    sets: dict[str, list[Entry]]
+
+
+def uploads(store: Store, home: str) -> Uploads:
+    """One listing of one level, and one of the records where there are any."""
+    names = store.folders(f"{home}/{DATA}")
+    ids = frozenset(id for name in names if (id := CheckpointId.match(name)))
+    return Uploads(ids, sets(store, home) if sets_folder(home).rpartition("/")[2] in names else {})
+
+
+def sets(store: Store, home: str) -> dict[str, list[Entry]]:
+    """The records of the sets in a home, by the nonce of their checkpoint: one listing."""
+    found: dict[str, list[Entry]] = {}
+    for entry in store.list(sets_folder(home)):
+        if name := round_and_nonce(home, entry.key):
+            found.setdefault(name[1], []).append(entry)
+    return found
+
+
+def payload_without(
+    store: Store, home: str, committed: Collection[CheckpointId]
+) -> dict[CheckpointId, list[Entry]]:
+    """The payload objects and records of a home by the checkpoint that uploaded them, but for these."""
+    ids, sets = uploads(store, home)
+    found = _payload_of(store, home, ids - {*committed})
+    for id in ids:
+        of_set = sets.pop(id.nonce, [])
+        if id in found:
+            found[id] += of_set
     for entries in sets.values():  # a set of which no writer has uploaded a file
         for entry in entries:
             with suppress(NotFoundError, DamagedError):
-                named = Named.decode(store.read(entry.key, GLANCE)[0], store.url(entry.key))
-                found[named.checkpoint_id] = entries
+                named = Named.decode(store.read(entry.key, GLANCE)[0], store.url(entry.key)).checkpoint_id
+                if named not in committed:
+                    found[named] = entries
                 break
+    return found
+
+
+def _payload_of(store: Store, home: str, ids: Collection[CheckpointId]) -> dict[CheckpointId, list[Entry]]:
+    if len(ids) <= FEW:
+        return {id: [*store.list(f"{home}/{data_folder(id)}")] for id in ids}
+    found: dict[CheckpointId, list[Entry]] = {id: [] for id in ids}
+    for entry in store.list(f"{home}/{DATA}"):
+        if (id := uploader_of(home, entry.key)) in found:
+            found[id].append(entry)
     return found
 
 
@@ -202,6 +241,8 @@ def take_stock(
     homes: Iterable[str],
     lineage: Lineage,
     score: Callable[[Mapping[str, Any]], float | None] = lambda _: None,
+    *,
+    without: CheckpointId | None = None,
 ) -> list[Target]:
     """Every checkpoint of the node of `lineage` that is committed in `homes`, newest first by (attempt, seq).
 
@@ -210,12 +251,14 @@ def take_stock(
 
     Args:
         score: what a retention ranks by, given the metadata.
+        without: this checkpoint, which was just uploaded, is not looked at.
     """
     found: list[tuple[CheckpointId, Target]] = []
     for home in homes:
         stock = committed(store, home)
-        listed = payload_of(store, home) if stock.ids else {}
-        for checkpoint in stock.ids:
+        ids = [checkpoint for checkpoint in stock.ids if checkpoint != without]
+        listed = payload_of(store, home) if ids else {}
+        for checkpoint in ids:
             manifest = _read_if_good(store, home, checkpoint, listed)
             if manifest and not lineage.differs_from(manifest.lineage):
                 pinned, ranked = checkpoint in stock.pinned, score(manifest.metadata)

@@ -129,6 +129,12 @@ def parts_folder(home: str, round_: str, nonce: str) -> str:
     return f"{sets_folder(home)}/{round_}/{nonce}"
 
 
+def uploader_of(home: str, key: str) -> CheckpointId | None:
+    """The checkpoint that uploaded a payload object; None for any other key."""
+    names = key[len(home) + 1 :].split("/")
+    return CheckpointId.match(names[1]) if len(names) > 2 and names[0] == DATA else None
+
+
 def round_and_nonce(home: str, key: str) -> tuple[str, str] | None:
     """The round and the nonce of the set that a key belongs to; None for any other key."""
     if not key.startswith(f"{sets_folder(home)}/"):

@@ -186,9 +186,14 @@ class Publisher:
         The next few attempts are looked at as well: a superseded attempt must find its fence again.
         """
         homes = (*self.node.later_homes(), *self.node.own_homes(self.store))
-        stock = take_stock(self.store, self.node.root, homes, self.node.lineage, self.retention.score)
-        ours = self.entry(manifest).checkpoint
-        found = [target for target in stock if target.checkpoint != ours]
+        found = take_stock(
+            self.store,
+            self.node.root,
+            homes,
+            self.node.lineage,
+            self.retention.score,
+            without=manifest.checkpoint_id,
+        )
         if found:
             log.warning(
                 "rebuilt the history of %s from %d committed checkpoints", self.latest.url, len(found)

@@ -10,7 +10,7 @@ LATEST says of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -18,10 +18,19 @@ import msgspec
 
 from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
 from ckptptr.events import Event, emit
-from ckptptr.protocol.inventory import Committed, committed, payload, read_manifest, rounds_of
+from ckptptr.protocol.inventory import (
+    FEW,
+    Committed,
+    committed,
+    payload_without,
+    read_manifest,
+    rounds_of,
+    sets,
+    uploads,
+)
 from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.manifest import Lineage, Manifest
-from ckptptr.protocol.names import DATA, CheckpointId, manifest_key, round_and_nonce
+from ckptptr.protocol.names import DATA, CheckpointId, data_folder, manifest_key, round_and_nonce, uploader_of
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer
 from ckptptr.protocol.publish import EXPIRED_LIMIT
@@ -175,14 +184,7 @@ def _deletion_in_home(
     theirs = {checkpoint for checkpoint, m in manifests.items() if lineage.differs_from(m.lineage)}
     deleted = unpinned - theirs
     live = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint not in deleted))
-    # What they borrowed from checkpoints that were deleted earlier goes with the last borrower.
-    borrowed = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint in deleted))
-    unused = (
-        entry
-        for uploader, entries in payload(store, home).items()
-        for entry in entries
-        if uploader in deleted or (uploader not in stock.ids and entry.key in borrowed)
-    )
+    unused = _unused(store, home, deleted, {*stock.ids}, manifests)
     by_age = sorted(deleted, key=lambda checkpoint: checkpoint.age)
     return Deletion(
         home=home,
@@ -191,6 +193,27 @@ def _deletion_in_home(
         # From the end: the record that names a set comes after all that it leads to.
         objects=tuple(sorted((e for e in unused if e.key not in live), key=lambda e: e.key, reverse=True)),
     )
+
+
+def _unused(
+    store: Store,
+    home: str,
+    deleted: Collection[CheckpointId],
+    committed: Collection[CheckpointId],
+    manifests: Mapping[CheckpointId, Manifest],
+) -> Iterator[Entry]:
+    """What the deleted checkpoints uploaded, and what only they still borrowed from others that were deleted
+    earlier; perhaps used by others. Their manifests tell, where they have some."""
+    of_sets = sets(store, home)
+    for checkpoint in deleted:
+        yield from of_sets.get(checkpoint.nonce, ())
+        if checkpoint not in manifests:
+            yield from store.list(f"{home}/{data_folder(checkpoint)}")
+            continue
+        for record in manifests[checkpoint].files:
+            uploader = uploader_of(home, key := f"{home}/{record.object}")
+            if uploader and (uploader in deleted or uploader not in committed):
+                yield Entry(key, record.size)
 
 
 def _manifests(
@@ -287,7 +310,13 @@ def _are_listed(
 
 
 def _present(store: Store, folder: str) -> dict[str, set[CheckpointId | None]]:
-    """What is in a folder of homes, by home: checkpoints, whole or not, and None for anything else."""
+    """What is in a folder of homes, by home: checkpoints, whole or not, and None for anything else.
+
+    Few homes are looked into one by one, since they may have very many files; of many, one listing tells.
+    """
+    homes = [f"{folder}/{name}" for name in store.folders(folder)]
+    if len(homes) <= FEW:
+        return {home: _present_in(store, home) for home in homes}
     found: dict[str, set[CheckpointId | None]] = {}
     nonces: dict[str, set[str]] = {}
     for entry in store.list(folder):
@@ -304,6 +333,12 @@ def _present(store: Store, folder: str) -> dict[str, set[CheckpointId | None]]:
         if alone - {checkpoint.nonce for checkpoint in there if checkpoint}:
             there.add(None)
     return found
+
+
+def _present_in(store: Store, home: str) -> set[CheckpointId | None]:
+    ids, sets = uploads(store, home)
+    there: set[CheckpointId | None] = {*committed(store, home).ids, *ids}
+    return there | {None} if sets.keys() - {id.nonce for id in there if id} else there
 
 
 def deleted_before(store: Store, node: Node, seen: Seen) -> tuple[str, ...]:
@@ -347,7 +382,6 @@ def idle_payload(store: Store, stock: Committed) -> dict[CheckpointId, list[Entr
 def _idle(store: Store, stock: Committed, needed: Collection[str]) -> dict[CheckpointId, list[Entry]]:
     unneeded = {
         uploader: [entry for entry in entries if entry.key not in needed]
-        for uploader, entries in payload(store, stock.home).items()
-        if uploader not in stock.ids
+        for uploader, entries in payload_without(store, stock.home, stock.ids).items()
     }
     return {uploader: entries for uploader, entries in unneeded.items() if entries}

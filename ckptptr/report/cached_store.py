@@ -17,7 +17,7 @@ from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.names import MANIFESTS, split_manifest_key
 from ckptptr.protocol.node import Node
-from ckptptr.stores.port import Entry, Store, Token
+from ckptptr.stores.port import Entry, Store, Token, folders_of
 from ckptptr.stores.wrappers.around import Around
 from ckptptr.transfer.pool import run_all
 
@@ -48,8 +48,13 @@ class CachedStore(Around):
 
     def list(self, folder: str) -> Iterator[Entry]:
         if folder not in self._listed:
-            self._listed[folder] = tuple(self._store.list(folder))
+            above = next((known for known in [*self._listed] if folder.startswith(f"{known}/")), None)
+            entries = self._store.list(folder) if above is None else self._listed[above]
+            self._listed[folder] = tuple(entry for entry in entries if entry.key.startswith(f"{folder}/"))
         return iter(self._listed[folder])
+
+    def folders(self, folder: str) -> Sequence[str]:
+        return folders_of(self.list(folder), folder)
 
     def keep_newest(self, homes: Iterable[str], most: int) -> None:
         """Hide all manifests in these homes except the newest `most`."""

@@ -20,7 +20,7 @@ from ckptptr.inspect.explain import explain
 from ckptptr.inspect.log import everything
 from ckptptr.inspect.sentences import headline
 from ckptptr.inspect.target import Here
-from ckptptr.protocol.inventory import payload, read_manifest
+from ckptptr.protocol.inventory import payload_without, read_manifest
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.names import CheckpointId, split_manifest_key
 from ckptptr.protocol.resolve import Resolution
@@ -239,6 +239,7 @@ def _key(here: Here, entry: shapes.Entry) -> str:
 
 
 def _unfinished(here: Here, known: set[str | None]) -> list[Unfinished]:
+    ids = {id for name in known if name and (id := CheckpointId.match(name))}
     found = [
         Unfinished(
             id=str(checkpoint),
@@ -246,8 +247,9 @@ def _unfinished(here: Here, known: set[str | None]) -> list[Unfinished]:
             bytes=sum(entry.size for entry in entries),
             files=len(entries),
         )
-        for stock in run_all(lambda home: payload(here.store, home), here.node.own_homes(here.store))
+        for stock in run_all(
+            lambda home: payload_without(here.store, home, ids), here.node.own_homes(here.store)
+        )
         for checkpoint, entries in stock.items()
-        if str(checkpoint) not in known
     ]
     return sorted(found, key=lambda item: CheckpointId.parse(item.id).age, reverse=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from ckptptr.errors import ConflictError, DamagedError, NotFoundError
-from ckptptr.stores.port import Block, Entry, Guarantee, Token
+from ckptptr.stores.port import Block, Entry, Guarantee, Token, folders_of
 
 
 class MemoryStore:
@@ -65,6 +65,9 @@ class MemoryStore:
         return iter(sorted(found, key=lambda entry: entry.key))
 
     stream = list
+
+    def folders(self, folder: str) -> Sequence[str]:
+        return folders_of(self.list(folder), folder)
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:

@@ -24,7 +24,7 @@ only a failing network, a kill or a race of processes shows: that is up to the a
 from __future__ import annotations
 
 import enum
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NewType, Protocol, TypeAlias, runtime_checkable
@@ -68,6 +68,12 @@ class Entry:
     is_archived: bool = False
 
 
+def folders_of(entries: Iterable[Entry], folder: str) -> Sequence[str]:
+    """What `Store.folders` gives, from all that is below a folder."""
+    below = (entry.key[len(folder) + 1 :].partition("/") for entry in entries)
+    return sorted({name for name, slash, _ in below if slash})
+
+
 class Store(Protocol):
     """Where bytes live."""
 
@@ -109,6 +115,12 @@ class Store(Protocol):
         """Every object below `folder/`, at any depth, in the order of the keys.
 
         A folder that nothing was ever written to yields nothing: that is a proof of absence.
+        """
+
+    def folders(self, folder: str) -> Sequence[str]:
+        """The names right below `folder/` that have objects below them, in order; on a disk also empty ones.
+
+        It costs the same however many objects those have.
         """
 
     def delete(self, keys: Iterable[str]) -> None:

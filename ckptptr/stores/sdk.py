@@ -11,7 +11,7 @@ import random
 import select
 import selectors
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -105,6 +105,11 @@ def seconds(moment: datetime | str | None) -> float:
         with contextlib.suppress(ValueError):
             moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
     return moment.timestamp() if isinstance(moment, datetime) else 0.0
+
+
+def last_names(prefixes: Iterable[str]) -> Sequence[str]:
+    """The names of folders, from what a listing of one level says: `data/home/x/`, or without the slash."""
+    return sorted({prefix.rstrip("/").rpartition("/")[2] for prefix in prefixes})
 
 
 def guarantee_at(endpoint: str, known: tuple[str, ...]) -> Guarantee:

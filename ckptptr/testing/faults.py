@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
@@ -164,6 +164,9 @@ class FaultyStore(Around):
 
     def list(self, folder: str) -> Iterator[Entry]:
         return iter(self._run(self._start("list", folder), lambda: [*self.inner.list(folder)]))
+
+    def folders(self, folder: str) -> Sequence[str]:
+        return self._run(self._start("list", folder), lambda: self.inner.folders(folder))
 
     def delete(self, keys: Iterable[str]) -> None:
         listed = [*keys]

@@ -6,7 +6,7 @@ Only where bytes go is replaced. URLs, references, and all that is printed are t
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 from ckptptr.stores import open as opening
@@ -43,6 +43,9 @@ class Buckets:
             yield Entry(entry.key[len(self._at("")) :], entry.size, entry.modified)
 
     stream = list
+
+    def folders(self, folder: str) -> Sequence[str]:
+        return self._disk.folders(self._at(folder))
 
     def delete(self, keys: Iterable[str]) -> None:
         self._disk.delete(map(self._at, keys))

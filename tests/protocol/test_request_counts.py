@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
+from ckptptr.stores.memory import MemoryStore
+from ckptptr.stores.port import Entry, folders_of
 from tests.helpers import Paused, World
 
 PAYLOAD = ("upload", "download", "copy")
@@ -62,6 +65,29 @@ def test_the_first_save_of_a_node_also_looks_for_what_is_there(world: World) -> 
     assert control(requests)[0] == "read LATEST"
     assert control(requests)[-1] == "create LATEST"
     assert "create manifests" in control(requests)
+
+
+def test_no_listing_grows_with_the_files_that_are_saved(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    listing = MemoryStore.list
+
+    def counted(store: MemoryStore, folder: str) -> Iterator[Entry]:
+        entries = [*listing(store, folder)]
+        listed.extend(entry.key for entry in entries)
+        return iter(entries)
+
+    monkeypatch.setattr(MemoryStore, "list", counted)
+    monkeypatch.setattr(
+        MemoryStore, "folders", lambda store, folder: folders_of(listing(store, folder), folder)
+    )
+    for attempt in range(3):
+        run = world.process(attempt)
+        run.restore()
+        for step in range(6):
+            run.save({f"{number}": f"{attempt} {step}" for number in range(20)}, step=step)
+    assert [key for key in listed if "/data/0" in key] == []
 
 
 def test_the_first_save_after_a_restore_lists_its_own_home_besides(world: World) -> None:

@@ -47,6 +47,16 @@ def test_of_a_swept_checkpoint_nothing_is_left(world: World) -> None:
     assert len(world.find(r"/data/\d{10}-")) == 2 * len(world.committed())
 
 
+def test_what_is_beside_the_files_of_a_swept_checkpoint_is_found_by_the_next_search(world: World) -> None:
+    run = saving(world.process(0, retention=KEEP_ONE), 1)
+    folder = world.objects_of(world.latest().target.checkpoint)[0].rpartition("/")[0]
+    world.store.create(f"{folder}/.probe-1", b"?")
+    saving(run, *range(2, 6))
+    assert [key for key in world.find(folder) if key.endswith("model")] == []
+    saving(run, *range(6, LISTING_EVERY + 6))
+    assert world.find(folder) == []
+
+
 def test_the_manifest_goes_before_the_payload(world: World) -> None:
     run = saving(world.process(0, retention=KEEP_ONE), 1, 2, 3)
     deletes = [request.key for request in run.store.log if request.op == "delete" and request.key]

@@ -171,8 +171,13 @@ class MiniGCS:
         )
         page = found[: int(query.get("maxResults", "1000"))]
         answer: dict[str, Any] = {"kind": "storage#objects"}
-        if page:
-            answer["items"] = [bucket[name].json() for name in page]
+        if query.get("delimiter"):
+            answer["prefixes"] = _one_level(page, prefix)
+            page_items = [name for name in page if "/" not in name[len(prefix) :]]
+        else:
+            page_items = page
+        if page_items:
+            answer["items"] = [bucket[name].json() for name in page_items]
         if len(page) < len(found):
             answer["nextPageToken"] = page[-1]
         return web.json_response(answer)
@@ -251,13 +256,20 @@ class MiniGCS:
 
     async def xml_list(self, request: web.Request, names: list[str]) -> web.StreamResponse:
         prefix = request.query.get("prefix", "")
-        found = (each for _, each in sorted(self._bucket(names[0]).items()) if each.name.startswith(prefix))
+        found = [each for _, each in sorted(self._bucket(names[0]).items()) if each.name.startswith(prefix)]
+        below = ""
+        if request.query.get("delimiter"):
+            level = _one_level([each.name for each in found], prefix)
+            below = "".join(
+                f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>" for name in level
+            )
+            found = [each for each in found if "/" not in each.name[len(prefix) :]]
         items = "".join(
             f"<Contents><Key>{escape(each.name)}</Key><Size>{len(each.data)}</Size>"
             f"<LastModified>{each.stamp}</LastModified></Contents>"
             for each in found
         )
-        return _xml(f"<ListBucketResult><IsTruncated>false</IsTruncated>{items}</ListBucketResult>")
+        return _xml(f"<ListBucketResult><IsTruncated>false</IsTruncated>{items}{below}</ListBucketResult>")
 
     async def xml_get(self, request: web.Request, names: list[str]) -> web.StreamResponse:
         found = self._object(*names)
@@ -447,6 +459,12 @@ def _said(request: web.Request, name: str) -> dict[str, Any]:
     }
     kind = request.headers.get("Content-Type", "application/octet-stream")
     return {"name": name, "contentType": kind, **({"metadata": metadata} if metadata else {})}
+
+
+def _one_level(names: list[str], prefix: str) -> list[str]:
+    """The folders right below a prefix, each with its slash."""
+    below = (name[len(prefix) :].partition("/") for name in names)
+    return sorted({f"{prefix}{name}/" for name, slash, _ in below if slash})
 
 
 def _xml(text: str, headers: Mapping[str, str] | None = None, status: int = 200) -> web.Response:

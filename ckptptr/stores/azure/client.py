@@ -90,15 +90,18 @@ class AzureClient(Client):
         return answer
 
     def page(self, folder: str, marker: str | None, **parameters: Any) -> tuple[list[Any], str | None]:
-        """One page of the properties of what is below `folder/`, and where the next one begins."""
+        """One page of the properties of what is below `folder/`, and where the next one begins.
+
+        With a `delimiter`: of what is right below it.
+        """
         container, _, path = folder.partition("/")
         service = self._filesystem.service_client
         prefix = f"{path}/" if path else ""
 
         async def request(limits: dict[str, Any]) -> tuple[list[Any], str | None]:
-            found = service.get_container_client(container).list_blobs(
-                name_starts_with=prefix, **parameters, **limits
-            )
+            client = service.get_container_client(container)
+            lists = client.walk_blobs if "delimiter" in parameters else client.list_blobs
+            found = lists(name_starts_with=prefix, **parameters, **limits)
             pages = found.by_page(marker)
             async for page in pages:
                 if not pages.service_endpoint:  # the SDK takes any text for an empty listing

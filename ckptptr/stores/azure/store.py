@@ -9,10 +9,11 @@ reading an empty one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from azure.core import MatchConditions
+from azure.storage.blob.aio import BlobPrefix
 
 from ckptptr.clock import Clock, Patience, SystemClock
 from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError, StoreUnavailableError
@@ -23,7 +24,7 @@ from ckptptr.stores.azure.words import AZURE, metadata_name
 from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
-from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many, seconds
+from ckptptr.stores.sdk import check_length, guarantee_at, last_names, one_or_many, seconds
 
 BLOCK_SIZE = 16 * 1024 * 1024
 MAX_BLOCK_SIZE = 32 * 1024 * 1024
@@ -147,22 +148,27 @@ class AzureStore:
 
     def stream(self, folder: str) -> Iterator[Entry]:
         container = folder.partition("/")[0]
+        # Only its metadata tells a directory (of an account with hierarchical namespace) from an object.
+        return (
+            Entry(
+                f"{container}/{item.name}",
+                item.size,
+                seconds(item.last_modified),
+                item.blob_tier == "Archive",
+            )
+            for item in self._items(folder, include=["metadata"])
+            if not _is_directory(item)
+        )
+
+    def folders(self, folder: str) -> Sequence[str]:
+        found = self._items(folder, delimiter="/")
+        return last_names(item.name for item in found if isinstance(item, BlobPrefix))
+
+    def _items(self, folder: str, **parameters: Any) -> Iterator[Any]:
         marker: str | None = None
         while True:
-            # Only its metadata tells a directory (of an account with hierarchical namespace) from an object.
-            found, marker = self._client.page(
-                folder, marker, include=["metadata"], results_per_page=self._page
-            )
-            yield from (
-                Entry(
-                    f"{container}/{item.name}",
-                    item.size,
-                    seconds(item.last_modified),
-                    item.blob_tier == "Archive",
-                )
-                for item in found
-                if not _is_directory(item)
-            )
+            found, marker = self._client.page(folder, marker, results_per_page=self._page, **parameters)
+            yield from found
             if not marker:
                 return
 

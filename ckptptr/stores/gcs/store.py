@@ -34,7 +34,7 @@ from ckptptr.stores.gcs.upload import CHUNK, upload_blocks
 from ckptptr.stores.gcs.words import GOOGLE
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
-from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many, seconds
+from ckptptr.stores.sdk import check_length, guarantee_at, last_names, one_or_many, seconds
 
 BLOCK_SIZE = 16 * 1024 * 1024
 DELETES_IN_FLIGHT = 32
@@ -101,8 +101,20 @@ class GCSStore:
         return self._swap("replace", key, body, token)
 
     def list(self, folder: str) -> Iterator[Entry]:
-        bucket, _, path = folder.partition("/")
-        query = {"maxResults": str(self._page), "fields": "kind,items(name,size,updated),nextPageToken"}
+        bucket = folder.partition("/")[0]
+        for page in self._pages(folder, fields="kind,items(name,size,updated),nextPageToken"):
+            for found in page.get("items", ()):
+                yield Entry(f"{bucket}/{found['name']}", int(found["size"]), seconds(found.get("updated")))
+
+    stream = list
+
+    def folders(self, folder: str) -> Sequence[str]:
+        pages = self._pages(folder, fields="kind,prefixes,nextPageToken", delimiter="/")
+        return last_names(prefix for page in pages for prefix in page.get("prefixes", ()))
+
+    def _pages(self, folder: str, **query: str) -> Iterator[Mapping[str, Any]]:
+        path = folder.partition("/")[2]
+        query["maxResults"] = str(self._page)
         if path:
             query["prefix"] = f"{path}/"
         while True:
@@ -111,13 +123,10 @@ class GCSStore:
             ).json()
             if page.get("kind") != "storage#objects":  # an empty listing is a proof, so it has to be one
                 raise StoreUnavailableError("the answer is no listing", key=self.url(folder))
-            for found in page.get("items", ()):
-                yield Entry(f"{bucket}/{found['name']}", int(found["size"]), seconds(found.get("updated")))
+            yield page
             if "nextPageToken" not in page:
                 return
             query["pageToken"] = page["nextPageToken"]
-
-    stream = list
 
     def delete(self, keys: Iterable[str]) -> None:
         source = iter(keys)

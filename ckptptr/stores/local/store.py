@@ -23,7 +23,7 @@ import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO
 
@@ -115,14 +115,21 @@ class LocalStore:
 
     def list(self, folder: str) -> Iterator[Entry]:
         path = _path(folder)
+        return _walk(path) if self._may_list(path) else iter(())
+
+    stream = list
+
+    def folders(self, folder: str) -> Sequence[str]:
+        path = _path(folder)
+        return [name for is_folder, name, _ in _children(path) if is_folder] if self._may_list(path) else []
+
+    def _may_list(self, path: bytes) -> bool:
         try:
             self._inside.check(path)
         except DamagedError as error:
             log.warning("%s", error)
-            return iter(())
-        return _walk(path)
-
-    stream = list
+            return False
+        return True
 
     def delete(self, keys: Iterable[str]) -> None:
         folders = set()
@@ -334,7 +341,8 @@ def _open(path: bytes) -> BinaryIO:
     return open(descriptor, "rb", buffering=0)
 
 
-def _walk(folder: bytes) -> Iterator[Entry]:
+def _children(folder: bytes) -> Sequence[tuple[bool, str, os.DirEntry[bytes]]]:
+    """What is in a folder, in the order of keys: whether it is a folder, and its name."""
     with reading(_text(folder)):
         try:
             with os.scandir(folder) as found:
@@ -342,10 +350,13 @@ def _walk(folder: bytes) -> Iterator[Entry]:
                     (child.is_dir(follow_symlinks=False), _text(child.name), child) for child in found
                 ]
         except (FileNotFoundError, NotADirectoryError):
-            return
+            return ()
     # A folder sorts by the slash after its name: `a.txt` comes before `a/b`.
-    children.sort(key=lambda child: f"{child[1]}/" if child[0] else child[1])
-    for is_folder, name, child in children:
+    return sorted(children, key=lambda child: f"{child[1]}/" if child[0] else child[1])
+
+
+def _walk(folder: bytes) -> Iterator[Entry]:
+    for is_folder, name, child in _children(folder):
         if is_folder:
             yield from _walk(child.path)
         elif not (name.startswith(HIDDEN) or _SILLY.fullmatch(name)):

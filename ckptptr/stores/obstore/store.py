@@ -39,7 +39,7 @@ from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
 from ckptptr.stores.said import no_answer
-from ckptptr.stores.sdk import one_or_many, seconds, shown
+from ckptptr.stores.sdk import last_names, one_or_many, seconds, shown
 
 BLOCK_SIZE = 8 * 1024 * 1024
 CHUNK = 1024 * 1024
@@ -152,6 +152,15 @@ class ObstoreStore:
             yield from self._entries(self.client(bucket), bucket, prefix)
         except Exception as error:  # noqa: BLE001 - the table says what it means
             raise self._meant(error, "list", folder) from shown(error)
+
+    def folders(self, folder: str) -> Sequence[str]:
+        prefix = folder.partition("/")[2]
+        level = self._ask(
+            "list", folder, lambda client, _: self._obstore.list_with_delimiter(client, prefix or None)
+        )
+        if not (level["common_prefixes"] or level["objects"]):
+            self._prove_empty(folder)
+        return last_names(level["common_prefixes"])
 
     def delete(self, keys: Iterable[str]) -> None:
         together = self.lender.deletes_together

@@ -21,7 +21,7 @@ from ckptptr.stores.s3.client import S3Client, part_of
 from ckptptr.stores.s3.errors import code_of
 from ckptptr.stores.s3.upload import MAX_PARTS, Multipart, crc32, proven
 from ckptptr.stores.s3.words import AMAZON, refusal
-from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many, seconds
+from ckptptr.stores.sdk import check_length, guarantee_at, last_names, one_or_many, seconds
 
 BLOCK_SIZE = 16 * 1024 * 1024
 COPY_PART_SIZE = 256 * 1024 * 1024
@@ -158,15 +158,24 @@ class S3Store:
         return Multipart(self._client, key, self._metadata, self._room, self._max_parts)
 
     def stream(self, folder: str) -> Iterator[Entry]:
-        bucket, _, path = folder.partition("/")
-        position: dict[str, Any] = {"Prefix": f"{path}/"} if path else {}
-        position["MaxKeys"] = self._page
-        while True:
-            page = self._client.call("list_objects_v2", folder, **position)
+        bucket = folder.partition("/")[0]
+        for page in self._pages(folder):
             for found in page.get("Contents", ()):
                 is_archived = found.get("StorageClass") in _ARCHIVES
                 modified = seconds(found.get("LastModified"))
                 yield Entry(f"{bucket}/{found['Key']}", found["Size"], modified, is_archived)
+
+    def folders(self, folder: str) -> Sequence[str]:
+        pages = self._pages(folder, Delimiter="/")
+        return last_names(found["Prefix"] for page in pages for found in page.get("CommonPrefixes", ()))
+
+    def _pages(self, folder: str, **parameters: str) -> Iterator[dict[str, Any]]:
+        path = folder.partition("/")[2]
+        position: dict[str, Any] = {"Prefix": f"{path}/"} if path else {}
+        position.update(parameters, MaxKeys=self._page)
+        while True:
+            page = self._client.call("list_objects_v2", folder, **position)
+            yield page
             if not part_of(page, "IsTruncated", folder):
                 return
             position["ContinuationToken"] = page["NextContinuationToken"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from ckptptr.stores.port import Block, Entry, Guarantee, Store, Token
@@ -48,6 +48,9 @@ class Around:
 
     def list(self, folder: str) -> Iterator[Entry]:
         return self._store.list(folder)
+
+    def folders(self, folder: str) -> Sequence[str]:
+        return self._store.folders(folder)
 
     def delete(self, keys: Iterable[str]) -> None:
         self._store.delete(keys)

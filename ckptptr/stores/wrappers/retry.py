@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -57,6 +57,9 @@ class Retrying(Around):
 
     def list(self, folder: str) -> Iterator[Entry]:
         return iter(self._patiently("list", lambda: [*self._store.list(folder)]))
+
+    def folders(self, folder: str) -> Sequence[str]:
+        return self._patiently("list", lambda: self._store.folders(folder))
 
     def delete(self, keys: Iterable[str]) -> None:
         every = [*keys]

@@ -7,7 +7,7 @@ request is refused, at any step.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from ckptptr.errors import PreemptedError
 from ckptptr.events import count_request
@@ -43,6 +43,9 @@ class Stoppable(Around):
 
     def list(self, folder: str) -> Iterator[Entry]:
         return self._request().list(folder)
+
+    def folders(self, folder: str) -> Sequence[str]:
+        return self._running().folders(folder)
 
     def delete(self, keys: Iterable[str]) -> None:
         self._request().delete(keys)

@@ -192,6 +192,16 @@ class Control(Declared):
         assert streamed == listed
         assert [entry.modified for entry in streamed] == [entry.modified for entry in listed]
 
+    def test_folders_are_the_names_of_one_level_that_have_objects_below(
+        self, store: Store, folder: str
+    ) -> None:
+        assert [*store.folders(folder)] == []
+        for name in ("b/x", "b/c/y", "b.x", "bc/x", "\uffee é/x", "a/b/c/d"):
+            store.create(f"{folder}/{name}", b"1")
+        assert [*store.folders(folder)] == ["a", "b", "bc", "\uffee é"]
+        assert [*store.folders(f"{folder}/b")] == ["c"]
+        assert [*store.folders(f"{folder}/a/b/c")] == []
+
     def test_list_leaves_out_folders_of_similar_name(self, store: Store, folder: str) -> None:
         for name in ("b/x", "bc/x", "b.x", "ab/x"):
             store.create(f"{folder}/{name}", b"1")
