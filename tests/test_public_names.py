@@ -24,6 +24,7 @@ INTENDED = {
     "DamagedError",
     "InvalidArgumentError",
     "LocalDiskError",
+    "LocalMachineError",
     "NotFoundError",
     "OutcomeUnknownError",
     "PreemptedError",

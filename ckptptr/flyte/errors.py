@@ -18,6 +18,7 @@ from ckptptr.errors import (
     CkptptrError,
     ConflictError,
     LocalDiskError,
+    LocalMachineError,
     OutcomeUnknownError,
     PreemptedError,
     StoreUnavailableError,
@@ -47,6 +48,10 @@ class RecoverableSupersededError(SupersededError, FlyteRecoverableException):  #
     """A newer attempt has taken over: this pod ends, and that one continues."""
 
 
+class RecoverableLocalMachineError(LocalMachineError, FlyteRecoverableException):  # type: ignore[misc]
+    """This machine has run out of something: the next attempt may run on another one."""
+
+
 class RecoverableLocalDiskError(LocalDiskError, FlyteRecoverableException):  # type: ignore[misc]
     """The disk of this machine: the next attempt may run on another one."""
 
@@ -63,6 +68,7 @@ _RECOVERABLE: dict[type[CkptptrError], type[CkptptrError]] = {
     ConflictError: RecoverableConflictError,
     SupersededError: RecoverableSupersededError,
     LocalDiskError: RecoverableLocalDiskError,
+    LocalMachineError: RecoverableLocalMachineError,
     PreemptedError: RecoverablePreemptedError,
 }
 

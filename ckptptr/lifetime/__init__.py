@@ -1,5 +1,6 @@
 """What outlives the call that made it: threads (`daemon` for one piece of work, `background` for a worker),
-and temporary folders (`temporary`).
+temporary folders (`temporary`); and how that ends: with the process (`ending`), or in a fork (`forks`).
 
-May import nothing of ckptptr. The rule: nothing of ours keeps the interpreter from exiting.
+May import the errors, and names of files, of ckptptr. The rule: nothing of ours keeps the interpreter from
+exiting, and nothing waits for a thread that is not there.
 """

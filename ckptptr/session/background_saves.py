@@ -2,13 +2,13 @@
 
 If saves come faster than they can be sent, the waiting ones become one: the newest content wins, and files
 that were added one by one are all in it. The next call raises the error of a save that failed, and so does
-`wait`.
+`wait`. The end of the process waits for them. A save that is asked for after that wait has begun, by a thread
+that goes on or in `atexit`, is made at once, in its caller's thread.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from ckptptr.lifetime import daemon
-from ckptptr.lifetime.background import abandon_executors, before_executors_close
+from ckptptr.lifetime.ending import Ending, abandon_executors
+from ckptptr.lifetime.forks import fail_in_child, renew_in_child
 from ckptptr.session.content import Change
 from ckptptr.session.snapshot import Snapshot
 from ckptptr.settings import EXIT_DEADLINE
@@ -54,7 +55,14 @@ class Asynchronous(Generic[_T]):
         self._save = save
         self._until = until
         self._exit_seconds = EXIT_DEADLINE.read()
-        self._pid = 0
+        self._exit_at: float | None = None
+        self._is_given_up = False
+        self._ending = Ending(self._wait_at_exit)
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Begin with nothing: in a fork the saves are the parent's."""
         self._changed = threading.Condition()
         self._waiting: _Waiting[_T] | None = None
         self._is_busy = False
@@ -68,6 +76,8 @@ class Asynchronous(Generic[_T]):
         self.raise_failure()
         done: Future[_T] = Future()
         done.set_running_or_notify_cancel()
+        fail_in_child(done)
+        self._ending.register()
         with self._changed:
             before = self._waiting
             if before is not None:
@@ -75,12 +85,12 @@ class Asynchronous(Generic[_T]):
                 snapshot = before.snapshot.then(snapshot)
             earlier = before.done if before else []
             self._waiting = _Waiting(snapshot, step, dict(metadata), [*earlier, done])
-            if not self._is_busy:
-                self._is_busy = True
+            is_busy, self._is_busy = self._is_busy, True
+        if not is_busy:
+            if self._ending.has_begun:
+                self._run()
+            else:
                 daemon.start(self._run)
-            if not self._pid:
-                self._pid = os.getpid()
-                before_executors_close(self._wait_at_exit)
         return done
 
     def raise_failure(self) -> None:
@@ -98,10 +108,15 @@ class Asynchronous(Generic[_T]):
             )
 
     def _wait_at_exit(self) -> None:
-        if self._pid != os.getpid():
-            return  # a fork: they are the parent's
-        until = self._until()
-        if not self.wait(until or time.monotonic() + self._exit_seconds):
+        if self._is_given_up:
+            return
+        # Called twice; the deadline is that of the first call.
+        self._exit_at = self._exit_at or self._until() or time.monotonic() + self._exit_seconds
+        try:
+            self._is_given_up = not self.wait(self._exit_at)
+        except KeyboardInterrupt:
+            self._is_given_up = True
+        if self._is_given_up:
             log.warning("the process ends before its last background save is done")
             abandon_executors()
 

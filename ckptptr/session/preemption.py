@@ -29,7 +29,7 @@ from typing import Any, Generic, TypeVar
 
 from ckptptr.errors import InvalidArgumentError, PreemptedError
 from ckptptr.lifetime import daemon
-from ckptptr.lifetime.background import abandon_executors, before_executors_close
+from ckptptr.lifetime.ending import abandon_executors, before_executors_close
 from ckptptr.session.session import Session
 
 log = logging.getLogger("ckptptr")
