@@ -46,6 +46,7 @@ def open(
     Raises:
         InvalidArgumentError: the URL, the scheme, the attempt or an environment variable makes no sense.
         StoreUnavailableError: the store did not answer.
+        LocalMachineError: this machine starts no more threads, and the store needs one.
         ConflictError: others claimed every attempt number that was tried.
     """
     store, key = open_store(url, filesystem=filesystem, storage_options=storage_options)

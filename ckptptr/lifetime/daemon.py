@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
 from ckptptr.errors import LocalMachineError
@@ -32,29 +33,34 @@ def start(work: Callable[[], _T], done: Future[_T] | None = None, *, beside: boo
     """
     done = done or Future()
     fail_in_child(done)
-    context = contextvars.copy_context()
-
-    def run() -> None:
-        try:
-            result = context.run(work)
-        except BaseException as error:  # noqa: BLE001 - `result` raises it
-            done.set_exception(error)
-        else:
-            done.set_result(result)
-
+    run = partial(done_now, partial(contextvars.copy_context().run, work), done)
     try:
         threading.Thread(target=run, name="ckptptr-save", daemon=True).start()
     except RuntimeError as error:
         if beside:
-            raise no_thread() from error
+            raise no_thread(error) from error
         log.info("done without a thread of its own: %s", error)
         run()
     return done
 
 
-def no_thread() -> LocalMachineError:
-    """This machine gives no thread for something that cannot do without."""
+def done_now(work: Callable[[], _T], done: Future[_T] | None = None) -> Future[_T]:
+    """Do `work` here; its result, told to `done` where there is one."""
+    done = done or Future()
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001 - `result` raises it
+        done.set_exception(error)
+    else:
+        done.set_result(result)
+    return done
+
+
+def no_thread(error: RuntimeError) -> LocalMachineError:
+    """What it means that Python starts no thread for something that cannot do without."""
+    if "shutdown" in str(error):
+        return LocalMachineError("this process ends, and Python starts no more threads")
     return LocalMachineError(
         "this machine starts no more threads",
-        hint="Start fewer processes and threads, or raise the limit: `ulimit -u`, `pids.max`, podPidsLimit",
+        hint="Start fewer processes and threads, or raise the limit: `ulimit -u`, pids.max, podPidsLimit",
     )

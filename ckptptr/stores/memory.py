@@ -11,6 +11,7 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 
 from ckptptr.errors import ConflictError, DamagedError, NotFoundError
+from ckptptr.lifetime.forks import renew_in_child
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 
 
@@ -28,9 +29,14 @@ class MemoryStore:
     ) -> None:
         self.guarantee = guarantee
         self.block_size = block_size
-        self._lock = threading.Lock()
+        self.renew()
+        renew_in_child(self)
         self._objects: dict[str, tuple[bytes, Token]] = {}
         self._versions = itertools.count(1)
+
+    def renew(self) -> None:
+        """In a fork: a thread of the parent may hold the lock."""
+        self._lock = threading.Lock()
 
     def url(self, key: str) -> str:
         return f"memory://{key}"

@@ -15,7 +15,7 @@ from ckptptr.logs import escape_control_characters
 from ckptptr.settings import ALLOW_ROOTS, STRICT
 from ckptptr.stores.obstore.lending import chosen
 from ckptptr.stores.port import Entry, Guarantee, HasAccount, Store, Token
-from ckptptr.stores.sdk import shown
+from ckptptr.stores.sdk import shown, start_event_loop
 from ckptptr.stores.urls import Place, lost_slash, split
 
 __all__ = ["Entry", "Guarantee", "Store", "Token", "open_store"]
@@ -201,6 +201,7 @@ def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any])
     import fsspec
 
     account = {"account_name": place.account} if place.account else {}
+    start_event_loop()
     try:
         return fsspec.filesystem(place.scheme, **{"use_listings_cache": False, **account, **storage_options})
     except ImportError as error:

@@ -6,23 +6,28 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 import ckptptr
+from tests.lifetime.conftest import OnS3
+from tests.sampling import sampled
+from tests.servers.proxy import Rule
 
 PRELUDE = """
 import atexit, multiprocessing, os, signal, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 import ckptptr
 from ckptptr.errors import OutcomeUnknownError, StoreUnavailableError
-from ckptptr.stores.local.store import LocalStore
+from ckptptr.stores.wrappers.stoppable import Stoppable
 
-folder, files, store = sys.argv[1:]
-checkpoints = ckptptr.open(folder, attempt=0)
+url, files, store = sys.argv[1:]
+checkpoints = ckptptr.open(url, attempt=0)
 under_way = threading.Event()
-upload = LocalStore.upload
+upload = Stoppable.upload
 
 def slow(self, key, blocks):
     if not under_way.is_set():
@@ -34,7 +39,7 @@ def slow(self, key, blocks):
         raise StoreUnavailableError("no answer")
     return upload(self, key, blocks)
 
-LocalStore.upload = slow
+Stoppable.upload = slow
 
 def save(step=7):
     return checkpoints.save(files, step=step, block=False)
@@ -105,24 +110,37 @@ ENDINGS = {
 }
 
 
-def ended(
-    tmp_path: Path, body: str, *, store: str = "slow", deadline: float = 30
-) -> tuple[int, str, set[int | None]]:
-    """How a process ends that runs `body`: its exit code, its log, and the steps that LATEST names."""
-    folder, files = tmp_path / "run", tmp_path / "files"
+def ran(
+    tmp_path: Path,
+    body: str,
+    *,
+    url: str,
+    store: str = "slow",
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[int, str]:
+    """How a process ends that runs `body`, and its log."""
+    files = tmp_path / "files"
     files.mkdir()
     for number in range(20):  # enough for threads of their own
         (files / str(number)).write_text("state")
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PRELUDE + textwrap.dedent(body), folder, files, store],
+        [sys.executable, "-W", "ignore", "-c", PRELUDE + textwrap.dedent(body), url, files, store],
         check=False,
-        env={"CKPTPTR_EXIT_DEADLINE": str(deadline)},
+        env={"CKPTPTR_EXIT_DEADLINE": "30", **environ},
         capture_output=True,
         text=True,
         timeout=60,
     )
-    history = ckptptr.open(folder, read_only=True).history()
-    return done.returncode, done.stderr, {checkpoint.step for checkpoint in history}
+    return done.returncode, done.stderr
+
+
+def ended(
+    tmp_path: Path, body: str, *, store: str = "slow", deadline: float = 30
+) -> tuple[int, str, set[int | None]]:
+    """The same on a disk, and the steps that LATEST names."""
+    url, environ = str(tmp_path / "run"), {"CKPTPTR_EXIT_DEADLINE": str(deadline)}
+    code, log = ran(tmp_path, body, url=url, store=store, environ=environ)
+    return code, log, {checkpoint.step for checkpoint in ckptptr.open(url, read_only=True).history()}
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -130,6 +148,17 @@ def test_a_save_that_is_under_way_when_the_process_ends_is_confirmed(tmp_path: P
     code, body = ENDINGS[ending]
     returncode, log, steps = ended(tmp_path, body)
     assert (returncode, 7 in steps) == (code, True), log
+    assert "fail" not in log
+    assert "before its last" not in log
+
+
+@pytest.mark.pythons
+@pytest.mark.parametrize("ending", sampled(ENDINGS))
+def test_so_is_one_on_a_slow_s3(tmp_path: Path, ending: str, on_s3: OnS3) -> None:
+    code, body = ENDINGS[ending]
+    on_s3.proxy.add(Rule(method="PUT", path="/data/", delay=0.3, times=None))
+    returncode, log = ran(tmp_path, body, url=on_s3.url, environ=on_s3.environ)
+    assert (returncode, 7 in on_s3.steps()) == (code, True), log
     assert "fail" not in log
     assert "before its last" not in log
 
@@ -171,13 +200,18 @@ def test_what_the_process_does_not_wait_for_any_more_is_said_once(
     assert log == "the process ends before its last background save is done\n"
 
 
-def test_a_kill_leaves_the_checkpoint_before(tmp_path: Path) -> None:
-    body = """
+@pytest.mark.parametrize(
+    ("code", "end"), [(-signal.SIGTERM, "os.kill(os.getpid(), signal.SIGTERM)"), (4, "os._exit(4)")]
+)
+def test_an_end_that_waits_for_nothing_leaves_the_checkpoint_before(
+    tmp_path: Path, code: int, end: str
+) -> None:
+    body = f"""
     save(6).result()
     under_way.clear()
     with open(files + "/0", "w") as file:
         file.write("changed")
     save()
-    os.kill(os.getpid(), signal.SIGTERM)
+    {end}
     """
-    assert ended(tmp_path, body) == (-signal.SIGTERM, "", {6})
+    assert ended(tmp_path, body) == (code, "", {6})
