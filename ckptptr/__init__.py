@@ -20,6 +20,7 @@ from ckptptr.errors import (
     CkptptrError,
     ConflictError,
     DamagedError,
+    IncompleteError,
     InvalidArgumentError,
     LocalDiskError,
     LocalMachineError,
@@ -34,10 +35,12 @@ from ckptptr.version import __version__
 
 if TYPE_CHECKING:
     from ckptptr.checkpoints import Checkpoint, Checkpoints
+    from ckptptr.events import Event, on_event
     from ckptptr.protocol.candidates import Found, Verdict
     from ckptptr.protocol.resolve import Resolution
     from ckptptr.protocol.retention import Retention
     from ckptptr.session.batch import Batch
+    from ckptptr.session.parts import Parts
     from ckptptr.session.preemption import Preemption
     from ckptptr.standalone import open
     from ckptptr.transfer.writer import Stream
@@ -46,21 +49,27 @@ _LAZY = {
     "Batch": "ckptptr.session.batch",
     "Checkpoint": "ckptptr.checkpoints",
     "Checkpoints": "ckptptr.checkpoints",
+    "Event": "ckptptr.events",
     "Found": "ckptptr.protocol.candidates",
+    "Parts": "ckptptr.session.parts",
     "Preemption": "ckptptr.session.preemption",
     "Resolution": "ckptptr.protocol.resolve",
     "Retention": "ckptptr.protocol.retention",
     "Stream": "ckptptr.transfer.writer",
     "Verdict": "ckptptr.protocol.candidates",
+    "on_event": "ckptptr.events",
     "open": "ckptptr.standalone",
 }
 
 __all__ = [
     "open",
+    "on_event",
     "Batch",
     "Checkpoint",
     "Checkpoints",
+    "Event",
     "Found",
+    "Parts",
     "Preemption",
     "Resolution",
     "Retention",
@@ -70,6 +79,7 @@ __all__ = [
     "CkptptrError",
     "ConflictError",
     "DamagedError",
+    "IncompleteError",
     "InvalidArgumentError",
     "LocalDiskError",
     "LocalMachineError",

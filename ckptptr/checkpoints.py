@@ -16,18 +16,22 @@ from typing import Any, Literal, TypeAlias, overload
 from ckptptr.errors import InvalidArgumentError, PreemptedError
 from ckptptr.lifetime.temporary import TemporaryFolders
 from ckptptr.protocol.inventory import describe
-from ckptptr.protocol.manifest import check_path, plain_metadata
+from ckptptr.protocol.manifest import Manifest, check_path, plain_metadata
+from ckptptr.protocol.parts import check_rank
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.session import naming
 from ckptptr.session.batch import Batch
+from ckptptr.session.cohort import Cohort
 from ckptptr.session.content import Change, Saveable, addition, change_of
+from ckptptr.session.parts import DEADLINE as PARTS_DEADLINE
+from ckptptr.session.parts import Parts
 from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.session.restore import Restorer
 from ckptptr.session.save import Saver
 from ckptptr.session.session import Session
 from ckptptr.session.turns import Turns
-from ckptptr.transfer.folder import Links
+from ckptptr.transfer.folder import Links, patterns
 from ckptptr.transfer.reader import Member
 from ckptptr.transfer.writer import Stream
 
@@ -68,14 +72,18 @@ class Checkpoints:
     block closes it at its end.
     """
 
-    def __init__(self, session: Session, *, read_only: bool = False) -> None:
+    def __init__(
+        self, session: Session, *, read_only: bool = False, ranks: Callable[[], Cohort] = Cohort
+    ) -> None:
         self._session = session
+        self._ranks = ranks
         self._read_only = read_only
         self._restorer = Restorer(session, read_only=read_only)
         self._saver = Saver(session)
         self._turns = Turns(session, self._save)
         self._temporary = TemporaryFolders()
         self._resolution: Resolution | None = None
+        self._parts: dict[tuple[tuple[int, int], float], Parts[Checkpoint]] = {}
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -188,14 +196,10 @@ class Checkpoints:
             LocalDiskError: this machine's disk is full or refuses; a file changed each time it was read.
             LocalMachineError: this machine starts no more threads, and the store needs one.
         """
-        if block and consume:
-            raise InvalidArgumentError("consume=True is for background saves only", hint="Add block=False")
-        self._begin_save(waits=block)
-        whole, plain = _whole(step), plain_metadata(metadata or {})
-        change = change_of(content, self._session.selection(ignore, links))
-        if block:
-            return self._turns.save(change, whole, plain)
-        return self._turns.save_in_background(change, whole, plain, consume=consume)
+        selection = self._session.selection
+        return self._change(
+            lambda: change_of(content, selection(ignore, links)), step, metadata, block=block, consume=consume
+        )
 
     def add(
         self,
@@ -261,21 +265,65 @@ class Checkpoints:
         with self._turns.save_while_written(path, whole, plain) as stream:
             yield stream
 
+    def parts(
+        self, rank: int | None = None, world_size: int | None = None, *, deadline: float = PARTS_DEADLINE
+    ) -> Parts[Checkpoint]:
+        """This rank's share of checkpoints that all ranks make together, each of its own files.
+
+            checkpoints.parts().save(f"shard-{rank}", step=100)  # on every rank
+
+        No rank waits for another one before its own files are uploaded. The checkpoint exists when all ranks
+        have saved their parts of a step; until then a restore finds the one before.
+
+        Args:
+            rank, world_size: which rank, from 0, of how many. Without them: `RANK` and `WORLD_SIZE`, as
+                torchrun sets them.
+            deadline: how many seconds a save waits for the other ranks.
+
+        Raises:
+            InvalidArgumentError: it is unknown which rank this is, or which others belong to it: the ranks
+                of an elastic task share a token, and so do those of torchrun.
+        """
+        self._refuse_read_only()
+        which = check_rank(
+            _environ_number("RANK") if rank is None else _whole(rank),
+            _environ_number("WORLD_SIZE") if world_size is None else _whole(world_size),
+        )
+        if (which, deadline) not in self._parts:
+            self._parts[which, deadline] = self._new_parts(*which, deadline)
+        return self._parts[which, deadline]
+
+    def _new_parts(self, rank: int, world_size: int, deadline: float, round_: str = "") -> Parts[Checkpoint]:
+        return Parts(
+            self._session,
+            self._saver,
+            rank,
+            world_size,
+            deadline=deadline,
+            described=self._described,
+            begin=self._begin_save,
+            turn=self._turns.save_part,
+            round_=round_,
+        )
+
     def restore(
         self,
         path: str | os.PathLike[str] | None = None,
         *,
         checkpoint: str | None = None,
         step: int | None = None,
+        only: str | Iterable[str] | None = None,
     ) -> Path | None:
         """Put the newest good checkpoint into the folder `path`; every byte is verified first.
 
         Args:
             path: of a folder, made if it does not exist. Other files in it are kept. Without it: a
-                temporary folder, removed when this object is.
+                temporary folder, removed when this object is; after a kill, by the next restore into one.
             checkpoint: restore exactly this one (a reference, an id, a URI), and move nothing.
             step: restore exactly the retained checkpoint with this step, and move nothing. If several have
                 it, the one that `history` lists first.
+            only: restore only the files that these patterns match, as in `.gitignore`: what one rank needs,
+                for example. Of the others it is only checked that they are there.
 
         Returns:
             The folder; None if the store confirmed that no checkpoint exists.
@@ -287,6 +335,7 @@ class Checkpoints:
             SupersededError: a newer attempt has taken over; stop.
             ConflictError, OutcomeUnknownError: LATEST kept changing, or it is unknown whether it changed.
             NotFoundError: the checkpoint, step or seed asked for does not exist; names the steps that do.
+                Or no file matches `only`.
             DamagedError: with `checkpoint` or `step`: it, or LATEST, is damaged.
             InvalidArgumentError: `path` is a file; `checkpoint` and `step` exclude each other.
         """
@@ -297,15 +346,23 @@ class Checkpoints:
         if checkpoint is not None and step is not None:
             raise InvalidArgumentError("give a checkpoint or a step to restore, not both", key=checkpoint)
         wanted = _whole(step)
+        lines = [only] if isinstance(only, str) else only
+        chosen = None if lines is None else patterns(lines, "only")
 
-        def restore() -> Resolution:
-            named = checkpoint if wanted is None else naming.at_step(self._session, wanted)
+        def restore(named: str | None) -> Path | None:
             if named is None:
-                return self._restorer.restore(destination)
-            return self._restorer.restore_named(destination, named)
+                self._resolution = self._restorer.restore(destination, chosen)
+            else:
+                self._resolution = self._restorer.restore_named(destination, named, chosen)
+            return destination if self._resolution.found is not None else None
 
-        self._resolution = self._turns.restore(restore)
-        return destination if self._resolution.found is not None else None
+        def in_turn() -> Path | None:
+            named = checkpoint if wanted is None else naming.at_step(self._session, wanted)
+            if named is not None:
+                return restore(named)
+            return self._ranks().restore(restore, lambda: self._resolution)
+
+        return self._turns.restore(in_turn)
 
     def open(self, name: str | None = None) -> BufferedReader:
         """Read one file of the current checkpoint as it is needed, without a restore.
@@ -332,7 +389,9 @@ class Checkpoints:
         return BufferedReader(Member(self._session.store, f"{home}/{record.object}", record))
 
     def look(self) -> Resolution:
-        """What a restore would return now, judged by the manifests: nothing is downloaded, nothing moved.
+        """What a restore would return now. Nothing is fetched or moved.
+
+        It is judged by manifests and listings: only a restore finds a wrong digest.
 
         Raises: as `restore`.
         """
@@ -390,24 +449,14 @@ class Checkpoints:
         Raises: PreemptedError: the signal came.
             InvalidArgumentError: not in the main thread; an impossible deadline or signal; a second block.
         """
-        return self._turns.under(
-            Preemption(
-                self._session,
-                save,
-                wait=self._turns.wait_for_background,
-                deadline=deadline,
-                signals=signals,
-                interrupt=interrupt,
-                raises=raises,
-            )
-        )
+        return self._preemption(save, deadline=deadline, signals=signals, interrupt=interrupt, raises=raises)
 
     def wait(self) -> None:
         """Wait for background saves, background sweeps and forward copies.
 
         Raises: the error of a background save.
         """
-        self._turns.finish()
+        self._finish()
         self._session.background.wait()
 
     def close(self) -> None:
@@ -416,14 +465,38 @@ class Checkpoints:
         Raises: the error of a background save.
         """
         try:
-            self._turns.finish()
+            self._finish()
         finally:
             self._session.background.close()
         self._temporary.remove()
 
+    def _change(
+        self, change: Callable[[], Change], step: _Step, metadata: _Meta, *, block: bool, consume: bool
+    ) -> Checkpoint | Future[Checkpoint]:
+        """Make the checkpoint that a change of the content gives: see `save`."""
+        if block and consume:
+            raise InvalidArgumentError("consume=True is for background saves only", hint="Add block=False")
+        self._begin_save(waits=block)
+        whole, plain = _whole(step), plain_metadata(metadata or {})
+        if block:
+            return self._turns.save(change(), whole, plain)
+        return self._turns.save_in_background(change(), whole, plain, consume=consume)
+
+    def _preemption(self, save: Callable[[], object] | None, **more: Any) -> Preemption:
+        wait = self._turns.wait_for_background
+        return self._turns.under(Preemption(self._session, save, wait=wait, **more))
+
     def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Checkpoint:
-        published, node = self._saver.save(change, step, metadata), self._session.node
-        return Checkpoint.of(describe(node.root, node.home, published.manifest), self._session)
+        return self._described(self._saver.save(change, step, metadata).manifest)
+
+    def _described(self, manifest: Manifest) -> Checkpoint:
+        node = self._session.node
+        return Checkpoint.of(describe(node.root, node.home, manifest), self._session)
+
+    def _finish(self) -> None:
+        self._turns.finish()
+        for parts in self._parts.values():
+            parts.finish()
 
     def _begin_save(self, *, waits: bool = True) -> None:
         self._refuse_read_only()
@@ -440,3 +513,9 @@ def _whole(step: int | None) -> int | None:
         return None if step is None else operator.index(step)
     except TypeError:
         raise InvalidArgumentError(f"step is {step!r}, not a whole number") from None
+
+
+def _environ_number(name: str) -> int | None:
+    """What torchrun tells its workers; None where it does not."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isdecimal() else None

@@ -13,6 +13,7 @@
     ├── ConflictError               the object is not what the caller last saw: read it and decide again
     ├── SupersededError             a newer attempt owns this node: stop
     ├── PreemptedError              this process got SIGTERM: let it end; confirmed checkpoints are found
+    ├── IncompleteError             other ranks have not saved their parts: see why, then save again
     ├── OutcomeUnknownError         it is unknown whether the write succeeded: read first
     └── StoreUnavailableError       try again later; it is unknown what exists
         └── AccessDeniedError       grant the permission that the message names
@@ -132,6 +133,12 @@ class PreemptedError(CkptptrError):
     """This process got SIGTERM, and its last save has succeeded or failed."""
 
     code = "preempted"
+
+
+class IncompleteError(CkptptrError):
+    """Not all ranks have saved their parts of a checkpoint in time. Earlier checkpoints are as they were."""
+
+    code = "incomplete"
 
 
 class OutcomeUnknownError(CkptptrError):

@@ -215,6 +215,15 @@ STAGING = Setting(
     "a folder",
     "where background saves keep their files until they are sent; else a folder on the same disk",
 )
+LOG: Setting[str | None] = Setting(
+    "CKPTPTR_LOG",
+    None,
+    _one_of("text", "json"),
+    "text or json",
+    "`text` or `json`: the lines of the log on stderr, unless the program has set up logging itself. If it is"
+    " not set, a task writes text, or JSON if `FLYTE_SDK_LOGGING_FORMAT` (in Flyte 2 `LOG_FORMAT`) is `json`;"
+    " other programs write only warnings",
+)
 ROUND = _internal("CKPTPTR_ROUND", "set by ckptptr for the processes that a rank starts: its round of ranks")
 HANDED_ON = _internal(
     "CKPTPTR_HANDED_ON", "set by ckptptr for the workers of a distributed task: which node they belong to"
@@ -231,7 +240,7 @@ TESTING_POD = _internal(
 
 SETTINGS: tuple[Setting[Any], ...] = (
     *(DISABLE, KEEP_LAST, KEEP_EVERY, KEEP_BEST, SEED, ACROSS_PARENT_RETRIES, ALLOW_ROOTS, STRICT),
-    *(GUARANTEE, ENGINE, EXIT_DEADLINE, IGNORE, LINKS, STAGING),
+    *(GUARANTEE, ENGINE, EXIT_DEADLINE, IGNORE, LINKS, STAGING, LOG),
     *(ROUND, HANDED_ON, TESTING_FAULTS, TESTING_LOG, TESTING_POD),
 )
 """All of them, in the order of the reference."""

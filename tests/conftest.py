@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
+    "tests.temporary",
     "tests.servers.s3_fixtures",
     "tests.servers.gcs_fixtures",
     "tests.servers.azure_fixtures",
@@ -19,8 +20,8 @@ pytest.register_assert_rewrite("ckptptr.testing.conformance")
 
 SKIP = "CKPTPTR_SKIP_SERVERS"
 
-# How fast examples are drawn says how busy the machine is, and nothing about the code.
-settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
 # Before anything imports gcsfs: else it asks of each bucket what kind it is, for a minute.

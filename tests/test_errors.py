@@ -56,6 +56,7 @@ def test_codes_are_stable_since_programs_go_by_them() -> None:
         "OtherWorkError": "other-work",
         "UnsupportedFormatError": "unsupported-format",
         "ConflictError": "conflict",
+        "IncompleteError": "incomplete",
         "SupersededError": "superseded",
         "PreemptedError": "preempted",
         "OutcomeUnknownError": "outcome-unknown",

@@ -12,7 +12,7 @@ import ckptptr
 
 PACKAGE = Path(ckptptr.__file__).parent
 
-LEAVES = "errors version clock wording settings hidden logs lifetime"
+LEAVES = "errors version clock wording settings hidden events logs lifetime"
 """What imports nothing of ours but each other."""
 
 MAY_IMPORT = {
@@ -25,9 +25,12 @@ MAY_IMPORT = {
     "standalone": "checkpoints nodes protocol session stores",
     "inspect": "nodes protocol stores transfer",
     "report": "inspect protocol stores transfer",
-    "flyte": "checkpoints inspect nodes protocol report session stores transfer",
+    "dropin": "checkpoints protocol session transfer",
+    "flyte": "checkpoints dropin inspect nodes protocol report session stores transfer",
+    "flyte2": "checkpoints dropin nodes protocol session stores transfer",
     "testing": "checkpoints nodes protocol session stores",
     "cli": "inspect nodes protocol report session stores testing transfer",
+    "torch": "checkpoints session",
     "__init__": "checkpoints protocol session standalone transfer",
 }
 """A folder, or a module at the top: what it may import beside itself and the leaves."""
@@ -37,15 +40,16 @@ STORES = {
     "port": "",
     "urls": "",
     "room": "",
+    "said": "",
     "sdk": "port",
     "parts": "room",
     "local": "port",
     "memory": "port",
     "wrappers": "port",
-    "s3": "port room sdk parts",
-    "gcs": "port room sdk",
-    "azure": "port room sdk parts",
-    "obstore": "port room sdk wrappers s3 gcs azure parts",
+    "s3": "port room sdk said parts",
+    "gcs": "port room sdk said",
+    "azure": "port room sdk said parts",
+    "obstore": "port room sdk said wrappers s3 gcs azure parts",
     "open": "port urls sdk local memory obstore",
 }
 

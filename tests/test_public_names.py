@@ -9,10 +9,13 @@ import ckptptr
 
 INTENDED = {
     "open",
+    "on_event",
     "Batch",
     "Checkpoint",
     "Checkpoints",
+    "Event",
     "Found",
+    "Parts",
     "Preemption",
     "Resolution",
     "Retention",
@@ -22,6 +25,7 @@ INTENDED = {
     "CkptptrError",
     "ConflictError",
     "DamagedError",
+    "IncompleteError",
     "InvalidArgumentError",
     "LocalDiskError",
     "LocalMachineError",

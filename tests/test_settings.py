@@ -9,7 +9,7 @@ import pytest
 
 import ckptptr
 from ckptptr import InvalidArgumentError, Retention, settings
-from ckptptr.flyte.task import retention_of
+from ckptptr.protocol.retention import retention_of
 
 PROJECT = Path(__file__).parents[1]
 

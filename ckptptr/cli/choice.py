@@ -12,10 +12,10 @@ import click
 
 from ckptptr.errors import DamagedError, InvalidArgumentError, NotFoundError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.explain import Listed
 from ckptptr.inspect.log import everything, restorable
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
+from ckptptr.protocol.listed import Listed
 from ckptptr.protocol.resolve import Resolver
 
 _STEP = click.option("--step", type=int, metavar="N", help="The newest checkpoint of that step.")

@@ -15,7 +15,7 @@ from ckptptr.inspect.describe import checkpoint_of
 from ckptptr.inspect.sentences import in_words
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
-from ckptptr.protocol.complete import flaws
+from ckptptr.protocol.complete import by_key, flaws
 from ckptptr.protocol.manifest import is_plain_path
 from ckptptr.protocol.names import DATA, MANIFESTS
 from ckptptr.stores.port import HasAccount
@@ -93,9 +93,9 @@ def _copy(here: Here, found: Found, folder: str) -> None:
     pairs = [(f"{found.home}/{record.object}", f"{folder}/{record.path}") for record in found.files]
     try:
         copy_all(here.store, pairs)
-        sizes = {entry.key: entry.size for entry in here.store.list(folder)}
+        listed = by_key(here.store.list(folder))
         copies = [type(record)(record.path, record.path, record.size, "") for record in found.files]
-        bad = flaws(folder, copies, sizes)
+        bad = flaws(folder, copies, listed)
         if bad:
             raise DamagedError(f"the copy of {bad[0].path!r} is damaged, {bad[0].problem}", key=bad[0].key)
     except CkptptrError:

@@ -27,16 +27,19 @@ from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.inspect import shapes
 
 if TYPE_CHECKING:
-    from ckptptr.testing.attempts import SimulatedNode
     from ckptptr.testing.deaths import Death
     from ckptptr.testing.life import Life
     from ckptptr.testing.outcome import Attempt
+    from ckptptr.testing.simulated import Simulated
 
 _LOOK = """
 import importlib, json, sys
 try:
     task = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
-    print(json.dumps({"retries": task.metadata.retries}))
+    if any(base.__module__.startswith("flyte.") for base in type(task).__mro__):
+        print(json.dumps({"is_flyte_2": True, "retries": getattr(task.retries, "count", task.retries)}))
+    else:
+        print(json.dumps({"retries": task.metadata.retries}))
 except BaseException as error:
     sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
 """
@@ -81,7 +84,7 @@ class SimulateCommand(ToldCommand):
     metavar="HOW",
     multiple=True,
     callback=_deaths,
-    help="How attempt 0, 1, 2, ... dies, one option each: 'after save 3'. Later ones live.",
+    help="How the first attempt, the second, ... dies, one option each: 'after save 3'. Later ones live.",
 )
 @click.option(
     "--folder",
@@ -137,30 +140,36 @@ def command(
 ) -> None:
     """Run a task as Flyte runs it, attempt after attempt, and kill attempts.
 
-    Each attempt is a real pyflyte-execute, with the paths and arguments that Flyte would give it. Each
+    Each attempt is a real pyflyte-execute, for a task of Flyte 2 a real a0, with the paths and arguments
+    that Flyte would give it. Each
     death is a real signal. Attempts follow each other until the task finishes or fails for good.
 
 
     The exit code is 10 if the task did not finish.
     """
+    from ckptptr.testing.actions import SimulatedAction
     from ckptptr.testing.attempts import SimulatedNode
     from ckptptr.testing.life import Life, attempts_of
 
     module, _, name = task.partition(":")
     folder = str(Path(folder).resolve())
     said = _look(module, name, folder)
+    is_flyte_2 = said.get("is_flyte_2", False)
+    if is_flyte_2 and (fast or map_index is not None):
+        raise InvalidArgumentError("this is a task of Flyte 2: --fast and --map-index are for flytekit tasks")
     with _place(root, keep, storage_options) as (place, is_kept):
-        node = SimulatedNode(
-            module,
-            name,
-            root=place,
-            folder=folder,
-            inputs=inputs,
-            execution="a" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(19)),
-            index=map_index,
-            fast=fast,
-            environ=environ,
-            storage_options=storage_options,
+        execution = "a" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(19))
+        common: dict[str, Any] = {
+            "root": place,
+            "folder": folder,
+            "inputs": inputs,
+            "environ": environ,
+            "storage_options": storage_options,
+        }
+        node: Simulated = (
+            SimulatedAction(module, name, run_name=execution, **common)
+            if is_flyte_2
+            else SimulatedNode(module, name, execution=execution, index=map_index, fast=fast, **common)
         )
         attempts: list[Attempt] = []
         for attempt in attempts_of(
@@ -179,10 +188,10 @@ def command(
 
 
 def _look(module: str, name: str, folder: str) -> Mapping[str, Any]:
-    """The retries of the task, read in a process of its own, since its module may import anything.
+    """The SDK and the retries of the task, read in a process of its own: its module may import anything.
 
     Raises:
-        InvalidArgumentError: there is no such task, or no flytekit.
+        InvalidArgumentError: there is no such task, or no SDK of Flyte.
     """
     if not (module and name):
         raise InvalidArgumentError("a task is MODULE:TASK", hint="my_project.training:train, say")
@@ -199,7 +208,7 @@ def _look(module: str, name: str, folder: str) -> Mapping[str, Any]:
         why = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise InvalidArgumentError(
             f"{module}:{name} is no task that can be imported in {folder}: {why}",
-            hint="Give the folder of MODULE with --folder. flytekit must be installed",
+            hint="Give the folder of MODULE with --folder. The SDK of Flyte must be installed",
         )
     said: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return said
@@ -234,7 +243,7 @@ def _tell_progress(attempt: Attempt) -> None:
     Output().line(f"attempt {attempt.number}{death}: {ended_in_words(attempt)}")
 
 
-def _print(node: SimulatedNode, life: Life, is_kept: bool) -> None:
+def _print(node: Simulated, life: Life, is_kept: bool) -> None:
     out = Output()
     out.blank()
     *table, sentence = life.timeline().splitlines()
@@ -248,7 +257,7 @@ def _print(node: SimulatedNode, life: Life, is_kept: bool) -> None:
         out.line(Cell(f"To see it: ckptptr log {shlex.quote(node.prefix)}", "dim"))
 
 
-def _shape(node: SimulatedNode, life: Life, task: str, is_kept: bool) -> shapes.Simulate:
+def _shape(node: Simulated, life: Life, task: str, is_kept: bool) -> shapes.Simulate:
     return shapes.Simulate(
         node=node.prefix,
         kept=is_kept,

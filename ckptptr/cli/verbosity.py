@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import click
 
+from ckptptr.logs import formatter
+
 _KEY = "ckptptr.verbosity"
 
 
@@ -31,7 +33,7 @@ def logging_to_stderr(ctx: click.Context) -> Iterator[None]:
     """As `-v` asks. Without it not even warnings: each command says in its own words what is wrong."""
     wanted = ctx.meta.get(_KEY, 0)
     handler = logging.StreamHandler(sys.stderr) if wanted else logging.NullHandler()
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    handler.setFormatter(formatter("%(name)s: %(message)s"))
     logger = logging.getLogger("ckptptr")
     level = logger.level
     logger.addHandler(handler)

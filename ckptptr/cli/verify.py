@@ -15,13 +15,13 @@ from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_by_name, checkpoint_of
 from ckptptr.inspect.execution import Execution, in_parallel
-from ckptptr.inspect.explain import Listed
 from ckptptr.inspect.log import everything
 from ckptptr.inspect.sentences import Tone, all_metadata_of, in_words, short, step_of
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.complete import Flaw
 from ckptptr.protocol.latest import Seen
+from ckptptr.protocol.listed import Listed
 from ckptptr.transfer.progress import Progress, at_once
 from ckptptr.transfer.verify import digest_flaws
 from ckptptr.wording import counted, number, size

@@ -7,9 +7,9 @@ You change no code: with ckptptr installed beside flytekit, `flytekit.current_co
 
     checkpoint().save("model/", step=100, metadata={"loss": 0.1})
 
-Here live: who a pod is (`identity`, `actions`, `handed_on`), where its node begins (`origins`), the ranks of
-a distributed task (`cohort`), and the drop-in (`plugin`, `task`, `pointer_checkpoint`, `errors`, `deck`). May
-import everything but cli. The rule: to import this or the plugin loads nothing else, and cannot fail.
+Here live: who a pod is (`identity`, `handed_on`), and the drop-in (`plugin`, `task`, `pointer_checkpoint`,
+`errors`, `deck`). May import everything but cli, flyte2 and Flyte 2's SDK. The rule: to import this or the
+plugin loads nothing else, and cannot fail.
 """
 
 from __future__ import annotations

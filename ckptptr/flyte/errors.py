@@ -17,12 +17,14 @@ from ckptptr.errors import (
     AccessDeniedError,
     CkptptrError,
     ConflictError,
+    IncompleteError,
     LocalDiskError,
     LocalMachineError,
     OutcomeUnknownError,
     PreemptedError,
     StoreUnavailableError,
     SupersededError,
+    UnsupportedFormatError,
 )
 
 _T = TypeVar("_T")
@@ -38,6 +40,10 @@ class RecoverableAccessDeniedError(AccessDeniedError, FlyteRecoverableException)
 
 class RecoverableOutcomeUnknownError(OutcomeUnknownError, FlyteRecoverableException):  # type: ignore[misc]
     """It is unknown whether the write succeeded; the next attempt reads LATEST."""
+
+
+class RecoverableIncompleteError(IncompleteError, FlyteRecoverableException):  # type: ignore[misc]
+    """Another attempt may have all ranks."""
 
 
 class RecoverableConflictError(ConflictError, FlyteRecoverableException):  # type: ignore[misc]
@@ -56,6 +62,10 @@ class RecoverableLocalDiskError(LocalDiskError, FlyteRecoverableException):  # t
     """The disk of this machine: the next attempt may run on another one."""
 
 
+class RecoverableUnsupportedFormatError(UnsupportedFormatError, FlyteRecoverableException):  # type: ignore[misc]
+    """A newer ckptptr wrote it: the next attempt may run it in a newer image."""
+
+
 class RecoverablePreemptedError(PreemptedError, FlyteRecoverableException):  # type: ignore[misc]
     """The machine is taken away: the next attempt continues on another one."""
 
@@ -65,10 +75,12 @@ _RECOVERABLE: dict[type[CkptptrError], type[CkptptrError]] = {
     AccessDeniedError: RecoverableAccessDeniedError,
     StoreUnavailableError: RecoverableStoreUnavailableError,
     OutcomeUnknownError: RecoverableOutcomeUnknownError,
+    IncompleteError: RecoverableIncompleteError,
     ConflictError: RecoverableConflictError,
     SupersededError: RecoverableSupersededError,
     LocalDiskError: RecoverableLocalDiskError,
     LocalMachineError: RecoverableLocalMachineError,
+    UnsupportedFormatError: RecoverableUnsupportedFormatError,
     PreemptedError: RecoverablePreemptedError,
 }
 

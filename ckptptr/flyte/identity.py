@@ -12,7 +12,7 @@ The facts come from (Flyte v1.16.8, flytekit 1.16.31):
 - the environment, for the execution; its short names are those of flytekit's `setup_execution`.
 - the checkpoint path itself: a uid that is not hashed can be read.
 
-`ckptptr.flyte.actions` reads what a pod of Flyte 2 knows.
+`ckptptr.nodes.flyte_actions` reads what a pod of Flyte 2 knows.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from itertools import product
 from typing import NamedTuple
 
 from ckptptr.errors import UnidentifiedError
-from ckptptr.flyte.actions import Action
+from ckptptr.nodes.flyte_actions import Action
 from ckptptr.nodes.flyte_homes import Home
+from ckptptr.nodes.flyte_identity import FlyteIdentity, Recovered, check_names, given
 from ckptptr.nodes.flyte_paths import UID_LIMITS, NodePrefix, array_node, node_uid
-from ckptptr.nodes.plain import key_beside
 
 _EXECUTION = ("FLYTE_INTERNAL_EXECUTION_ID", "_F_NM")
 _PROJECT = ("FLYTE_INTERNAL_EXECUTION_PROJECT", "_F_PRJ")
@@ -36,63 +36,9 @@ _TASK = ("FLYTE_INTERNAL_TASK_NAME", "_F_TK_NM")
 _VERSION = ("FLYTE_INTERNAL_TASK_VERSION", "_F_TK_V")
 _ATTEMPT = ("FLYTE_ATTEMPT_NUMBER",)
 _ARRAY_INDEX = ("FLYTE_K8S_ARRAY_INDEX",)
+_RUN, _ACTION, _BASE = "RUN_NAME", "ACTION_NAME", "_U_RUN_BASE"  # of Flyte 2
 
 _NUMBER = re.compile(r"[0-9]+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovered:
-    """The home in another execution that recover mode handed to attempt 0.
-
-    Attributes:
-        home: URL of that execution's last home of the same node.
-        attempt: the attempt it belonged to; None if Flyte hashed the uid.
-        node: that execution's node; None if Flyte hashed the uid.
-    """
-
-    home: str
-    attempt: int | None = None
-    node: NodePrefix | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlyteIdentity(NodePrefix):
-    """A node as one of its attempts sees it.
-
-    Attributes:
-        lineage: the unhashed path of the node (`n2/1/n0/0/n3`), to notice collisions of Flyte's 32-bit
-            hash; "" if it was deduced from the checkpoint path alone.
-        is_index: whether it is one index of a map task of any kind.
-        task, version: of the task, or "".
-        attempt: Flyte's counter, from 0, in Flyte 2 from 1; in a legacy map task the retry of this index.
-        home: URL of this attempt's home, as given, without a trailing slash.
-        previous: URL that Flyte gave as the previous checkpoint, likewise, or None.
-        why_not: the sentence that says why the homes are not verified; "" if they are.
-        recovered: set if `previous` was proven to belong to another execution.
-    """
-
-    lineage: str
-    is_index: bool
-    task: str
-    version: str
-    attempt: int
-    home: str
-    previous: str | None
-    why_not: str
-    recovered: Recovered | None
-
-    @property
-    def verified(self) -> bool:
-        """Whether the own home, computed, is the one given. If not, `homes_of` is empty."""
-        return not self.why_not
-
-    def key(self, url: str) -> str:
-        """The key of `url`, in the store of `home`.
-
-        Raises:
-            InvalidArgumentError: it is in another store.
-        """
-        return key_beside(url, self.home)
 
 
 def identify(
@@ -113,24 +59,23 @@ def identify(
     Raises:
         UnidentifiedError: the node is unknown, so no prefix is surely its own.
     """
-    home, previous, outputs = map(_given, (checkpoint_path, prev_checkpoint, output_prefix))
-    action = Action.read(home, environ)
+    home, previous, outputs = map(given, (checkpoint_path, prev_checkpoint, output_prefix))
+    run, name, base = (environ.get(variable, "") for variable in (_RUN, _ACTION, _BASE))
+    action = Action.read(home, run=run, name=name, base=base)
     execution = action.run if action else _variable(environ, _EXECUTION)
     if not execution or (execution == "local" and outputs is None):
         return None
     project, domain = _variable(environ, _PROJECT), _variable(environ, _DOMAIN)
-    for value, names in ((project, _PROJECT), (domain, _DOMAIN), (execution, _EXECUTION)):
-        if value in ("", ".", "..") or "/" in value:
-            raise UnidentifiedError(f"{names[0]} is {value!r}, which names no folder")
+    check_names(**{_PROJECT[0]: project, _DOMAIN[0]: domain, _EXECUTION[0]: execution})
+    task, version = _variable(environ, _TASK), _variable(environ, _VERSION)
+    if action:
+        return action.identity(project=project, domain=domain, previous=previous, task=task, version=version)
     if home is None:
         raise UnidentifiedError("Flyte gave no checkpoint path", hint="Upgrade flytepropeller.")
     unplaced = NodePrefix(
         root=_root_unproven(home), project=project, domain=domain, execution=execution, node="", uid_limits=()
     )
-    if action:
-        node, why_not = action.place(unplaced, previous)
-        read = _Read(node, _Claim(node.node, action.attempt, action.name), why_not)
-    elif steps := _steps(outputs or "", f"{project}-{domain}-{execution}"):
+    if steps := _steps(outputs or "", f"{project}-{domain}-{execution}"):
         read = _by_output_prefix(steps, home, unplaced, environ)
     else:
         read = _by_uid(outputs, home, unplaced)
@@ -138,13 +83,13 @@ def identify(
         **asdict(read.node),
         lineage=read.claim.lineage,
         is_index=read.claim.is_index,
-        task=_variable(environ, _TASK),
-        version=_variable(environ, _VERSION),
+        task=task,
+        version=version,
         attempt=read.claim.attempt,
         home=home,
         previous=previous,
         why_not=read.why_not,
-        recovered=None if action or read.why_not or not previous else _recovered(read, previous),
+        recovered=None if read.why_not or not previous else _recovered(read, previous),
     )
 
 
@@ -283,13 +228,6 @@ def _root_unproven(home: str) -> str:
     if separator and not path.startswith("/"):
         return f"{scheme}://{path.partition('/')[0]}"
     return home.rpartition("/")[0]
-
-
-def _given(argument: str | None) -> str | None:
-    """The argument without trailing slashes; None for each of Flyte's ways to give none."""
-    if argument is None or argument == '""' or argument.startswith("{{"):
-        return None
-    return argument.rstrip("/") or None
 
 
 def _variable(environ: Mapping[str, str], names: tuple[str, ...]) -> str:

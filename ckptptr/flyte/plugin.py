@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ckptptr")
 
+_LOG_FORMAT = "FLYTE_SDK_LOGGING_FORMAT"
 _OURS = "_ckptptr"
 _POD: dict[str, PointerCheckpoint] = {}
 
@@ -64,6 +64,7 @@ def checkpoint_of_task(seed: str = "") -> PointerCheckpoint:
 
     from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
     from ckptptr.flyte.task import in_flyte, locally
+    from ckptptr.logs import log_to_stderr
 
     parameters = current_context()
     try:
@@ -79,7 +80,7 @@ def checkpoint_of_task(seed: str = "") -> PointerCheckpoint:
     made: PointerCheckpoint | None = given if isinstance(given, PointerCheckpoint) else vars(given).get(_OURS)
     _set_seed(seed, is_late=made is not None)
     if made is None:
-        _log_to_stderr()
+        log_to_stderr(_LOG_FORMAT)
         ours = in_flyte(parameters, given)
         made = vars(given)[_OURS] = _with_deck(parameters, _remember(ours) if ours else locally(given))
     return made
@@ -122,8 +123,9 @@ def _make(parameters: Any, given: Any) -> PointerCheckpoint | None:
     from ckptptr.errors import InvalidArgumentError, SettingError
     from ckptptr.flyte.errors import recoverable
     from ckptptr.flyte.task import in_flyte
+    from ckptptr.logs import log_to_stderr
 
-    _log_to_stderr()
+    log_to_stderr(_LOG_FORMAT)
     try:
         with recoverable():
             ours = in_flyte(parameters, given)
@@ -165,15 +167,6 @@ def _with_deck(parameters: Any, made: PointerCheckpoint) -> PointerCheckpoint:
     except Exception as error:  # noqa: BLE001 - no deck is worth a task
         log.warning("this task has no deck of its checkpoints: %s", _safe(error))
     return made
-
-
-def _log_to_stderr() -> None:
-    """Write to the pod's log what a restore found, unless the task has set up logging itself."""
-    if not log.handlers and not logging.getLogger().handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("ckptptr: %(message)s"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
 
 
 try:

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from flytekit.core.checkpointer import SyncCheckpoint
 from flytekit.core.context_manager import ExecutionParameters, FlyteContextManager
 
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
-from ckptptr.flyte.cohort import incarnation
 from ckptptr.flyte.handed_on import hand_on, handed_on
-from ckptptr.flyte.identity import FlyteIdentity, identify
-from ckptptr.flyte.origins import origins_of
+from ckptptr.flyte.identity import identify
 from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
-from ckptptr.nodes.plain import node_at, root_at
-from ckptptr.protocol.manifest import Lineage
-from ckptptr.protocol.node import Node
-from ckptptr.protocol.retention import Retention
+from ckptptr.nodes.flyte_node import node_of
+from ckptptr.nodes.plain import node_at
+from ckptptr.protocol.retention import retention_of
+from ckptptr.session.cohort import Cohort, incarnation
 from ckptptr.session.session import Session
-from ckptptr.settings import KEEP_BEST, KEEP_EVERY, KEEP_LAST, check_all
+from ckptptr.settings import check_all
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Store
 from ckptptr.stores.wrappers.probe import with_known_guarantee
@@ -72,9 +68,8 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
         # A forked worker cannot use what its parent had opened.
         store = with_known_guarantee(store_here(), node.prefix, SystemClock())
         ranks = incarnation(os.environ)
-        return Checkpoints(
-            Session(store, node, retention=retention, incarnation=alone if ranks is None else ranks)
-        )
+        session = Session(store, node, retention=retention, incarnation=alone if ranks is None else ranks)
+        return Checkpoints(session, ranks=Cohort.of)
 
     return PointerCheckpoint(stock._checkpoint_dest, stock._checkpoint_src, opening)
 
@@ -91,42 +86,7 @@ def locally(stock: SyncCheckpoint) -> PointerCheckpoint:
     return PointerCheckpoint(where, stock._checkpoint_src, opening)
 
 
-def node_of(identity: FlyteIdentity, store: Store, environ: Mapping[str, str] = os.environ) -> Node:
-    """The identity, in keys of the store."""
-
-    def homes_of(attempt: int) -> tuple[str, ...]:
-        return tuple(map(identity.key, identity.homes_of(attempt)))
-
-    lineage = Lineage(
-        project=identity.project,
-        domain=identity.domain,
-        execution=identity.execution,
-        node=identity.lineage,
-        task=identity.task,
-        version=identity.version or msgspec.UNSET,
-    )
-    previous = identity.previous if identity.recovered is None else None
-    return Node(
-        root=root_at(store, identity.key(identity.root)),
-        prefix=identity.key(identity.prefix),
-        attempt=identity.attempt,
-        home=identity.key(identity.home),
-        homes_of=homes_of,
-        previous=identity.key(previous) if previous else None,
-        origins=origins_of(identity, lineage, store, environ),
-        lineage=lineage,
-    )
-
-
 def _metadata(files: Any) -> dict[str, str]:
     """The metadata that flytekit attaches to its uploads, unless its setting turns that off."""
     attached = getattr(files, "_execution_metadata", None) or {}
     return {key: value for key, value in attached.items() if value}
-
-
-def retention_of(environ: Mapping[str, str]) -> Retention:
-    """What `CKPTPTR_KEEP_LAST`, `CKPTPTR_KEEP_EVERY` and `CKPTPTR_KEEP_BEST` say."""
-    last, every, best = KEEP_LAST.read(environ), KEEP_EVERY.read(environ), KEEP_BEST.read(environ)
-    if best is None:
-        return Retention(keep_last=last, keep_every=every)
-    return Retention(last, every, best.how_many, best.metric, best.lower_is_better)

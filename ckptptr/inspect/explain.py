@@ -9,17 +9,16 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ckptptr.errors import CkptptrError, DamagedError, NotFoundError, StoreUnavailableError
+from ckptptr.errors import CkptptrError, NotFoundError, StoreUnavailableError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_by_name, checkpoint_of, engine_of, latest_of
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found, Verdict
-from ckptptr.protocol.complete import Flaw, flaws, sizes_in
+from ckptptr.protocol.listed import Listed
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Rejected, Resolution, Resolver
-from ckptptr.stores.port import Guarantee, Store
+from ckptptr.stores.port import Guarantee
 from ckptptr.transfer.pool import run_all
-from ckptptr.wording import counted
 
 ALTERNATIVES = 3
 """How many good candidates after the chosen one are shown."""
@@ -35,31 +34,6 @@ def has_homes(here: Here) -> bool:
     """Whether any home of the node has an object."""
     homes = run_all(lambda home: any(True for _ in here.store.list(home)), here.node.own_homes(here.store))
     return any(homes)
-
-
-class Listed:
-    """Accepts a checkpoint as a restore would, as far as listings tell: each home is listed once."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._sizes: dict[str, dict[str, int]] = {}
-
-    def flaws(self, found: Found) -> list[Flaw]:
-        """The files that are missing or have another size. A plain folder is what its listing says."""
-        if found.manifest is None:
-            return []
-        if found.home not in self._sizes:
-            self._sizes[found.home] = sizes_in(self._store, found.home)
-        return flaws(found.home, found.files, self._sizes[found.home])
-
-    def __call__(self, found: Found) -> None:
-        bad = self.flaws(found)
-        if bad:
-            those = counted(len(bad), "file is", "files are")
-            raise DamagedError(
-                f"{those} missing or of another size, {bad[0].path!r}: {bad[0].problem}",
-                key=self._store.url(bad[0].key),
-            )
 
 
 def explain(here: Here, accept: Listed | None = None) -> shapes.Show:

@@ -28,7 +28,7 @@ from ckptptr.protocol.inventory import committed
 from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.names import LATEST, NODES
 from ckptptr.protocol.node import Node
-from ckptptr.stores.open import open_store
+from ckptptr.stores.open import filesystem_at, open_store
 from ckptptr.stores.port import GLANCE, Store
 from ckptptr.stores.wrappers.probe import with_known_guarantee
 from ckptptr.stores.wrappers.retry import Retrying
@@ -117,10 +117,8 @@ class Here:
     @property
     def changed_at(self) -> str | None:
         """When LATEST was written last, by the clock of the store; None if the store does not say."""
-        import fsspec
-
         try:
-            filesystem, path = fsspec.url_to_fs(self.latest.url, **self.options)
+            filesystem, path = filesystem_at(self.latest.url, self.options)
             return isoformat(filesystem.modified(path).astimezone(timezone.utc))
         except Exception:  # noqa: BLE001 - each filesystem raises its own, and people can do without
             return None

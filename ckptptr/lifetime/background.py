@@ -1,4 +1,4 @@
-"""Background work: sweeps and forward copies, one at a time; a failure is a log line.
+"""Background work: sweeps and forward copies, one at a time; a failure is an event.
 
 What was begun is finished before the process ends, unless the process is told how long that may take:
 no thread here can hold an interpreter that wants to exit.
@@ -6,7 +6,6 @@ no thread here can hold an interpreter that wants to exit.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,14 +15,13 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import NamedTuple
 
+from ckptptr.events import Name, Watch
 from ckptptr.lifetime.ending import Ending
 from ckptptr.lifetime.forks import renew_in_child
 
-log = logging.getLogger("ckptptr")
-
 
 class _Job(NamedTuple):
-    what: str
+    watch: Watch
     work: Callable[[], None]
     done: Future[None]
 
@@ -46,16 +44,22 @@ class Background:
         self._jobs: SimpleQueue[_Job | None] | None = None
         self._pending: list[Future[None]] = []
 
-    def run(self, what: str, work: Callable[[], None]) -> None:
-        """Do `work` some time soon; now, if the process ends or the system gives no thread."""
+    def run(self, name: Name, work: Callable[[], None]) -> None:
+        """Do `work` some time soon; now, if the process ends or the system gives no thread.
+
+        Args:
+            name: of the event that is its outcome: see `ckptptr.events.Watch`.
+        """
+        watch = Watch(name, goes_on=True)
         self._ending.register()
         jobs = self._working()
         if jobs is None:
             self.wait()
-            _guarded(what, work)
+            with suppress(Exception), watch:
+                work()
             return
         self._pending = [future for future in self._pending if not future.done()]
-        job = _Job(what, work, Future())
+        job = _Job(watch, work, Future())
         self._pending.append(job.done)
         jobs.put(job)
 
@@ -89,15 +93,9 @@ class Background:
 def _work(jobs: SimpleQueue[_Job | None]) -> None:
     while job := jobs.get():
         try:
-            _guarded(job.what, job.work)
+            with suppress(Exception), job.watch:
+                job.work()
         except BaseException as error:  # noqa: BLE001 - `wait` raises it
             job.done.set_exception(error)
         else:
             job.done.set_result(None)
-
-
-def _guarded(what: str, work: Callable[[], None]) -> None:
-    try:
-        work()
-    except Exception as error:  # noqa: BLE001 - nothing else tells of it
-        log.warning("%s failed and will be done another time: %s", what, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import logging
 import threading
@@ -64,3 +65,11 @@ def no_thread(error: RuntimeError) -> LocalMachineError:
         "this machine starts no more threads",
         hint="Start fewer processes and threads, or raise the limit: `ulimit -u`, pids.max, podPidsLimit",
     )
+
+
+async def aside(work: Callable[[], _T]) -> _T:
+    """As `start`, for an event loop, which goes on meanwhile.
+
+    What was begun is finished, also if the caller is cancelled.
+    """
+    return await asyncio.shield(asyncio.wrap_future(start(work)))

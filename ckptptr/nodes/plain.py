@@ -11,6 +11,7 @@ import msgspec
 from ckptptr.clock import SystemClock, isoformat
 from ckptptr.errors import ConflictError, InvalidArgumentError
 from ckptptr.nodes.flyte_paths import NodePrefix
+from ckptptr.protocol.inventory import object_at
 from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.names import ATTEMPTS, CLAIMS, NODES, NUMBER_LIMIT
@@ -48,8 +49,18 @@ def key_beside(url: str, known: str) -> str:
     return place.key
 
 
-def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> Node:
+def node_at(
+    store: Store,
+    key: str,
+    *,
+    attempt: int | None,
+    read_only: bool,
+    shared: Callable[[Callable[[], int]], int] = lambda claim: claim(),
+) -> Node:
     """The node whose prefix is `key`.
+
+    Args:
+        shared: given what claims an attempt number, the number that all ranks of this process's round use.
 
     Raises:
         InvalidArgumentError: `attempt` is negative; `key` is inside a node of Flyte, or is one and neither
@@ -63,7 +74,7 @@ def node_at(store: Store, key: str, *, attempt: int | None, read_only: bool) -> 
     if f"/{NODES}/" in key:
         return _flyte_node(store, key, attempt=attempt, read_only=read_only)
     if attempt is None:
-        attempt = _next_plain_attempt(store, key) if read_only else _claim(store, key)
+        attempt = _next_plain_attempt(store, key) if read_only else shared(lambda: _claim(store, key))
     return _plain_node(store, key, attempt)
 
 
@@ -99,7 +110,9 @@ def highest_attempt(store: Store, homes_of: HomesOf, known: int = -1) -> int:
     """
 
     def left_something(attempt: int) -> bool:
-        return any(True for home in homes_of(attempt) for _ in store.list(home))
+        homes = homes_of(attempt)
+        below = (entry for home in homes for entry in store.list(home))
+        return any(True for _ in below) or any(object_at(store, home) for home in homes)
 
     while True:
         ahead = range(known + 1, known + 1 + EMPTY_IN_A_ROW)

@@ -7,8 +7,9 @@
 5. Where nothing is this node's own, its origins in turn (the execution it was recovered from, earlier
    attempts of its parent, a seed): of each the LATEST and its history, then the homes.
 
-In each home the newest manifest comes first; a home that has none, nor any payload of ours, but
-files, is a plain folder. The order is lazy: nothing is listed while LATEST does its work.
+In each home the newest manifest comes first; a home that has none, nor any payload of ours, but files, is a
+plain folder. So is, in Flyte 2, a home that is itself an object. The order is lazy: nothing is listed while
+LATEST does its work.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ckptptr.errors import (
     NotFoundError,
     OtherWorkError,
 )
-from ckptptr.protocol.inventory import committed, describe, plain_files, read_manifest
+from ckptptr.protocol.inventory import committed, describe, object_at, plain_files, read_manifest
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.names import manifest_key
@@ -290,19 +291,21 @@ class Candidates:
         return self.origin.what if self.origin else ""
 
     def plain(self, folder: str) -> Found:
-        """The plain folder that a home is.
+        """The plain folder that a home is, or the one object, as in stock Flyte 2.
 
         Raises:
             NotFoundError: it is none.
             DamagedError, InvalidArgumentError, OtherWorkError: it must not be restored.
         """
-        files = plain_files(self.store, folder)
+        files, home = plain_files(self.store, folder), folder
+        if not files:
+            files, home = object_at(self.store, folder), folder.rpartition("/")[0]
         if not files:
             raise NotFoundError("no checkpoint here", key=self.store.url(folder))
         self.node.root.check_plain(self.store.url(folder))
         if self.origin and self.origin.lineage and self.origin.lineage.version:
             raise OtherWorkError("a plain folder does not say whose work it is", key=self.store.url(folder))
-        return Found(self.node.root.ref(folder), folder, files, origin=self._what)
+        return Found(self.node.root.ref(folder), home, files, origin=self._what)
 
     def _check_lineage(self, reference: str, manifest: Manifest, trust: Trust) -> None:
         ours = (self.origin and self.origin.lineage) or self.node.lineage

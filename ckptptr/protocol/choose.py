@@ -15,8 +15,9 @@ from ckptptr.clock import Clock
 from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
 from ckptptr.protocol.adopt import history_of
 from ckptptr.protocol.candidates import Candidates, Found
-from ckptptr.protocol.inventory import check_complete, committed, is_pinned
+from ckptptr.protocol.inventory import committed, is_pinned
 from ckptptr.protocol.latest import Latest, Move, Seen
+from ckptptr.protocol.listed import Listed
 from ckptptr.protocol.names import pin_key
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
@@ -247,8 +248,7 @@ class Chooser:
             return Target(checkpoint=FRESH)
         found = self.find(checkpoint, seen)
         self._refuse_expired(found, seen)
-        if found.manifest is not None:
-            check_complete(self.store, found.home, found.manifest)
+        Listed(self.store)(found)
         known = next((entry for entry in named if entry.checkpoint == found.reference), None)
         return known or msgspec.structs.replace(found.as_target(self.node), pinned=self.is_pinned(found))
 

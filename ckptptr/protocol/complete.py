@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.names import DATA
-from ckptptr.stores.port import Store
+from ckptptr.stores.port import Entry, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +19,23 @@ class Flaw:
     problem: str
 
 
-def sizes_in(store: Store, home: str) -> dict[str, int]:
-    """The payload objects of a home, with their sizes: one listing."""
-    return {entry.key: entry.size for entry in store.list(f"{home}/{DATA}")}
+def payload_of(store: Store, home: str) -> dict[str, Entry]:
+    """The payload objects of a home by their keys: one listing."""
+    return by_key(store.list(f"{home}/{DATA}"))
 
 
-def flaws(home: str, files: Iterable[FileRecord], sizes: Mapping[str, int]) -> list[Flaw]:
+def by_key(entries: Iterable[Entry]) -> dict[str, Entry]:
+    return {entry.key: entry for entry in entries}
+
+
+def flaws(home: str, files: Iterable[FileRecord], listed: Mapping[str, Entry]) -> list[Flaw]:
     """The files that are gone, or of another size than they were saved with."""
     found = []
     for record in files:
         key = f"{home}/{record.object}"
-        size = sizes.get(key)
-        if size is None:
+        entry = listed.get(key)
+        if entry is None:
             found.append(Flaw(record.path, key, "it is gone"))
-        elif size != record.size:
-            found.append(Flaw(record.path, key, f"it has {size} bytes, {record.size} were saved"))
+        elif entry.size != record.size:
+            found.append(Flaw(record.path, key, f"it has {entry.size} bytes, {record.size} were saved"))
     return found

@@ -66,6 +66,7 @@ def move_latest(publisher: Publisher, source: Found, copied: Found) -> Seen:
             copied.as_target(publisher.node),
             published_at=pointer.target.published_at,
             score=pointer.target.score,
+            unknown=pointer.target.unknown,
         )
         history = (pointer.target, *pointer.history) if pointer.target.pinned else pointer.history
         moved = msgspec.structs.replace(pointer, target=target, history=history)

@@ -9,13 +9,15 @@ and is read before anything is named or deleted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.hidden import HIDDEN
-from ckptptr.protocol.complete import flaws, sizes_in
+from ckptptr.protocol.complete import flaws, payload_of
 from ckptptr.protocol.manifest import (
     LIMIT,
     FileRecord,
@@ -25,10 +27,19 @@ from ckptptr.protocol.manifest import (
     is_plain_path,
     why_unfit,
 )
-from ckptptr.protocol.names import DATA, MANIFESTS, NODES, CheckpointId, manifest_key
+from ckptptr.protocol.names import (
+    BYTES_NAME,
+    DATA,
+    MANIFESTS,
+    NODES,
+    CheckpointId,
+    manifest_key,
+    round_and_nonce,
+)
+from ckptptr.protocol.parts import Named
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import Root
-from ckptptr.stores.port import Entry, Store
+from ckptptr.stores.port import GLANCE, Entry, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +72,30 @@ def is_pinned(store: Store, home: str, manifest: Manifest | None) -> bool:
 
 
 def payload(store: Store, home: str) -> dict[CheckpointId, list[Entry]]:
-    """The payload objects of a home by the checkpoint that uploaded them, committed or not."""
+    """The payload objects of a home by the checkpoint that uploaded them, committed or not; with the records
+    that several writers need to share a checkpoint (`protocol.parts`)."""
     found: dict[CheckpointId, list[Entry]] = {}
+    sets: dict[str, list[Entry]] = {}
     for entry in store.list(f"{home}/{DATA}"):
         checkpoint = CheckpointId.match(entry.key[len(home) :].split("/")[2])
         if checkpoint:
             found.setdefault(checkpoint, []).append(entry)
+        elif of_a_set := round_and_nonce(home, entry.key):
+            sets.setdefault(of_a_set[1], []).append(entry)
+    for checkpoint, entries in found.items():
+        entries.extend(sets.pop(checkpoint.nonce, []))
+    for entries in sets.values():  # a set of which no writer has uploaded a file
+        for entry in entries:
+            with suppress(NotFoundError, DamagedError):
+                named = Named.decode(store.read(entry.key, GLANCE)[0], store.url(entry.key))
+                found[named.checkpoint_id] = entries
+                break
     return found
+
+
+def rounds_of(home: str, entries: Iterable[Entry]) -> set[str]:
+    """The rounds of ranks whose sets are among the payload of a checkpoint."""
+    return {name[0] for entry in entries if (name := round_and_nonce(home, entry.key))}
 
 
 def plain_files(store: Store, folder: str) -> tuple[FileRecord, ...]:
@@ -92,6 +120,28 @@ def plain_files(store: Store, folder: str) -> tuple[FileRecord, ...]:
         if unfit or any(above in files for above in folders_above(path)):
             raise DamagedError(f"the file {path!r} cannot be put on a disk", key=store.url(folder))
     return tuple(FileRecord(path=p, object=p, size=size, xxh3_128="") for p, size in files.items())
+
+
+_OBJECT_HOME = re.compile(r"(.+/[1-9][0-9]*)/_flytecheckpoints")
+
+
+def object_at(store: Store, home: str) -> tuple[FileRecord, ...]:
+    """The object at the path of a home, without a digest; empty if there is none.
+
+    Stock Flyte 2 keeps a checkpoint in it: bytes, a file, or a folder as a tar archive. An empty one is none,
+    to stock Flyte 2 too. Only homes of its layout are asked for. The record is relative to the folder above.
+    """
+    found = _OBJECT_HOME.fullmatch(home)
+    if found is None:
+        return ()
+    try:
+        size = len(store.read(home, GLANCE)[0])
+    except NotFoundError:
+        return ()
+    if size == GLANCE:  # or more: only a listing tells
+        size = next((entry.size for entry in store.list(found[1]) if entry.key == home), 0)
+    record = FileRecord(path=BYTES_NAME, object=home[len(found[1]) + 1 :], size=size, xxh3_128="")
+    return (record,) if size else ()
 
 
 def _is_ours(path: str) -> bool:
@@ -164,9 +214,9 @@ def take_stock(
     found: list[tuple[CheckpointId, Target]] = []
     for home in homes:
         stock = committed(store, home)
-        sizes = sizes_in(store, home) if stock.ids else {}
+        listed = payload_of(store, home) if stock.ids else {}
         for checkpoint in stock.ids:
-            manifest = _read_if_good(store, home, checkpoint, sizes)
+            manifest = _read_if_good(store, home, checkpoint, listed)
             if manifest and not lineage.differs_from(manifest.lineage):
                 pinned, ranked = checkpoint in stock.pinned, score(manifest.metadata)
                 target = describe(root, home, manifest, pinned=pinned, score=ranked)
@@ -176,23 +226,10 @@ def take_stock(
 
 
 def _read_if_good(
-    store: Store, home: str, checkpoint: CheckpointId, sizes: Mapping[str, int]
+    store: Store, home: str, checkpoint: CheckpointId, listed: Mapping[str, Entry]
 ) -> Manifest | None:
     try:
         manifest = read_manifest(store, home, checkpoint)
     except (NotFoundError, DamagedError):
         return None
-    return None if flaws(home, manifest.files, sizes) else manifest
-
-
-def check_complete(store: Store, home: str, manifest: Manifest) -> None:
-    """One listing: are all the files of a checkpoint there? Their bytes are for a restore to check.
-
-    Raises:
-        DamagedError: not all of them, or not with their sizes.
-    """
-    bad = flaws(home, manifest.files, sizes_in(store, home))
-    if bad:
-        raise DamagedError(
-            f"{len(bad)} of its files are gone or damaged: {bad[0].problem}", key=store.url(bad[0].key)
-        )
+    return None if flaws(home, manifest.files, listed) else manifest

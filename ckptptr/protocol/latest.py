@@ -26,9 +26,11 @@ from ckptptr.errors import (
     OutcomeUnknownError,
     StoreUnavailableError,
 )
+from ckptptr.events import Event, Name, emit
 from ckptptr.protocol.fence import Fence
-from ckptptr.protocol.names import latest_key
+from ckptptr.protocol.names import LATEST, latest_key
 from ckptptr.protocol.pointer import LIMIT, Pointer
+from ckptptr.protocol.sealed import FORMAT, is_newer_minor
 from ckptptr.stores.port import Store, Token
 
 log = logging.getLogger("ckptptr")
@@ -172,6 +174,9 @@ class Latest:
             swap = self.swap(before, decision.pointer, by=decision.by, publishes=decision.publishes)
             if swap.won and not decision.publishes:
                 return Updated(None, before, swap.seen)
+            if not swap.won:
+                what = f"LATEST was moved by others first, move {tried + 1} of {MOVES}"
+                self._tell("conflict", what, ConflictError.code)
             before = swap.seen
         raise ConflictError(f"LATEST was moved by others each of the {MOVES} times we tried", key=self.url)
 
@@ -205,7 +210,7 @@ class Latest:
             except AccessDeniedError:
                 raise
             except (ConflictError, StoreUnavailableError) as problem:
-                found = self._read_back(problem)
+                found, code = self._read_back(problem), problem.code
             else:
                 self.fence.notice(pointer)
                 return Swap(True, Seen(body, token, pointer))
@@ -213,7 +218,7 @@ class Latest:
                 return Swap(True, found)
             if found.token != seen.token:
                 return Swap(False, found)
-            log.info("LATEST did not move yet (try %d of %d): %s", tried, WRITES, self.url)
+            self._tell("retry", f"LATEST did not move yet, try {tried} of {WRITES}", code)
             backoff(self._clock, tried)
         raise StoreUnavailableError(
             f"LATEST could not be moved in {WRITES} tries",
@@ -234,9 +239,15 @@ class Latest:
         return isoformat(self._clock.now())
 
     def _signed(self, before: Pointer | None, pointer: Pointer, by: str) -> Pointer:
-        """With who wrote it; and who moved it, which a pin or a sweep does not change."""
+        """With who wrote it; and who moved it, which a pin or a sweep does not change; and with all that a
+        newer minor version said."""
         pointer = msgspec.structs.replace(
-            pointer, edited=False, published_by=self.author, write_id=self._clock.token(26)
+            pointer,
+            edited=False,
+            published_by=self.author,
+            write_id=self._clock.token(26),
+            format=before.format if before and is_newer_minor(before.format) else FORMAT,
+            unknown=before.unknown if before else {},
         )
         if before is not None and not before.edited and _says_the_same(before, pointer):
             moved = before.moved_at, before.moved_by, before.moved_with
@@ -248,6 +259,10 @@ class Latest:
         if token is None:
             return self._store.create(self.key, body)
         return self._store.replace(self.key, body, token)
+
+    def _tell(self, name: Name, what: str, code: str) -> None:
+        node = self.url.removesuffix(f"/{LATEST}")
+        emit(Event(name, f"{what}: {self.url}", node=node, error=code))
 
     def _read_back(self, problem: Exception) -> Seen:
         try:

@@ -170,15 +170,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """
         if len(body) > LIMIT:
             raise DamagedError(f"the manifest has more than {LIMIT >> 20} MiB", key=url)
-        try:
-            document = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise DamagedError(f"the manifest is not JSON ({error})", key=url) from None
-        if not isinstance(document, dict):
-            raise DamagedError("the manifest is not a JSON object", key=url)
-        sealed.check_format(document, url)
-        if not sealed.is_intact(document):
-            raise DamagedError("the manifest does not have the checksum it was written with", key=url)
+        document = sealed.unseal(body, "the manifest", url)
         try:
             manifest = msgspec.convert(document, cls)
         except msgspec.ValidationError as error:

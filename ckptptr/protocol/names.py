@@ -4,6 +4,8 @@
     <home>/manifests/<id>.json                commits the checkpoint <id>
     <home>/manifests/<id>.pin                 retention keeps it
     <home>/data/<id>/<path>                   its payload
+    <home>/data/.sets/<round>/<nonce>.json    the id that several writers share (`protocol.parts`)
+    <home>/data/.sets/<round>/<nonce>/<rank>-of-<world size>.json      what one of them has uploaded
 
 An id is `<seq, 10 digits>-a<attempt, 4 digits>-<random>`. It sorts by age within an attempt and is
 never reused: a stalled writer must not be able to recreate a deleted name and believe that it won.
@@ -28,6 +30,9 @@ ATTEMPTS = "attempts"
 CLAIMS = "claims"
 NODES = "_ckptptr"
 """The folder in a root of Flyte that the node prefixes are in."""
+
+BYTES_NAME = "_dst_cp"
+"""The name under which stock flytekit stores bytes and readers (`SyncCheckpoint.TMP_DST_PATH`)."""
 
 NUMBER_LIMIT = 10**18
 """Attempts and seqs are below it."""
@@ -60,8 +65,8 @@ class CheckpointId:
         return reference.endswith(f"/{MANIFESTS}/{self}.json")
 
     @classmethod
-    def new(cls, seq: int, attempt: int, clock: Clock) -> CheckpointId:
-        """A new id.
+    def new(cls, seq: int, attempt: int, clock: Clock, nonce: str = "") -> CheckpointId:
+        """A new id; `nonce` is drawn where it is not given.
 
         Raises:
             InvalidArgumentError: a number has more than 18 digits.
@@ -71,7 +76,7 @@ class CheckpointId:
                 "there is no number left for another checkpoint: somebody made one with the highest",
                 hint="Delete that one, or save somewhere else",
             )
-        return cls(seq, attempt, clock.token(_NONCE_LENGTH))
+        return cls(seq, attempt, nonce or clock.token(_NONCE_LENGTH))
 
     @classmethod
     def match(cls, text: str) -> CheckpointId | None:
@@ -109,6 +114,27 @@ def pin_key(home: str, checkpoint: CheckpointId) -> str:
 def data_folder(checkpoint: CheckpointId) -> str:
     """Where the payload that a checkpoint uploaded is, relative to its home."""
     return f"{DATA}/{checkpoint}"
+
+
+def sets_folder(home: str) -> str:
+    return f"{home}/{DATA}/.sets"
+
+
+def set_key(home: str, round_: str, nonce: str) -> str:
+    return f"{sets_folder(home)}/{round_}/{nonce}.json"
+
+
+def parts_folder(home: str, round_: str, nonce: str) -> str:
+    """Where the records of the parts of a set are."""
+    return f"{sets_folder(home)}/{round_}/{nonce}"
+
+
+def round_and_nonce(home: str, key: str) -> tuple[str, str] | None:
+    """The round and the nonce of the set that a key belongs to; None for any other key."""
+    if not key.startswith(f"{sets_folder(home)}/"):
+        return None
+    round_, _, name = key[len(sets_folder(home)) + 1 :].partition("/")
+    return round_, name.partition("/")[0].removesuffix(".json")
 
 
 def split_manifest_key(key: str) -> tuple[str, CheckpointId] | None:

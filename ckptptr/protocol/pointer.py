@@ -14,8 +14,8 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterable, Iterator
-from typing import Annotated
+from collections.abc import Collection, Iterable, Iterator
+from typing import Annotated, Any
 
 import msgspec
 
@@ -39,7 +39,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """A checkpoint as LATEST names it: what it points to, or an entry of its history.
 
     `checkpoint` is a reference; `bytes` the size of the payload; `score` the value by which a
-    retention that keeps the best ones ranks it.
+    retention that keeps the best ones ranks it. `unknown`: what newer minor versions say of it.
     """
 
     checkpoint: str
@@ -50,6 +50,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     bytes: Number = 0
     pinned: bool = False
     score: float | None = None
+    unknown: dict[str, Any] = {}
 
     @property
     def is_fresh(self) -> bool:
@@ -66,6 +67,8 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
     and a sweep may delete; the key in LATEST is `doomed`. `edited`: by hand, see the module.
     `moved_at`, `moved_by`, `moved_with`: when its target, its hold or its note changed last, and by what
     (`save`, `use`); for people, and empty where an older version wrote it.
+    `format`, `unknown`: that of the newest minor version that ever wrote it, and the keys that it has beyond
+    ours. Every write keeps them (see `Latest`); those of the target are in `target`, and go where it goes.
     """
 
     target: Target
@@ -81,6 +84,8 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
     history: tuple[Target, ...] = ()
     expired: tuple[str, ...] = ()
     edited: bool = False
+    format: str = sealed.FORMAT
+    unknown: dict[str, Any] = {}
 
     @property
     def retained(self) -> tuple[Target, ...]:
@@ -97,7 +102,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
 
     def encode(self) -> bytes:
         """The bytes to store: sealed, fixed key order, one key a line, one history entry a line."""
-        target = msgspec.to_builtins(self.target)
+        target = _as_entry(self.target)
         document = sealed.seal(
             {
                 "checkpoint": target["checkpoint"],
@@ -115,9 +120,11 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
                 "published_by": self.published_by,
                 **self._moved(),
                 "write_id": self.write_id,
-                "history": [msgspec.to_builtins(entry) for entry in self.history],
+                "history": [_as_entry(entry) for entry in self.history],
                 "doomed": list(self.expired),
-                "format": sealed.FORMAT,
+                **({"target": self.target.unknown} if self.target.unknown else {}),
+                **self.unknown,
+                "format": self.format,
             }
         )
         return "".join(_lines(document)).encode()
@@ -149,20 +156,59 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
         if not sealed.is_intact(document):
             return _edited(document, checkpoint.strip())
         try:
-            return msgspec.convert({**document, "target": document, "edited": False}, cls)
+            return msgspec.convert(_by_level(document), cls)
         except msgspec.ValidationError as error:
             raise DamagedError(f"LATEST is not as this version writes it ({error})", key=url) from None
 
 
 msgspec.json.Decoder(Pointer)  # why: see manifest.py
 
+_OF_TARGET = frozenset(Target.__struct_encode_fields__) - {"unknown"}
+_OF_POINTER = frozenset(Pointer.__struct_encode_fields__) - {"target", "edited", "unknown"}
+_KNOWN = _OF_TARGET | _OF_POINTER | {"target", "checksum"}
+
+
+def _as_entry(target: Target) -> dict[str, Any]:
+    """A checkpoint as the history lists it."""
+    known: dict[str, Any] = msgspec.to_builtins(target)
+    unknown = known.pop("unknown")
+    return {**known, **unknown}
+
+
+def _as_target(entry: object) -> object:
+    """An entry of the history, with the keys that we do not know apart."""
+    if not isinstance(entry, dict):
+        return entry
+    return {**_known(entry, _OF_TARGET), "unknown": _unknown(entry, _OF_TARGET)}
+
+
+def _by_level(document: sealed.Document) -> sealed.Document:
+    """What LATEST says of itself, with the target, whose keys are beside its own, apart."""
+    more, history = document.get("target", {}), document.get("history", [])
+    target = {**more, **_known(document, _OF_TARGET)} if isinstance(more, dict) else more
+    return {
+        **_known(document, _OF_POINTER),
+        "target": _as_target(target),
+        "history": [*map(_as_target, history)] if isinstance(history, list) else history,
+        "unknown": _unknown(document, _KNOWN),
+    }
+
+
+def _known(document: sealed.Document, names: Collection[str]) -> sealed.Document:
+    return {key: value for key, value in document.items() if key in names}
+
+
+def _unknown(document: sealed.Document, names: Collection[str]) -> sealed.Document:
+    return {key: value for key, value in document.items() if key not in names}
+
 
 def _edited(document: sealed.Document, checkpoint: str) -> Pointer:
     """What a person means: the target as named, and of the rest what is still readable.
 
     The numbers beside `checkpoint` describe what stood there before, so they do not count, and
-    neither does `fence`.
+    neither does `fence`. A key that we do not know is a slip, unless a newer version wrote what was edited.
     """
+    is_newer = sealed.is_newer_minor(document.get("format"))
     listed = document.get("doomed")
     note = document.get("note")
     return Pointer(
@@ -170,17 +216,20 @@ def _edited(document: sealed.Document, checkpoint: str) -> Pointer:
         held=True,
         edited=True,
         note=note if isinstance(note, str) else "",
-        history=tuple(_readable(document.get("history"))),
+        history=tuple(_readable(document.get("history"), keep_unknown=is_newer)),
         expired=tuple(name for name in listed if isinstance(name, str)) if isinstance(listed, list) else (),
+        format=document["format"] if is_newer else sealed.FORMAT,
+        unknown=_unknown(document, _KNOWN) if is_newer else {},
     )
 
 
-def _readable(history: object) -> Iterator[Target]:
+def _readable(history: object, *, keep_unknown: bool) -> Iterator[Target]:
     for entry in history if isinstance(history, list) else ():
         try:
-            yield msgspec.convert(entry, Target)
+            target = msgspec.convert(_as_target(entry), Target)
         except msgspec.ValidationError:
             continue
+        yield target if keep_unknown else msgspec.structs.replace(target, unknown={})
 
 
 def _text(body: bytes, url: str) -> str:
@@ -278,9 +327,9 @@ def _lines(document: sealed.Document) -> Iterable[str]:
         comma = "" if place == last else ","
         if isinstance(value, list) and value:
             items = ",\n    ".join(_json(item) for item in value)
-            yield f'  "{key}": [\n    {items}\n  ]{comma}\n'
+            yield f"  {_json(key)}: [\n    {items}\n  ]{comma}\n"
         else:
-            yield f'  "{key}": {_json(value)}{comma}\n'
+            yield f"  {_json(key)}: {_json(value)}{comma}\n"
     yield "}\n"
 
 

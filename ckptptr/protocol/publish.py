@@ -16,20 +16,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ckptptr.clock import Clock, backoff
-from ckptptr.errors import (
-    AccessDeniedError,
-    ConflictError,
-    DamagedError,
-    NotFoundError,
-    StoreUnavailableError,
-)
+from ckptptr.clock import Clock
+from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.inventory import describe, read_manifest, take_stock
 from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.names import CheckpointId, manifest_key
 from ckptptr.protocol.node import Node
+from ckptptr.protocol.once import create_once
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.references import FRESH
 from ckptptr.protocol.retention import Retention
@@ -37,7 +32,6 @@ from ckptptr.stores.port import GLANCE, Store
 
 log = logging.getLogger("ckptptr")
 
-COMMIT_TRIES = 10
 EXPIRED_LIMIT = 1000
 """How many LATEST lists: where nothing can be deleted (no permission) the list must not grow forever."""
 
@@ -67,7 +61,7 @@ class Standing(enum.Enum):
     TARGET = "LATEST names it"
     HISTORY = "LATEST names a newer one of this attempt, and this one in its history"
     PASSED = "LATEST names newer ones of this attempt only; this one is not needed any more"
-    HELD = "LATEST is held by a person and was left alone; the checkpoint is committed"
+    HELD = "LATEST is held by a person until a restore adopts it; the checkpoint is committed beside it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,27 +94,8 @@ class Publisher:
         """
         key = manifest_key(self.node.home, manifest.checkpoint_id)
         body = manifest.encode()
-        for tried in range(1, COMMIT_TRIES + 1):
-            try:
-                self.store.create(key, body)
-                return
-            except AccessDeniedError:
-                raise
-            except (ConflictError, StoreUnavailableError) as problem:
-                last = problem
-            try:
-                if self.store.read(key, len(body) + 1)[0] == body:
-                    return  # the reply was lost, the manifest was not
-                raise DamagedError(
-                    "another manifest stands under this name", key=self.store.url(key)
-                ) from last
-            except NotFoundError:
-                backoff(self.clock, tried)
-        raise StoreUnavailableError(
-            f"the manifest could not be put in {COMMIT_TRIES} tries ({last})",
-            key=self.store.url(key),
-            hint="The checkpoint is not committed; LATEST is unchanged",
-        )
+        if create_once(self.store, self.clock, key, body) != body:
+            raise DamagedError("another manifest stands under this name", key=self.store.url(key))
 
     def manifest(
         self,

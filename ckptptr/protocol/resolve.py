@@ -21,11 +21,10 @@ from ckptptr.errors import (
     NotFoundError,
     OtherWorkError,
 )
+from ckptptr.events import Event, emit
 from ckptptr.protocol.candidates import Candidate, Candidates, Found, Verdict
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.wording import printable
-
-log = logging.getLogger("ckptptr")
 
 ROUNDS = 8
 
@@ -123,6 +122,8 @@ class Resolver:
             resolution = self._round(seen or self.latest.read(), accept)
             if resolution is not None:
                 return resolution
+            what = f"LATEST changed while it was resolved: {self.latest.url}"
+            emit(Event("conflict", what, error=ConflictError.code))
             seen = None
         raise ConflictError(f"LATEST changed {ROUNDS} times while it was resolved", key=self.latest.url)
 
@@ -132,7 +133,7 @@ class Resolver:
         if seen.damage:
             if seen.damage != self._told:
                 self._told = seen.damage
-                log.warning("%s", seen.damage)
+                _refuse(seen.damage, DamagedError.code)
             rejected[self.latest.url] = Rejected(self.latest.url, seen.damage)
         if seen.pointer is not None and seen.pointer.target.is_fresh:
             return Resolution(Verdict.FRESH, None, (), seen)
@@ -149,7 +150,8 @@ class Resolver:
                 return Resolution(candidate.verdict_on(attempt), attempt, tuple(rejected.values()), seen)
             rejected[candidate.reference] = attempt
             if attempt.is_absent and candidate.verdict is Verdict.POINTER:
-                log.warning("not restoring %s, which LATEST names: %s", candidate.reference, attempt.reason)
+                message = f"not restoring {candidate.reference}, which LATEST names: {attempt.reason}"
+                _refuse(message, NotFoundError.code, candidate.reference)
             if self._has_moved(seen):
                 return None
         if self._has_moved(seen):
@@ -172,10 +174,14 @@ class Resolver:
         return self.latest.read().token != seen.token
 
 
+def _refuse(message: str, code: str, checkpoint: str | None = None) -> None:
+    emit(Event("refusal", message, level=logging.WARNING, checkpoint=checkpoint, error=code))
+
+
 def _rejected(candidate: Candidate, error: CkptptrError, *, is_payload: bool) -> Rejected:
     missing = error.key if is_payload and isinstance(error, NotFoundError) else ""
     if not isinstance(error, NotFoundError):
-        log.warning("not restoring %s: %s", candidate.reference, error)
+        _refuse(f"not restoring {candidate.reference}: {error}", error.code, candidate.reference)
     return Rejected(
         candidate.reference,
         f"a file of it is gone, {missing}" if missing else error.message,

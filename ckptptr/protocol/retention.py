@@ -8,6 +8,7 @@ from typing import Any
 
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.protocol.pointer import Target
+from ckptptr.settings import KEEP_BEST, KEEP_EVERY, KEEP_LAST
 
 HISTORY_LIMIT = 500
 """LATEST is read whole by every restore, so that it cannot grow for ever: beyond this many entries
@@ -61,3 +62,11 @@ class Retention:
             stays = target.pinned or (wanted and len(kept) < HISTORY_LIMIT)
             (kept if stays else released).append(target)
         return kept, released
+
+
+def retention_of(environ: Mapping[str, str]) -> Retention:
+    """What `CKPTPTR_KEEP_LAST`, `CKPTPTR_KEEP_EVERY` and `CKPTPTR_KEEP_BEST` say."""
+    last, every, best = KEEP_LAST.read(environ), KEEP_EVERY.read(environ), KEEP_BEST.read(environ)
+    if best is None:
+        return Retention(keep_last=last, keep_every=every)
+    return Retention(last, every, best.how_many, best.metric, best.lower_is_better)

@@ -17,16 +17,15 @@ from dataclasses import dataclass
 import msgspec
 
 from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
-from ckptptr.protocol.inventory import Committed, committed, payload, read_manifest
+from ckptptr.events import Event, emit
+from ckptptr.protocol.inventory import Committed, committed, payload, read_manifest, rounds_of
 from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.manifest import Lineage, Manifest
-from ckptptr.protocol.names import DATA, CheckpointId, manifest_key
+from ckptptr.protocol.names import DATA, CheckpointId, manifest_key, round_and_nonce
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer
 from ckptptr.protocol.publish import EXPIRED_LIMIT
 from ckptptr.stores.port import Entry, Store
-
-log = logging.getLogger("ckptptr")
 
 
 def sweep(store: Store, node: Node, latest: Latest, expired_before: Iterable[str]) -> tuple[str, ...]:
@@ -141,14 +140,28 @@ def deletions(store: Store, node: Node, references: Iterable[str]) -> Iterator[D
 
 def delete(store: Store, node: Node, references: Iterable[str]) -> tuple[str, ...]:
     """Delete checkpoints of this node that no process can name any more; those that are gone now."""
-    gone: list[str] = []
-    for deletion in deletions(store, node, references):
-        store.delete(deletion.manifests)
-        store.delete(entry.key for entry in deletion.objects)
-        for key in deletion.manifests:
-            log.info("deleted %s", store.url(key))
-        gone += deletion.references
-    return tuple(gone)
+    done: list[Deletion] = []
+    try:
+        for deletion in deletions(store, node, references):
+            store.delete(deletion.manifests)
+            store.delete(entry.key for entry in deletion.objects)
+            done.append(deletion)
+    finally:
+        _tell(store, node, done)
+    return tuple(reference for deletion in done for reference in deletion.references)
+
+
+def _tell(store: Store, node: Node, done: Iterable[Deletion]) -> None:
+    keys = [key for deletion in done for key in deletion.manifests]
+    if keys:
+        event = Event(
+            "sweep",
+            f"deleted {', '.join(map(store.url, keys))}",
+            node=store.url(node.prefix),
+            checkpoint=node.root.ref(keys[0]) if len(keys) == 1 else None,
+            bytes=sum(deletion.bytes for deletion in done),
+        )
+        emit(event)
 
 
 def _deletion_in_home(
@@ -175,7 +188,8 @@ def _deletion_in_home(
         home=home,
         references=tuple(expired.values()),
         manifests=tuple(manifest_key(home, checkpoint) for checkpoint in by_age),
-        objects=tuple(sorted((e for e in unused if e.key not in live), key=lambda entry: entry.key)),
+        # From the end: the record that names a set comes after all that it leads to.
+        objects=tuple(sorted((e for e in unused if e.key not in live), key=lambda e: e.key, reverse=True)),
     )
 
 
@@ -196,7 +210,8 @@ def _manifests(
         except DamagedError as error:
             if checkpoint in unless_damaged:
                 continue
-            log.warning("nothing is deleted in %s: %s", store.url(home), error)
+            message = f"nothing is deleted in {store.url(home)}: {error}"
+            emit(Event("sweep", message, level=logging.WARNING, error=error.code))
             return None
     return found
 
@@ -218,8 +233,11 @@ class Searched:
     others: tuple[str, ...] = ()
 
 
-def search(store: Store, node: Node, seen: Seen) -> Searched:
+def search(store: Store, node: Node, seen: Seen, *, round_: str = "") -> Searched:
     """Look through all homes of a node for orphans, and for what LATEST must not name.
+
+    Args:
+        round_: the token of our own round of ranks. What a round that lives has begun is no orphan.
 
     Never just "what the LATEST I saw does not name": another process may have published, or be uploading,
     since. So an orphan is what no process can publish any more, see `_is_too_late`.
@@ -238,6 +256,9 @@ def search(store: Store, node: Node, seen: Seen) -> Searched:
         theirs = {checkpoint for checkpoint, m in manifests.items() if node.lineage.differs_from(m.lineage)}
         # Where another node saves as well, payload without a manifest may be what it is just uploading.
         idle = {} if theirs else _idle(store, stock, _objects(home, manifests.values()))
+        for checkpoint, entries in [*idle.items()]:
+            if rounds_of(home, entries) & {round_, pointer.incarnation} - {""}:
+                del idle[checkpoint]
         ours = {*stock.ids, *idle} - theirs - stock.pinned
         late = [checkpoint for checkpoint in ours if _is_too_late(node, pointer, home, checkpoint)]
         orphans += [ref for ref in _references(node, home, late) if ref not in listed]
@@ -267,11 +288,20 @@ def _are_listed(
 def _present(store: Store, folder: str) -> dict[str, set[CheckpointId | None]]:
     """What is in a folder of homes, by home: checkpoints, whole or not, and None for anything else."""
     found: dict[str, set[CheckpointId | None]] = {}
+    nonces: dict[str, set[str]] = {}
     for entry in store.list(folder):
         name, _, inside = entry.key[len(folder) + 1 :].partition("/")
         kind, _, below = inside.partition("/")
+        home = f"{folder}/{name}"
+        if of_a_set := round_and_nonce(home, entry.key):
+            nonces.setdefault(home, set()).add(of_a_set[1])
+            continue
         named = below.partition("/")[0] if kind == DATA else below.removesuffix(".json").removesuffix(".pin")
-        found.setdefault(f"{folder}/{name}", set()).add(CheckpointId.match(named))
+        found.setdefault(home, set()).add(CheckpointId.match(named))
+    for home, alone in nonces.items():
+        there = found.setdefault(home, set())
+        if alone - {checkpoint.nonce for checkpoint in there if checkpoint}:
+            there.add(None)
     return found
 
 

@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from ckptptr.lifetime import daemon
-from ckptptr.lifetime.ending import Ending, abandon_executors
-from ckptptr.lifetime.forks import fail_in_child, renew_in_child
+from ckptptr.lifetime.forks import fail_in_child
+from ckptptr.session.at_exit import AtExit
 from ckptptr.session.content import Change
 from ckptptr.session.snapshot import Snapshot
-from ckptptr.settings import EXIT_DEADLINE
 
 log = logging.getLogger("ckptptr")
 
@@ -38,31 +37,25 @@ class _Waiting(Generic[_T]):
     done: list[Future[_T]] = field(default_factory=list)
 
 
-class Asynchronous(Generic[_T]):
+class Asynchronous(AtExit, Generic[_T]):
     """The background saves of one process.
 
     Args:
         save: makes one save; called in a daemon thread, which keeps no interpreter from exiting.
-        until: until when, by `time.monotonic()`, the end of the process may be put off, where it was told
-            to end; None where it was not: then for `CKPTPTR_EXIT_DEADLINE` seconds.
+        until, node: see `AtExit`.
     """
 
     def __init__(
         self,
         save: Callable[[Change, int | None, dict[str, Any]], _T],
         until: Callable[[], float | None] = lambda: None,
+        *,
+        node: str = "",
     ) -> None:
         self._save = save
-        self._until = until
-        self._exit_seconds = EXIT_DEADLINE.read()
-        self._exit_at: float | None = None
-        self._is_given_up = False
-        self._ending = Ending(self._wait_at_exit)
-        self.renew()
-        renew_in_child(self)
+        super().__init__(node, until)
 
     def renew(self) -> None:
-        """Begin with nothing: in a fork the saves are the parent's."""
         self._changed = threading.Condition()
         self._waiting: _Waiting[_T] | None = None
         self._is_busy = False
@@ -77,7 +70,7 @@ class Asynchronous(Generic[_T]):
         done: Future[_T] = Future()
         done.set_running_or_notify_cancel()
         fail_in_child(done)
-        self._ending.register()
+        is_late = self._begins_at_exit()
         with self._changed:
             before = self._waiting
             if before is not None:
@@ -87,7 +80,7 @@ class Asynchronous(Generic[_T]):
             self._waiting = _Waiting(snapshot, step, dict(metadata), [*earlier, done])
             is_busy, self._is_busy = self._is_busy, True
         if not is_busy:
-            if self._ending.has_begun:
+            if is_late:
                 self._run()
             else:
                 daemon.start(self._run)
@@ -101,24 +94,10 @@ class Asynchronous(Generic[_T]):
             raise failure
 
     def wait(self, until: float | None = None) -> bool:
-        """Until nothing is under way or waits, or until `until` by `time.monotonic()`; whether that is so."""
         with self._changed:
             return self._changed.wait_for(
                 lambda: not self._is_busy, None if until is None else max(0.0, until - time.monotonic())
             )
-
-    def _wait_at_exit(self) -> None:
-        if self._is_given_up:
-            return
-        # Called twice; the deadline is that of the first call.
-        self._exit_at = self._exit_at or self._until() or time.monotonic() + self._exit_seconds
-        try:
-            self._is_given_up = not self.wait(self._exit_at)
-        except KeyboardInterrupt:
-            self._is_given_up = True
-        if self._is_given_up:
-            log.warning("the process ends before its last background save is done")
-            abandon_executors()
 
     def _run(self) -> None:
         try:
@@ -149,7 +128,6 @@ class Asynchronous(Generic[_T]):
             return job
 
     def _failed(self, job: _Waiting[_T], error: BaseException) -> None:
-        log.warning("a background save failed: %s", error)
         for folder in job.snapshot.give_back():
             log.warning("files that were given to it cannot be put back and are kept in %s", folder)
         with self._changed:

@@ -7,16 +7,12 @@ then the run deletes its own older checkpoints that no LATEST ever named.
 
 from __future__ import annotations
 
-import logging
-
 from ckptptr.lifetime.forks import renew_in_child
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.publish import Published, Standing
 from ckptptr.protocol.sweep import delete_unpublished, deleted_before, search, sweep
 from ckptptr.session.session import Session
 from ckptptr.stores.port import Token
-
-log = logging.getLogger("ckptptr")
 
 LISTING_EVERY = 50
 """After how many publishes a run looks for orphans again; the first one looks too."""
@@ -34,7 +30,6 @@ class BackgroundSweeps:
         self._published = 0
         self._beside_hold: list[str] = []
         self._held_at: Token | None = None
-        self._has_warned = False
         self.renew()
         renew_in_child(self)
 
@@ -72,7 +67,6 @@ class BackgroundSweeps:
         if published.standing is Standing.HELD:
             self._release_beside_hold(reference, published.seen)
             return
-        self._has_warned = False
         self._beside_hold.clear()
         if published.standing is Standing.PASSED:
             return
@@ -82,21 +76,14 @@ class BackgroundSweeps:
         self._under_way &= {*published.seen.expired}  # what is no longer listed will not come again
         if expired_before:
             self._under_way |= expired_before
-            background.run("the sweep", lambda: self._sweep(expired_before))
+            background.run("sweep", lambda: self._sweep(expired_before))
         if self._published % LISTING_EVERY == 0:
-            background.run("the search for orphans", self._find_orphans)
+            background.run("orphan-search", self._find_orphans)
         self._published += 1
 
     def _release_beside_hold(self, reference: str, seen: Seen) -> None:
         """LATEST is held by a person: of what we commit beside it, keep as many as retention would."""
         session = self._session
-        if not self._has_warned:
-            log.warning(
-                "%s is held by a person and stays as it is until a restore adopts it; "
-                "this run keeps committing checkpoints beside it",
-                session.latest.url,
-            )
-            self._has_warned = True
         self._held_at = seen.token
         self._beside_hold.append(reference)
         excess = self._beside_hold[: -session.retention.keep_last]
@@ -106,7 +93,7 @@ class BackgroundSweeps:
             def delete() -> None:
                 delete_unpublished(session.store, session.node, session.latest, excess)
 
-            session.background.run("the sweep", delete)
+            session.background.run("sweep", delete)
 
     def _sweep(self, expired_before: set[str]) -> None:
         session, deleted = self._session, set[str]()
@@ -119,7 +106,8 @@ class BackgroundSweeps:
 
     def _find_orphans(self) -> None:
         session = self._session
-        found = search(session.store, session.node, session.latest.read())
+        round_ = session.latest.fence.incarnation
+        found = search(session.store, session.node, session.latest.read(), round_=round_)
         with session.lock:
             self.orphans += found.orphans
             self.deleted += found.others

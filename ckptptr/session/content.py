@@ -16,11 +16,9 @@ from typing import BinaryIO, TypeAlias
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.manifest import FileRecord, folders_above
+from ckptptr.protocol.names import BYTES_NAME
 from ckptptr.transfer.folder import Selection, folder, one_file
 from ckptptr.transfer.plan import Local
-
-BYTES_NAME = "_dst_cp"
-"""The name under which stock flytekit stores bytes and readers (`SyncCheckpoint.TMP_DST_PATH`)."""
 
 Saveable: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | io.IOBase
 
@@ -116,6 +114,18 @@ def change_of(content: Saveable, selection: Selection | None = None) -> Change:
             "what was given cannot be saved", hint="Save a path, bytes, or a reader opened in binary mode"
         )
     return change_of(data)
+
+
+def replacement(content: str | os.PathLike[str] | bytes, selection: Selection) -> Change:
+    """What saving `content` means where it is always the whole content, and a file loses its name.
+
+    Raises: as `change_of`.
+    """
+    change = change_of(content, selection)
+    if change.replaces:
+        return change
+    (file,) = change.files.values()
+    return Change({BYTES_NAME: replace(file, path=BYTES_NAME)}, replaces=True)
 
 
 def addition(file: str | os.PathLike[str]) -> Change:

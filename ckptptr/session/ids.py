@@ -24,12 +24,20 @@ class Ids:
 
     def new(self, seen: Seen) -> CheckpointId:
         """The next id, given LATEST as it is. The first call lists our own home."""
+        checkpoint, node = self.proposed(seen), self._session.node
+        self._begun(node.root.ref(manifest_key(node.home, checkpoint)))
+        return checkpoint
+
+    def took(self, checkpoint: CheckpointId) -> None:
+        """Another writer has drawn this id."""
+        self._highest_seq = max(self._highest_seq or 0, checkpoint.seq)
+
+    def proposed(self, seen: Seen, nonce: str = "") -> CheckpointId:
+        """An id that another writer may overrule; `nonce` is drawn where it is not given."""
         node = self._session.node
         if self._highest_seq is None:
             ids = committed(self._session.store, node.home).ids
             self._highest_seq = max((checkpoint.seq for checkpoint in ids), default=0)
         named = seen.pointer.highest_seq if seen.pointer else 0
         self._highest_seq = max(self._highest_seq, named) + 1
-        checkpoint = CheckpointId.new(self._highest_seq, node.attempt, self._session.clock)
-        self._begun(node.root.ref(manifest_key(node.home, checkpoint)))
-        return checkpoint
+        return CheckpointId.new(self._highest_seq, node.attempt, self._session.clock, nonce)

@@ -5,7 +5,8 @@ deliver SIGTERM to a process with id 1 that has no handler for it. The rules kep
 
 - The handler raises in the main thread, so that the loop unwinds, but never inside our own code: a
   save that is interrupted half-way would leave the session broken. A save that is under way is
-  the last one.
+  the last one. A block in another thread, or in an event loop, cannot be interrupted: there the next save
+  raises.
 - Saves and restores of a block run in a daemon thread, and their callers wait. So the wait ends at
   the deadline whatever hangs, and no thread keeps the interpreter from exiting.
 - What is abandoned sends no further request: LATEST stays on the last whole checkpoint.
@@ -14,9 +15,9 @@ deliver SIGTERM to a process with id 1 that has no handler for it. The rules kep
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
-import os
 import signal
 import sys
 import threading
@@ -24,12 +25,16 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent import futures
 from concurrent.futures import Future
+from functools import partial
 from types import FrameType, TracebackType
 from typing import Any, Generic, TypeVar
 
 from ckptptr.errors import InvalidArgumentError, PreemptedError
+from ckptptr.events import Event, emit
 from ckptptr.lifetime import daemon
 from ckptptr.lifetime.ending import abandon_executors, before_executors_close
+from ckptptr.lifetime.main_thread import InMain, by_loop
+from ckptptr.session import signals as handled
 from ckptptr.session.session import Session
 
 log = logging.getLogger("ckptptr")
@@ -60,12 +65,16 @@ class Preemption:
 
     Python handles signals between its own instructions: not while a C function computes.
 
+    `async with` does the same in an event loop of the main thread, without blocking it. There, as with
+    `interrupt=False`, only `check` and saves raise.
+
     Args:
         save: makes the last save; called in another thread, with the context variables of this one.
         wait: waits for background saves, until a time by `time.monotonic()`.
         deadline: seconds from the signal.
         interrupt: whether the signal raises wherever the main thread is, or only `check` and saves do.
         raises: the error that ends the block.
+        in_main: for a block that is not entered in the main thread: does what only that one may do.
     """
 
     def __init__(
@@ -78,6 +87,7 @@ class Preemption:
         signals: Iterable[int],
         interrupt: bool,
         raises: type[PreemptedError],
+        in_main: InMain | None = None,
     ) -> None:
         if not (deadline > 0 and math.isfinite(deadline)):
             raise InvalidArgumentError(f"deadline is {deadline!r}, not a number of seconds above 0")
@@ -88,15 +98,17 @@ class Preemption:
         self._signals = tuple(dict.fromkeys(signals))
         self._interrupt = interrupt
         self._raises = raises
+        self._in_main = in_main
+        self._heard: list[int] = []
         self._previous: dict[int, Any] = {}
-        self._process = os.getpid()
         self._is_inside = False
         self._is_abandoned = False
         self._operations: set[_Operation[Any]] = set()
         self._signal: signal.Signals | None = None
         self._until: float | None = None
         self._repeated = 0
-        self._outcome = ""
+        self._outcome = "no save was under way"
+        self._verdict = "nothing"
         self._is_saved = False
 
     @property
@@ -105,7 +117,7 @@ class Preemption:
         return self._is_inside or self._is_abandoned
 
     def __enter__(self) -> Preemption:
-        if threading.current_thread() is not threading.main_thread():
+        if self._in_main is None and threading.current_thread() is not threading.main_thread():
             raise InvalidArgumentError(
                 "on_preemption handles a signal, which Python allows in the main thread only",
                 hint="Enter the block there, around what starts the threads",
@@ -113,8 +125,9 @@ class Preemption:
         self._is_inside = True
         for number in self._signals:
             try:
-                self._previous[number] = signal.signal(signal.Signals(number), self._handle)
-            except (ValueError, OSError) as error:
+                self._heard.append(number)
+                self._do_in_main(partial(handled.listen, number, self._handle))
+            except (ValueError, OSError) as error:  # TimeoutError is one of them
                 self._put_back()
                 raise InvalidArgumentError(f"signal {number!r} cannot be handled: {error}") from error
         if self._signal is not None:  # it came just now, and was only noted
@@ -129,11 +142,22 @@ class Preemption:
         if self._signal is None:  # it may have come until the handlers were back
             return
         try:
-            failure = self._last_save()
+            with self._session.watch("preemption"):
+                failure = self._last_save()
         finally:
             self._put_back()
         causes = (failure, self._call_previous(self._signal), error)
         raise self._error() from next((c for c in causes if c and not isinstance(c, PreemptedError)), None)
+
+    async def __aenter__(self) -> Preemption:
+        if self._in_main is None and threading.current_thread() is threading.main_thread():
+            self._in_main = by_loop(asyncio.get_running_loop())
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await daemon.aside(lambda: self.__exit__(kind, error, trace))
 
     def check(self) -> None:
         """End the block here, if the signal has come: between two steps, where `interrupt` is False.
@@ -151,7 +175,7 @@ class Preemption:
             in_background: it is a background save: the block's own `save` is still made.
 
         Raises:
-            PreemptedError: the signal came. In the main thread also where the save was finished all
+            PreemptedError: the signal came. In the thread of the block also where the save was finished all
                 the same: so a loop that swallows errors meets it again at its next save.
         """
         if self._is_abandoned or self._left() == 0:
@@ -166,22 +190,19 @@ class Preemption:
         self._is_saved |= was_the_last and not in_background
         self._operations.discard(operation)
         result = operation.done.result()
-        if was_the_last and threading.current_thread() is threading.main_thread():
+        is_ours = self._in_main is not None or threading.current_thread() is threading.main_thread()
+        if was_the_last and is_ours and not in_background:
             raise self._error()
         return result
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         """Handle the signal. Nothing is logged: what it interrupts may be in the middle of writing a line."""
-        if os.getpid() != self._process:  # a fork, which is told to end by its parent: not our matter
-            signal.signal(number, self._previous[number] or signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            return
         if self._signal is not None:
             self._repeated += 1
             return
         self._until = self._session.background.until = time.monotonic() + self._deadline
         self._signal = signal.Signals(number)
-        if self._interrupt and not _is_in_this_module(frame):
+        if self._interrupt and self._in_main is None and not _is_in_this_module(frame):
             raise self._error()
 
     def _last_save(self) -> BaseException | None:
@@ -197,7 +218,9 @@ class Preemption:
         failure = self._save_once_more(self._save) if self._save and not is_over else None
         if self._repeated:
             log.warning("it was told so %d times more, which was ignored", self._repeated)
-        log.warning("%s", self._error())
+        error = self._error()
+        verdict = self._verdict
+        emit(Event("preemption", str(error), level=logging.WARNING, verdict=verdict, error=error.code))
         return failure
 
     def _save_once_more(self, save: Callable[[], object]) -> BaseException | None:
@@ -209,7 +232,7 @@ class Preemption:
         self._wait(self._until)
         failure = operation.done.exception()
         if failure is not None and self._outcome == before:
-            self._outcome = f"the last save failed ({failure})"
+            self._outcome, self._verdict = f"the last save failed ({failure})", "failed"
         return failure
 
     def _call_previous(self, number: signal.Signals) -> BaseException | None:
@@ -225,15 +248,23 @@ class Preemption:
         return None
 
     def _put_back(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler or signal.SIG_DFL)  # None: it was not set by Python
+        while self._heard:
+            number = self._heard.pop()
+            try:
+                self._previous[number] = self._do_in_main(partial(handled.leave, number, self._handle))
+            except TimeoutError as error:
+                log.warning("the handler of %s stays: %s", signal.Signals(number).name, error)
         self._is_inside = False
+
+    def _do_in_main(self, work: Callable[[], Any]) -> Any:
+        return work() if self._in_main is None else self._in_main(work)
 
     def _confirms(self, operation: _Operation[Any]) -> bool:
         """Whether it was the last save, and went well."""
         if not operation.is_save or operation.done.exception() is not None:
             return False
         self._outcome = f"the last save is confirmed, LATEST is on {self._target()}"
+        self._verdict = "confirmed"
         return True
 
     def _abandon(self, operation: _Operation[Any]) -> None:
@@ -247,6 +278,7 @@ class Preemption:
         seconds = self._deadline - (self._left() or 0.0)
         what = "the last save" if operation.is_save else "the restore"
         self._outcome = f"{what} was abandoned after {seconds:.1f} s, LATEST stays on {target}"
+        self._verdict = "abandoned"
 
     def _left(self) -> float | None:
         return None if self._until is None else max(0.0, self._until - time.monotonic())
@@ -262,7 +294,7 @@ class Preemption:
         return f"this process is told to end by {self._signal.name if self._signal else 'nobody'}"
 
     def _error(self) -> PreemptedError:
-        return self._raises(f"{self._told()}; {self._outcome or 'no save was under way'}")
+        return self._raises(f"{self._told()}; {self._outcome}")
 
 
 class _Operation(Generic[_T]):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ckptptr.errors import CkptptrError, NotFoundError
+from pathspec import GitIgnoreSpec
+
+from ckptptr.errors import NotFoundError
+from ckptptr.events import Event, Name, Watch, emit
 from ckptptr.protocol.adopt import adopt
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.forward import copy_home, move_latest
-from ckptptr.protocol.inventory import check_complete
 from ckptptr.protocol.latest import Move, Seen
+from ckptptr.protocol.listed import Listed
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.resolve import Resolution, Resolver
 from ckptptr.session.content import Content
@@ -24,7 +26,8 @@ from ckptptr.transfer.copy import CancelledError
 from ckptptr.transfer.download import Download
 from ckptptr.wording import moved
 
-log = logging.getLogger("ckptptr")
+_SHOWN = 5
+"""How many names an error lists."""
 
 
 class Restorer:
@@ -39,30 +42,24 @@ class Restorer:
         self._read_only = read_only
 
     def look(self) -> Resolution:
-        """What a restore would return, as far as manifests tell; nothing is fetched or moved."""
+        """What a restore would return, as far as manifests and listings tell; nothing is fetched or moved."""
         session = self._session
-        return Resolver(session.candidates, session.latest).resolve(lambda _: None)
+        return Resolver(session.candidates, session.latest).resolve(Listed(session.store))
 
-    def restore(self, destination: Path) -> Resolution:
-        """Put the newest good checkpoint into `destination`.
+    def restore(self, destination: Path, only: GitIgnoreSpec | None = None) -> Resolution:
+        """Put the newest good checkpoint into `destination`, or what `only` selects of it.
 
         Raises: see `Checkpoints.restore`.
         """
         session = self._session
-        began = time.monotonic()
-        with session.lock, self._download(destination) as download:
-            resolution, files, adopted = self._resolve(lambda found: download.fetch(found.home, found.files))
+        with session.watch("restore") as watch, session.lock, self._download(destination) as download:
+            resolution, files, adopted = self._resolve(lambda found: self._fetch(download, found, only))
             session.seen = adopted or resolution.seen
             found = resolution.found
-            if found is None:
-                log.info("%s", resolution)
-            else:
-                self._put_in_place(download, found, files)
-                size = sum(record.size for record in files)
-                session.restored_in = time.monotonic() - began
-                log.info("%s (%s)", resolution, moved(size, session.restored_in))
-            if adopted:
-                log.info("attempt %d moved LATEST accordingly: %s", session.node.attempt, session.latest.url)
+            if found is not None:
+                self._put_in_place(download, found, files, only)
+                session.restored_in = watch.seconds
+            self._tell(resolution, files, watch, only)
             if adopted and found is not None and found.home != session.node.home:
                 self._forward(found, files)
         return resolution
@@ -75,16 +72,16 @@ class Restorer:
         Raises: see `Checkpoints.restore`.
         """
         session = self._session
+        accept = Listed(session.store)
 
         def check(found: Found) -> list[FileRecord]:
-            if found.manifest is not None:
-                check_complete(session.store, found.home, found.manifest)
+            accept(found)
             return list(found.files)
 
-        with session.lock:
+        with session.watch("restore"), session.lock:
             resolution, files, adopted = self._resolve(check)
             session.seen = adopted or resolution.seen
-            log.info("%s", resolution)
+            self._tell(resolution)
             found = resolution.found
             if found is not None:
                 self._build_on(found, files)
@@ -92,27 +89,76 @@ class Restorer:
                     self._forward(found, files)
         return resolution
 
-    def restore_named(self, destination: Path, checkpoint: str) -> Resolution:
+    def restore_named(
+        self, destination: Path, checkpoint: str, only: GitIgnoreSpec | None = None
+    ) -> Resolution:
         """Put the checkpoint of that name into `destination`, or fail: there is no second choice.
 
         LATEST is not moved: the process that resolved for all ranks has done that.
         """
         session = self._session
-        with session.lock, self._download(destination) as download:
+        with session.watch("restore") as watch, session.lock, self._download(destination) as download:
             seen = session.latest.read()
-            for candidate in session.candidates.named(checkpoint, seen.pointer):
-                found = candidate.load()
-                files = download.fetch(found.home, found.files)
-                self._put_in_place(download, found, files)
-                return Resolution(candidate.verdict_on(found), found, (), seen)
-        raise NotFoundError("no such checkpoint", key=checkpoint)
+            candidate = next(session.candidates.named(checkpoint, seen.pointer), None)
+            if candidate is None:
+                raise NotFoundError("no such checkpoint", key=checkpoint)
+            found = candidate.load()
+            files = self._fetch(download, found, only)
+            self._put_in_place(download, found, files, only)
+            resolution = Resolution(candidate.verdict_on(found), found, (), seen)
+            self._tell(resolution, files, watch, only)
+        return resolution
+
+    def _tell(
+        self,
+        resolution: Resolution,
+        files: Sequence[FileRecord] = (),
+        watch: Watch | None = None,
+        only: GitIgnoreSpec | None = None,
+    ) -> None:
+        size = sum(record.size for record in (files if only is None else _chosen(files, only)))
+        took = f" ({moved(size, watch.seconds)})" if watch and resolution.found else ""
+        emit(self._event("restore", f"{resolution}{took}", resolution, size=size))
+
+    def _event(self, name: Name, message: str, resolution: Resolution, *, size: int | None = None) -> Event:
+        found = resolution.found
+        return Event(
+            name,
+            message,
+            checkpoint=found.reference if found else None,
+            step=found.manifest.step if found and found.manifest else None,
+            bytes=size,
+            verdict=resolution.verdict.name.lower(),
+        )
 
     def _download(self, destination: Path) -> Download:
         return Download(self._session.store, destination, without=self._session.own_places)
 
-    def _put_in_place(self, download: Download, found: Found, files: list[FileRecord]) -> None:
-        download.install(files, found.manifest.folders if found.manifest else ())
+    def _fetch(self, download: Download, found: Found, only: GitIgnoreSpec | None) -> list[FileRecord]:
+        """Fetch and verify what is selected; of the rest it is only checked that it is there."""
+        if only is None:
+            return download.fetch(found.home, found.files)
+        Listed(self._session.store)(found)
+        chosen = _chosen(found.files, only)
+        fetched = {record.path: record for record in download.fetch(found.home, chosen)}
+        return [fetched.get(record.path, record) for record in found.files]
+
+    def _put_in_place(
+        self, download: Download, found: Found, files: list[FileRecord], only: GitIgnoreSpec | None
+    ) -> None:
+        if only is None:
+            download.install(files, found.manifest.folders if found.manifest else ())
+        elif chosen := _chosen(files, only):
+            download.install(chosen)
+        else:
+            raise NotFoundError(
+                "no file of the checkpoint matches `only`",
+                key=found.reference,
+                hint=f"It has {', '.join(record.path for record in files[:_SHOWN])}",
+            )
         self._build_on(found, files)
+        if not all(record.xxh3_128 for record in files):  # the rest of a plain folder: nothing builds on it
+            self._session.content = Content()
 
     def _build_on(self, found: Found, files: list[FileRecord]) -> None:
         self._session.content = Content.of(found, files)
@@ -153,7 +199,11 @@ class Restorer:
 
         updated = session.latest.update(decide)
         files = records[resolution.found.reference] if resolution.found else []
-        return resolution, files, None if updated.seen is updated.before else updated.seen
+        if updated.seen is updated.before:
+            return resolution, files, None
+        message = f"attempt {session.node.attempt} moved LATEST to what it restores: {session.latest.url}"
+        emit(self._event("adopt", message, resolution))
+        return resolution, files, updated.seen
 
     def _forward(self, found: Found, files: Sequence[FileRecord]) -> None:
         """Copy what was adopted into our own home: in the background, or at once if it is in another
@@ -168,12 +218,10 @@ class Restorer:
             self._publish_copy(found, copied)
 
         if root.bucket_of(found.home) == root.bucket_of(root.base):
-            self._session.background.run("the forward copy", forward)
+            self._session.background.run("forward-copy", forward)
             return
-        try:
+        with suppress(Exception), Watch("forward-copy", goes_on=True):
             forward()
-        except CkptptrError as error:
-            log.warning("the forward copy failed, the restore did not: %s", error)
 
     def _copy_home(
         self, found: Found, files: Sequence[FileRecord], *, is_cancelled: Callable[[], bool] = lambda: False
@@ -190,4 +238,16 @@ class Restorer:
             session.seen = move_latest(session.publisher, source, copied)
             if session.content.reference == source.reference:
                 session.content = Content.of(copied)
-        log.info("copied forward into %s", session.store.url(session.node.home))
+        target = copied.as_target(session.node)
+        event = Event(
+            "forward-copy",
+            f"copied forward into {session.store.url(session.node.home)}",
+            checkpoint=copied.reference,
+            step=target.step,
+            bytes=target.bytes,
+        )
+        emit(event)
+
+
+def _chosen(files: Sequence[FileRecord], only: GitIgnoreSpec) -> list[FileRecord]:
+    return [record for record in files if only.match_file(record.path)]

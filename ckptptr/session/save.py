@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ckptptr.errors import CkptptrError, DamagedError, NotFoundError
+from ckptptr.errors import DamagedError, NotFoundError
+from ckptptr.events import Event, emit
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.names import CheckpointId
@@ -30,8 +29,6 @@ from ckptptr.transfer.digest import holds
 from ckptptr.transfer.plan import Local
 from ckptptr.wording import moved
 
-log = logging.getLogger("ckptptr")
-
 SENDINGS = 3
 """How often a save is sent, if siblings that are much faster delete it before it is published."""
 
@@ -41,10 +38,11 @@ class Saver:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._sweeps = BackgroundSweeps(session)
-        self._ids = Ids(session, self._sweeps.begin)
+        self.sweeps = BackgroundSweeps(session)
+        self.ids = Ids(session, self.sweeps.begin)
         self._written: frozenset[str] = frozenset()
         """The paths of the content that this process wrote itself."""
+        self._was_held = False
 
     def save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Published:
         """Make the content as `change` says into a checkpoint, and confirm it.
@@ -52,39 +50,51 @@ class Saver:
         Raises: see `Checkpoints.save`.
         """
         session = self._session
-        began = time.monotonic()
         session.has_saved.set()
-        for tried in range(1, SENDINGS + 1):
-            try:
-                with session.lock, self._forgetting_on_failure():
-                    published = self._save(change, step, metadata)
-                break
-            except DeletedMeanwhileError as error:
-                if tried == SENDINGS:
-                    raise
-                log.warning("%s", error)
-        saved, standing = published.manifest, published.standing
-        took = time.monotonic() - began
-        with session.lock:
-            session.saves += 1
-            session.saved_in.append((saved.id, took))
-        log.info(
-            "saved %scheckpoint %s (%s)%s",
-            "" if saved.step is None else f"step {saved.step}, ",
-            saved.id,
-            moved(saved.total_bytes, took),
-            "" if standing is Standing.TARGET else f": {standing.value}",
-        )
+        with session.watch("save") as watch:
+            for tried in range(1, SENDINGS + 1):
+                try:
+                    with session.lock, session.forgetting_on_failure():
+                        published = self._save(change, step, metadata)
+                    break
+                except DeletedMeanwhileError as error:
+                    if tried == SENDINGS:
+                        raise
+                    emit(Event("conflict", str(error), level=logging.WARNING, error=error.code))
+            with session.lock:
+                session.saves += 1
+                session.saved_in.append((published.manifest.id, watch.seconds))
+            self.tell(published, watch.seconds)
         return published
+
+    def tell(self, published: Published, seconds: float, *, how: str = "") -> None:
+        """The event of a save; the first one beside a hold is a warning."""
+        saved, standing = published.manifest, published.standing
+        step = "" if saved.step is None else f"step {saved.step}, "
+        where = "" if standing is Standing.TARGET else f": {standing.value}"
+        is_held = standing is Standing.HELD
+        if is_held:
+            where += f" ({self._session.latest.url})"
+        event = Event(
+            "save",
+            f"saved {step}checkpoint {saved.id}{how} ({moved(saved.total_bytes, seconds)}){where}",
+            level=logging.WARNING if is_held and not self._was_held else logging.INFO,
+            checkpoint=self._session.publisher.found(saved).reference,
+            step=saved.step,
+            bytes=saved.total_bytes,
+            verdict=standing.name.lower(),
+        )
+        self._was_held = is_held
+        emit(event)
 
     def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Published:
         session, publisher = self._session, self._session.publisher
-        before = self._look()
+        before = session.look()
         # What is saved: the change, and of the content so far what stays beside it.
         dropped = self._written - change.files.keys() if change.replaces else frozenset()
         beside = self._beside(change, dropped, before)
         # Under which name.
-        checkpoint = self._ids.new(before)
+        checkpoint = self.ids.new(before)
         # Sent: or copied, or referred to where it is already.
         files = self._bring(checkpoint, change, beside, before)
         # Committed.
@@ -97,40 +107,22 @@ class Saver:
             parent=session.parent,
         )
         publisher.commit(manifest)
-        self._sweeps.look(before)
+        self.sweeps.look(before)
         # Published: where others move LATEST first, it is rebased.
-        rebasing = Rebasing(session, self._ids, self._sweeps, dropped)
+        rebasing = Rebasing(session, self.ids, self.sweeps, dropped)
         published = publisher.publish(
             before,
             manifest,
             rebasing.rebase,
-            orphans=self._sweeps.orphans,
-            deleted=self._sweeps.deleted,
+            orphans=self.sweeps.orphans,
+            deleted=self.sweeps.deleted,
         )
         # Released: what retention no longer keeps. A later save builds on this one.
         self._written = frozenset(change.files) | (frozenset() if change.replaces else self._written)
         session.seen = published.seen
         session.content = Content.of(publisher.found(published.manifest))
-        self._sweeps.release(session.content.reference, before, published)
+        self.sweeps.release(session.content.reference, before, published)
         return published
-
-    @contextmanager
-    def _forgetting_on_failure(self) -> Iterator[None]:
-        """After a failure LATEST may be anything: the next save reads it before it uploads."""
-        try:
-            yield
-        except CkptptrError:
-            self._session.seen = None
-            raise
-
-    def _look(self) -> Seen:
-        """LATEST as last seen; read again where that is nothing, or a hold that may be over."""
-        session = self._session
-        if session.seen is None or session.seen.is_held or session.seen.damage:
-            session.seen = session.latest.read()
-        hint = "This process must stop; nothing was uploaded"
-        session.latest.check_fence(session.seen.fence, session.seen.pointer, hint=hint)
-        return session.seen
 
     def _beside(self, change: Change, dropped: Collection[str], seen: Seen) -> Content:
         """What the checkpoint consists of beside the files of the change.
@@ -151,12 +143,12 @@ class Saver:
     ) -> list[FileRecord]:
         """The records of the new checkpoint's files, every object of them in our own home."""
         content, home = self._session.content, self._session.node.home
-        may_refer = content.home == home and self._sweeps.is_safe(content.reference, seen)
+        may_refer = content.home == home and self.sweeps.is_safe(content.reference, seen)
         unchanged: list[FileRecord] = []
         new: list[Local] = []
         for path, file in change.files.items():
             before = content.files.get(path) if may_refer else None
-            if before is not None and _is_unchanged(file, before):
+            if before is not None and is_unchanged(file, before):
                 unchanged.append(msgspec.structs.replace(before, mode=file.mode, mtime_ns=file.mtime_ns))
             else:
                 new.append(file)
@@ -175,7 +167,7 @@ class Saver:
             ) from error
 
 
-def _is_unchanged(file: Local, before: FileRecord) -> bool:
+def is_unchanged(file: Local, before: FileRecord) -> bool:
     """Same size, and then the same bytes: only a file that may be unchanged is read ahead."""
     if file.size != before.size or not isinstance(file.source, Path | bytes):
         return False

@@ -6,13 +6,15 @@ import os
 import socket
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from ckptptr.clock import Clock, SystemClock
-from ckptptr.errors import InvalidArgumentError
+from ckptptr.errors import CkptptrError, InvalidArgumentError
+from ckptptr.events import Name, Watch
 from ckptptr.lifetime.background import Background
 from ckptptr.lifetime.forks import renew_in_child
 from ckptptr.protocol.candidates import Candidates
@@ -82,6 +84,10 @@ class Session:
         self.lock = threading.RLock()
         self.seen: Seen | None = None
 
+    def watch(self, name: Name) -> Watch:
+        """Around what takes time: its outcome is the event of that name, of this node and attempt."""
+        return Watch(name, self.store.url(self.node.prefix), self.node.attempt)
+
     @property
     def retention(self) -> Retention:
         return self.publisher.retention
@@ -105,6 +111,27 @@ class Session:
         """LATEST was moved without this session: the next save reads it."""
         with self.lock:
             self.seen = None
+
+    @contextmanager
+    def forgetting_on_failure(self) -> Iterator[None]:
+        """After a failure LATEST may be anything: the next save reads it before it uploads."""
+        try:
+            yield
+        except CkptptrError:
+            self.seen = None
+            raise
+
+    def look(self) -> Seen:
+        """LATEST as last seen; read again where that is nothing, or a hold that may be over.
+
+        Raises:
+            SupersededError: a newer attempt has taken over.
+        """
+        if self.seen is None or self.seen.is_held or self.seen.damage:
+            self.seen = self.latest.read()
+        hint = "This process must stop; nothing was uploaded"
+        self.latest.check_fence(self.seen.fence, self.seen.pointer, hint=hint)
+        return self.seen
 
     def selection(self, ignore: str | Iterable[str] | None, links: Links | None) -> Selection:
         """Which files of a folder are saved: as the settings say, but for what is given.

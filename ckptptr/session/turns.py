@@ -41,7 +41,9 @@ class Turns(Generic[_Saved]):
         self._session = session
         self._save_now = save
         self._background = Asynchronous(
-            partial(self._save, in_background=True), lambda: session.background.until
+            partial(self._save, in_background=True),
+            lambda: session.background.until,
+            node=session.store.url(session.node.prefix),
         )
         self._writing: int | None = None
         self._preemption: Preemption | None = None
@@ -75,6 +77,9 @@ class Turns(Generic[_Saved]):
         self, change: Change, step: int | None, metadata: dict[str, Any], *, consume: bool
     ) -> Future[_Saved]:
         return self._background.submit(snapshot(change, consume=consume), step, metadata)
+
+    def save_part(self, work: Callable[[], _Saved]) -> _Saved:
+        return self._run(work, is_save=True)
 
     @contextmanager
     def save_while_written(self, name: str, step: int | None, metadata: dict[str, Any]) -> Iterator[Stream]:

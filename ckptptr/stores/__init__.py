@@ -6,7 +6,7 @@
     s3, gcs, azure           over fsspec's filesystems: the plain way, with the user's own settings
     obstore                  over obstore (Rust): the fast way
     wrappers                 stores around stores: retries, a stop, a probe
-    sdk, parts, room         what the clouds' adapters share
+    sdk, parts, room, said   what the clouds' adapters share
 
 May import the clock, the errors and the settings: nothing of the protocol.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Generator, Iterable, Iterator
 
 from ckptptr.errors import ConflictError, DamagedError, NotFoundError
@@ -31,7 +32,7 @@ class MemoryStore:
         self.block_size = block_size
         self.renew()
         renew_in_child(self)
-        self._objects: dict[str, tuple[bytes, Token]] = {}
+        self._objects: dict[str, tuple[bytes, Token, float]] = {}
         self._versions = itertools.count(1)
 
     def renew(self) -> None:
@@ -43,7 +44,7 @@ class MemoryStore:
 
     def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
         with self._lock:
-            body, token = self._get(key)
+            body, token, _ = self._get(key)
         return body[:limit], token
 
     def create(self, key: str, body: bytes) -> Token:
@@ -63,11 +64,13 @@ class MemoryStore:
     def list(self, folder: str) -> Iterator[Entry]:
         with self._lock:
             found = [
-                Entry(key, len(body))
-                for key, (body, _) in self._objects.items()
+                Entry(key, len(body), modified)
+                for key, (body, _, modified) in self._objects.items()
                 if key.startswith(f"{folder}/")
             ]
         return iter(sorted(found, key=lambda entry: entry.key))
+
+    stream = list
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -84,7 +87,7 @@ class MemoryStore:
         if length == 0:
             return
         with self._lock:
-            body, _ = self._get(key)
+            body, *_ = self._get(key)
         if len(body) < start + length:
             raise DamagedError(
                 f"the object has {len(body)} bytes, {start + length} were asked for", key=self.url(key)
@@ -93,10 +96,10 @@ class MemoryStore:
 
     def copy(self, source: str, key: str) -> None:
         with self._lock:
-            body, _ = self._get(source)
+            body, *_ = self._get(source)
             self._put(key, body)
 
-    def _get(self, key: str) -> tuple[bytes, Token]:
+    def _get(self, key: str) -> tuple[bytes, Token, float]:
         try:
             return self._objects[key]
         except KeyError:
@@ -104,5 +107,5 @@ class MemoryStore:
 
     def _put(self, key: str, body: bytes) -> Token:
         token = Token(str(next(self._versions)))
-        self._objects[key] = (bytes(body), token)
+        self._objects[key] = (bytes(body), token, time.time())
         return token

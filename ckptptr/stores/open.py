@@ -28,19 +28,21 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, slots=True)
 class _Cloud:
-    """A cloud: the folder of its adapter, which is the name of our extra too; its adapter; its fsspec
-    filesystem; and who lends from that to obstore."""
+    """A cloud: the folder of its adapter, which is the name of our extra too; its adapter; the package of
+    its fsspec filesystem, and the class in it; who lends from that to obstore; and who does without it."""
 
     module: str
     adapter: str
     filesystem: str
+    kind: str
     lender: str
+    configured: str
 
 
 _CLOUDS = {
-    "s3": _Cloud("s3", "S3Store", "s3fs", "S3Lender"),
-    "gs": _Cloud("gcs", "GCSStore", "gcsfs", "GCSLender"),
-    "abfs": _Cloud("azure", "AzureStore", "adlfs", "AzureLender"),
+    "s3": _Cloud("s3", "S3Store", "s3fs", "S3FileSystem", "S3Lender", "ConfiguredS3"),
+    "gs": _Cloud("gcs", "GCSStore", "gcsfs", "GCSFileSystem", "GCSLender", "ConfiguredGCS"),
+    "abfs": _Cloud("azure", "AzureStore", "adlfs", "AzureBlobFileSystem", "AzureLender", "ConfiguredAzure"),
 }
 _around: list[Callable[[Store], Store]] = []
 
@@ -57,6 +59,7 @@ def open_store(
     storage_options: Mapping[str, Any] | None = None,
     metadata: Mapping[str, str] | None = None,
     root: str = "",
+    settings: Mapping[str, Any] | None = None,
 ) -> tuple[Store, str]:
     """The store that a URL or path lives in, and its key there.
 
@@ -71,25 +74,29 @@ def open_store(
         filesystem: for a cloud, the fsspec filesystem to go through; what flytekit resolved, say.
         storage_options: for a cloud, what to make one from, as fsspec takes it.
         metadata: for a cloud, user metadata of every payload object uploaded.
+        settings: for a cloud, in place of a filesystem: those of obstore, which then sends all requests.
         root: on a disk, the folder that links must not lead out of; by default that of the URL, or of the
             execution that it is in.
 
     Raises:
         InvalidArgumentError: not a URL that this version can open; nothing was asked of any store.
     """
-    store, key = _opened(os.fspath(url), filesystem, storage_options, metadata, root)
+
+    def on_cloud(place: Place) -> Store:
+        if settings is None:
+            return _on_cloud(place, filesystem, storage_options, metadata)
+        from ckptptr.stores.obstore import configured
+        from ckptptr.stores.obstore.store import ObstoreStore
+
+        return ObstoreStore(getattr(configured, _CLOUDS[place.scheme].configured)(settings, metadata))
+
+    store, key = _opened(os.fspath(url), root, on_cloud)
     for wrap in _around:
         store = wrap(store)
     return store, key
 
 
-def _opened(
-    url: str,
-    filesystem: Any,
-    storage_options: Mapping[str, Any] | None,
-    metadata: Mapping[str, str] | None,
-    root: str,
-) -> tuple[Store, str]:
+def _opened(url: str, root: str, on_cloud: Callable[[Place], Store]) -> tuple[Store, str]:
     escape_control_characters()
     place = split(url)
     if place.scheme not in ("file", "memory", *_CLOUDS):
@@ -109,7 +116,7 @@ def _opened(
         raise InvalidArgumentError(
             "the URL has no valid bucket name", hint=f"It looks like {place.scheme}://bucket/folder"
         )
-    return _on_cloud(place, filesystem, storage_options, metadata), key
+    return on_cloud(place), key
 
 
 def _local(path: str, url: str, root: str) -> tuple[Store, str]:
@@ -197,13 +204,27 @@ def _on_cloud(
     return FastLane(store, ObstoreStore(lender(filesystem, metadata)))
 
 
-def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any]) -> Any:
+def filesystem_at(url: str, storage_options: Mapping[str, Any]) -> tuple[Any, str]:
+    """The fsspec filesystem of a URL or path, and its path there: for what the port has no word for.
+
+    Raises: as `open_store`.
+    """
+    place = split(url)
+    if place.scheme in _CLOUDS:
+        return _filesystem(place, _CLOUDS[place.scheme], storage_options), place.key
     import fsspec
 
+    filesystem, path = fsspec.url_to_fs(url, use_listings_cache=False)
+    return filesystem, path
+
+
+def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any]) -> Any:
     account = {"account_name": place.account} if place.account else {}
     start_event_loop()
     try:
-        return fsspec.filesystem(place.scheme, **{"use_listings_cache": False, **account, **storage_options})
+        # Not through fsspec's registry: an import of `flyte.storage` puts obstore's filesystems there.
+        kind = getattr(import_module(cloud.filesystem), cloud.kind)
+        return kind(**{"use_listings_cache": False, **account, **storage_options})
     except ImportError as error:
         raise InvalidArgumentError(
             f"{place.scheme}:// needs {cloud.filesystem}", hint=f"pip install 'ckptptr[{cloud.module}]'"

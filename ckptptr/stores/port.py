@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NewType, Protocol, TypeAlias, runtime_checkable
 
@@ -54,10 +54,18 @@ class Guarantee(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One object in a listing. `size` is in bytes."""
+    """One object in a listing. `size` is in bytes.
+
+    `modified`: when it was written last by the clock of the store, in seconds since 1970; 0 if the store
+    does not say.
+
+    `is_archived`: what is in its class has to be brought back before it can be read; it may have been.
+    """
 
     key: str
     size: int
+    modified: float = field(default=0.0, compare=False)
+    is_archived: bool = False
 
 
 class Store(Protocol):
@@ -154,6 +162,15 @@ class HasEngine(Protocol):
 
     def engine(self, key: str) -> str:
         """What moves payload to and from there, for people."""
+
+
+@runtime_checkable
+class HasStream(Protocol):
+    """A store that lists without keeping the whole listing in memory."""
+
+    def stream(self, folder: str) -> Iterator[Entry]:
+        """Every object below a folder once, as the answers come, in any order. It is not tried again, and no
+        objects are no proof of absence: `list` is."""
 
 
 @dataclass(frozen=True, slots=True)

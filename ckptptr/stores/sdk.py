@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import itertools
 import os
@@ -13,6 +14,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
@@ -98,6 +100,14 @@ async def beginning(stream: Any, length: int | None, at_most: int | None) -> byt
     while len(found) < at_most and (piece := await stream.read(at_most - len(found))):
         found += piece
     return bytes(found)
+
+
+def seconds(moment: datetime | str | None) -> float:
+    """A time in a listing, as an `Entry` has it: `2026-11-23T15:20:05.123Z` too."""
+    if isinstance(moment, str):
+        with contextlib.suppress(ValueError):
+            moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    return moment.timestamp() if isinstance(moment, datetime) else 0.0
 
 
 def guarantee_at(endpoint: str, known: tuple[str, ...]) -> Guarantee:

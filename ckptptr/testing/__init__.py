@@ -2,10 +2,10 @@
 
 `simulate` runs a Flyte task through attempts that die; `assert_resumes` checks that it resumed.
 `FaultyStore` adds faults to any store; `StoreConformance` is the port's contract as a pytest suite.
-Names are loaded when they are used: only the suite needs pytest, only attempts need flytekit.
+Names are loaded when they are used: only the suite needs pytest, only attempts need the SDK of Flyte.
 
 May import everything but cli and report; nothing outside may import it, but `ckptptr simulate`. The rule: an
-attempt is real, a `pyflyte-execute` of its own and real signals; only what Flyte decides is computed.
+attempt is real, a `pyflyte-execute` or `a0` of its own and real signals; only what Flyte decides is computed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ckptptr.testing.actions import SimulatedAction
     from ckptptr.testing.attempts import SimulatedNode
     from ckptptr.testing.conformance import StoreConformance
     from ckptptr.testing.conformance.faults import FaultConformance
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Attempt",
     "Life",
+    "SimulatedAction",
     "SimulatedNode",
     "assert_resumes",
     "simulate",
@@ -39,6 +41,7 @@ _MODULES = {
     "Attempt": "outcome",
     "Life": "life",
     "FaultConformance": "conformance.faults",
+    "SimulatedAction": "actions",
     "SimulatedNode": "attempts",
     "StoreConformance": "conformance",
     "assert_resumes": "life",

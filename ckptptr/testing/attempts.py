@@ -11,33 +11,26 @@ them. What happens in the pod is real. `ckptptr.testing.life` runs attempt after
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
 from ckptptr.nodes.flyte_paths import HOME, NodePrefix, fixed_length_id, node_uid, shard
-from ckptptr.settings import TESTING_FAULTS, TESTING_LOG
-from ckptptr.testing.deaths import Death, before_python
+from ckptptr.stores.open import filesystem_at
 from ckptptr.testing.faults import Fault
 from ckptptr.testing.literals import Scalar, decode_error, decode_outputs, encode_inputs
 from ckptptr.testing.outcome import Attempt
-from ckptptr.testing.pod import Remains, run_pod
+from ckptptr.testing.simulated import Simulated, script
+
+__all__ = ["Attempt", "Fault", "SimulatedNode"]
 
 _RESOLVER = "flytekit.core.python_auto_container.default_task_resolver"
 _MAP_RESOLVER = "flytekit.core.array_node_map_task.ArrayNodeMapTaskResolver"
-_INJECT = Path(__file__).with_name("inject")
-_EVENTS = "events"
 
 
 @dataclass(frozen=True, slots=True)
-class SimulatedNode:
+class SimulatedNode(Simulated):
     """One node of one execution. Its attempts can be run one by one, and killed.
 
     Args:
@@ -106,56 +99,8 @@ class SimulatedNode:
         path = "/".join([top, "data", *below, *index, str(attempt)])
         return f"{self.root}/metadata/propeller/{execution}/{path}"
 
-    def run(
-        self, attempt: int, *troubles: Fault | Death | None, timeout: float = 120, **environ: str
-    ) -> Attempt:
-        """Run an attempt to its end.
-
-        Args:
-            troubles: a death, and faults of ckptptr's requests to the store. A kill is a real SIGKILL of
-                the whole pod.
-            timeout: in seconds; then the pod is killed.
-            environ: additions to the environment, for this attempt only.
-        """
-        death = next((trouble for trouble in troubles if isinstance(trouble, Death)), None)
-        faults = [trouble for trouble in troubles if isinstance(trouble, Fault)]
-        if death and death.fault:
-            faults.append(death.fault)
-        with tempfile.TemporaryDirectory() as name:
-            scratch = Path(name).resolve()
-            remains = run_pod(
-                self._command(attempt, scratch),
-                folder=str(self._working_directory(scratch)),
-                environ=self._environ(attempt, faults, scratch) | environ,
-                record=scratch / _EVENTS,
-                death=death,
-                timeout=timeout,
-            )
-        return self._attempt(attempt, remains, death)
-
-    def die_before_python(self, attempt: int) -> Attempt:
-        """Start an attempt and kill it before its interpreter runs, as an eviction does."""
-        return self.run(attempt, before_python())
-
-    def _working_directory(self, scratch: Path) -> Path:
-        working = scratch / "root"
-        if not working.exists():
-            working.mkdir()
-            for entry in () if self.fast else Path(self.folder).iterdir():
-                (working / entry.name).symlink_to(entry.resolve())
-        return working
-
-    def _environ(self, attempt: int, faults: Sequence[Fault], scratch: Path) -> dict[str, str]:
-        own_code = [] if self.fast else [os.path.abspath(self.folder)]
-        temporary = scratch / "tmp"
-        temporary.mkdir()
-        path = os.pathsep.join([str(_INJECT), *own_code, os.environ.get("PYTHONPATH", "")])
+    def _told(self, attempt: int) -> dict[str, str]:
         return {
-            **os.environ,
-            "PYTHONPATH": path,
-            TESTING_FAULTS.name: json.dumps([_arguments(fault) for fault in faults]),
-            TESTING_LOG.name: str(scratch / _EVENTS),
-            "TMPDIR": str(temporary),
             "FLYTE_INTERNAL_EXECUTION_ID": self.execution,
             "FLYTE_INTERNAL_EXECUTION_PROJECT": self.project,
             "FLYTE_INTERNAL_EXECUTION_DOMAIN": self.domain,
@@ -165,8 +110,13 @@ class SimulatedNode:
             "FLYTE_INTERNAL_TASK_VERSION": "v1",
             "FLYTE_ATTEMPT_NUMBER": str(attempt),
             **({} if self.index is None else _array_index(self.index)),
-            **self.environ,
         }
+
+    def _decoded(
+        self, outputs: bytes | None, error: bytes | None
+    ) -> tuple[dict[str, Scalar] | None, str, str]:
+        kind, message = decode_error(error) if error is not None else ("", "")
+        return None if outputs is None else decode_outputs(outputs), kind, message
 
     def _command(self, attempt: int, scratch: Path) -> list[str]:
         inputs = scratch / "inputs.pb"
@@ -179,7 +129,7 @@ class SimulatedNode:
                 [_MAP_RESOLVER, "--", "vars", "", "resolver", _RESOLVER],
             )
         command = [
-            _script(program),
+            script(program),
             *("--inputs", str(inputs)),
             *("--output-prefix", self.outputs_at(attempt)),
             *("--raw-output-data-prefix", self.home(attempt).rpartition("/")[0]),
@@ -195,55 +145,16 @@ class SimulatedNode:
 
         archive = Path(fast_package(self.folder, scratch))
         url = f"{self.root}/fast/{archive.name}"
-        filesystem, path = self._open(url)
+        filesystem, path = filesystem_at(url, self.storage_options)
         if not filesystem.exists(path):
             filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
             filesystem.put_file(str(archive), path)
         destination = str(self._working_directory(scratch))
         return [
-            _script("pyflyte-fast-execute"),
+            script("pyflyte-fast-execute"),
             *("--additional-distribution", url),
             *("--dest-dir", destination, "--"),
         ]
-
-    def _attempt(self, number: int, remains: Remains, death: Death | None) -> Attempt:
-        outputs, error = self._read(number, "outputs.pb"), self._read(number, "error.pb")
-        kind, message = decode_error(error) if error is not None else ("", "")
-        return Attempt(
-            number=number,
-            signal=max(-remains.returncode, 0),
-            exit_code=max(remains.returncode, 0),
-            outputs=None if outputs is None else decode_outputs(outputs),
-            error=message,
-            kind=kind,
-            log=remains.log,
-            events=remains.events,
-            seconds=remains.seconds,
-            death=death,
-            timed_out=remains.timed_out,
-        )
-
-    def _read(self, attempt: int, name: str) -> bytes | None:
-        filesystem, path = self._open(f"{self.outputs_at(attempt)}/{name}")
-        try:
-            body: bytes = filesystem.cat_file(path)
-        except FileNotFoundError:
-            return None
-        return body
-
-    def _open(self, url: str) -> tuple[Any, str]:
-        filesystem, path = fsspec.url_to_fs(url, **{"use_listings_cache": False, **self.storage_options})
-        return filesystem, path
-
-
-def _script(name: str) -> str:
-    return str(Path(sys.executable).with_name(name))
-
-
-def _arguments(fault: Fault) -> dict[str, Any]:
-    if fault.error is not None:
-        raise ValueError("an exception cannot be passed to another process")
-    return asdict(fault)
 
 
 def _array_index(index: int) -> dict[str, str]:

@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ckptptr.testing.attempts import SimulatedNode
 from ckptptr.testing.deaths import Death, parse
 from ckptptr.testing.literals import Scalar
 from ckptptr.testing.outcome import Attempt, Ending, Save
+from ckptptr.testing.simulated import Simulated
 
 SYSTEM_RETRIES = 3
 """Flyte retries a pod without an error document this many times, even with `retries=0` (Flyte v1,
@@ -91,7 +91,7 @@ class Life:
 
 
 def attempts_of(
-    node: SimulatedNode,
+    node: Simulated,
     deaths: Iterable[Death | str | None] = (),
     *,
     retries: int = RETRIES,
@@ -99,25 +99,25 @@ def attempts_of(
 ) -> Iterator[Attempt]:
     """Run the attempts one by one, each when the caller asks for it; see `simulate`."""
     ordered = iter([parse(death) if isinstance(death, str) else death for death in deaths])
-    for number in itertools.count():
+    for number in itertools.count(node.first_attempt):
         attempt = node.run(number, next(ordered, None), timeout=timeout)
         yield attempt
-        if not _is_retried(attempt, retries):
+        if not _is_retried(attempt, number - node.first_attempt, retries):
             return
 
 
 def simulate(
-    node: SimulatedNode,
+    node: Simulated,
     deaths: Sequence[Death | str | None] = (),
     *,
     retries: int = RETRIES,
     timeout: float = 120,
 ) -> Life:
-    """Run attempts 0, 1, 2, ... of a node until one succeeds or fails for good.
+    """Run the attempts of a node, 0, 1, 2, ... (Flyte 2: from 1), until one succeeds or fails for good.
 
     Args:
-        deaths: how attempt 0, 1, 2, ... dies; values of `ckptptr.testing.deaths`, or words as in
-            `deaths.FORMS`. None: the attempt is not killed; nor are those after the last one.
+        deaths: how the first attempt, the second, ... dies; values of `ckptptr.testing.deaths`, or words as
+            in `deaths.FORMS`. None: the attempt is not killed; nor are those after the last one.
         retries: as in `@task(retries=...)`. Another attempt follows a recoverable error or a death, and
             no other error.
         timeout: of one attempt, in seconds. One that needs longer is killed, and no other follows.
@@ -146,13 +146,17 @@ def assert_resumes(life: Life, *, repeating_at_most: int = 0) -> None:
         raise AssertionError("\n".join((*problems, "", life.timeline(), "", *_last_words(life))))
 
 
-def _is_retried(attempt: Attempt, retries: int) -> bool:
-    """Flyte v1 has one counter for both kinds of failure."""
+def _is_retried(attempt: Attempt, before: int, retries: int) -> bool:
+    """Flyte v1 has one counter for both kinds of failure. Flyte 2 is taken to count alike.
+
+    Args:
+        before: how many attempts came before.
+    """
     match attempt.ending:
         case Ending.RECOVERABLE:
-            return attempt.number < retries
+            return before < retries
         case Ending.DIED:
-            return attempt.number < max(retries, SYSTEM_RETRIES)
+            return before < max(retries, SYSTEM_RETRIES)
         case _:
             return False
 

@@ -20,7 +20,7 @@ import msgspec
 
 from ckptptr.errors import DamagedError, LocalDiskError
 from ckptptr.hidden import remove_left_behind
-from ckptptr.protocol.complete import flaws
+from ckptptr.protocol.complete import by_key, flaws
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.port import Block, Store
 from ckptptr.transfer.digest import holds, read_again
@@ -126,8 +126,7 @@ class Download:
         """
         large = [record for record in records if record.size > LARGE and record.xxh3_128]
         folders = dict.fromkeys("/".join((home, *record.object.split("/")[:2])) for record in large)
-        sizes = {entry.key: entry.size for folder in folders for entry in self._store.list(folder)}
-        bad = flaws(home, large, sizes)
+        bad = flaws(home, large, by_key(entry for folder in folders for entry in self._store.list(folder)))
         if bad:
             raise DamagedError(f"the file {bad[0].path!r}: {bad[0].problem}", key=self._store.url(bad[0].key))
 

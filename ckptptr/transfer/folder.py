@@ -57,15 +57,24 @@ class Selection:
     def __post_init__(self) -> None:
         if self.links not in get_args(Links):
             raise InvalidArgumentError(f"links is {self.links!r}", hint="It is follow, skip or refuse")
-        try:
-            object.__setattr__(self, "_spec", GitIgnoreSpec.from_lines(self.ignore))
-        except (TypeError, ValueError) as error:
-            raise InvalidArgumentError(
-                f"ignore is {self.ignore!r}: {error}", hint="It takes patterns as in .gitignore"
-            ) from error
+        object.__setattr__(self, "_spec", patterns(self.ignore, "ignore"))
 
     def ignores(self, path: str, *, is_folder: bool) -> bool:
         return bool(self.ignore) and self._spec.match_file(f"{path}/" if is_folder else path)
+
+
+def patterns(lines: Iterable[str], what: str) -> GitIgnoreSpec:
+    """Patterns as in `.gitignore`; `what` they are given as.
+
+    Raises:
+        InvalidArgumentError: they are none.
+    """
+    try:
+        return GitIgnoreSpec.from_lines(lines)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"{what} is {lines!r}: {error}", hint="It takes patterns as in .gitignore"
+        ) from error
 
 
 def one_file(path: Path, name: str | None = None, top: Path | None = None) -> Local:

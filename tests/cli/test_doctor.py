@@ -357,7 +357,11 @@ def test_the_plugin_that_is_not_installed_is_found(monkeypatch: pytest.MonkeyPat
     check = environment.CHECKS[2]
     (finding,) = check({})
     assert finding.level == "ok"
-    monkeypatch.setattr(metadata, "entry_points", lambda **_: ())
+
+    def distribution(name: str) -> metadata.Distribution:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", distribution)
     (finding,) = check({})
     assert (finding.level, finding.type) == ("problem", "pip install 'ckptptr[flytekit]'")
 

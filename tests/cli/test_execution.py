@@ -39,6 +39,7 @@ def test_doctor_lists_the_worst_first_and_a_map_task_as_one_row(execution: str) 
     assert (rows["n2_0_i*"]["nodes"], rows["n2_0_i*"]["level"]) == (3, "ok")
 
 
+@pytest.mark.flytekit
 def test_the_text_names_each_node_that_has_a_problem(execution: str) -> None:
     said = run("doctor", execution).stdout
     assert said.startswith("2 problems and 1 note.\n")

@@ -40,7 +40,9 @@ class Buckets:
 
     def list(self, folder: str) -> Iterator[Entry]:
         for entry in self._disk.list(self._at(folder)):
-            yield Entry(entry.key[len(self._at("")) :], entry.size)
+            yield Entry(entry.key[len(self._at("")) :], entry.size, entry.modified)
+
+    stream = list
 
     def delete(self, keys: Iterable[str]) -> None:
         self._disk.delete(map(self._at, keys))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
 
 
 def python(code: str, **environ: str) -> str:
+    environ["TMPDIR"] = tempfile.gettempdir()
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=False, timeout=60
     )

@@ -146,16 +146,6 @@ def test_an_s3_endpoint_that_does_not_answer_asks_for_a_retry_too(on_s3: Place, 
     assert on_s3.node.run(2).outputs == COUNTED_ON
 
 
-def test_a_latest_of_a_newer_version_stops_the_task_and_is_left_alone(on_disk: Place) -> None:
-    on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
-    newer = json.dumps({**on_disk.pointer(), "format": "ckptptr/2"})
-    on_disk.put_latest(newer)
-    failed = on_disk.node.run(1)
-    assert failed.kind == "NON_RECOVERABLE"
-    assert "Upgrade ckptptr" in failed.error
-    assert on_disk.store.read(on_disk.latest)[0] == newer.encode()
-
-
 def test_a_zombie_ends_as_a_recoverable_failure_and_latest_stays(on_disk: Place) -> None:
     assert on_disk.node.run(2).outputs
     after = on_disk.pointer()

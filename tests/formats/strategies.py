@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import settings
 from hypothesis import strategies as st
 
@@ -9,9 +11,17 @@ from ckptptr.protocol.blocks import Blocks
 from ckptptr.protocol.manifest import FileRecord, Lineage, Manifest, folders_above
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.protocol.pointer import Pointer, Target
+from ckptptr.protocol.sealed import FORMAT
 
 modest = settings(max_examples=50, deadline=None)
 """Enough for formats that are this small; and a machine under load is no failure."""
+
+KNOWN = {
+    *("checkpoint", "step", "attempt", "seq", "bytes", "pinned", "score", "published_at"),
+    *("fence", "incarnation", "held", "note", "published_by", "moved_at", "moved_by", "moved_with"),
+    *("write_id", "history", "doomed", "target", "format", "checksum"),
+}
+"""The keys of PROTOCOL.md, section 4.3."""
 
 counts = st.integers(0, 2**53)
 digests = st.from_regex(r"[0-9a-f]{32}", fullmatch=True)
@@ -30,39 +40,54 @@ _segments = st.text(
 ).filter(lambda segment: segment not in {".", ".."})
 paths = st.lists(_segments, min_size=1, max_size=4).map("/".join)
 
-references = st.builds(
-    lambda home, id: f"{home}/manifests/{id}.json", st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True), ids
-)
-targets = st.builds(
-    Target,
-    checkpoint=references,
-    step=st.none() | counts,
-    attempt=counts,
-    seq=counts,
-    published_at=texts,
-    bytes=counts,
-    pinned=st.booleans(),
-    score=scores,
-)
-pointers = st.builds(
-    Pointer,
-    target=targets,
-    fence=st.integers(-1, 1000),
-    incarnation=st.text(max_size=8),
-    held=st.booleans(),
-    note=texts,
-    published_by=texts,
-    write_id=texts,
-    history=st.lists(targets, max_size=3).map(tuple),
-    expired=st.lists(references, max_size=3).map(tuple),
-    edited=st.just(False),
-)
-
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
+unknown_keys = st.dictionaries(texts.filter(lambda key: key not in KNOWN), json_values, max_size=3)
+"""What a later minor version may add to LATEST, to its target or to an entry of its history."""
+
+references = st.builds(
+    lambda home, id: f"{home}/manifests/{id}.json", st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True), ids
+)
+
+
+def _targets(unknown: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[Target]:
+    return st.builds(
+        Target,
+        checkpoint=references,
+        step=st.none() | counts,
+        attempt=counts,
+        seq=counts,
+        published_at=texts,
+        bytes=counts,
+        pinned=st.booleans(),
+        score=scores,
+        unknown=unknown,
+    )
+
+
+def _pointers(format: str, unknown: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[Pointer]:
+    return st.builds(
+        Pointer,
+        target=_targets(unknown),
+        fence=st.integers(-1, 1000),
+        incarnation=st.text(max_size=8),
+        held=st.booleans(),
+        note=texts,
+        published_by=texts,
+        write_id=texts,
+        history=st.lists(_targets(unknown), max_size=3).map(tuple),
+        expired=st.lists(references, max_size=3).map(tuple),
+        edited=st.just(False),
+        format=st.just(format),
+        unknown=unknown,
+    )
+
+
+pointers = _pointers(FORMAT, st.just({})) | _pointers(f"{FORMAT}.7", unknown_keys)
+"""Of this version, and of a later minor one."""
 
 
 @st.composite

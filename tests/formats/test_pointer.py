@@ -165,7 +165,24 @@ def test_a_sealed_latest_of_wrong_types_is_damage(wrong: dict[str, object]) -> N
 
 def test_a_minor_version_may_say_more_than_this_one_reads() -> None:
     body = json.dumps(seal({**json.loads(TEXT), "format": "ckptptr/1.4", "mood": "fine"})).encode()
-    assert Pointer.decode(body, URL) == POINTER
+    more = msgspec.structs.replace(POINTER, format="ckptptr/1.4", unknown={"mood": "fine"})
+    assert Pointer.decode(body, URL) == more
+
+
+def test_what_a_minor_version_says_of_the_target_that_is_no_object_is_damage() -> None:
+    body = json.dumps(seal({**json.loads(TEXT), "format": "ckptptr/1.4", "target": "fine"})).encode()
+    with pytest.raises(DamagedError, match=r"not as this version writes it.*target"):
+        Pointer.decode(body, URL)
+
+
+def test_an_edit_keeps_unknown_keys_only_of_what_a_newer_version_wrote() -> None:
+    edited = {**json.loads(TEXT), "checkpoint": "by/hand", "helt": True, "target": {"mood": "fine"}}
+    entry = {**edited["history"][0], "unknown": "typed"}
+    slip = Pointer.decode(json.dumps({**edited, "history": [entry]}).encode(), URL)
+    assert (slip.unknown, slip.format, slip.history) == ({}, "ckptptr/1", POINTER.history[:1])
+    newer = Pointer.decode(json.dumps({**edited, "history": [entry], "format": "ckptptr/1.4"}).encode(), URL)
+    assert (newer.unknown, newer.format) == ({"helt": True}, "ckptptr/1.4")
+    assert [target.unknown for target in (newer.target, *newer.history)] == [{}, {"unknown": "typed"}]
 
 
 def test_a_fresh_start_is_a_target_but_no_checkpoint() -> None:

@@ -31,8 +31,8 @@ def test_whatever_fails_is_a_warning_and_the_next_one_runs(caplog: pytest.LogCap
         raise RuntimeError("cannot schedule new futures")
 
     with caplog.at_level(logging.WARNING, logger="ckptptr"):
-        background.run("the sweep", fail)
-        background.run("the forward copy", lambda: done.append("copied"))
+        background.run("sweep", fail)
+        background.run("forward-copy", lambda: done.append("copied"))
         background.close()
     assert done == ["copied"]
     assert "the sweep failed and will be done another time: cannot schedule new futures" in caplog.text
@@ -49,7 +49,7 @@ def work():
         print(sum(pool.map(abs, [1, -2, 3])))
 
 background = Background()
-background.run("the forward copy", work)
+background.run("forward-copy", work)
 """
 
 
@@ -63,7 +63,7 @@ ONCE_THE_PROCESS_ENDS = """
 from ckptptr.lifetime.background import Background
 from ckptptr.lifetime.ending import before_executors_close
 
-before_executors_close(lambda: Background().run("the sweep", lambda: print("swept")))
+before_executors_close(lambda: Background().run("sweep", lambda: print("swept")))
 """
 
 

@@ -33,8 +33,8 @@ def test_a_failure_is_a_warning_and_the_next_piece_of_work_is_done(caplog: pytes
         raise StoreUnavailableError("no answer")
 
     with caplog.at_level(logging.WARNING, "ckptptr"):
-        background.run("the sweep", fail)
-        background.run("the next", done.set)
+        background.run("sweep", fail)
+        background.run("next", done.set)
         background.wait()
     assert done.is_set()
     assert "the sweep failed and will be done another time: no answer" in caplog.text

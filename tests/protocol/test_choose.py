@@ -84,7 +84,7 @@ def test_a_checkpoint_with_a_file_missing_cannot_be_used(world: World) -> None:
     saved(world, 1, 2)
     one = world.named()[1]
     world.store.delete([key for key in world.find("model") if id_of(one) in key])
-    with pytest.raises(DamagedError, match="1 of its files are gone"):
+    with pytest.raises(DamagedError, match="1 file is missing or of another size, 'model': it is gone"):
         world.person().use(one)
     assert world.steps() == [2, 1]
 

@@ -108,7 +108,7 @@ def test_a_forward_copy_that_has_not_begun_is_cancelled_by_the_runs_own_publish(
     run.restore()
     run.save({"model": "step 3"}, step=3)
     with run.requests() as requests:
-        run.background.catch_up("the forward copy")
+        run.background.catch_up("forward-copy")
     assert requests == []
     assert world.steps() == [3, 2]
 
@@ -119,7 +119,7 @@ def test_a_slow_forward_copy_does_not_take_latest_back_behind_the_runs_own_publi
     run = world.process(1, background=Paused())
     run.restore()
     run.before("create", "manifests", lambda: run.save({"model": "step 3"}, step=3))
-    run.background.catch_up("the forward copy")
+    run.background.catch_up("forward-copy")
     assert world.steps() == [3, 2]
 
 
@@ -131,7 +131,7 @@ def test_a_forward_copy_moves_latest_only_while_it_still_names_the_source(world:
     run.restore()
     worker = world.process(1)
     run.before(op, "LATEST", lambda: worker.save({"model": "step 3"}, step=3))
-    run.background.catch_up("the forward copy")
+    run.background.catch_up("forward-copy")
     assert world.steps() == [3, 2]
 
 

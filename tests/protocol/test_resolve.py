@@ -18,6 +18,7 @@ from ckptptr.errors import (
     UnsupportedFormatError,
 )
 from ckptptr.protocol.candidates import Verdict
+from ckptptr.protocol.listed import Listed
 from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.node import Origin
 from ckptptr.protocol.references import Root
@@ -36,10 +37,15 @@ def saved(world: World, attempt: int, *steps: int) -> Process:
     return process
 
 
+def payload_key(world: World, reference: str) -> str:
+    """The key of the first of its files."""
+    home = world.key_of(reference).rpartition("/manifests/")[0]
+    return f"{home}/{world.manifest(reference).files[0].object}"
+
+
 def damage(world: World, reference: str) -> None:
     """Flip a byte of one of its files, which keeps its size."""
-    home = world.key_of(reference).rpartition("/manifests/")[0]
-    key = f"{home}/{world.manifest(reference).files[0].object}"
+    key = payload_key(world, reference)
     body = world.store.read(key)[0]
     world.store.upload(key, [bytes([body[0] ^ 1]) + body[1:]])
 
@@ -480,8 +486,29 @@ def test_a_look_fetches_and_moves_nothing(world: World) -> None:
     assert found is not None
     assert found.manifest is not None
     assert found.manifest.step == 1
-    assert {request.op for request in run.store.log} == {"read"}
+    assert {request.op for request in run.store.log} == {"read", "list"}
     assert world.store.read(world.latest_key) == before
+
+
+def test_a_look_passes_over_what_a_restore_passes_over(world: World) -> None:
+    saved(world, 0, 1, 2)
+    world.store.delete([payload_key(world, world.named()[0])])
+    run = world.process(1)
+    looked = run.checkpoints.look()
+    assert looked.found is not None
+    assert looked.found.reference == world.named()[1]
+    assert [rejected.reference for rejected in looked.rejected] == [world.named()[0]]
+    assert "'model': it is gone" in looked.rejected[0].reason
+    run.restore()
+    assert run.resolution.found == looked.found
+
+
+def test_what_is_newer_than_a_listing_is_not_rejected_by_it(world: World) -> None:
+    process = saved(world, 0, 1)
+    accept = Listed(world.store)
+    accept(process.checkpoints.look().found)
+    process.save({"model": "step 2"}, step=2)
+    accept(process.checkpoints.look().found)
 
 
 def test_a_latest_that_never_stands_still_is_an_error_after_a_bounded_number_of_rounds(world: World) -> None:

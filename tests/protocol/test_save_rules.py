@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ckptptr.errors import DamagedError, InvalidArgumentError, StoreUnavailableError
+from ckptptr.protocol.names import BYTES_NAME
 from ckptptr.protocol.publish import Standing
 from ckptptr.protocol.retention import Retention
-from ckptptr.session.content import BYTES_NAME
 from ckptptr.testing import Fault
 from tests.helpers import FLYTE, Paused, Process, World
 

@@ -149,7 +149,7 @@ def test_nothing_is_swept_while_a_person_holds_latest(world: World) -> None:
     saving(run, 1, 2, 3)
     world.edit(checkpoint="in whatever words")
     with run.requests() as requests:
-        run.background.catch_up("the sweep")
+        run.background.catch_up("sweep")
     assert requests == ["read LATEST"]
 
 

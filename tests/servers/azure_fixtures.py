@@ -51,3 +51,19 @@ def azure_proxied(azure_server: Azurite, azure_proxy: FaultProxy) -> Iterator[An
     connection = azure_server.connection_string(azure_proxy.endpoint)
     with open_filesystem(connection, read_timeout=3) as filesystem:
         yield filesystem
+
+
+def _settings(server: Azurite, endpoint: str) -> dict[str, Any]:
+    """Those of obstore."""
+    account = {"account_name": server.account, "account_key": server.key}
+    return {"config": {**account, "endpoint": f"{endpoint}/{server.account}"}}
+
+
+@pytest.fixture
+def azure_settings(azure_server: Azurite) -> dict[str, Any]:
+    return _settings(azure_server, azure_server.endpoint)
+
+
+@pytest.fixture
+def azure_proxied_settings(azure_server: Azurite, azure_proxy: FaultProxy) -> dict[str, Any]:
+    return _settings(azure_server, azure_proxy.endpoint)

@@ -149,8 +149,8 @@ def open_filesystem(endpoint: str, **options: Any) -> Iterator[Any]:
             sync(filesystem.loop, filesystem.session.close)
 
 
-def refused(status: int, reason: str, **rule: Any) -> Rule:
+def refused(status: int, reason: str, said: str = "injected", **rule: Any) -> Rule:
     """A rule for the proxy: an answer with an error as Google words it."""
-    details = [{"domain": "global", "reason": reason, "message": "injected"}]
-    body = {"error": {"code": status, "message": "injected", "errors": details}}
+    details = [{"domain": "global", "reason": reason, "message": said}]
+    body = {"error": {"code": status, "message": said, "errors": details}}
     return Rule(status=status, body=json.dumps(body), **rule)

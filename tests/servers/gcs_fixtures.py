@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -53,3 +54,20 @@ def gcs_proxied(gcs_proxy: FaultProxy) -> Iterator[Any]:
     """A gcsfs filesystem of this test's own that goes through the proxy."""
     with open_filesystem(gcs_proxy.endpoint) as filesystem:
         yield filesystem
+
+
+def service_account(endpoint: str) -> str:
+    """The JSON of a service account of that server, which asks for no token."""
+    keys = {"private_key": "", "private_key_id": "", "client_email": ""}
+    return json.dumps({**keys, "gcs_base_url": endpoint, "disable_oauth": True})
+
+
+@pytest.fixture
+def gcs_settings(gcs_server: MiniGCS) -> dict[str, Any]:
+    """Those of obstore."""
+    return {"config": {"service_account_key": service_account(gcs_server.endpoint)}}
+
+
+@pytest.fixture
+def gcs_proxied_settings(gcs_proxy: FaultProxy) -> dict[str, Any]:
+    return {"config": {"service_account_key": service_account(gcs_proxy.endpoint)}}

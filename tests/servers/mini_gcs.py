@@ -19,6 +19,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote, unquote
@@ -61,6 +62,11 @@ class Stored:
     data: bytes
     resource: Mapping[str, Any]
     in_parts: bool = False
+    updated: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+
+    @property
+    def stamp(self) -> str:
+        return f"{self.updated:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
 
     @cached_property
     def crc32c(self) -> str:
@@ -82,6 +88,7 @@ class Stored:
             "name": self.name,
             "generation": str(self.generation),
             "size": str(len(self.data)),
+            "updated": self.stamp,
             "crc32c": self.crc32c,
             **({} if self.in_parts else {"md5Hash": self.md5}),
         }
@@ -247,7 +254,7 @@ class MiniGCS:
         found = (each for _, each in sorted(self._bucket(names[0]).items()) if each.name.startswith(prefix))
         items = "".join(
             f"<Contents><Key>{escape(each.name)}</Key><Size>{len(each.data)}</Size>"
-            "<LastModified>2026-11-24T00:00:00.000Z</LastModified></Contents>"
+            f"<LastModified>{each.stamp}</LastModified></Contents>"
             for each in found
         )
         return _xml(f"<ListBucketResult><IsTruncated>false</IsTruncated>{items}</ListBucketResult>")

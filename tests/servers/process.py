@@ -95,7 +95,7 @@ class ServerProcess(ABC):
             self._process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env={**os.environ, **environ},
+                env={**os.environ, "TMPDIR": str(self.folder), **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

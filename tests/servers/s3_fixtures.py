@@ -54,3 +54,19 @@ def s3_proxied(s3_server: Seaweed, s3_proxy: FaultProxy) -> Iterator[Any]:
     """An s3fs filesystem of this test's own that goes through the proxy."""
     with open_filesystem(s3_server, s3_proxy.endpoint, config_kwargs={"read_timeout": 3}) as filesystem:
         yield filesystem
+
+
+def _settings(server: Seaweed, endpoint: str) -> dict[str, Any]:
+    """Those of obstore, as Flyte 2 makes them."""
+    keys = {"access_key_id": server.access_key, "secret_access_key": server.secret_key}
+    return {"config": {"endpoint": endpoint, **keys}, "client_options": {"timeout": "99999s"}}
+
+
+@pytest.fixture
+def s3_settings(s3_server: Seaweed) -> dict[str, Any]:
+    return _settings(s3_server, s3_server.endpoint)
+
+
+@pytest.fixture
+def s3_proxied_settings(s3_server: Seaweed, s3_proxy: FaultProxy) -> dict[str, Any]:
+    return _settings(s3_server, s3_proxy.endpoint)

@@ -6,8 +6,12 @@ import random
 import secrets
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 from tests.servers.process import ServerError, ServerProcess, program
+
+GRPC = 10_000
+"""How far above each port weed takes another one."""
 
 
 class Seaweed(ServerProcess):
@@ -20,7 +24,8 @@ class Seaweed(ServerProcess):
         self.secret_key = secrets.token_hex(20)
 
     def command(self) -> list[str]:
-        self.port, master, volume, filer, admin = _free_ports(5)
+        self._ports = _free_ports(5)
+        self.port, master, volume, filer, admin = self._ports
         data = self.folder / "data"
         data.mkdir()
         return [
@@ -48,12 +53,19 @@ class Seaweed(ServerProcess):
         # The S3 port answers before the volume server takes data: the log says when all is up.
         return b"All enabled components are running" in self.log and self.answers("/healthz")
 
+    def _stop(self) -> None:
+        super()._stop()
+        for port in getattr(self, "_ports", ()):  # its sockets are there, whatever TMPDIR says
+            for above in (port, port + GRPC):
+                for socket_file in Path("/tmp").glob(f"seaweedfs-*-{above}.sock"):
+                    socket_file.unlink(missing_ok=True)
+
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free now, and so is each one 10,000 above it, which weed takes for gRPC."""
+    """Ports that are free now, and so is the one that weed takes above it."""
     found: list[int] = []
     for port in random.sample(range(12_000, 22_000), 10_000):  # below the ports that outgoing connections get
-        if _is_free(port) and _is_free(port + 10_000):
+        if _is_free(port) and _is_free(port + GRPC):
             found.append(port)
         if len(found) == count:
             return found

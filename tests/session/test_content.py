@@ -11,7 +11,8 @@ import pytest
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.manifest import FileRecord, Manifest
-from ckptptr.session.content import BYTES_NAME, Change, Content, change_of
+from ckptptr.protocol.names import BYTES_NAME
+from ckptptr.session.content import Change, Content, change_of
 from ckptptr.transfer.plan import Local
 
 

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from xml.sax.saxutils import escape
 
 from ckptptr.testing.conformance.faults import Dialect
 from tests.servers.gcs import refused
+
+SAID = "because of <a rule>?sig=hush"
+
+
+def document(code: str) -> str:
+    """An error of S3 or Azure, or of Google's XML API, that says why."""
+    return f"<Error><Code>{code}</Code><Message>{escape(SAID)}</Message></Error>"
+
 
 S3 = Dialect(
     denied={"status": 403, "code": "AccessDenied"},
@@ -29,6 +38,8 @@ S3 = Dialect(
     write={"method": "PUT"},
     part={"method": "PUT", "path": "partNumber"},
     hidden="Without s3:ListBucket",
+    absent={"status": 404, "code": "NoSuchKey"},
+    explained={"status": 403, "code": "AccessDenied", "body": document("AccessDenied")},
 )
 
 GCS = Dialect(
@@ -50,6 +61,7 @@ GCS = Dialect(
     write={"method": "POST"},
     part={"method": "PUT"},
     hidden=r"Without storage\.objects\.list",
+    explained={"status": 403, "body": refused(403, "forbidden", said=SAID).body},
 )
 
 GCS_XML = replace(
@@ -59,6 +71,8 @@ GCS_XML = replace(
     conflicts=[{"status": 412, "code": "PreconditionFailed"}],
     write={"method": "PUT"},
     part={"method": "PUT", "path": "partNumber"},
+    absent={"status": 404, "code": "NoSuchKey"},
+    explained={"status": 403, "body": document("AccessDenied")},
 )
 """In the API that obstore uses."""
 
@@ -68,7 +82,6 @@ AZURE = Dialect(
     conflicts=[
         {"status": 409, "code": "BlobAlreadyExists"},
         {"status": 412, "code": "ConditionNotMet"},
-        {"status": 412, "code": ""},
     ],
     permissions={
         "read": "Grant Microsoft.Storage/.*blobs/read",
@@ -84,4 +97,6 @@ AZURE = Dialect(
     no_bucket="container does not exist",
     write={"method": "PUT"},
     part={"method": "PUT", "path": "comp=block&"},
+    absent={"status": 404, "code": "BlobNotFound"},
+    explained={"status": 403, "code": "AuthorizationFailure", "body": document("AuthorizationFailure")},
 )

@@ -6,6 +6,7 @@ import base64
 import logging
 import traceback
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -92,13 +93,13 @@ def test_what_goes_wrong_is_told_without_the_secret(settings: str, heard: Callab
     if scheme == "s3":
         options = {**options, **ONCE}
     options = {**options, "skip_instance_cache": True}
+    opened = lru_cache(lambda: open_store(f"{scheme}://bucket/x", storage_options=options))
     for operation in OPERATIONS:
         with pytest.raises(CkptptrError) as caught:
-            run(operation, f"{scheme}://bucket/x", options)
+            run(operation, *opened())
         said = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + heard()
         assert [form for form in (*FORMS, KEY) if form in said] == []
 
 
-def run(operation: Callable[[Store, str], object], url: str, options: Mapping[str, Any]) -> None:
-    store, key = open_store(url, storage_options=options)
+def run(operation: Callable[[Store, str], object], store: Store, key: str) -> None:
     operation(Retrying(store, SystemClock(), tries=2), key)

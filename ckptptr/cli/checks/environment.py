@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
@@ -16,6 +17,7 @@ PACKAGES = ("flytekit", "fsspec", "s3fs", "gcsfs", "adlfs")
 _METADATA = "FLYTE_PERSISTENCE_ATTACH_EXECUTION_METADATA"
 
 
+@functools.cache
 def version_of(package: str) -> str | None:
     """The installed version, None if there is none. Imports nothing."""
     try:
@@ -62,10 +64,9 @@ def _release(version: str) -> tuple[int, ...]:
 
 
 def entry_point(_: Mapping[str, str]) -> Iterator[shapes.Finding]:
-    names = {point.name for point in metadata.entry_points(group="flytekit.plugins")}
     if version_of("flytekit") is None:
         yield note("entry-point", "flytekit is not installed here, so no Flyte task can run here.")
-    elif "ckptptr" in names:
+    elif is_plugin():
         yield ok("entry-point", "flytekit loads ckptptr by itself: unchanged tasks use it.")
     else:
         yield problem(
@@ -74,6 +75,15 @@ def entry_point(_: Mapping[str, str]) -> Iterator[shapes.Finding]:
             " checkpoints.",
             type="pip install 'ckptptr[flytekit]'",
         )
+
+
+def is_plugin() -> bool:
+    """Whether ckptptr is installed as a plugin of flytekit."""
+    try:
+        points = metadata.distribution("ckptptr").entry_points
+    except metadata.PackageNotFoundError:
+        return False
+    return bool(points.select(group="flytekit.plugins"))
 
 
 def disabled(environ: Mapping[str, str]) -> Iterator[shapes.Finding]:

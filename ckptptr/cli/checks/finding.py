@@ -7,10 +7,11 @@ from functools import cached_property
 
 from ckptptr.errors import AccessDeniedError, CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.explain import Listed, explain
+from ckptptr.inspect.explain import explain
 from ckptptr.inspect.log import everything
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.latest import Seen
+from ckptptr.protocol.listed import Listed
 
 
 def ok(check: str, what: str, at: str | None = None) -> shapes.Finding:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ckptptr.cli.checks.finding import Check, Examined, note, ok, problem
-from ckptptr.errors import CkptptrError, StoreUnavailableError
+from ckptptr.errors import AccessDeniedError, CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.log import beside_hold, newer_than_held, restorable
 from ckptptr.inspect.sentences import headline, held_with, in_words, short, steps_in_words
@@ -152,6 +152,26 @@ def payload(e: Examined) -> Iterator[shapes.Finding]:
                 here.command("verify", "--all"),
                 todo="nothing",
             )
+        elif refused := _archived(here, e.listed.archived(found)):
+            yield problem(
+                "archived",
+                f"{in_words(entry)} cannot be restored: {refused.message}. {refused.hint}",
+                refused.key,
+                todo="act",
+            )
+
+
+def _archived(here: Here, keys: Sequence[str]) -> AccessDeniedError | None:
+    """What a read of the first of these answers: objects that were brought back keep their class."""
+    try:
+        for key in keys[:1]:
+            for _ in here.adapter.download(key, 0, 1):
+                pass
+    except AccessDeniedError as error:
+        return error
+    except CkptptrError:
+        pass  # deleted since it was listed, or empty: nothing is kept from being read
+    return None
 
 
 def fence(e: Examined) -> Iterator[shapes.Finding]:

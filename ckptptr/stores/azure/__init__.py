@@ -2,7 +2,8 @@
 
     store, upload, copy      the adapter; one upload in blocks; one copy, and the wait for it
     client                   single requests, through the SDK's client below the filesystem
-    errors                   what each error code means
+    words                    Azure's endpoints; what each error code means
+    errors                   what the SDK raises
 
 May import Azure's SDK, which adlfs brings, the port, and what the adapters share.
 

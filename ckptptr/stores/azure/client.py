@@ -140,7 +140,7 @@ class AzureClient(Client):
         limits = {**getattr(self._filesystem, "_timeout_kwargs", {}), "retry_total": 0}
 
         async def attempt() -> _T:
-            with translated(operation, url(key)):
+            with translated(operation, url(key), self.endpoint):
                 return await request(limits)
 
         return await patiently(self._patience, attempt)

@@ -15,7 +15,7 @@ from typing import Any
 from ckptptr.clock import Clock, backoff
 from ckptptr.errors import CkptptrError, InvalidArgumentError, NotFoundError, StoreUnavailableError
 from ckptptr.stores.azure.client import AzureClient, url
-from ckptptr.stores.azure.errors import SourceUnverifiedError
+from ckptptr.stores.azure.words import SourceUnverifiedError
 
 _log = logging.getLogger("ckptptr.stores")
 

@@ -1,8 +1,5 @@
-"""What the refusals of Azure Blob Storage mean, as our errors: the one table.
-
-It goes by Azure's error code and the HTTP status, never by the text. No text of the SDK is repeated
-in a message: URLs can carry signatures.
-"""
+"""What Azure's SDK raises, as our errors. Of its text only the sentence of Azure is repeated: URLs can carry
+signatures."""
 
 from __future__ import annotations
 
@@ -25,12 +22,10 @@ from azure.core.exceptions import (
 from ckptptr.errors import (
     AccessDeniedError,
     CkptptrError,
-    ConflictError,
-    DamagedError,
-    InvalidArgumentError,
-    NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores.azure.words import refusal
+from ckptptr.stores.said import no_answer
 from ckptptr.stores.sdk import PassingError, shown, unsendable
 
 _NOT_AZURES = (DeserializationError, AttributeError, LookupError, TypeError)
@@ -38,116 +33,14 @@ _NOT_AZURES = (DeserializationError, AttributeError, LookupError, TypeError)
 _FAILURES = (AzureError, HttpError, OSError, asyncio.TimeoutError)
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
-_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
-_ACTIONS = {
-    "download_blob": f"{_BLOBS}/read",
-    "get_blob_properties": f"{_BLOBS}/read",
-    "list_blobs": f"{_BLOBS}/read",  # "returns a blob or a list of blobs"; `containers/read` lists containers
-    "upload_blob": f"{_BLOBS}/write",
-    "stage_block": f"{_BLOBS}/write",
-    "commit_block_list": f"{_BLOBS}/write",
-    "start_copy_from_url": f"{_BLOBS}/read on the source and {_BLOBS}/write",
-    "abort_copy": f"{_BLOBS}/write",
-    "delete_blob": f"{_BLOBS}/delete",
-}
-
-
-class SourceUnverifiedError(StoreUnavailableError):
-    """Azure could not look at the source of a copy, for a reason that only the source itself tells."""
-
-
-_NO_CONTAINER = (InvalidArgumentError, "the container does not exist", "Check its name and the account.")
-_NO_METADATA = (
-    InvalidArgumentError,
-    "Azure does not accept the metadata",
-    "Names are words, values are ASCII.",
-)
-_BAD_NAME = (InvalidArgumentError, "Azure does not accept the name", "")
-_TOO_LARGE = (
-    InvalidArgumentError,
-    "the object is larger than Azure allows",
-    "Save it as several files, or open the store with a larger block size.",
-)
-_LEASED = (
-    StoreUnavailableError,
-    "another program holds a lease on the object",
-    "Break it (az storage blob lease break), or wait for its end.",
-)
-_FROZEN = (
-    AccessDeniedError,
-    "an immutability policy or a legal hold forbids it",
-    "Use a container that has none.",
-)
-_ARCHIVED = (
-    StoreUnavailableError,
-    "the object is in the archive tier",
-    "Bring it back first (az storage blob set-tier --tier Hot).",
-)
-_NOT_ACCEPTED = (
-    AccessDeniedError,
-    "the credentials are not accepted",
-    "Check the key, token or signature (expired?), the account, and the clock of this machine.",
-)
-_ANONYMOUS = (AccessDeniedError, "Azure shows nothing here without credentials", "Set credentials.")
-
-# Error code: what it means to us, in which words, and what to do about it.
-_TABLE: dict[str, tuple[type[CkptptrError], str, str]] = {
-    "ConditionNotMet": (ConflictError, "the object is not what was last seen", ""),
-    "TargetConditionNotMet": (ConflictError, "the object is not what was last seen", ""),
-    "BlobAlreadyExists": (ConflictError, "the object exists already", ""),
-    "BlobNotFound": (NotFoundError, "there is no such object", ""),
-    # Not "not found": a mistyped container proves nothing about what exists.
-    "ContainerNotFound": _NO_CONTAINER,
-    "ContainerBeingDeleted": _NO_CONTAINER,
-    # Nor this: it is what Azure says of a private container to those who bring no credentials.
-    "ResourceNotFound": _ANONYMOUS,
-    "NoAuthenticationInformation": _ANONYMOUS,
-    "PublicAccessNotPermitted": _ANONYMOUS,
-    "AuthenticationFailed": _NOT_ACCEPTED,
-    "InvalidAuthenticationInfo": _NOT_ACCEPTED,
-    "KeyBasedAuthenticationNotPermitted": (
-        AccessDeniedError,
-        "the account takes no account keys",
-        "Use a Microsoft Entra identity.",
-    ),
-    "CannotVerifyCopySource": (SourceUnverifiedError, "Azure could not look at the source of the copy", ""),
-    "PendingCopyOperation": (StoreUnavailableError, "an earlier copy to the object is under way", ""),
-    "LeaseIdMissing": _LEASED,
-    "BlobImmutableDueToPolicy": _FROZEN,
-    "BlobImmutableDueToLegalHold": _FROZEN,
-    "BlobArchived": _ARCHIVED,
-    "BlobBeingRehydrated": _ARCHIVED,
-    "SnapshotsPresent": (StoreUnavailableError, "the object has snapshots", "Delete them first."),
-    "InvalidRange": (DamagedError, "the object is shorter than it should be", ""),
-    "InvalidBlobOrBlock": (
-        StoreUnavailableError,
-        "another program left an unfinished upload under this name",
-        "Use another name, or wait for the week after which Azure forgets it.",
-    ),
-    "InvalidBlobType": (InvalidArgumentError, "the object is a page or append blob", ""),
-    "ResourceTypeMismatch": (InvalidArgumentError, "a directory of the account has this name", ""),
-    "BlockCountExceedsLimit": _TOO_LARGE,
-    "BlockListTooLong": _TOO_LARGE,
-    "RequestBodyTooLarge": _TOO_LARGE,
-    "InvalidMetadata": _NO_METADATA,
-    "EmptyMetadataKey": _NO_METADATA,
-    "MetadataTooLarge": _NO_METADATA,
-    "InvalidResourceName": _BAD_NAME,
-    "OutOfRangeInput": _BAD_NAME,
-    "InvalidUri": _BAD_NAME,
-}
-# A 404 without Azure's code is not here: something in between said it, and it proves nothing.
-# Nor is 409, which Azure uses for all kinds of things.
-_BY_STATUS = {412: "ConditionNotMet", 416: "InvalidRange"}
-
 
 @contextlib.contextmanager
-def translated(operation: str, url: str) -> Iterator[None]:
+def translated(operation: str, url: str, endpoint: str = "") -> Iterator[None]:
     """Turn what the SDK raises inside into one of ours, or `PassingError`. The SDK names `operation`."""
     try:
         yield
     except _FAILURES as error:
-        ours = _translate(error, operation, url)
+        ours = _translate(error, operation, url, endpoint)
         if isinstance(error, AzureError) and _is_passing(error):
             raise PassingError(ours) from shown(error)
         raise ours from shown(error)
@@ -165,27 +58,15 @@ def _is_passing(error: AzureError) -> bool:
     return isinstance(error, HttpResponseError) and error.status_code in _PASSING
 
 
-def refusal(code: str, status: int, operation: str, url: str) -> CkptptrError:
-    """The error for an Azure error code and HTTP status."""
-    row = _TABLE.get(code) or _TABLE.get(_BY_STATUS.get(status, ""))
-    if row:
-        kind, message, hint = row
-        return kind(message, key=url, hint=hint)
-    if status in (401, 403):
-        hint = f"Grant {_ACTIONS[operation]}, and look at the account's firewall."
-        return AccessDeniedError(f"Azure refused to {operation}", key=url, hint=hint)
-    return StoreUnavailableError(f"Azure failed to {operation} ({code} {status})", key=url)
-
-
-def _translate(error: Exception, operation: str, url: str) -> CkptptrError:
+def _translate(error: Exception, operation: str, url: str, endpoint: str) -> CkptptrError:
     response: Any = getattr(error, "response", None)
     if response is not None:
-        code = getattr(error, "error_code", None) or response.headers.get("x-ms-error-code") or ""
-        return refusal(str(getattr(code, "value", code)), response.status_code, operation, url)
+        code = response.headers.get("x-ms-error-code") or ""
+        return refusal(code, response.status_code, operation, url, getattr(error, "message", ""))
     if isinstance(error, ClientAuthenticationError):
         return AccessDeniedError(
             "no usable Azure credentials were found",
             key=url,
             hint="Set an identity, AZURE_STORAGE_CONNECTION_STRING, or an account with a key.",
         )
-    return StoreUnavailableError(f"no answer to {operation} ({type(error).__name__})", key=url)
+    return no_answer(operation, endpoint, type(error).__name__, url)

@@ -9,7 +9,6 @@ reading an empty one.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,21 +19,15 @@ from ckptptr.errors import ConflictError, InvalidArgumentError, NotFoundError, S
 from ckptptr.stores.azure import copy as azure_copy
 from ckptptr.stores.azure.client import PATIENCE, AzureClient, url
 from ckptptr.stores.azure.upload import MAX_BLOCKS, checksum, upload_blocks
+from ckptptr.stores.azure.words import AZURE, metadata_name
 from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
-from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many
+from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many, seconds
 
 BLOCK_SIZE = 16 * 1024 * 1024
 MAX_BLOCK_SIZE = 32 * 1024 * 1024
 DELETES_IN_FLIGHT = 16
-
-AZURE = (
-    ".blob.core.windows.net",
-    ".blob.core.chinacloudapi.cn",
-    ".blob.core.usgovcloudapi.net",
-    ".blob.storage.azure.net",  # accounts whose name includes a DNS zone
-)
 
 
 class AzureStore:
@@ -109,7 +102,7 @@ class AzureStore:
 
     def list(self, folder: str) -> Iterator[Entry]:
         # Sorted here: Azure has an order of its own.
-        return iter(sorted(self._pages(folder), key=lambda entry: entry.key))
+        return iter(sorted(self.stream(folder), key=lambda entry: entry.key))
 
     def delete(self, keys: Iterable[str]) -> None:
         deletions: Parts[None] = Parts(self._client.start, Room(DELETES_IN_FLIGHT))
@@ -152,7 +145,7 @@ class AzureStore:
         )
         return Token(answer["etag"])
 
-    def _pages(self, folder: str) -> Iterator[Entry]:
+    def stream(self, folder: str) -> Iterator[Entry]:
         container = folder.partition("/")[0]
         marker: str | None = None
         while True:
@@ -161,7 +154,14 @@ class AzureStore:
                 folder, marker, include=["metadata"], results_per_page=self._page
             )
             yield from (
-                Entry(f"{container}/{item.name}", item.size) for item in found if not _is_directory(item)
+                Entry(
+                    f"{container}/{item.name}",
+                    item.size,
+                    seconds(item.last_modified),
+                    item.blob_tier == "Archive",
+                )
+                for item in found
+                if not _is_directory(item)
             )
             if not marker:
                 return
@@ -175,9 +175,3 @@ def _is_directory(properties: Any) -> bool:
     """Also a marker object, `folder/`, by which some programs make an empty folder: no key is like that."""
     marks = {name.lower(): value for name, value in (properties.metadata or {}).items()}
     return marks.get("hdi_isfolder") == "true" or properties.name.endswith("/")
-
-
-def metadata_name(name: str) -> str:
-    """`name` as Azure allows it: an identifier of C#, so the rest becomes underscores."""
-    word = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    return f"_{word}" if word[:1].isdigit() else word

@@ -2,7 +2,8 @@
 
     store, upload            the adapter; one resumable upload
     client                   single requests to the JSON API, with the filesystem's session and credentials
-    errors                   what each status and reason means
+    words                    Google's endpoints; what each status and reason means
+    errors                   what the network and google-auth raise
 
 May import aiohttp and google-auth, which gcsfs brings, the port, and what the adapters share.
 

@@ -30,9 +30,10 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from ckptptr.clock import Patience
-from ckptptr.errors import InvalidArgumentError, NotFoundError, StoreUnavailableError
+from ckptptr.errors import DamagedError, InvalidArgumentError, NotFoundError, StoreUnavailableError
 from ckptptr.stores import sdk
-from ckptptr.stores.gcs.errors import answered, authorized, is_passing, reason_in, refusal
+from ckptptr.stores.gcs.errors import answered, authorized, words_in
+from ckptptr.stores.gcs.words import is_passing, refusal
 from ckptptr.stores.sdk import PassingError, beginning
 from ckptptr.version import __version__
 
@@ -87,6 +88,11 @@ class Request:
     whole: bool = False
     at_most: int | None = None
     slow: bool = False
+
+    @property
+    def begins_at(self) -> int:
+        """The first byte asked for."""
+        return int(self.headers.get("Range", "bytes=0-").partition("=")[2].partition("-")[0])
 
     @property
     def url(self) -> str:
@@ -170,7 +176,7 @@ class GCSClient(sdk.Client):
 
     async def once(self, request: Request) -> Answer:
         """One request, one time. Raises `PassingError` for a failure that may pass, our errors for others."""
-        with answered(request.operation, request.url):
+        with answered(request.operation, request.url, self.endpoint):
             answer = await self._exchange(request)
         bucket = request.key.partition("/")[0]
         if 200 <= answer.status < 300 or answer.status in request.welcome:
@@ -178,22 +184,25 @@ class GCSClient(sdk.Client):
                 raise PassingError(StoreUnavailableError("the bytes changed on the way", key=request.url))
             self._buckets.add(bucket)
             return answer
-        reason = reason_in(answer.body)
-        error = refusal(reason, answer.status, request.operation, request.url)
+        reason, said = words_in(answer.body)
+        error = refusal(reason, answer.status, request.operation, request.url, said)
         if is_passing(answer.status, reason):
             raise PassingError(error, _seconds(answer.headers.get("Retry-After", "")))
-        if isinstance(error, NotFoundError) and not reason:  # of media; a gateway's page looks the same
-            await self._prove_absent(request.key)
+        if isinstance(error, (NotFoundError, DamagedError)) and not reason:
+            await self._prove(request, answer.status)  # of media; a gateway's page looks the same
         elif isinstance(error, NotFoundError) and bucket not in self._buckets:
             await self._prove_bucket(bucket)  # it is not there, so nothing was said about the object
         raise error
 
-    async def _prove_absent(self, key: str) -> None:
-        """Raise unless a listing of the bucket proves that the object does not exist."""
-        listed = await self._prove_bucket(key)
-        if any(found.get("name") == object_name(key) for found in listed):
-            # Written meanwhile, or the 404 was not the store's: in both cases the next try tells.
-            raise PassingError(StoreUnavailableError("404, and a listing has the object", key=f"gs://{key}"))
+    async def _prove(self, request: Request, status: int) -> None:
+        """Raise unless a listing of the bucket proves that the object, or the range of it, does not exist."""
+        listed = await self._prove_bucket(request.key)
+        sizes = [int(each["size"]) for each in listed if each["name"] == object_name(request.key)]
+        if bool(sizes) if status == 404 else not sizes or sizes[0] > request.begins_at:
+            # Written meanwhile, or the answer was not the store's: in both cases the next try tells.
+            raise PassingError(
+                StoreUnavailableError(f"{status}, and a listing says otherwise", key=request.url)
+            )
 
     async def _prove_bucket(self, key: str) -> list[dict[str, str]]:
         """The first entry of a listing whose prefix is the key. Another answer proves nothing."""
@@ -253,7 +262,7 @@ class GCSClient(sdk.Client):
 def _look(key: str) -> Request:
     """A look into the bucket: whether it exists, and whether it has the object."""
     bucket, _, name = key.partition("/")
-    query = {"maxResults": "1", "fields": "kind,items(name)", "prefix": name}
+    query = {"maxResults": "1", "fields": "kind,items(name,size)", "prefix": name}
     return Request("list", bucket, "GET", f"/storage/v1/{bucket_path(bucket)}/o", query)
 
 

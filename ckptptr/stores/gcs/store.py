@@ -31,13 +31,13 @@ from ckptptr.stores.gcs.client import (
     object_path,
 )
 from ckptptr.stores.gcs.upload import CHUNK, upload_blocks
+from ckptptr.stores.gcs.words import GOOGLE
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
-from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many
+from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many, seconds
 
 BLOCK_SIZE = 16 * 1024 * 1024
 DELETES_IN_FLIGHT = 32
-GOOGLE = (".googleapis.com",)
 
 _BINARY = "application/octet-stream"
 _UNCACHED = {"cacheControl": "no-store"}  # publicly readable objects are cached for an hour otherwise
@@ -102,7 +102,7 @@ class GCSStore:
 
     def list(self, folder: str) -> Iterator[Entry]:
         bucket, _, path = folder.partition("/")
-        query = {"maxResults": str(self._page), "fields": "kind,items(name,size),nextPageToken"}
+        query = {"maxResults": str(self._page), "fields": "kind,items(name,size,updated),nextPageToken"}
         if path:
             query["prefix"] = f"{path}/"
         while True:
@@ -112,10 +112,12 @@ class GCSStore:
             if page.get("kind") != "storage#objects":  # an empty listing is a proof, so it has to be one
                 raise StoreUnavailableError("the answer is no listing", key=self.url(folder))
             for found in page.get("items", ()):
-                yield Entry(f"{bucket}/{found['name']}", int(found["size"]))
+                yield Entry(f"{bucket}/{found['name']}", int(found["size"]), seconds(found.get("updated")))
             if "nextPageToken" not in page:
                 return
             query["pageToken"] = page["nextPageToken"]
+
+    stream = list
 
     def delete(self, keys: Iterable[str]) -> None:
         source = iter(keys)

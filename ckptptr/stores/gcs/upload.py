@@ -19,7 +19,7 @@ import google_crc32c
 
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.stores.gcs.client import Answer, Body, GCSClient, Request, as_text, bucket_path
-from ckptptr.stores.gcs.errors import CONTINUE
+from ckptptr.stores.gcs.words import CONTINUE
 from ckptptr.stores.room import Room
 from ckptptr.stores.sdk import PassingError
 

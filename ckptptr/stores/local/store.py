@@ -122,6 +122,8 @@ class LocalStore:
             return iter(())
         return _walk(path)
 
+    stream = list
+
     def delete(self, keys: Iterable[str]) -> None:
         folders = set()
         for key in keys:
@@ -354,11 +356,11 @@ def _entry(child: os.DirEntry[bytes]) -> Iterator[Entry]:
     key = _text(child.path)
     with reading(key):
         try:
-            entry = Entry(key, child.stat().st_size) if child.is_file() else None
+            found = child.stat() if child.is_file() else None
         except FileNotFoundError:  # deleted since it was listed
             return
-    if entry:
-        yield entry
+    if found:
+        yield Entry(key, found.st_size, found.st_mtime)
 
 
 def _make_folder(folder: bytes) -> None:

@@ -3,9 +3,12 @@
     store                    the adapter; its clients come from a lender
     fast                     control objects by the filesystem's adapter, payload by obstore's
     lending                  what a lender is; the engine's switch; what obstore's errors say
+    clouds                   what each cloud is like through obstore
     lend_s3, lend_gcs, lend_azure        lend endpoint and credentials of an fsspec filesystem
+    configured               clients from obstore's own settings, without a filesystem
 
 May import obstore when it makes a store, never when a module is imported: obstore needs Python 3.11.
 
-The rule: obstore resolves no credentials and no endpoint itself. Only the store's own words prove absence.
+The rule: where there is a filesystem, obstore resolves no credentials and no endpoint itself. Only the
+store's own words prove absence.
 """

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 
 from ckptptr.errors import CkptptrError, DamagedError, NotFoundError
+from ckptptr.events import Event, emit
 from ckptptr.stores.obstore.lending import UnlendableError
 from ckptptr.stores.obstore.store import ObstoreStore
-from ckptptr.stores.port import Block, Store
+from ckptptr.stores.port import Block, Entry, HasStream, Store
 from ckptptr.stores.sdk import one_or_many
-from ckptptr.stores.wrappers.around import Around
+from ckptptr.stores.wrappers.around import Around, unwrap
 
 _FAILURES = 3
 _MANY = 16  # blocks, where their number is not known
@@ -81,6 +82,25 @@ class FastLane(Around):
         yield from self._store.download(key, start, length)
         self._failed(error)
 
+    def stream(self, folder: str) -> Iterator[Entry]:
+        failure: CkptptrError | None = None
+        if self._is_open(folder):
+            has_begun = False
+            try:
+                for entry in self._payload.stream(folder):
+                    has_begun = True
+                    yield entry
+            except CkptptrError as error:
+                if has_begun:
+                    raise
+                failure = error
+            else:
+                return
+        adapter = unwrap(self._store, HasStream)
+        yield from (adapter.stream(folder) if adapter else self._store.list(folder))
+        if failure:
+            self._failed(failure)
+
     def _is_open(self, key: str) -> bool:
         bucket = key.partition("/")[0]
         if self._closed:
@@ -118,7 +138,8 @@ class FastLane(Around):
         """The adapter did what obstore failed at. A few of these in a row, and the lane closes."""
         self._failures += 1
         name = self._payload.lender.name
-        _log.info("obstore failed (%s), %s did not", type(error).__name__, name)
+        message = f"obstore failed ({type(error).__name__}), {name} did not"
+        emit(Event("retry", message, error=error.code))
         if self._failures >= _FAILURES:
             self._close(f"obstore failed {_FAILURES} times in a row where it did not")
 

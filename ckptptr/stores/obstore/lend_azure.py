@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 import fsspec.asyn
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 
 from ckptptr.clock import Patience
-from ckptptr.errors import CkptptrError
-from ckptptr.stores.azure.errors import refusal
-from ckptptr.stores.azure.store import AZURE, metadata_name
+from ckptptr.stores.azure.words import AZURE, metadata_name
+from ckptptr.stores.obstore.clouds import OnAzure
 from ckptptr.stores.obstore.lending import ANSWER, PATIENCE, UnlendableError, check_way, limits, refuse_unless
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.sdk import guarantee_at
@@ -21,28 +20,10 @@ from ckptptr.stores.sdk import guarantee_at
 _SCOPE = "https://storage.azure.com/.default"
 
 
-_OPERATIONS = {
-    "read": "download_blob",
-    "download": "download_blob",
-    "create": "upload_blob",
-    "replace": "upload_blob",
-    "upload": "stage_block",
-    "list": "list_blobs",
-    "delete": "delete_blob",
-    "copy": "start_copy_from_url",
-}
-
-
-class AzureLender:
+class AzureLender(OnAzure):
     """Lends from an `adlfs.AzureBlobFileSystem`."""
 
     name: ClassVar[str] = "adlfs"
-    scheme: ClassVar[str] = "abfs"
-    version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
-    proves_blocks: ClassVar[bool] = False
-    """The SDK sends an MD5 with each block, which Azure compares; obstore would prove nothing."""
-    deletes_together: ClassVar[int] = 1
-    copies: ClassVar[int] = 0  # Azure copies in its own time, and obstore does not wait
 
     def __init__(
         self,
@@ -77,9 +58,6 @@ class AzureLender:
             **self._limits,
             credential_provider=_provider(self._filesystem, service, place.query),
         )
-
-    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
-        return refusal(code, status, _OPERATIONS[operation], url)
 
 
 def _provider(filesystem: Any, service: Any, query: str) -> Callable[[], Any]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from datetime import timezone
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from google.auth.transport import requests as google_requests
 
 from ckptptr.clock import Patience
-from ckptptr.errors import CkptptrError, StoreUnavailableError
-from ckptptr.stores.gcs.errors import refusal
-from ckptptr.stores.gcs.store import GOOGLE
+from ckptptr.stores.gcs.words import GOOGLE
+from ckptptr.stores.obstore.clouds import OnGCS
 from ckptptr.stores.obstore.lending import ANSWER, PATIENCE, check_way, chosen, limits, refuse_unless
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.sdk import guarantee_at
@@ -24,19 +23,10 @@ from ckptptr.stores.sdk import guarantee_at
 _TOKEN_REQUEST: Any = google_requests.Request  # google-auth is typed in parts
 
 
-_REASONS = {"NoSuchKey": "notFound", "NoSuchBucket": "notFound"}
-"""What the XML API calls the reasons of the JSON API, as far as the status does not say enough."""
-
-
-class GCSLender:
+class GCSLender(OnGCS):
     """Lends from a `gcsfs.GCSFileSystem`; away from Google only where `anywhere` or the engine says so."""
 
     name: ClassVar[str] = "gcsfs"
-    scheme: ClassVar[str] = "gs"
-    version: ClassVar[Literal["e_tag", "version"]] = "version"
-    proves_blocks: ClassVar[bool] = True
-    deletes_together: ClassVar[int] = 1
-    copies: ClassVar[int] = 5 * 1024**3
 
     def __init__(
         self,
@@ -77,13 +67,6 @@ class GCSLender:
             **self._limits,
             credential_provider=self._token,
         )
-
-    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
-        if code == "NoSuchBucket":
-            operation = "list"  # then a 404 speaks of the bucket
-        elif status == 404 and code not in _REASONS:
-            return StoreUnavailableError(f"the store failed to {operation} (404 {code})", key=url)
-        return refusal(_REASONS.get(code, ""), status, operation, url)
 
     def _token(self) -> Any:
         credentials = self._filesystem.credentials.credentials

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import fsspec.asyn
 
 from ckptptr.clock import Patience
 from ckptptr.errors import CkptptrError
+from ckptptr.stores.obstore.clouds import CHECKSUM, OnS3
 from ckptptr.stores.obstore.lending import ANSWER, LEASE, PATIENCE, check_way, limits, refuse_unless
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.s3.client import S3Client
-from ckptptr.stores.s3.errors import refusal
-from ckptptr.stores.s3.store import AMAZON
+from ckptptr.stores.s3.errors import code_of
+from ckptptr.stores.s3.words import AMAZON
 from ckptptr.stores.sdk import guarantee_at
 
 _SAME = {  # settings of the filesystem that say nothing about how requests look
@@ -33,27 +36,15 @@ _OF_ITS_OWN = ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_", "AWS_CHECKSUM_ALGORITHM
 """What obstore reads from the environment and s3fs does not."""
 
 
-_OPERATIONS = {
-    "read": "get_object",
-    "download": "get_object",
-    "create": "put_object",
-    "replace": "put_object",
-    "upload": "upload_part",
-    "list": "list_objects_v2",
-    "delete": "delete_objects",
-    "copy": "copy_object",
-}
+_CRC64_OF_NOTHING = "AAAAAAAAAAA="
+_OTHER_BYTES = ("BadDigest", "XAmzContentChecksumMismatch", "InvalidDigest")
+"""How a server says that what arrived does not have its checksum: Amazon and most others, MinIO, Garage."""
 
 
-class S3Lender:
+class S3Lender(OnS3):
     """Lends from an `s3fs.S3FileSystem`."""
 
     name: ClassVar[str] = "s3fs"
-    scheme: ClassVar[str] = "s3"
-    version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
-    proves_blocks: ClassVar[bool] = True
-    deletes_together: ClassVar[int] = 1000
-    copies: ClassVar[int] = 5 * 1024**3  # more takes parts, which obstore does not copy
 
     def __init__(
         self,
@@ -71,7 +62,29 @@ class S3Lender:
     def guarantee(self) -> Guarantee:
         return guarantee_at(S3Client(self._filesystem).endpoint(), AMAZON)
 
+    @property
+    def compares_parts(self) -> bool:
+        """Amazon does. Others are not asked: what they refuse when an upload ends cannot be sent again."""
+        return self.guarantee is Guarantee.COMPARE_AND_SWAP
+
     def client(self, bucket: str) -> Any:
+        return self._client(bucket, checksum=False)
+
+    def comparing(self, key: str, /) -> Any | None:
+        compares = self.compares_parts or self._refuses_other_bytes(key)
+        return self._client(key.partition("/")[0], checksum=True) if compares else None
+
+    def _refuses_other_bytes(self, key: str) -> bool:
+        client, probe = S3Client(self._filesystem), f"{key.rpartition('/')[0]}/.probe-{uuid.uuid4().hex}"
+        try:
+            client.call("put_object", probe, Body=b"?", ChecksumCRC64NVME=_CRC64_OF_NOTHING)
+        except CkptptrError as error:
+            return code_of(error) in _OTHER_BYTES
+        with suppress(CkptptrError):  # a sweep of the checkpoint deletes it
+            client.call("delete_object", probe)
+        return False
+
+    def _client(self, bucket: str, *, checksum: bool) -> Any:
         from obstore.store import S3Store
 
         self._check(bucket)
@@ -93,12 +106,12 @@ class S3Lender:
             region="us-east-1" if region in (None, "aws-global") else region,
             virtual_hosted_style_request=False,
             skip_signature=False,
+            # Over TLS the checksum is enough. Without TLS the signature is all that protects the bytes.
+            unsigned_payload=checksum and endpoint.startswith("https:"),
+            **(CHECKSUM if checksum else {}),
             **self._limits,
             credential_provider=self._credentials,
         )
-
-    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
-        return refusal(code, status, _OPERATIONS[operation], url)
 
     def _check(self, bucket: str) -> None:
         filesystem = self._filesystem

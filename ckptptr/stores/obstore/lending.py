@@ -9,13 +9,14 @@ it moves its payload itself.
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import urllib.request
 from collections.abc import Mapping
 from datetime import timedelta
 from importlib.util import find_spec
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from ckptptr.clock import Patience
@@ -31,8 +32,11 @@ ANSWER = 120.0
 """Seconds for all of a request: 8 MiB in that are 70 kB/s."""
 
 _STATUS = re.compile(r"(?:status )?code: (\d{3})")
-_CODE = re.compile(r"[^<]*(?:<\?xml[^>]*>\s*)?<Error\b[^>]*>.*?<Code>(\w+)</Code>", re.DOTALL)
-"""In an error document of the store, after the status; a page of a gateway may contain the same words."""
+_DOCUMENT = re.compile(r"[^<]*(?:<\?xml[^>]*>\s*)?<Error\b[^>]*>(.*?)(?:</Error>|\Z)", re.DOTALL)
+"""The error document of the store, after the status; a page of a gateway may contain the same words."""
+_WORDS = re.compile(r"<(Code|Message)>([^<]*)</")
+_ASKED = re.compile(r"Error performing [A-Z]+ (https?://\S+)")
+_KIND = re.compile(r"\bkind: (Timeout|Connect|Interrupted)\b")
 _OF_THEIR_OWN = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -41,8 +45,8 @@ class UnlendableError(Exception):
 
 
 class Lender(Protocol):
-    """Makes obstore clients of one cloud, and knows that cloud's words. Here from a filesystem; another one
-    may ask the environment, or a platform's configuration."""
+    """Makes obstore clients of one cloud, and knows that cloud's words. From a filesystem, or from a
+    platform's configuration (`configured`)."""
 
     name: ClassVar[str]
     """Whose identity it is, for people: `s3fs`."""
@@ -69,12 +73,21 @@ class Lender(Protocol):
     def guarantee(self) -> Guarantee:
         """What conditional writes are worth at the endpoint."""
 
+    compares_parts: bool
+    """Whether the clients that `comparing` makes also prove each part of an upload."""
+
     def client(self, bucket: str) -> Any:
         """An obstore store. Raises `UnlendableError`; sends no request."""
 
-    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
-        """What the store's error code and HTTP status (0: no answer) mean. `operation` is a method of the
-        port."""
+    def comparing(self, key: str, /) -> Any | None:
+        """The same, with a checksum for each object, if the store compares it and refuses other bytes.
+
+        None if it does not. That may be found out at `key`, by a request that has to be refused.
+        """
+
+    def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
+        """What the store's error code, HTTP status (0: none) and sentence mean. `operation` is a method of
+        the port."""
 
 
 def chosen() -> str:
@@ -130,12 +143,34 @@ def check_way(endpoint: str) -> None:
     refuse_unless(parts.scheme == "http" or not own, f"{', '.join(own)} names other authorities for TLS")
 
 
-def meaning(error: Exception) -> tuple[str, int]:
-    """The error code and the HTTP status in what obstore raised; empty and 0 where there was no answer."""
+class Answer(NamedTuple):
+    """The store's error code, the HTTP status and the store's sentence; empty and 0 without an answer."""
+
+    code: str
+    status: int
+    said: str
+
+
+def answer_in(error: Exception) -> Answer:
+    """The answer that made obstore raise."""
     text = str(error)
     if "InvalidRangeRequest" in text or "CONTENT_RANGE" in text:  # words of obstore itself
-        return "InvalidRange", 416
+        return Answer("InvalidRange", 416, "")
     status = _STATUS.search(text)
-    code = _CODE.match(text, status.end() if status else 0)
+    document = _DOCUMENT.match(text, status.end() if status else 0)
+    words = dict(_WORDS.findall(document[1])) if document else {}
+    if "Error performing HEAD " in text:  # whose answer has no words
+        words = {"Code": "AccessDenied"} if status and status[1] == "403" else {}
     known = {"PermissionDeniedError": 403, "UnauthenticatedError": 401}.get(type(error).__name__, 0)
-    return (code[1] if code else "", int(status[1]) if status else known)
+    return Answer(
+        words.get("Code", ""), int(status[1]) if status else known, html.unescape(words.get("Message", ""))
+    )
+
+
+def unanswered(error: Exception) -> tuple[str, str] | None:
+    """The URL of a request that got no answer, and what happened to it; None if it is not that."""
+    text = str(error)
+    asked, kind = _ASKED.search(text), _KIND.search(text)
+    if asked is None or _STATUS.search(text):
+        return None
+    return asked[1], kind[1] if kind else type(error).__name__

@@ -3,9 +3,8 @@
 Where its clients come from, and what their errors mean, a lender says. Traps of obstore, and what is done
 about them:
 
-- It raises "already exists" for any 409 and 412. So does this adapter (`ConflictError`), and the caller
-reads back.
-- It raises "not found" for any 404. Here an object is absent only in the store's own words (`NoSuchKey`).
+- It raises "already exists" for any 409 and 412, and "not found" for any 404. Here an object is there or
+absent only in the store's own words (`PreconditionFailed`, `NoSuchKey`).
 - It takes any XML, a login page too, for an empty listing. So an empty listing is proven by reading an
 object that
   does not exist: the store has to refuse that in its own words.
@@ -35,11 +34,12 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.lifetime import daemon
-from ckptptr.stores.obstore.lending import Lender, UnlendableError, meaning
+from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, unanswered
 from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
-from ckptptr.stores.sdk import one_or_many, shown
+from ckptptr.stores.said import no_answer
+from ckptptr.stores.sdk import one_or_many, seconds, shown
 
 BLOCK_SIZE = 8 * 1024 * 1024
 CHUNK = 1024 * 1024
@@ -48,6 +48,7 @@ CHUNK = 1024 * 1024
 _CONTENT = {"Content-Type": "application/octet-stream"}
 _CONTROL = {**_CONTENT, "Cache-Control": "no-store"}
 _SMALL = 1024 * 1024
+_MD5 = 32  # characters
 _MANY = 16  # blocks, where their number is not known
 _DELETES_IN_FLIGHT = 16
 _threads_in = 0  # the process that obstore's threads are in: a fork does not take them along
@@ -73,6 +74,7 @@ class ObstoreStore:
         self._obstore: Any = obstore
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
+        self._comparing: dict[str, Any] = {}
         self._room = Room()
 
     @property
@@ -92,16 +94,23 @@ class ObstoreStore:
             raise UnlendableError("the process was forked after obstore had started its threads")
         if _has_panicked:
             raise UnlendableError("obstore could not start its threads")
+        return self._made(self._clients, bucket, lambda: self.lender.client(bucket))
+
+    def _comparing_at(self, key: str) -> Any | None:
+        """A client whose puts are proven, see `Lender.comparing`; asked for once for each bucket."""
+        return self._made(self._comparing, key.partition("/")[0], lambda: self.lender.comparing(key))
+
+    def _made(self, clients: dict[str, Any], bucket: str, make: Callable[[], Any]) -> Any:
         with self._lock:
-            if bucket not in self._clients:
+            if bucket not in clients:
                 try:
-                    self._clients[bucket] = self.lender.client(bucket)
+                    clients[bucket] = make()
                 except UnlendableError:
                     raise
                 except Exception as error:
                     # Other versions of the filesystem have other attributes.
                     raise UnlendableError(f"{type(error).__name__} when obstore was set up") from error
-            return self._clients[bucket]
+            return clients[bucket]
 
     # The port
 
@@ -133,13 +142,19 @@ class ObstoreStore:
         bucket, _, prefix = folder.partition("/")
 
         def every(client: Any, _: str) -> Sequence[Entry]:
-            pages = self._obstore.list(client, prefix or None)
-            return [Entry(f"{bucket}/{each['path']}", each["size"]) for page in pages for each in page]
+            return [*self._entries(client, bucket, prefix)]
 
         found = self._ask("list", folder, every)
         if not found:
             self._prove_empty(folder)
         return iter(sorted(found, key=lambda entry: entry.key))
+
+    def stream(self, folder: str) -> Iterator[Entry]:
+        bucket, _, prefix = folder.partition("/")
+        try:
+            yield from self._entries(self.client(bucket), bucket, prefix)
+        except Exception as error:  # noqa: BLE001 - the table says what it means
+            raise self._meant(error, "list", folder) from shown(error)
 
     def delete(self, keys: Iterable[str]) -> None:
         together = self.lender.deletes_together
@@ -184,22 +199,25 @@ class ObstoreStore:
 
     def put(self, key: str, body: bytes) -> bool:
         """Write one block, in one request; returns what `upload` returns."""
-        answer = self._ask(
-            "upload",
-            key,
-            lambda client, path: self._obstore.put(
-                client, path, body, attributes=self._attributes, use_multipart=False
-            ),
-        )
-        if len(body) > _SMALL:  # an MD5 would cost more than the listing that it saves
-            return False
-        return (answer["e_tag"] or "").strip('"') == hashlib.md5(body, usedforsecurity=False).hexdigest()
+        options = {"attributes": self._attributes, "use_multipart": False}
+
+        def put(client: Any, path: str) -> tuple[str, bool]:
+            comparing = self._comparing_at(key)
+            answer = self._obstore.put(comparing or client, path, body, **options)
+            return (answer["e_tag"] or "").strip('"'), comparing is not None
+
+        etag, is_proven = self._ask("upload", key, put)
+        # The ETag may be an MD5; of large blocks that would cost more than the listing that it saves.
+        if not is_proven and len(body) <= _SMALL and len(etag) == _MD5:
+            is_proven = etag == hashlib.md5(body, usedforsecurity=False).hexdigest()
+        return is_proven
 
     def put_blocks(self, key: str, blocks: Iterator[bytes], count: int) -> bool:
         """Write `count` blocks or so, in parts; returns what `upload` returns."""
         first = next(blocks, b"")
         size = max(len(first), self.block_size)
         blocks = itertools.chain((first,), blocks)
+        is_proven = self.lender.compares_parts
         del first  # or it would stay in memory to the end
         feed, here = _Feed(), threading.get_ident()
 
@@ -207,7 +225,12 @@ class ObstoreStore:
             # While the process ends there may be no other thread.
             source = blocks if threading.get_ident() == here else feed
             options = {"attributes": self._attributes, "chunk_size": size, "max_concurrency": parts}
-            self._ask("upload", key, lambda client, path: self._obstore.put(client, path, source, **options))
+
+            def put(client: Any, path: str) -> None:
+                comparing = self._comparing_at(key) if is_proven else None
+                self._obstore.put(comparing or client, path, source, **options)
+
+            self._ask("upload", key, put)
 
         with self._room.some_taken(size, count) as parts:
             put = daemon.start(partial(send, parts))
@@ -219,7 +242,7 @@ class ObstoreStore:
             finally:
                 feed.close()
                 wait([put])
-        return False
+        return is_proven
 
     @property
     def _attributes(self) -> dict[str, str]:
@@ -231,6 +254,11 @@ class ObstoreStore:
             operation, key, lambda client, path: self._obstore.put(client, path, body, **options)
         )
         return self._token(answer, key)
+
+    def _entries(self, client: Any, bucket: str, prefix: str) -> Iterator[Entry]:
+        for page in self._obstore.list(client, prefix or None):
+            for each in page:
+                yield Entry(f"{bucket}/{each['path']}", each["size"], seconds(each["last_modified"]))
 
     def _token(self, meta: Any, key: str) -> Token:
         found = meta[self.lender.version]
@@ -250,7 +278,7 @@ class ObstoreStore:
             try:
                 self._obstore.delete(client, [key.partition("/")[2] for key in keys])
             except FileNotFoundError as error:  # only where one key at a time is deleted
-                if meaning(error)[0]:
+                if answer_in(error).code:
                     raise
                 return False
             return True
@@ -299,7 +327,10 @@ class ObstoreStore:
             return StoreUnavailableError(f"obstore cannot be used: {error}", key=self.url(key))
         if isinstance(error, ValueError):
             return InvalidArgumentError("the store cannot have an object of this name", key=self.url(key))
-        return self.lender.refusal(*meaning(error), operation, self.url(key))
+        answer = answer_in(error)
+        if asked := unanswered(error):
+            return no_answer(operation, *asked, self.url(key))
+        return self.lender.refusal(answer.code, answer.status, operation, self.url(key), answer.said)
 
 
 @contextmanager

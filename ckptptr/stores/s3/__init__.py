@@ -2,7 +2,8 @@
 
     store, upload            the adapter; one multipart upload
     client                   single requests, through the botocore client below the filesystem
-    errors                   what each error code means
+    words                    Amazon's endpoints; what each error code means
+    errors                   what the SDK raises
 
 May import s3fs's own SDK (botocore), the port, and what the adapters share.
 

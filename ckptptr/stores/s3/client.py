@@ -48,6 +48,11 @@ class S3Client(Client):
         found: str = fsspec.asyn.sync(self._filesystem.loop, resolved)
         return found
 
+    def _known_endpoint(self) -> str:
+        """As `endpoint`, for messages: empty where no client was made yet."""
+        client = getattr(self._filesystem, "_s3", None)
+        return str(client.meta.endpoint_url) if client is not None else ""
+
     def call(self, operation: str, key: str, **parameters: Any) -> dict[str, Any]:
         """Send one request about `bucket/path` and wait for the answer. Raises our errors only.
 
@@ -73,7 +78,7 @@ class S3Client(Client):
         self, operation: str, key: str, *, at_most: int | None = None, **parameters: Any
     ) -> dict[str, Any]:
         """As `call`, on the filesystem's event loop."""
-        with translated(operation, f"s3://{key}"):
+        with translated(operation, f"s3://{key}", self._known_endpoint):
             bucket, _, path = key.partition("/")
             filesystem = self._filesystem
             await filesystem.set_session()

@@ -1,13 +1,10 @@
-"""What the refusals of S3 and its look-alikes mean, as our errors: the one table.
-
-It goes by the error code and the HTTP status, never by the text: each server words it differently.
-"""
+"""What botocore and s3fs raise, as our errors."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from aiohttp import ClientError as HttpError
 from botocore.exceptions import (
@@ -24,12 +21,10 @@ from botocore.parsers import ResponseParserError
 from ckptptr.errors import (
     AccessDeniedError,
     CkptptrError,
-    ConflictError,
-    DamagedError,
     InvalidArgumentError,
-    NotFoundError,
-    StoreUnavailableError,
 )
+from ckptptr.stores.s3.words import refusal
+from ckptptr.stores.said import no_answer
 from ckptptr.stores.sdk import shown, unsendable
 
 _FAILURES = (
@@ -37,98 +32,33 @@ _FAILURES = (
     RecursionError,  # botocore follows the redirect of a gateway to another region again and again
 )
 
-_ACTIONS = {
-    "get_object": "s3:GetObject",
-    "head_object": "s3:GetObject",
-    "put_object": "s3:PutObject",
-    "list_objects_v2": "s3:ListBucket",
-    "list_multipart_uploads": "s3:ListBucketMultipartUploads",
-    "delete_object": "s3:DeleteObject",
-    "delete_objects": "s3:DeleteObject",
-    "copy_object": "s3:GetObject on the source and s3:PutObject on the copy",
-    "upload_part_copy": "s3:GetObject on the source and s3:PutObject on the copy",
-    "create_multipart_upload": "s3:PutObject",
-    "upload_part": "s3:PutObject",
-    "complete_multipart_upload": "s3:PutObject",
-    "abort_multipart_upload": "s3:AbortMultipartUpload",
-}
-
-# Error code: what it means to us, in which words, and what to do about it.
-_TABLE: dict[str, tuple[type[CkptptrError], str, str]] = {
-    "PreconditionFailed": (ConflictError, "the object is not what was last seen", ""),
-    "ConditionalRequestConflict": (ConflictError, "another write to the object was under way", ""),
-    "NoSuchKey": (NotFoundError, "there is no such object", ""),
-    # Not "not found": a mistyped bucket proves nothing about what exists.
-    "NoSuchBucket": (InvalidArgumentError, "the bucket does not exist", "Check its name and the endpoint."),
-    "InvalidRange": (DamagedError, "the object is shorter than it should be", ""),
-    "ExpiredToken": (AccessDeniedError, "the credentials have expired", "Renew them."),
-    "InvalidToken": (AccessDeniedError, "the session token is not valid", "Renew the credentials."),
-    "TokenRefreshRequired": (AccessDeniedError, "the credentials have expired", "Renew them."),
-    "InvalidAccessKeyId": (AccessDeniedError, "the access key is unknown", "Check key and endpoint."),
-    "SignatureDoesNotMatch": (
-        AccessDeniedError,
-        "the secret key is wrong",
-        "Check key, secret and endpoint.",
-    ),
-    "RequestTimeTooSkewed": (AccessDeniedError, "the clock of this machine is wrong", "Set it."),
-    "PermanentRedirect": (InvalidArgumentError, "the bucket is in another region", "Set AWS_REGION."),
-    "AuthorizationHeaderMalformed": (
-        InvalidArgumentError,
-        "the bucket is in another region",
-        "Set AWS_REGION.",
-    ),
-    "InvalidBucketName": (InvalidArgumentError, "the bucket name is not valid", ""),
-    "KeyTooLongError": (InvalidArgumentError, "the key is longer than S3 allows", ""),
-    "EntityTooLarge": (InvalidArgumentError, "the object is larger than the store allows", ""),
-    "NotImplemented": (InvalidArgumentError, "the store does not offer this operation", ""),
-}
-_BY_STATUS = {
-    409: "ConditionalRequestConflict",
-    412: "PreconditionFailed",
-    416: "InvalidRange",
-}
-
 
 @contextlib.contextmanager
-def translated(operation: str, url: str) -> Iterator[None]:
+def translated(operation: str, url: str, endpoint: Callable[[], str] = str) -> Iterator[None]:
     """Turn what the SDK raises inside into one of ours. `operation` is named as in the SDK."""
     try:
         yield
     except ClientError as error:
-        raise _translate(error, operation, url) from error
+        raise _refused(error, operation, url) from error
     except _FAILURES as error:
-        raise _translate(error, operation, url) from shown(error)
+        raise _failed(error, operation, url, endpoint()) from shown(error)
     except ValueError as error:
         raise unsendable(error, url) from None
 
 
-def refusal(code: str, status: int, operation: str, url: str) -> CkptptrError:
-    """The error for an S3 error code and HTTP status; 0 where the code came without one."""
-    if operation == "head_object" and status == 404:  # a HEAD has no words, so its caller has to ask again
-        code = "NoSuchKey"
-    if operation == "head_object" and status == 301:
-        code = "PermanentRedirect"  # of an answer with a body, S3 says it itself: gateways redirect to pages
-    row = _TABLE.get(code) or _TABLE.get(_BY_STATUS.get(status, ""))
-    if row:
-        kind, message, hint = row
-        return kind(message, key=url, hint=hint)
-    if code == "AccessDenied" or status in (401, 403):
-        return _denied(operation, url)
-    return StoreUnavailableError(f"the store failed to {operation} ({code} {status})", key=url)
+def code_of(error: CkptptrError) -> str:
+    """The server's own error code, where the error is an answer of the server."""
+    cause = error.__cause__
+    return str(cause.response["Error"].get("Code", "")) if isinstance(cause, ClientError) else ""
 
 
-def _denied(operation: str, url: str) -> CkptptrError:
-    hint = f"Grant {_ACTIONS[operation]}."
-    if operation in ("get_object", "head_object"):
-        hint += " Without s3:ListBucket, S3 answers so for a missing object too: grant that as well."
-    return AccessDeniedError(f"the store refused to {operation}", key=url, hint=hint)
+def _refused(error: ClientError, operation: str, url: str) -> CkptptrError:
+    answer = error.response.get("Error", {})
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return refusal(str(answer.get("Code", "")), status, operation, url, answer.get("Message", ""))
 
 
-def _translate(error: Exception, operation: str, url: str) -> CkptptrError:
-    if isinstance(error, ClientError):
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        return refusal(code, status, operation, url)
+def _failed(error: Exception, operation: str, url: str, endpoint: str) -> CkptptrError:
     if isinstance(
         error, (NoCredentialsError, PartialCredentialsError, NoAuthTokenError, TokenRetrievalError)
     ):
@@ -141,4 +71,4 @@ def _translate(error: Exception, operation: str, url: str) -> CkptptrError:
         return InvalidArgumentError(
             "the installed botocore does not take this request", key=url, hint="pip install --upgrade s3fs"
         )
-    return StoreUnavailableError(f"no answer to {operation} ({type(error).__name__})", key=url)
+    return no_answer(operation, endpoint, type(error).__name__, url)

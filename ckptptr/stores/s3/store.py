@@ -14,19 +14,19 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from ckptptr.errors import CkptptrError, ConflictError, NotFoundError
 from ckptptr.stores.port import Block, Entry, Guarantee, Token, Unfinished
 from ckptptr.stores.room import Room
 from ckptptr.stores.s3.client import S3Client, part_of
-from ckptptr.stores.s3.errors import refusal
+from ckptptr.stores.s3.errors import code_of
 from ckptptr.stores.s3.upload import MAX_PARTS, Multipart, crc32, proven
-from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many
+from ckptptr.stores.s3.words import AMAZON, refusal
+from ckptptr.stores.sdk import check_length, guarantee_at, one_or_many, seconds
 
 BLOCK_SIZE = 16 * 1024 * 1024
 COPY_PART_SIZE = 256 * 1024 * 1024
-AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
+
+_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
 
 _NO_MULTI_DELETE = ("MissingContentMD5", "InvalidRequest")
 """How a server says that it wants `Content-MD5` with a deletion of many; the SDKs send CRC32 since 2025."""
@@ -88,7 +88,7 @@ class S3Store:
 
     def list(self, folder: str) -> Iterator[Entry]:
         # Sorted here: SeaweedFS and the directory buckets of S3 Express list in an order of their own.
-        return iter(sorted(self._pages(folder), key=lambda entry: entry.key))
+        return iter(sorted(self.stream(folder), key=lambda entry: entry.key))
 
     def delete(self, keys: Iterable[str]) -> None:
         for bucket, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
@@ -157,14 +157,16 @@ class S3Store:
     def _multipart(self, key: str) -> Multipart:
         return Multipart(self._client, key, self._metadata, self._room, self._max_parts)
 
-    def _pages(self, folder: str) -> Iterator[Entry]:
+    def stream(self, folder: str) -> Iterator[Entry]:
         bucket, _, path = folder.partition("/")
         position: dict[str, Any] = {"Prefix": f"{path}/"} if path else {}
         position["MaxKeys"] = self._page
         while True:
             page = self._client.call("list_objects_v2", folder, **position)
             for found in page.get("Contents", ()):
-                yield Entry(f"{bucket}/{found['Key']}", found["Size"])
+                is_archived = found.get("StorageClass") in _ARCHIVES
+                modified = seconds(found.get("LastModified"))
+                yield Entry(f"{bucket}/{found['Key']}", found["Size"], modified, is_archived)
             if not part_of(page, "IsTruncated", folder):
                 return
             position["ContinuationToken"] = page["NextContinuationToken"]
@@ -174,7 +176,7 @@ class S3Store:
             try:
                 self._delete_at_once(bucket, paths)
             except CkptptrError as error:
-                if _code(error) not in _NO_MULTI_DELETE:
+                if code_of(error) not in _NO_MULTI_DELETE:
                     raise
                 self._deletes_singly = True
         if self._deletes_singly:
@@ -192,9 +194,3 @@ class S3Store:
     def _delete_one(self, key: str) -> None:
         with suppress(NotFoundError):  # some answer so, where S3 says that it is gone
             self._client.call("delete_object", key)
-
-
-def _code(error: CkptptrError) -> str:
-    """The server's own error code, where the error is an answer of the server."""
-    cause = error.__cause__
-    return str(cause.response["Error"].get("Code", "")) if isinstance(cause, ClientError) else ""

@@ -22,10 +22,10 @@ from typing import TypeVar
 
 from ckptptr.clock import Clock, backoff
 from ckptptr.errors import AccessDeniedError, StoreUnavailableError
+from ckptptr.events import Event, emit
 from ckptptr.stores.port import Block, Entry, Store, Token
 from ckptptr.stores.wrappers.around import Around
 
-_log = logging.getLogger("ckptptr.stores")
 _T = TypeVar("_T")
 
 
@@ -105,5 +105,6 @@ class _Patience:
         self.tried += 1
         if isinstance(error, AccessDeniedError) or self.tried == self.tries or self.timer() > self.end:
             raise error
-        _log.warning("%s failed, try %d of %d: %s", self.operation, self.tried, self.tries, error)
+        message = f"{self.operation} failed, try {self.tried} of {self.tries}: {error}"
+        emit(Event("retry", message, level=logging.WARNING, error=error.code))
         backoff(self.clock, self.tried)

@@ -1,4 +1,4 @@
-"""A store that can be stopped: from then on no request leaves this process through it.
+"""A store that can be stopped: from then on no request leaves this process through it. It counts them, too.
 
 A thread cannot be ended from outside. An abandoned save must never commit or publish afterwards, so its next
 request is refused, at any step.
@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Generator, Iterable, Iterator
 
 from ckptptr.errors import PreemptedError
+from ckptptr.events import count_request
 from ckptptr.stores.port import Block, Entry, Store, Token
 from ckptptr.stores.wrappers.around import Around
 
@@ -32,7 +33,7 @@ class Stoppable(Around):
         return frozenset(self._writing)
 
     def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
-        return self._running().read(key, limit)
+        return self._request().read(key, limit)
 
     def create(self, key: str, body: bytes) -> Token:
         return self._write(key, body, None)
@@ -41,21 +42,27 @@ class Stoppable(Around):
         return self._write(key, body, token)
 
     def list(self, folder: str) -> Iterator[Entry]:
-        return self._running().list(folder)
+        return self._request().list(folder)
 
     def delete(self, keys: Iterable[str]) -> None:
-        self._running().delete(keys)
+        self._request().delete(keys)
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
-        return self._running().upload(key, _UntilStopped(blocks, self._running))
+        return self._request().upload(key, _UntilStopped(blocks, self._running))
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
-        for block in self._running().download(key, start, length):
+        for block in self._request().download(key, start, length):
             yield block
             self._running()
 
     def copy(self, source: str, key: str) -> None:
-        self._running().copy(source, key)
+        self._request().copy(source, key)
+
+    def _request(self) -> Store:
+        """The store, to send one request to."""
+        store = self._running()
+        count_request()
+        return store
 
     def _running(self) -> Store:
         """The store, if requests may be sent."""
@@ -66,7 +73,7 @@ class Stoppable(Around):
     def _write(self, key: str, body: bytes, token: Token | None) -> Token:
         self._writing.add(key)  # before the look, so that no write goes unnoticed by `stop`
         try:
-            store = self._running()
+            store = self._request()
             return store.create(key, body) if token is None else store.replace(key, body, token)
         finally:
             self._writing.discard(key)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ckptptr.errors import ConflictError, NotFoundError
-from ckptptr.stores.port import Entry, Store, Token
+from ckptptr.stores.port import Entry, HasStream, Store, Token
+from ckptptr.stores.wrappers.around import unwrap
 from ckptptr.testing.conformance.declared import Declared, payload_of, watching
+
+_A_DAY = 86400.0  # clocks differ
 
 
 class Control(Declared):
@@ -168,6 +172,25 @@ class Control(Declared):
             store.create(f"{folder}/{name}", b"x" * size)
         expected = sorted((f"{folder}/{name}", size) for size, name in enumerate(names))
         assert [*store.list(folder)] == [Entry(key, size) for key, size in expected]
+
+    def test_list_says_when_each_object_was_written_last_as_declared(self, store: Store, folder: str) -> None:
+        store.replace(f"{folder}/x", b"2", store.create(f"{folder}/x", b"1"))
+        store.upload(f"{folder}/y", [b"1"])
+        for entry in store.list(folder):
+            said = abs(entry.modified - time.time()) < _A_DAY
+            assert said if self.listings_tell_times else entry.modified == 0
+
+    def test_a_stream_has_what_a_listing_has(self, store: Store, folder: str) -> None:
+        found = unwrap(store, HasStream)
+        if found is None:
+            pytest.skip("it lists only as a whole")
+        assert [*found.stream(folder)] == []
+        for name in ("b/x", "a", "bc"):
+            store.create(f"{folder}/{name}", name.encode())
+        streamed = sorted(found.stream(folder), key=lambda entry: entry.key)
+        listed = [*store.list(folder)]
+        assert streamed == listed
+        assert [entry.modified for entry in streamed] == [entry.modified for entry in listed]
 
     def test_list_leaves_out_folders_of_similar_name(self, store: Store, folder: str) -> None:
         for name in ("b/x", "bc/x", "b.x", "ab/x"):

@@ -38,6 +38,9 @@ class Declared:
     holds_few_blocks: ClassVar[bool] = True
     """`upload` keeps no more than a dozen blocks in memory, however many there are."""
 
+    listings_tell_times: ClassVar[bool] = True
+    """A listing says when each object was written last; `clean` needs it."""
+
     racers: ClassVar[int] = 8  # threads that race for one object
 
     odd_names: ClassVar[tuple[str, ...]] = (

@@ -50,7 +50,7 @@ OPERATIONS: dict[str, Callable[[Store, str], object]] = {
 
 GATEWAY_PAGES = (
     "<html><body>default backend - 404<Code>NoSuchKey</Code></body></html>",
-    '{"message": "no Route matched", "error": {"code": 404, "Code": "NoSuchKey"}}',
+    '{"message": "no Route matched", "error": {"code": "BlobNotFound", "Code": "NoSuchKey"}}',
     "404 page not found",
 )
 """What something between us and the store says in its place; no word of it is the store's."""
@@ -101,6 +101,10 @@ class Dialect:
     """A part of a large upload."""
     hidden: str = ""
     """What a refused read says besides, where the store refuses to say that an object is missing."""
+    absent: Mapping[str, Any] | None = None
+    """How it says that an object does not exist, where it says that of a bucket in other words."""
+    explained: Mapping[str, Any] | None = None
+    """A refusal that says `because of <a rule>?sig=hush`, where `sig=hush` is a secret."""
 
 
 class FaultConformance:
@@ -180,6 +184,47 @@ class FaultConformance:
             assert store.read(f"{folder}/x")[0] == b"1"
         assert store.read(f"{folder}/x")[0] == b"1"
 
+    @pytest.mark.parametrize("page", GATEWAY_PAGES)
+    @pytest.mark.parametrize(
+        "answer", [*product(("create", "replace"), (409, 412)), ("download", 416), ("read", 412)]
+    )
+    def test_a_page_of_a_gateway_is_no_lost_race_and_no_end_of_an_object(
+        self, store: Store, network: Network, folder: str, answer: tuple[str, int], page: str
+    ) -> None:
+        operation, status = answer
+        store.upload(f"{folder}/x", [b"1"])
+        network.fail(status=status, body=page, code="", times=None)
+        with pytest.raises(StoreUnavailableError):
+            OPERATIONS[operation](store, f"{folder}/x")
+
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    def test_a_page_of_a_gateway_names_no_missing_bucket(
+        self, store: Store, network: Network, folder: str, operation: str
+    ) -> None:
+        page = "<html><body><Error><Code>NoSuchBucket</Code></Error></body></html>"
+        network.fail(status=404, body=page, code="", times=None)
+        with pytest.raises(StoreUnavailableError):
+            OPERATIONS[operation](store, f"{folder}/x")
+
+    def test_a_refusal_by_a_gateway_names_no_permission(
+        self, store: Store, network: Network, folder: str
+    ) -> None:
+        network.fail(status=403, body=GATEWAY_PAGES[0], code="", times=None)
+        for operation in ("read", "create", "upload", "list"):
+            with pytest.raises(StoreUnavailableError) as caught:
+                OPERATIONS[operation](store, f"{folder}/x")
+            assert "Grant" not in str(caught.value)
+            assert re.search("not in the store's words|not that of", str(caught.value))
+
+    def test_that_an_object_is_absent_is_no_answer_to_a_listing(
+        self, store: Store, network: Network, folder: str
+    ) -> None:
+        if self.dialect.absent is None:
+            pytest.skip("declared: the same words speak of the bucket there")
+        network.fail(**self.dialect.absent, times=None)
+        with pytest.raises(StoreUnavailableError):
+            [*store.list(folder)]
+
     # Conditional writes
 
     def test_a_create_whose_reply_is_lost_has_landed(
@@ -252,6 +297,8 @@ class FaultConformance:
         with pytest.raises(StoreUnavailableError) as caught:
             OPERATIONS[operation](impatient, f"{folder}/x")
         assert type(caught.value) is StoreUnavailableError
+        is_named = re.search(r"no answer to \w+ from http://127\.0\.0\.1:\d+ \(", str(caught.value))
+        assert is_named or "status" in rules[failure]
         sent = len(network.log)
         assert sent in self.sends or (operation == "large upload" and sent <= 2 * max(self.sends))
 
@@ -302,6 +349,17 @@ class FaultConformance:
         network.fail(**self.dialect.denied)
         with pytest.raises(AccessDeniedError, match=self.dialect.hidden or None):
             store.read(f"{folder}/x")
+
+    def test_a_refusal_shows_what_the_store_says_and_no_secret_in_it(
+        self, store: Store, network: Network, folder: str
+    ) -> None:
+        if self.dialect.explained is None:
+            pytest.skip("declared: it says nothing")
+        network.fail(**self.dialect.explained, times=None)
+        for operation in ("read", "create", "upload", "large upload", "list"):
+            with pytest.raises(AccessDeniedError, match=r'\("because of <a rule>[^"]*"\)') as caught:
+                OPERATIONS[operation](store, f"{folder}/x")
+            assert "hush" not in str(caught.value)
 
     # Payload
 

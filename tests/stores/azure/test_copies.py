@@ -9,8 +9,8 @@ import pytest
 
 from ckptptr.clock import SystemClock
 from ckptptr.errors import AccessDeniedError, InvalidArgumentError, NotFoundError, StoreUnavailableError
-from ckptptr.stores.azure.errors import SourceUnverifiedError
 from ckptptr.stores.azure.store import AzureStore
+from ckptptr.stores.azure.words import SourceUnverifiedError
 from ckptptr.stores.port import Entry
 from tests.servers.proxy import FaultProxy, Rule
 

@@ -19,8 +19,9 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores.azure.errors import refusal, translated
+from ckptptr.stores.azure.errors import translated
 from ckptptr.stores.azure.store import AzureStore
+from ckptptr.stores.azure.words import refusal
 from ckptptr.stores.port import Entry
 from ckptptr.testing import FaultConformance
 from ckptptr.testing.conformance.faults import OPERATIONS

@@ -21,8 +21,9 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores.gcs.errors import CONTINUE, reason_in, refusal
+from ckptptr.stores.gcs.errors import words_in
 from ckptptr.stores.gcs.store import GCSStore
+from ckptptr.stores.gcs.words import CONTINUE, refusal
 from tests.servers.gcs import MiniGCS, open_filesystem, refused
 from tests.servers.proxy import FaultProxy
 
@@ -79,7 +80,7 @@ def test_a_404_can_only_be_about_what_was_asked_for(operation: str, expected: ty
 
 @pytest.mark.parametrize("body", [b"", b"Not Found", b"[]", b'{"error": "no"}', b'{"error": {"errors": []}}'])
 def test_an_answer_without_a_reason_has_none(body: bytes) -> None:
-    assert reason_in(body) == ""
+    assert words_in(body)[0] == ""
 
 
 class Renewable(Credentials):

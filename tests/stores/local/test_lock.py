@@ -17,6 +17,7 @@ from ckptptr.stores.local.store import LocalStore
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Guarantee
 from ckptptr.testing import StoreConformance
+from tests.stores.local.test_store import SmallBlocks
 
 NO_LOCKS = [errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP]
 
@@ -38,7 +39,7 @@ class TestWithoutLocks(StoreConformance):
 
     @pytest.fixture
     def store(self) -> LocalStore:
-        return LocalStore(has_locks=False)
+        return SmallBlocks(has_locks=False)
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> str:

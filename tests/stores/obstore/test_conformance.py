@@ -10,6 +10,7 @@ import pytest
 
 from ckptptr.stores.azure.store import AzureStore
 from ckptptr.stores.gcs.store import GCSStore
+from ckptptr.stores.obstore.configured import ConfiguredAzure, ConfiguredGCS, ConfiguredS3
 from ckptptr.stores.obstore.fast import FastLane
 from ckptptr.stores.obstore.lend_azure import AzureLender
 from ckptptr.stores.obstore.lend_gcs import GCSLender
@@ -77,12 +78,6 @@ class OnAzure(StoreConformance):
         return f"{azure_container}/{uuid.uuid4().hex}"
 
 
-class _Whole:
-    @pytest.fixture
-    def store(self, payload: ObstoreStore) -> Store:
-        return payload
-
-
 class _Lane:
     @pytest.fixture
     def store(self, adapter: Store, payload: ObstoreStore, folder: str) -> Iterator[Store]:
@@ -91,16 +86,22 @@ class _Lane:
         assert lane.engine(folder).startswith("obstore")  # it was obstore that moved
 
 
-class TestObstoreOnS3(_Whole, OnS3):
-    pass
+class TestObstoreOnS3(OnS3):
+    @pytest.fixture
+    def store(self, s3_settings: dict[str, Any]) -> Store:
+        return ObstoreStore(ConfiguredS3(s3_settings), block_size=PART)
 
 
-class TestObstoreOnGCS(_Whole, OnGCS):
-    pass
+class TestObstoreOnGCS(OnGCS):
+    @pytest.fixture
+    def store(self, gcs_settings: dict[str, Any]) -> Store:
+        return ObstoreStore(ConfiguredGCS(gcs_settings), block_size=PART)
 
 
-class TestObstoreOnAzure(_Whole, OnAzure):
-    pass
+class TestObstoreOnAzure(OnAzure):
+    @pytest.fixture
+    def store(self, azure_settings: dict[str, Any]) -> Store:
+        return ObstoreStore(ConfiguredAzure(azure_settings), block_size=SMALL)
 
 
 class TestLaneOnS3(_Lane, OnS3):

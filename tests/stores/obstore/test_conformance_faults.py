@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from ckptptr.clock import Patience
-from ckptptr.stores.obstore.lend_azure import AzureLender
-from ckptptr.stores.obstore.lend_gcs import GCSLender
-from ckptptr.stores.obstore.lend_s3 import S3Lender
+from ckptptr.stores.obstore.configured import ConfiguredAzure, ConfiguredGCS, ConfiguredS3
 from ckptptr.stores.obstore.store import ObstoreStore
 from ckptptr.testing import FaultConformance
 from tests.servers.proxy import FaultProxy
@@ -35,12 +33,12 @@ class TestObstoreOnS3WithFaults(FaultConformance):
         return s3_proxy
 
     @pytest.fixture
-    def store(self, s3_proxied: Any) -> ObstoreStore:
-        return ObstoreStore(S3Lender(s3_proxied), block_size=PART)
+    def store(self, s3_proxied_settings: dict[str, Any]) -> ObstoreStore:
+        return ObstoreStore(ConfiguredS3(s3_proxied_settings), block_size=PART)
 
     @pytest.fixture
-    def impatient(self, s3_proxied: Any) -> ObstoreStore:
-        return ObstoreStore(S3Lender(s3_proxied, **TWICE), block_size=PART)
+    def impatient(self, s3_proxied_settings: dict[str, Any]) -> ObstoreStore:
+        return ObstoreStore(ConfiguredS3(s3_proxied_settings, **TWICE), block_size=PART)
 
     @pytest.fixture
     def folder(self, s3_bucket: str) -> str:
@@ -57,12 +55,12 @@ class TestObstoreOnGCSWithFaults(FaultConformance):
         return gcs_proxy
 
     @pytest.fixture
-    def store(self, gcs_proxied: Any) -> ObstoreStore:
-        return ObstoreStore(GCSLender(gcs_proxied, anywhere=True), block_size=PART)
+    def store(self, gcs_proxied_settings: dict[str, Any]) -> ObstoreStore:
+        return ObstoreStore(ConfiguredGCS(gcs_proxied_settings), block_size=PART)
 
     @pytest.fixture
-    def impatient(self, gcs_proxied: Any) -> ObstoreStore:
-        return ObstoreStore(GCSLender(gcs_proxied, anywhere=True, **TWICE), block_size=PART)
+    def impatient(self, gcs_proxied_settings: dict[str, Any]) -> ObstoreStore:
+        return ObstoreStore(ConfiguredGCS(gcs_proxied_settings, **TWICE), block_size=PART)
 
     @pytest.fixture
     def folder(self, gcs_bucket: str) -> str:
@@ -79,12 +77,12 @@ class TestObstoreOnAzureWithFaults(FaultConformance):
         return azure_proxy
 
     @pytest.fixture
-    def store(self, azure_proxied: Any) -> ObstoreStore:
-        return ObstoreStore(AzureLender(azure_proxied), block_size=SMALL)
+    def store(self, azure_proxied_settings: dict[str, Any]) -> ObstoreStore:
+        return ObstoreStore(ConfiguredAzure(azure_proxied_settings), block_size=SMALL)
 
     @pytest.fixture
-    def impatient(self, azure_proxied: Any) -> ObstoreStore:
-        return ObstoreStore(AzureLender(azure_proxied, **TWICE), block_size=SMALL)
+    def impatient(self, azure_proxied_settings: dict[str, Any]) -> ObstoreStore:
+        return ObstoreStore(ConfiguredAzure(azure_proxied_settings, **TWICE), block_size=SMALL)
 
     @pytest.fixture
     def folder(self, azure_container: str) -> str:

@@ -38,6 +38,7 @@ class FakeLender:
     scheme: ClassVar[str] = "memory"
     version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
     proves_blocks = True
+    compares_parts = False
     deletes_together: ClassVar[int] = 1
     copies: ClassVar[int] = BLOCK
     guarantee = Guarantee.COMPARE_AND_SWAP
@@ -52,11 +53,14 @@ class FakeLender:
             raise UnlendableError(self._refuses)
         return self.cloud
 
-    def refusal(self, code: str, status: int, operation: str, url: str) -> CkptptrError:
+    def comparing(self, _: str, /) -> Any | None:
+        return self.client("") if self.compares_parts else None
+
+    def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         kinds = {"AccessDenied": AccessDeniedError, "NoSuchKey": NotFoundError}
         if operation == "download" and not status:  # obstore's memory has no codes
             code = "NoSuchKey"
-        return kinds.get(code, StoreUnavailableError)(f"{operation}: {code} {status}", key=url)
+        return kinds.get(code, StoreUnavailableError)(f"{operation}: {code} {status}{said}", key=url)
 
 
 @pytest.fixture
@@ -93,6 +97,9 @@ class Stub(SimpleNamespace):
         if not isinstance(body, bytes):
             list(body)
         return self._answer("put", path)
+
+    def list(self, _: Any, prefix: str) -> Any:
+        return self._answer("list", prefix)
 
     def get(self, _: Any, path: str, **__: Any) -> Any:
         blocks = self._answer("get", path)
@@ -133,6 +140,36 @@ def test_everything_else_is_the_adapters(lane: FastLane, lender: FakeLender, slo
     assert listed(slow) == {}
     assert (lane.guarantee, lane.url("bucket/x")) == (slow.guarantee, slow.url("bucket/x"))
     assert list(obstore.list(lender.cloud)) == []
+
+
+def entry(name: str) -> dict[str, Any]:
+    return {"path": name, "size": 1, "last_modified": None}
+
+
+def test_a_stream_goes_by_the_lane_and_by_the_adapter_where_the_lane_cannot_begin_it(
+    lane: FastLane, slow: MemoryStore
+) -> None:
+    slow.create("bucket/a/slow", b"1")
+    through(lane, list=[[entry("a/x")], [entry("a/y")]])
+    assert [each.key for each in lane.stream("bucket/a")] == ["bucket/a/x", "bucket/a/y"]
+    stub = through(lane, list=ConnectionError("no"))
+    for _ in range(4):
+        assert [each.key for each in lane.stream("bucket/a")] == ["bucket/a/slow"]
+    assert len(stub.asked) == 3  # then the lane is closed
+    assert [each.key for each in lane.stream("bucket/a")] == ["bucket/a/slow"]
+
+
+def test_a_stream_that_breaks_off_is_an_error(lane: FastLane, slow: MemoryStore) -> None:
+    def pages() -> Iterator[list[dict[str, Any]]]:
+        yield [entry("a/x")]
+        raise ConnectionError("no")
+
+    slow.create("bucket/a/slow", b"1")
+    through(lane, list=pages())
+    stream = lane.stream("bucket/a")
+    assert next(stream).key == "bucket/a/x"
+    with pytest.raises(StoreUnavailableError):
+        next(stream)
 
 
 def test_metadata_is_attached(lane: FastLane, lender: FakeLender) -> None:
@@ -187,6 +224,12 @@ def test_an_etag_that_is_the_md5_proves_that_it_arrived(
     stub = through(lane, put={"e_tag": etag})
     assert lane.upload("bucket/a", [b"1"]) is is_proven
     assert stub.asked == ["put a"]
+
+
+def test_where_the_store_compares_checksums_all_is_proven(lane: FastLane, lender: FakeLender) -> None:
+    lender.compares_parts = True
+    assert lane.upload("bucket/a", [b"1"]) is True
+    assert lane.upload("bucket/a", [b"1" * BLOCK] * 2) is True
 
 
 def test_of_many_blocks_nothing_is_proven(lane: FastLane) -> None:

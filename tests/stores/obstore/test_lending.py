@@ -28,6 +28,7 @@ from ckptptr.stores.open import open_store
 from ckptptr.stores.s3.store import S3Store
 from tests.servers import azurite, gcs, s3
 from tests.servers.azurite import Azurite
+from tests.servers.moto import Moto
 from tests.servers.seaweed import Seaweed
 
 KEYS = {"key": "k", "secret": "s", "endpoint_url": "http://127.0.0.1:9", "skip_instance_cache": True}
@@ -177,6 +178,49 @@ def test_s3_is_reached_with_the_filesystems_own_settings_and_not_the_environment
     check_alone(FastLane(MemoryStore(), store._payload), f"{key}/x")
     head = s3_filesystem.call_s3("head_object", Bucket=s3_bucket, Key=f"{key}/x".partition("/")[2])
     assert head["Metadata"] == METADATA
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_known", "is_unsigned"),
+    [
+        ("https://s3.eu-west-1.amazonaws.com", True, True),
+        ("http://s3.eu-west-1.amazonaws.com", True, False),
+        ("https://s3.example.com", False, None),
+    ],
+)
+def test_amazon_compares_checksums_and_over_tls_the_payload_is_not_signed_then(
+    opened: list[Any],
+    endpoint: str,
+    is_known: bool,
+    is_unsigned: bool | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in lending._OF_THEIR_OWN:
+        monkeypatch.delenv(name, raising=False)
+    opened.append(s3fs.S3FileSystem(**{**KEYS, "endpoint_url": endpoint}))
+    lender = S3Lender(opened[0])
+    monkeypatch.setattr(S3Lender, "_refuses_other_bytes", lambda *_: False)
+    comparing = lender.comparing("bucket/x")
+    assert (lender.compares_parts, comparing is not None) == (is_known, is_known)
+    if comparing:
+        assert comparing.config["checksum_algorithm"] == "CRC64NVME"
+        assert comparing.config["unsigned_payload"] == str(is_unsigned).lower()
+    plain = lender.client("bucket").config
+    assert ("checksum_algorithm" in plain, plain["unsigned_payload"]) == (False, "false")
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(("kind", "compares"), [(Seaweed, True), (Moto, False)])
+def test_a_server_that_refuses_other_bytes_is_trusted_with_a_checksum(
+    kind: type[Seaweed | Moto], compares: bool
+) -> None:
+    with kind() as server, s3.open_filesystem(server, server.endpoint) as filesystem:
+        filesystem.call_s3("create_bucket", Bucket="bucket")
+        lender = S3Lender(filesystem)
+        assert (lender.comparing("bucket/a/x") is not None) is compares
+        assert filesystem.find("bucket") == []
+        large = b"0" * (2 << 20)  # of which no MD5 is made
+        assert ObstoreStore(lender).upload("bucket/a/x", [large]) is compares
 
 
 _FORK = """

@@ -16,8 +16,9 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores.s3.errors import refusal, translated
+from ckptptr.stores.s3.errors import translated
 from ckptptr.stores.s3.store import S3Store
+from ckptptr.stores.s3.words import refusal
 from ckptptr.testing import FaultConformance
 from tests.servers.proxy import FaultProxy, Rule
 from tests.servers.s3 import open_filesystem

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptptr.errors import InvalidArgumentError, UnidentifiedError
-from ckptptr.flyte.identity import FlyteIdentity, identify
-from ckptptr.flyte.task import node_of
+from ckptptr.flyte.identity import identify
+from ckptptr.nodes.flyte_identity import FlyteIdentity
+from ckptptr.nodes.flyte_node import node_of
 from ckptptr.nodes.flyte_paths import NodePrefix
 from ckptptr.nodes.plain import node_at
 from ckptptr.stores.memory import MemoryStore

@@ -8,7 +8,7 @@ resumes from the newest checkpoint.
 This is no collective call: rank 0 may restore alone. It uses the TCPStore that the elastic agent keeps for
 its workers (`TORCHELASTIC_USE_AGENT_STORE=True`: torch 2.5 or later with c10d rendezvous, as in kfpytorch's
 Elastic). That store lives as long as the launcher, over all restarts. Without it, the store of the default
-process group is used, if the task has one; it lives for one round.
+process group is used, if the task has one: it lives for one round, and so is one.
 
 No variable names the round: each node counts `TORCHELASTIC_RESTART_COUNT` for itself, and a change of members
 does not count (pytorch#108158). So a round ends when a rank joins that has joined before, or whose node has
@@ -23,16 +23,18 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from ckptptr.checkpoints import Checkpoints
+import xxhash
+
 from ckptptr.clock import SystemClock
 from ckptptr.errors import ConflictError, NotFoundError, StoreUnavailableError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.references import FRESH
+from ckptptr.protocol.resolve import Resolution
 from ckptptr.settings import ROUND
 
 log = logging.getLogger("ckptptr")
@@ -53,63 +55,108 @@ def incarnation(environ: MutableMapping[str, str]) -> str | None:
 class Cohort:
     """The ranks of one round; for a process that is no rank, itself alone.
 
-    `token` is what `incarnation` returns. One thread at a time may use it.
+    `token` is what `incarnation` returns. `name` tells apart what the round decides about: a node, where it
+    has several. One thread at a time may use it.
     """
 
     token: str | None = None
     _store: Callable[[], Any] | None = None
-
-    _KEY: ClassVar[str] = "ckptptr/{}/restored"
+    name: str = ""
 
     @staticmethod
-    def of(environ: MutableMapping[str, str] = os.environ) -> Cohort:
+    def of(environ: MutableMapping[str, str] = os.environ, name: str = "") -> Cohort:
         """That of this process, which joins it with the first call."""
         if all(environ.get(name, "1") == "1" for name in _SIZES):
             return Cohort()
         agent = _Agent.of(environ)
         if agent is None:
-            return Cohort("", _store_of_group())
+            group = _store_of_group()
+            token = (
+                "" if group is None else group().compare_set("ckptptr", "", SystemClock().token(12)).decode()
+            )
+            return Cohort(token, group, name)
         place, _, token = ROUND.read(environ).partition(" ")
         if place != agent.place:
             token = agent.join()
             environ[ROUND.name] = f"{agent.place} {token}"
-        return Cohort(token, agent.store if token else _store_of_group())
+        return Cohort(token, agent.store if token else _store_of_group(), name)
+
+    @staticmethod
+    def at(url: str, environ: MutableMapping[str, str] = os.environ) -> Cohort:
+        """That of this process, for what it opens at `url` now. The n-th openings of all ranks are one."""
+        cohort = Cohort.of(environ, xxhash.xxh3_64_hexdigest(url.encode()))
+        if cohort._store is None:
+            return cohort
+        opened = cohort._store().add(cohort._key(f"rank/{environ.get('RANK')}/opened"), 1)
+        return replace(cohort, name=f"{cohort.name}/{opened}")
 
     def decided(self) -> str | None:
         """The checkpoint that this round restores, or `none`; None before any rank has resolved."""
         if self._store is None:
             return None
-        store, key = self._store(), self._KEY.format(self.token)
+        store, key = self._store(), self._key("restored")
         return store.get(key).decode() if store.check([key]) else None
 
     def decide(self, mine: str) -> str:
         """What this round restores: `mine`, if no other rank was faster."""
         if self._store is None:
             return mine
-        decided: str = self._store().compare_set(self._KEY.format(self.token), "", mine).decode()
+        decided: str = self._store().compare_set(self._key("restored"), "", mine).decode()
         return decided
 
-    def exists(self, checkpoints: Checkpoints) -> bool:
+    def attempt(self, claim: Callable[[], int]) -> int:
+        """The number of the attempt that this round is: the first rank that asks claims it for all.
+
+        Raises:
+            StoreUnavailableError: that rank has not told the others.
+        """
+        if self._store is None or not self.token:
+            return claim()
+        store, key = self._store(), self._key("attempt")
+        if store.add(f"{key}/asked", 1) == 1:
+            number = claim()
+            store.set(key, str(number))
+            return number
+        try:
+            return int(store.get(key))
+        except RuntimeError as error:
+            raise StoreUnavailableError(
+                f"no other rank has said the number of this attempt within {PATIENCE.seconds} s",
+                key=self.name,
+                hint="See what the other ranks say",
+            ) from error
+
+    def exists(self, look: Callable[[], Resolution]) -> bool:
         """Whether there is something to restore. If not, the round decides for a fresh start."""
         decided = self.decided()
         if decided is None:
-            if checkpoints.look().found is not None:
+            if look().found is not None:
                 return True
             decided = self.decide(FRESH)
         return decided != FRESH
 
-    def restore(self, checkpoints: Checkpoints, path: str | os.PathLike[str] | None) -> Path | None:
-        """`Checkpoints.restore` of what the round has decided; if it has not, this call decides."""
+    def restore(
+        self,
+        restore: Callable[[str | None], Path | None],
+        resolution: Callable[[], Resolution | None],
+    ) -> Path | None:
+        """What the round has decided to restore, by `restore`; if it has not, this call decides.
+
+        Args:
+            restore: restores the checkpoint with that name; the newest good one where it is None.
+            resolution: of the last restore.
+        """
         if self.token is not None and self._store is None:
             log.warning(
                 "the ranks of this task cannot agree, so each finds a checkpoint by itself. Restore after "
                 "init_process_group; or restore on one rank, and pass its resolution.found.reference to "
                 "restore(checkpoint=...) on the others"
             )
-        decided, found = self.decided(), None
+        decided = self.decided()
         if decided is None:
-            folder = checkpoints.restore(path)
-            found = checkpoints.resolution.found if checkpoints.resolution else None
+            folder, found = restore(None), None
+            if resolved := resolution():
+                found = resolved.found
             mine = found.reference if found else FRESH
             decided = self.decide(mine)
             if decided == mine:
@@ -122,13 +169,16 @@ class Cohort:
         if decided == FRESH:
             return None
         try:
-            return checkpoints.restore(path, checkpoint=decided)
+            return restore(decided)
         except NotFoundError as error:
             raise ConflictError(
                 "the checkpoint that the other ranks restored was deleted",
                 key=error.key or decided,
                 hint="Restore on all ranks before one of them saves",
             ) from error
+
+    def _key(self, what: str) -> str:
+        return "/".join(filter(None, ("ckptptr", self.token, self.name, what)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptptr.errors import InvalidArgumentError
-from ckptptr.flyte.origins import earlier_lineages
-from ckptptr.flyte.task import node_of
+from ckptptr.nodes.flyte_node import node_of
+from ckptptr.nodes.flyte_origins import earlier_lineages
 from ckptptr.protocol.manifest import Lineage, Manifest
 from ckptptr.protocol.node import Node, Origin
 from ckptptr.stores.memory import MemoryStore

@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ckptptr.flyte.identity import FlyteIdentity
 from ckptptr.nodes.flyte_homes import Home
+from ckptptr.nodes.flyte_identity import FlyteIdentity
 from ckptptr.nodes.flyte_paths import NodePrefix, is_lineage, lineage_node, node_uid
 from ckptptr.nodes.plain import root_at
 from ckptptr.nodes.seed import homes_before, seed_of

@@ -1,0 +1,7 @@
+"""What the drop-ins for flytekit and for Flyte 2 share.
+
+    delegate                 the methods of `ckptptr.Checkpoints`, with the errors of the SDK
+
+May import checkpoints and what that may; not flyte, flyte2 or their SDKs. The rule: what a task of one SDK
+can do with its checkpoints, a task of the other can do too.
+"""

@@ -1,0 +1,201 @@
+"""`torch.distributed.checkpoint` on ckptptr: each rank uploads what it wrote, and a manifest commits it.
+
+torch commits by a file, `.metadata`, that the coordinator writes last, and overwrites what has its name. Here
+`.metadata` is one more part beside those of the ranks, recorded last. The coordinator tells all ranks the
+token of the set with their plans, so that they need no other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import torch.distributed as dist
+from torch.distributed.checkpoint import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.filesystem import FileSystem
+from torch.distributed.checkpoint.metadata import Metadata
+from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
+from torch.distributed.checkpoint.storage import WriteResult
+from torch.futures import Future
+
+from ckptptr.checkpoints import Checkpoint, Checkpoints
+from ckptptr.errors import InvalidArgumentError
+from ckptptr.lifetime.temporary import TemporaryFolders
+from ckptptr.session.parts import DEADLINE, Parts
+
+_METADATA = ".metadata"
+
+
+@dataclass
+class _Share:
+    """What the coordinator tells a rank with its plan; torch reads `prefix`, with which its files begin."""
+
+    prefix: str
+    round: str
+    rank: int
+    ranks: int
+
+
+class DCPWriter(FileSystemWriter):  # type: ignore[misc]
+    """A storage writer for `dcp.save` and `dcp.async_save` (in a thread): one checkpoint of all ranks.
+
+    Make a new one for each save. Each rank writes its files to a temporary folder, and uploads them from it.
+    `dcp.save` returns when the checkpoint is confirmed: then `saved` is that checkpoint, on the coordinator.
+
+    Args:
+        checkpoints: what `ckptptr.open` returns, or the checkpoint of a task, on each rank; all ranks must
+            be in the same attempt.
+        step: of the training. A step can be saved once in an attempt.
+        metadata: a JSON object; the coordinator's counts.
+        deadline: how many seconds the coordinator waits for the parts of all ranks to be seen.
+        options: of torch's `FileSystemWriter`, `thread_count` for example.
+
+    Raises: as `Parts.save`. InvalidArgumentError: `use_collectives=False`, with which torch loses data.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        *,
+        step: int,
+        metadata: Mapping[str, Any] | None = None,
+        deadline: float = DEADLINE,
+        **options: Any,
+    ) -> None:
+        self._temporary = TemporaryFolders()
+        super().__init__(self._temporary.new(), **{"sync_files": False, **options})
+        self._checkpoints = checkpoints
+        self._step = step
+        self._user_metadata = metadata
+        self._deadline = deadline
+        self._coordinators: _Share
+        self.saved: Checkpoint | None = None
+
+    def __getstate__(self) -> object:
+        raise InvalidArgumentError(
+            "a DCPWriter cannot be sent to another process",
+            hint="Use dcp.async_save with AsyncCheckpointerType.THREAD, its default",
+        )
+
+    def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:
+        if checkpoint_id is not None:
+            raise InvalidArgumentError(
+                "checkpoint_id is not used: ckptptr names checkpoints", hint="Give step= to DCPWriter"
+            )
+        super().reset(None)
+
+    def set_up_storage_writer(self, is_coordinator: bool, *args: Any, **kwargs: Any) -> None:
+        if not kwargs.get("use_collectives", True):
+            raise InvalidArgumentError(
+                "use_collectives=False loses data in silence when another number of ranks loads it",
+                hint="Leave it out",
+            )
+        super().set_up_storage_writer(is_coordinator, *args, **kwargs)
+
+    def prepare_global_plan(self, plans: list[SavePlan]) -> list[SavePlan]:
+        session = self._here._session
+        round_ = session.latest.fence.incarnation or session.clock.token(12)
+        self._coordinators = _Share("", round_, len(plans), len(plans))
+        shares = [_Share(f"__{rank}_", round_, rank, len(plans)) for rank in range(len(plans))]
+        return [replace(plan, storage_data=share) for plan, share in zip(plans, shares, strict=True)]
+
+    def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
+        results = super().write_data(plan, planner)
+        results.wait()
+        self._parts(plan.storage_data).contribute(self.path, step=self._step)
+        return results
+
+    def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
+        super().finish(metadata, results)
+        parts = self._parts(self._coordinators)
+        self.saved = parts.save(Path(self.path, _METADATA), step=self._step, metadata=self._user_metadata)
+
+    @property
+    def _here(self) -> Checkpoints:
+        """Of this process; a task's checkpoint stands before them."""
+        here: Checkpoints = getattr(self._checkpoints, "checkpoints", self._checkpoints)
+        return here
+
+    def _parts(self, share: _Share) -> Parts[Checkpoint]:
+        # One more part than ranks: that of the coordinator with `.metadata`.
+        parts = self._here._new_parts(share.rank, share.ranks + 1, self._deadline, share.round)
+        manners = getattr(self._checkpoints, "_manners", None)
+        parts.guard = manners or parts.guard
+        return parts
+
+
+class DCPReader(FileSystemReader):  # type: ignore[misc]
+    """A storage reader for `dcp.load`: the newest good checkpoint, the same on all ranks.
+
+    Make it on all ranks at the same time: rank 0 chooses, and adopts. Files are read as torch needs them, in
+    ranges; each block that is read is verified.
+
+    Args:
+        checkpoints: of this rank.
+        checkpoint: exactly this one (a reference, an id, a URI).
+
+    Attributes:
+        found: whether there is a checkpoint to load. If not, do not call `dcp.load`.
+        step: of the checkpoint that was found.
+
+    Raises: as `Checkpoints.restore`, on all ranks where it fails on rank 0.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, *, checkpoint: str | None = None) -> None:
+        self._temporary = TemporaryFolders()
+        super().__init__(self._temporary.new())
+        self._checkpoints = checkpoints
+        reference = _from_rank_0(lambda: self._restored(checkpoint))
+        self.found = reference is not None
+        if reference is not None and _rank() != 0:
+            self._restored(reference)
+        manifest = checkpoints.resolution.found.manifest if self.found else None  # type: ignore[union-attr]
+        self.step = manifest.step if manifest else None
+        self.fs = _Opened(checkpoints)
+
+    def _restored(self, checkpoint: str | None) -> str | None:
+        folder = self._checkpoints.restore(self.path, checkpoint=checkpoint, only=_METADATA)
+        resolution = self._checkpoints.resolution
+        return resolution.found.reference if folder and resolution and resolution.found else None
+
+    def read_metadata(self) -> Metadata:
+        # Without **kwargs: torch asks for the metadata of each rank where this one fails.
+        return super().read_metadata()
+
+
+class _Opened(FileSystem):  # type: ignore[misc]
+    """Files of the current checkpoint, by their names."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
+
+    @contextmanager
+    def create_stream(self, path: str | os.PathLike[str], _: str) -> Iterator[IO[bytes]]:
+        with self._checkpoints.open(os.path.basename(path)) as file:
+            yield file
+
+
+def _rank() -> int:
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def _from_rank_0(work: Any) -> str | None:
+    """What `work` returns on rank 0, on all ranks; what it raises there, too."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return work()  # type: ignore[no-any-return]
+    said: list[Any] = [None, None]
+    if dist.get_rank() == 0:
+        try:
+            said = [work(), None]
+        except Exception as error:
+            said = [None, error]
+            dist.broadcast_object_list(said, src=0)
+            raise
+    dist.broadcast_object_list(said, src=0)
+    if said[1] is not None:
+        raise said[1]
+    return said[0]  # type: ignore[no-any-return]

@@ -1,0 +1,85 @@
+"""Where the story is run: an action of the example task, on a disk or on a cloud's server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ckptptr.stores.open import open_store
+from ckptptr.stores.port import Store
+from ckptptr.testing.actions import SimulatedAction
+from ckptptr.testing.deaths import Death, before_python, in_save
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+IN_SAVE_4: Death = in_save(4)
+CLOUDS = ("s3", "gcs", "azure")
+COUNTED_ON = {"o0": "counted from 3 to 8"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """An action to run attempts of, and a person's view of the bucket."""
+
+    action: SimulatedAction
+    store: Store
+    secrets: tuple[str, ...] = ()  # that the pod got, and nobody may see
+
+    def key(self, url: str) -> str:
+        return url.partition("://")[2] or url
+
+    @property
+    def latest(self) -> str:
+        return f"{self.key(self.action.prefix)}/LATEST"
+
+    def pointer(self) -> dict[str, Any]:
+        return json.loads(self.store.read(self.latest)[0])
+
+    def put_latest(self, text: str) -> None:
+        """As `aws s3 cp` would: no condition, no question."""
+        self.store.upload(self.latest, [text.encode()])
+
+    def keys(self, folder: str) -> list[str]:
+        return [entry.key for entry in self.store.list(folder)]
+
+    def home(self, attempt: int) -> str:
+        return self.key(self.action.home(attempt))
+
+    def three_deaths(self) -> None:
+        """Attempt 1 dies in the middle of its fourth save, attempts 2 and 3 leave nothing at all."""
+        first = self.action.run(1, IN_SAVE_4)
+        assert first.signal == 9, first.log
+        for attempt in (2, 3):
+            self.action.run(attempt, before_python())
+
+
+def place_at(
+    url: str, options: Mapping[str, Any], environ: Mapping[str, str], secrets: tuple[str, ...] = ()
+) -> Place:
+    store, _ = open_store(url, storage_options=options)
+    action = SimulatedAction(
+        "flyte2_counter",
+        "count_to",
+        root=url,
+        folder=str(EXAMPLES),
+        inputs={"n": 8},
+        environ=environ,
+        storage_options=options,
+    )
+    return Place(action, store, secrets)
+
+
+NOT_OF_FLYTE = [
+    *("aiobotocore", "aiohttp", "boto3", "botocore", "s3fs"),
+    *("google.auth", "gcsfs", "adlfs", "azure", "flyteidl", "flytekit"),
+]
+
+
+def only_flyte(folder: Path) -> Path:
+    """A folder with the example task, which can import nothing that the SDK does not bring itself."""
+    folder.mkdir()
+    hide = f"import sys\n\nsys.modules.update(dict.fromkeys({NOT_OF_FLYTE}))\n"
+    (folder / "flyte2_counter.py").write_text(hide + (EXAMPLES / "flyte2_counter.py").read_text())
+    return folder
