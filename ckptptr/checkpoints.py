@@ -168,7 +168,9 @@ class Checkpoints:
         With `block=False` this returns a future as soon as the content is safe from changes. Background
         saves run one at a time; those that wait become one checkpoint with the newest content, and the
         result of each is that checkpoint. The next call, or `wait`, raises the error of a background save.
-        The end of the process waits for them, for at most `CKPTPTR_EXIT_DEADLINE` seconds (600).
+        The end of the process waits for them, for at most `CKPTPTR_EXIT_DEADLINE` seconds (600); but not
+        `os._exit`, nor a signal that kills, as SIGTERM does outside `on_preemption`. On a machine that starts
+        no more threads the save is made before this returns.
 
         Args:
             content: the path of a folder or a file, bytes, or a reader in binary mode. Two calls with a
@@ -192,6 +194,7 @@ class Checkpoints:
             SupersededError: a newer attempt has taken over; stop.
             StoreUnavailableError, OutcomeUnknownError: this save is not confirmed; earlier ones still are.
             LocalDiskError: this machine's disk is full or refuses; a file changed each time it was read.
+            LocalMachineError: this machine starts no more threads, and the store needs one.
         """
         selection = self._session.selection
         return self._change(
@@ -255,6 +258,7 @@ class Checkpoints:
         checkpoint is confirmed when the block ends. Nothing is saved if the block raises.
 
         Raises: as `save`. If the upload fails, the next write raises its error.
+            LocalMachineError: this machine starts no more threads; nothing was written.
         """
         self._begin_save()
         path, whole, plain = check_path(name), _whole(step), plain_metadata(metadata or {})

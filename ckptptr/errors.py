@@ -4,7 +4,8 @@
     ├── InvalidArgumentError        correct the call, the reference or the setting; nothing was changed
     │   ├── SettingError            correct the environment variable that the message names
     │   └── UnidentifiedError       in Flyte, but the node is unknown: use stock checkpoints
-    ├── LocalDiskError              repair this machine's disk (full, read-only, no permission)
+    ├── LocalMachineError           this machine starts no more threads: relieve it, or use another one
+    │   └── LocalDiskError          repair this machine's disk (full, read-only, no permission)
     ├── NotFoundError               absent: the store confirmed it
     ├── DamagedError                there, but not what was written: use another checkpoint
     ├── OtherWorkError              of another node or task (hashes collide): use another checkpoint
@@ -80,7 +81,13 @@ class UnidentifiedError(InvalidArgumentError):
     code = "unidentified"
 
 
-class LocalDiskError(CkptptrError):
+class LocalMachineError(CkptptrError):
+    """This machine has run out of something that a save or a restore needs, threads for example."""
+
+    code = "local-machine"
+
+
+class LocalDiskError(LocalMachineError):
     """This machine's disk refused a file of a save or a restore: full, read-only, or no permission."""
 
     code = "local-disk"

@@ -62,6 +62,7 @@ def open(
     Raises:
         InvalidArgumentError: the URL, the scheme, the attempt or an environment variable makes no sense.
         StoreUnavailableError: the store did not answer.
+        LocalMachineError: this machine starts no more threads, and the store needs one.
         ConflictError: others claimed every attempt number that was tried.
     """
     if LOG.read() is not None:

@@ -49,6 +49,7 @@ def test_codes_are_stable_since_programs_go_by_them() -> None:
         "InvalidArgumentError": "invalid-argument",
         "SettingError": "invalid-setting",
         "UnidentifiedError": "unidentified",
+        "LocalMachineError": "local-machine",
         "LocalDiskError": "local-disk",
         "NotFoundError": "not-found",
         "DamagedError": "damaged",

@@ -28,6 +28,7 @@ INTENDED = {
     "IncompleteError",
     "InvalidArgumentError",
     "LocalDiskError",
+    "LocalMachineError",
     "NotFoundError",
     "OutcomeUnknownError",
     "PreemptedError",

@@ -9,7 +9,7 @@ from ckptptr.errors import (
     ConflictError,
     DamagedError,
     InvalidArgumentError,
-    LocalDiskError,
+    LocalMachineError,
     NotFoundError,
     OtherWorkError,
     OutcomeUnknownError,
@@ -46,7 +46,7 @@ _MEANINGS = {
     ExitCode.UNSUPPORTED_FORMAT: "written by a newer ckptptr: upgrade",
     ExitCode.STORE_UNAVAILABLE: "the store did not answer, or refused; checkpoints may exist",
     ExitCode.CONFLICT: "LATEST moved meanwhile, or it is unknown whether the write succeeded: run `show`",
-    ExitCode.LOCAL_DISK: "the disk of this machine refused",
+    ExitCode.LOCAL_DISK: "this machine refused: its disk, or it starts no more threads",
     ExitCode.PROBLEMS: "`doctor` or `find` found a problem",
     ExitCode.NOT_FINISHED: "`simulate`: the task did not finish",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
@@ -63,7 +63,7 @@ _BY_ERROR: dict[type[CkptptrError], ExitCode] = {
     ConflictError: ExitCode.CONFLICT,
     SupersededError: ExitCode.CONFLICT,
     OutcomeUnknownError: ExitCode.CONFLICT,
-    LocalDiskError: ExitCode.LOCAL_DISK,
+    LocalMachineError: ExitCode.LOCAL_DISK,
 }
 
 

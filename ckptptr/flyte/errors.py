@@ -19,6 +19,7 @@ from ckptptr.errors import (
     ConflictError,
     IncompleteError,
     LocalDiskError,
+    LocalMachineError,
     OutcomeUnknownError,
     PreemptedError,
     StoreUnavailableError,
@@ -53,6 +54,10 @@ class RecoverableSupersededError(SupersededError, FlyteRecoverableException):  #
     """A newer attempt has taken over: this pod ends, and that one continues."""
 
 
+class RecoverableLocalMachineError(LocalMachineError, FlyteRecoverableException):  # type: ignore[misc]
+    """This machine has run out of something: the next attempt may run on another one."""
+
+
 class RecoverableLocalDiskError(LocalDiskError, FlyteRecoverableException):  # type: ignore[misc]
     """The disk of this machine: the next attempt may run on another one."""
 
@@ -74,6 +79,7 @@ _RECOVERABLE: dict[type[CkptptrError], type[CkptptrError]] = {
     ConflictError: RecoverableConflictError,
     SupersededError: RecoverableSupersededError,
     LocalDiskError: RecoverableLocalDiskError,
+    LocalMachineError: RecoverableLocalMachineError,
     UnsupportedFormatError: RecoverableUnsupportedFormatError,
     PreemptedError: RecoverablePreemptedError,
 }

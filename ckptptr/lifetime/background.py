@@ -6,20 +6,18 @@ no thread here can hold an interpreter that wants to exit.
 
 from __future__ import annotations
 
-import atexit
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import SimpleQueue
-from types import MethodType
 from typing import NamedTuple
 
 from ckptptr.events import Name, Watch
+from ckptptr.lifetime.ending import Ending
+from ckptptr.lifetime.forks import renew_in_child
 
 
 class _Job(NamedTuple):
@@ -36,40 +34,37 @@ class Background:
     """
 
     def __init__(self) -> None:
-        self._pid = os.getpid()
         self.until: float | None = None
+        self._ending = Ending(self._wait_at_exit)
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Begin with nothing: in a fork the work is the parent's."""
         self._jobs: SimpleQueue[_Job | None] | None = None
         self._pending: list[Future[None]] = []
 
     def run(self, name: Name, work: Callable[[], None]) -> None:
-        """Do `work` some time soon; now, where the process ends: then nothing waits for it any more.
+        """Do `work` some time soon; now, if the process ends or the system gives no thread.
 
         Args:
             name: of the event that is its outcome: see `ckptptr.events.Watch`.
         """
         watch = Watch(name, goes_on=True)
-        if self._jobs is None:
-            jobs: SimpleQueue[_Job | None] = SimpleQueue()
-            try:
-                before_executors_close(self.wait)
-                threading.Thread(target=_work, args=(jobs,), name="ckptptr-background", daemon=True).start()
-            except RuntimeError:
-                with suppress(Exception), watch:
-                    work()
-                return
-            self._jobs = jobs
+        self._ending.register()
+        jobs = self._working()
+        if jobs is None:
+            self.wait()
+            with suppress(Exception), watch:
+                work()
+            return
         self._pending = [future for future in self._pending if not future.done()]
         job = _Job(watch, work, Future())
         self._pending.append(job.done)
-        self._jobs.put(job)
+        jobs.put(job)
 
     def wait(self) -> None:
-        """Until all that was asked for so far is done, or until `until`.
-
-        In a forked process nothing is: it is the parent's.
-        """
-        if self._pid != os.getpid():
-            return
+        """Until all that was asked for so far is done, or until `until`."""
         left = None if self.until is None else max(0.0, self.until - time.monotonic())
         for future in futures.wait(self._pending, timeout=left).done:
             future.result()
@@ -81,41 +76,18 @@ class Background:
             self._jobs.put(None)
             self._jobs = None
 
+    def _working(self) -> SimpleQueue[_Job | None] | None:
+        """What the thread works at; None if there is none, or nothing will wait for it."""
+        if self._jobs is None and not self._ending.has_begun:
+            jobs: SimpleQueue[_Job | None] = SimpleQueue()
+            with suppress(RuntimeError):
+                threading.Thread(target=_work, args=(jobs,), name="ckptptr-background", daemon=True).start()
+                self._jobs = jobs
+        return None if self._ending.has_begun else self._jobs
 
-def before_executors_close(act: Callable[[], None]) -> None:
-    """Do something at the end of the process, while threads can still be started.
-
-    A task ends without closing its checkpoint. `atexit` comes too late for our work: by then no
-    executor takes any, ours or that of an event loop that looks up a host name. The interpreter's own
-    executors use this hook, and what is registered last is called first.
-
-    A method does not keep its object: a process may have many, one after the other. While work of ours is
-    under way, its thread keeps it.
-    """
-    register: Callable[[Callable[[], None]], object] = getattr(threading, "_register_atexit", atexit.register)
-    register(_weak(act) if isinstance(act, MethodType) else act)
-
-
-def _weak(method: MethodType) -> Callable[[], None]:
-    reference = weakref.WeakMethod(method)
-
-    def call() -> None:
-        alive = reference()
-        if alive is not None:
-            alive()
-
-    return call
-
-
-def abandon_executors() -> None:
-    """Let the interpreter exit while threads of executors hang in a request.
-
-    It joins the threads of every `ThreadPoolExecutor`, daemons included. Threads that a daemon started are
-    daemons: so are those of all work here, and of the event loops that fsspec runs.
-    """
-    joined = getattr(futures.thread, "_threads_queues", {})
-    for thread in [thread for thread in joined if thread.daemon]:
-        del joined[thread]
+    def _wait_at_exit(self) -> None:
+        with suppress(KeyboardInterrupt):
+            self.wait()
 
 
 def _work(jobs: SimpleQueue[_Job | None]) -> None:

@@ -2,13 +2,13 @@
 
 If saves come faster than they can be sent, the waiting ones become one: the newest content wins, and files
 that were added one by one are all in it. The next call raises the error of a save that failed, and so does
-`wait`.
+`wait`. The end of the process waits for them. A save that is asked for after that wait has begun, by a thread
+that goes on or in `atexit`, is made at once, in its caller's thread.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,12 +16,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from ckptptr.events import Event, emit
 from ckptptr.lifetime import daemon
-from ckptptr.lifetime.background import abandon_executors, before_executors_close
+from ckptptr.lifetime.forks import fail_in_child
+from ckptptr.session.at_exit import AtExit
 from ckptptr.session.content import Change
 from ckptptr.session.snapshot import Snapshot
-from ckptptr.settings import EXIT_DEADLINE
 
 log = logging.getLogger("ckptptr")
 
@@ -38,14 +37,12 @@ class _Waiting(Generic[_T]):
     done: list[Future[_T]] = field(default_factory=list)
 
 
-class Asynchronous(Generic[_T]):
+class Asynchronous(AtExit, Generic[_T]):
     """The background saves of one process.
 
     Args:
         save: makes one save; called in a daemon thread, which keeps no interpreter from exiting.
-        until: until when, by `time.monotonic()`, the end of the process may be put off, where it was told
-            to end; None where it was not: then for `CKPTPTR_EXIT_DEADLINE` seconds.
-        node: URL of the node prefix, for the event of a save that the end of the process abandons.
+        until, node: see `AtExit`.
     """
 
     def __init__(
@@ -56,10 +53,9 @@ class Asynchronous(Generic[_T]):
         node: str = "",
     ) -> None:
         self._save = save
-        self._until = until
-        self._node = node
-        self._exit_seconds = EXIT_DEADLINE.read()
-        self._pid = 0
+        super().__init__(node, until)
+
+    def renew(self) -> None:
         self._changed = threading.Condition()
         self._waiting: _Waiting[_T] | None = None
         self._is_busy = False
@@ -73,6 +69,8 @@ class Asynchronous(Generic[_T]):
         self.raise_failure()
         done: Future[_T] = Future()
         done.set_running_or_notify_cancel()
+        fail_in_child(done)
+        is_late = self._begins_at_exit()
         with self._changed:
             before = self._waiting
             if before is not None:
@@ -80,12 +78,12 @@ class Asynchronous(Generic[_T]):
                 snapshot = before.snapshot.then(snapshot)
             earlier = before.done if before else []
             self._waiting = _Waiting(snapshot, step, dict(metadata), [*earlier, done])
-            if not self._is_busy:
-                self._is_busy = True
+            is_busy, self._is_busy = self._is_busy, True
+        if not is_busy:
+            if is_late:
+                self._run()
+            else:
                 daemon.start(self._run)
-            if not self._pid:
-                self._pid = os.getpid()
-                before_executors_close(self._wait_at_exit)
         return done
 
     def raise_failure(self) -> None:
@@ -96,19 +94,10 @@ class Asynchronous(Generic[_T]):
             raise failure
 
     def wait(self, until: float | None = None) -> bool:
-        """Until nothing is under way or waits, or until `until` by `time.monotonic()`; whether that is so."""
         with self._changed:
             return self._changed.wait_for(
                 lambda: not self._is_busy, None if until is None else max(0.0, until - time.monotonic())
             )
-
-    def _wait_at_exit(self) -> None:
-        if self._pid != os.getpid():
-            return  # a fork: they are the parent's
-        until = self._until()
-        if not self.wait(until or time.monotonic() + self._exit_seconds):
-            tell_abandoned(self._node)
-            abandon_executors()
 
     def _run(self) -> None:
         try:
@@ -145,13 +134,3 @@ class Asynchronous(Generic[_T]):
             self._failure = error
         for done in job.done:
             done.set_exception(error)
-
-
-def tell_abandoned(node: str) -> None:
-    """The event of a background save that the end of the process does not wait for any longer.
-
-    Args:
-        node: URL of the node prefix.
-    """
-    what = "the process ends before its last background save is done"
-    emit(Event("save", what, level=logging.WARNING, node=node, verdict="abandoned"))

@@ -7,6 +7,7 @@ then the run deletes its own older checkpoints that no LATEST ever named.
 
 from __future__ import annotations
 
+from ckptptr.lifetime.forks import renew_in_child
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.publish import Published, Standing
 from ckptptr.protocol.sweep import delete_unpublished, deleted_before, search, sweep
@@ -26,13 +27,18 @@ class BackgroundSweeps:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._published = 0
+        self._beside_hold: list[str] = []
+        self._held_at: Token | None = None
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Know of no save that has begun: in a fork it is the parent's, and no orphan."""
         self.orphans: tuple[str, ...] = ()
         self.deleted: tuple[str, ...] = ()
         self._begun: set[str] = set()
         self._under_way: set[str] = set()
-        self._published = 0
-        self._beside_hold: list[str] = []
-        self._held_at: Token | None = None
 
     def look(self, seen: Seen) -> None:
         """LATEST, before the first publish: what earlier runs deleted need not be listed any more."""

@@ -11,7 +11,6 @@ others to complete the set.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,8 +27,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.lifetime import daemon
-from ckptptr.lifetime.background import abandon_executors, before_executors_close
+from ckptptr.lifetime.daemon import done_now, start
 from ckptptr.protocol.inventory import read_manifest
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.manifest import LIMIT, Manifest, plain_metadata
@@ -37,13 +35,12 @@ from ckptptr.protocol.names import manifest_key, parts_folder, set_key
 from ckptptr.protocol.once import create_once
 from ckptptr.protocol.parts import Named, Part, assemble, claim_key, claims_in, missing, nonce_of, part_key
 from ckptptr.protocol.publish import Fate, Rebased
-from ckptptr.session.background_saves import tell_abandoned
+from ckptptr.session.at_exit import AtExit
 from ckptptr.session.content import Change, Content, Saveable, change_of
 from ckptptr.session.objects import send
 from ckptptr.session.save import Saver, is_unchanged
 from ckptptr.session.session import Session
 from ckptptr.session.snapshot import Snapshot, snapshot
-from ckptptr.settings import EXIT_DEADLINE
 from ckptptr.stores.port import GLANCE
 from ckptptr.transfer.folder import Links
 from ckptptr.transfer.pool import run_all
@@ -98,7 +95,9 @@ class Parts(Generic[_Saved]):
         self._begin = begin
         self._turn = turn
         self._deadline = deadline
-        self._background = _InOrder[_Saved](session.store.url(session.node.prefix))
+        self._background = _InOrder[_Saved](
+            session.store.url(session.node.prefix), lambda: session.background.until
+        )
         self.rank = rank
         self.world_size = world_size
         self.guard: Callable[[], AbstractContextManager[object]] = nullcontext
@@ -388,15 +387,13 @@ def _folders(change: Change) -> tuple[str, ...]:
     return tuple(sorted({*change.folders}))
 
 
-class _InOrder(Generic[_Saved]):
+class _InOrder(AtExit, Generic[_Saved]):
     """Saves of parts in the background: uploads one after the other, waiting for other ranks side by side."""
 
-    def __init__(self, node: str) -> None:
-        self._node = node
+    def renew(self) -> None:
         self._uploads: list[Future[None]] = []
         self._pending: list[Future[_Saved]] = []
         self._lock = threading.Lock()
-        self._pid = 0
 
     def run(
         self,
@@ -406,10 +403,8 @@ class _InOrder(Generic[_Saved]):
         guard: Callable[[], AbstractContextManager[object]],
     ) -> Future[_Saved]:
         """Wait for a place, then return: at most `_AHEAD` contents wait for their upload."""
+        begin = done_now if self._begins_at_exit() else start
         with self._lock:
-            if not self._pid:
-                self._pid = os.getpid()
-                before_executors_close(self._wait_at_exit)
             futures.wait(self._uploads[:-_AHEAD])
             before = self._uploads[-1] if self._uploads else None
             uploaded: Future[None] = Future()
@@ -429,13 +424,13 @@ class _InOrder(Generic[_Saved]):
                     content.release()
                     return complete(sent)
 
-            done = daemon.start(work)
+            done = begin(work)
             self._pending = [*(each for each in self._pending if not _succeeded(each)), done]
         return done
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Whether all are done."""
-        return not futures.wait(self._pending, timeout=timeout).not_done
+    def wait(self, until: float | None = None) -> bool:
+        left = None if until is None else max(0.0, until - time.monotonic())
+        return not futures.wait(self._pending, timeout=left).not_done
 
     def raise_failure(self) -> None:
         """Raise the error of a failed save that no call has raised yet."""
@@ -444,11 +439,6 @@ class _InOrder(Generic[_Saved]):
             self._pending = [each for each in self._pending if not each.done()]
         for each in failed[:1]:
             each.result()
-
-    def _wait_at_exit(self) -> None:
-        if self._pid == os.getpid() and not self.wait(EXIT_DEADLINE.read()):
-            tell_abandoned(self._node)
-            abandon_executors()
 
 
 def _succeeded(future: Future[_Saved]) -> bool:

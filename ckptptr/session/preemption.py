@@ -32,7 +32,7 @@ from typing import Any, Generic, TypeVar
 from ckptptr.errors import InvalidArgumentError, PreemptedError
 from ckptptr.events import Event, emit
 from ckptptr.lifetime import daemon
-from ckptptr.lifetime.background import abandon_executors, before_executors_close
+from ckptptr.lifetime.ending import abandon_executors, before_executors_close
 from ckptptr.lifetime.main_thread import InMain, by_loop
 from ckptptr.session import signals as handled
 from ckptptr.session.session import Session

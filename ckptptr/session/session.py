@@ -16,6 +16,7 @@ from ckptptr.clock import Clock, SystemClock
 from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.events import Name, Watch
 from ckptptr.lifetime.background import Background
+from ckptptr.lifetime.forks import renew_in_child
 from ckptptr.protocol.candidates import Candidates
 from ckptptr.protocol.fence import Fence
 from ckptptr.protocol.latest import Latest, Seen
@@ -65,8 +66,8 @@ class Session:
         self.publisher = Publisher(self.store, node, self.latest, self.clock, retention or Retention())
         self.candidates = Candidates(self.store, node, self.clock)
         self.background = background or Background()
-        self.lock = threading.RLock()
-        self.seen: Seen | None = None
+        self.renew()
+        renew_in_child(self)
         self.content = Content()
         self.parent: str | None = None
         self.restored_in: float | None = None
@@ -77,6 +78,11 @@ class Session:
         self.has_saved = threading.Event()
         """Set when the run begins its first own save, which cancels an unfinished forward copy."""
         self._selection = Selection(IGNORE.read(), cast(Links, LINKS.read()), self._own_places())
+
+    def renew(self) -> None:
+        """In a fork: what a thread of the parent holds or changes is begun anew."""
+        self.lock = threading.RLock()
+        self.seen: Seen | None = None
 
     def watch(self, name: Name) -> Watch:
         """Around what takes time: its outcome is the event of that name, of this node and attempt."""

@@ -86,7 +86,7 @@ class Turns(Generic[_Saved]):
         """A checkpoint with a file that the block writes; nothing is saved where the block raises."""
         stream = Stream(name, self._session.store.block_size)
         added = Change({name: Local(name, stream, UNKNOWN)})
-        upload = daemon.start(lambda: self._save(added, step, metadata))
+        upload = daemon.start(lambda: self._save(added, step, metadata), beside=True)
         upload.add_done_callback(stream.upload_ended)
         self._writing = threading.get_ident()
         try:

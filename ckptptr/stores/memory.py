@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from ckptptr.errors import ConflictError, DamagedError, NotFoundError
+from ckptptr.lifetime.forks import renew_in_child
 from ckptptr.stores.port import Block, Entry, Guarantee, Token, folders_of
 
 
@@ -29,9 +30,14 @@ class MemoryStore:
     ) -> None:
         self.guarantee = guarantee
         self.block_size = block_size
-        self._lock = threading.Lock()
+        self.renew()
+        renew_in_child(self)
         self._objects: dict[str, tuple[bytes, Token, float]] = {}
         self._versions = itertools.count(1)
+
+    def renew(self) -> None:
+        """In a fork: a thread of the parent may hold the lock."""
+        self._lock = threading.Lock()
 
     def url(self, key: str) -> str:
         return f"memory://{key}"

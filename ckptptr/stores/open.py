@@ -15,7 +15,7 @@ from ckptptr.logs import escape_control_characters
 from ckptptr.settings import ALLOW_ROOTS, STRICT
 from ckptptr.stores.obstore.lending import chosen
 from ckptptr.stores.port import Entry, Guarantee, HasAccount, Store, Token
-from ckptptr.stores.sdk import shown
+from ckptptr.stores.sdk import shown, start_event_loop
 from ckptptr.stores.urls import Place, lost_slash, split
 
 __all__ = ["Entry", "Guarantee", "Store", "Token", "open_store"]
@@ -220,6 +220,7 @@ def filesystem_at(url: str, storage_options: Mapping[str, Any]) -> tuple[Any, st
 
 def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any]) -> Any:
     account = {"account_name": place.account} if place.account else {}
+    start_event_loop()
     try:
         # Not through fsspec's registry: an import of `flyte.storage` puts obstore's filesystems there.
         kind = getattr(import_module(cloud.filesystem), cloud.kind)

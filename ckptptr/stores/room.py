@@ -11,6 +11,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
+from ckptptr.lifetime.forks import renew_in_child
+
 ROOM = 128 * 1024 * 1024
 """Bytes in flight at most; with what the SDKs hold besides, the whole stays below 256 MiB."""
 
@@ -23,7 +25,12 @@ class Room:
 
     def __init__(self, size: int = ROOM) -> None:
         self._size = size
-        self._free = size
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Take nothing: in a fork the transfers are the parent's."""
+        self._free = self._size
         self._changed = threading.Condition()
 
     def take(self, size: int) -> None:

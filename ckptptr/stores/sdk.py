@@ -11,13 +11,16 @@ import random
 import select
 import selectors
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from ckptptr.clock import Patience
 from ckptptr.errors import CkptptrError, DamagedError, InvalidArgumentError
+from ckptptr.lifetime.daemon import done_now, no_thread
 from ckptptr.stores.port import Guarantee
 
 _T = TypeVar("_T")
@@ -139,16 +142,57 @@ def renew_event_loop(filesystem: Any) -> None:
     leave the set; the parent would then wait for ever for an answer on them. So this process gets a set
     of its own in place of it. kqueue needs no such care: a fork does not inherit it.
     """
-    import fsspec.asyn
-
     if sys.platform == "linux":
         selector = getattr(filesystem._loop, "_selector", None)
         if isinstance(selector, selectors.EpollSelector):
             with select.epoll() as own:
                 os.dup2(own.fileno(), selector.fileno(), inheritable=False)
+    start_event_loop()
+
+
+def start_event_loop() -> None:
+    """Have fsspec's event loop, with its thread.
+
+    If that thread could not be started, or stayed behind in a fork, fsspec still takes requests, and they
+    wait for ever.
+
+    Raises:
+        LocalMachineError: the system gives no thread for it.
+    """
+    import fsspec.asyn
+
     thread = fsspec.asyn.iothread[0]
+    if thread is not None and thread.is_alive() and fsspec.asyn.loop[0] is _Helpers.loop:
+        return
     if thread is not None and not thread.is_alive():  # before 2025.5 fsspec does not see that by itself
         fsspec.asyn.reset_lock()
+    try:
+        loop = fsspec.asyn.get_loop()
+        with fsspec.asyn.get_lock():
+            if fsspec.asyn.iothread[0] is None:
+                thread = threading.Thread(target=loop.run_forever, name="fsspecIO", daemon=True)
+                thread.start()
+                fsspec.asyn.iothread[0] = thread
+    except RuntimeError as error:
+        raise no_thread(error) from error
+    _Helpers.loop = loop
+    loop.set_default_executor(_Helpers(thread_name_prefix="fsspecIO"))
+
+
+class _Helpers(ThreadPoolExecutor):
+    """The threads in which an event loop looks up host names and reads certificates: what cannot have one, as
+    the process ends, or on a machine that gives no more, is done at once.
+
+    `loop` is the loop that has them.
+    """
+
+    loop: ClassVar[Any] = None
+
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except RuntimeError:
+            return done_now(lambda: fn(*args, **kwargs))
 
 
 class Client:
@@ -164,6 +208,7 @@ class Client:
             # makes one that belongs to the child.
             renew_event_loop(self._origin)
             self._origin = self._made_again(self._origin)
+        start_event_loop()
         return self._origin
 
     def _made_again(self, old: Any) -> Any:

@@ -20,6 +20,7 @@ from ckptptr.wording import size
 log = logging.getLogger("ckptptr")
 
 _FIRST_BAR = 1.0  # seconds
+_BAR_EVERY = 0.1
 _LINE_EVERY = 10.0
 
 
@@ -78,7 +79,7 @@ class Progress:
                 return
             if self._is_terminal:
                 self._show()
-                self._next = now
+                self._next = now + _BAR_EVERY
             else:
                 self._next = now + _LINE_EVERY
                 rate = int(self._done / (now - self._began))
@@ -104,10 +105,11 @@ class Progress:
                 TransferSpeedColumn(),
                 TimeRemainingColumn(),
             )
-            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            # It is drawn here: a thread of its own may not start, and stays behind in a fork.
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
             self._task = self._bar.add_task(self._verb, total=self._total)
             self._bar.start()
-        self._bar.update(self._task, completed=self._done)
+        self._bar.update(self._task, completed=self._done, refresh=True)
 
 
 Showing = Callable[[int], Progress]

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import io
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from ckptptr.errors import DamagedError
+from ckptptr.lifetime import daemon
+from ckptptr.lifetime.forks import renew_in_child
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.port import Block, Store
 from ckptptr.transfer.digest import Digest
 from ckptptr.transfer.fetch import fetch
-from ckptptr.transfer.plan import MIB, Piece, pieces
+from ckptptr.transfer.plan import MIB, pieces
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -124,33 +126,38 @@ class _Chunks:
         self.size = self._pieces[0].length or 1
         """Of each but the last, in bytes."""
         self._ahead = max(1, AHEAD // self.size)
-        self._pool = ThreadPoolExecutor(8, thread_name_prefix="ckptptr-reading")
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """Fetch nothing: in a fork what comes ahead is the parent's."""
+        self._wanted = range(0)
         self._fetched: dict[int, Future[memoryview]] = {}
         self._last = -2
 
     def get(self, chunk: int) -> memoryview:
         ahead = self._ahead if chunk == self._last + 1 else 0
         if chunk != self._last:
-            wanted = range(chunk, min(chunk + ahead + 1, len(self._pieces)))
+            self._wanted = range(chunk, min(chunk + ahead + 1, len(self._pieces)))
             before = self._fetched
-            self._fetched = {number: before.get(number) or self._fetch(number) for number in wanted}
-            for number in before.keys() - self._fetched.keys():
-                before[number].cancel()
+            self._fetched = {number: before.get(number) or self._fetch(number) for number in self._wanted}
             self._last = chunk
         return self._fetched[chunk].result()
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._fetched.clear()
+        self.renew()
 
     def _fetch(self, chunk: int) -> Future[memoryview]:
-        return self._pool.submit(self._good, self._pieces[chunk])
+        return daemon.start(lambda: self._good(chunk))
 
-    def _good(self, piece: Piece) -> memoryview:
-        """The bytes of a piece. Raises as `Member.readinto`."""
+    def _good(self, chunk: int) -> memoryview:
+        """The bytes of a piece. Raises as `Member.readinto`, and where the reader has gone elsewhere."""
+        piece = self._pieces[chunk]
         content = memoryview(bytearray(piece.length))
 
         def take(offset: int, block: Block) -> None:
+            if chunk not in self._wanted:
+                raise InterruptedError
             start = offset - piece.start
             content[start : start + len(block)] = block
 

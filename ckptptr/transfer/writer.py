@@ -75,7 +75,7 @@ class Stream(io.RawIOBase):
     def abandon(self) -> None:
         """Abort: discard the buffer, and end the upload with `AbandonedError`."""
         self._is_abandoned = True
-        while True:
+        while self._failure is None:  # else nothing reads it; and in a fork its lock may never be free
             try:
                 self._queue.put_nowait(None)
                 break

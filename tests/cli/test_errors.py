@@ -135,6 +135,7 @@ def test_each_error_of_the_tree_has_its_exit_code() -> None:
         "ConflictError": 7,
         "SupersededError": 7,
         "OutcomeUnknownError": 7,
+        "LocalMachineError": 8,
         "LocalDiskError": 8,
     }
 

@@ -60,7 +60,8 @@ def test_what_was_begun_is_finished_when_the_process_ends_and_may_still_start_th
 
 
 ONCE_THE_PROCESS_ENDS = """
-from ckptptr.lifetime.background import Background, before_executors_close
+from ckptptr.lifetime.background import Background
+from ckptptr.lifetime.ending import before_executors_close
 
 before_executors_close(lambda: Background().run("sweep", lambda: print("swept")))
 """

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -95,39 +92,6 @@ def test_a_save_that_somebody_waits_for_gives_no_files_away(world: World) -> Non
     with pytest.raises(InvalidArgumentError, match="block=False"):
         world.process(0).checkpoints.save(folder, consume=True)  # type: ignore[call-overload]
     assert (folder / "model").exists()
-
-
-AT_EXIT = """
-import sys, threading, time, ckptptr
-checkpoints = ckptptr.open(sys.argv[1], attempt=0)
-store = checkpoints._session.store._store._store
-upload = store.upload
-def slow(key, blocks):
-    time.sleep(0.5)  # the main thread has ended long since
-    if sys.argv[2] == "hangs":
-        threading.Event().wait()
-    upload(key, blocks)
-type(store).upload = staticmethod(slow)
-checkpoints.save(sys.argv[3], step=7, block=False)
-"""
-
-
-@pytest.mark.parametrize("how", ["slow", "hangs"])
-def test_the_end_of_the_process_waits_for_it_within_a_deadline(
-    world: World, tmp_path: Path, how: str
-) -> None:
-    files = world.folder({str(number): "state" for number in range(20)})
-    said = subprocess.run(
-        [sys.executable, "-c", AT_EXIT, str(tmp_path / "run"), how, str(files)],
-        env={"CKPTPTR_EXIT_DEADLINE": "30" if how == "slow" else "0.5"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    ).stderr
-    assert (tmp_path / "run" / "LATEST").exists() is (how == "slow")
-    ends_early = "the process ends before its last background save is done\n"
-    assert said == ("" if how == "slow" else ends_early)
 
 
 def test_a_deadline_that_is_no_number_is_refused_when_the_checkpoints_are_opened(

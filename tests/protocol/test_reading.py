@@ -6,6 +6,7 @@ import io
 import logging
 import random
 import zipfile
+from concurrent.futures import wait
 
 import msgspec
 import pytest
@@ -95,7 +96,7 @@ def test_who_reads_on_gets_the_next_chunks_ahead(run: Process) -> None:
         file.raw.read(64)
         assert downloads(run) == 1
         file.raw.read(64)
-        file.raw._chunks._pool.shutdown()  # type: ignore[attr-defined]
+        wait(file.raw._chunks._fetched.values())  # type: ignore[attr-defined]
         assert downloads(run) == 1 + 1 + 3
 
 

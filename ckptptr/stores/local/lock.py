@@ -12,7 +12,10 @@ import errno
 import fcntl
 import os
 import time
+from contextlib import suppress
 from types import TracebackType
+
+from ckptptr.lifetime.forks import renew_in_child
 
 LOCK = b".ckptptr-lock"
 
@@ -50,6 +53,8 @@ class FolderLock:
     def __init__(self, folder: bytes, *, timeout: float) -> None:
         self._path = os.path.join(folder, LOCK)
         self._timeout = timeout
+        self._descriptor: int | None = None
+        renew_in_child(self)
 
     def __enter__(self) -> None:
         began = time.monotonic()
@@ -61,7 +66,16 @@ class FolderLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # a process that was just forked has it open too
+            os.close(descriptor)
+
+    def renew(self) -> None:
+        """In a fork: a thread of the parent is inside, and its lock must not outlive it here."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
     def _acquire(self, *, has_just_begun: bool) -> bool:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)

@@ -21,7 +21,7 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -52,6 +52,7 @@ _MD5 = 32  # characters
 _MANY = 16  # blocks, where their number is not known
 _DELETES_IN_FLIGHT = 16
 _threads_in = 0  # the process that obstore's threads are in: a fork does not take them along
+_has_panicked = False  # it could not start its threads, and never tries again
 _T = TypeVar("_T")
 
 
@@ -91,6 +92,8 @@ class ObstoreStore:
         """
         if _threads_in != os.getpid():
             raise UnlendableError("the process was forked after obstore had started its threads")
+        if _has_panicked:
+            raise UnlendableError("obstore could not start its threads")
         return self._made(self._clients, bucket, lambda: self.lender.client(bucket))
 
     def _comparing_at(self, key: str) -> Any | None:
@@ -182,11 +185,12 @@ class ObstoreStore:
         end = start + length
         try:
             client, path = self._at(key)
-            answer = self._obstore.get(client, path, options={"range": (start, end)})
-            for chunk in answer.stream(min_chunk_size=CHUNK):
-                block = memoryview(chunk)[: end - start]
-                start += len(block)
-                yield block
+            with _without_panic():
+                answer = self._obstore.get(client, path, options={"range": (start, end)})
+                for chunk in answer.stream(min_chunk_size=CHUNK):
+                    block = memoryview(chunk)[: end - start]
+                    start += len(block)
+                    yield block
         except Exception as error:  # noqa: BLE001 - the table says what it means
             raise self._meant(error, "download", key) from shown(error)
         if start < end:
@@ -317,7 +321,8 @@ class ObstoreStore:
     def _ask(self, operation: str, key: str, request: Callable[[Any, str], _T]) -> _T:
         """`request` with the bucket's client and the path in it. Raises our errors only."""
         try:
-            return request(*self._at(key))
+            with _without_panic():
+                return request(*self._at(key))
         except Exception as error:  # noqa: BLE001 - the table says what it means
             raise self._meant(error, operation, key) from shown(error)
 
@@ -335,6 +340,19 @@ class ObstoreStore:
         if asked := unanswered(error):
             return no_answer(operation, *asked, self.url(key))
         return self.lender.refusal(answer.code, answer.status, operation, self.url(key), answer.said)
+
+
+@contextmanager
+def _without_panic() -> Iterator[None]:
+    """obstore panics, which is no `Exception`, where the system gives it no threads. It is of no use then."""
+    global _has_panicked  # noqa: PLW0603 - its threads are those of the process
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        _has_panicked = True
+        raise UnlendableError(f"it failed in itself ({error})") from None
 
 
 class _Feed:
