@@ -77,7 +77,7 @@ class S3Lender(OnS3):
     def _refuses_other_bytes(self, key: str) -> bool:
         client, probe = S3Client(self._filesystem), f"{key.rpartition('/')[0]}/.probe-{uuid.uuid4().hex}"
         try:
-            client.call("put_object", probe, Body=b"?", ChecksumCRC64NVME=_CRC64_OF_NOTHING)
+            client.call("put_object", probe, once=True, Body=b"?", ChecksumCRC64NVME=_CRC64_OF_NOTHING)
         except CkptptrError as error:
             return code_of(error) in _OTHER_BYTES
         with suppress(CkptptrError):  # a sweep of the checkpoint deletes it

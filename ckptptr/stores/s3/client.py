@@ -8,11 +8,14 @@ retries by itself (five tries, as botocore does) and refuses what it does not kn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import fsspec.asyn
+from botocore.exceptions import ClientError
 
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.stores.s3.errors import translated
@@ -75,9 +78,14 @@ class S3Client(Client):
         return asyncio.run_coroutine_threadsafe(work, self._filesystem.loop)
 
     async def send(
-        self, operation: str, key: str, *, at_most: int | None = None, **parameters: Any
+        self, operation: str, key: str, *, at_most: int | None = None, once: bool = False, **parameters: Any
     ) -> dict[str, Any]:
-        """As `call`, on the filesystem's event loop."""
+        """As `call`, on the filesystem's event loop.
+
+        Args:
+            at_most: of a larger body only this many bytes are read.
+            once: what the store refuses is not tried again; the SDK takes some refusals for passing failures.
+        """
         with translated(operation, f"s3://{key}", self._known_endpoint):
             bucket, _, path = key.partition("/")
             filesystem = self._filesystem
@@ -93,9 +101,10 @@ class S3Client(Client):
                 parameters["Key"] = path
             if "Body" in parameters:
                 parameters["Body"] = Body(parameters["Body"])
-            answer: dict[str, Any] = await getattr(client, operation)(
-                **{**applicable, **parameters, "Bucket": bucket}
-            )
+            with _once(client, model.name, path) if once else nullcontext():
+                answer: dict[str, Any] = await getattr(client, operation)(
+                    **{**applicable, **parameters, "Bucket": bucket}
+                )
             if "Body" in answer:
                 stream = answer["Body"]
                 try:
@@ -103,3 +112,19 @@ class S3Client(Client):
                 finally:
                     stream.close()
             return answer
+
+
+@contextmanager
+def _once(client: Any, operation: str, path: str) -> Iterator[None]:
+    """Inside, the first refusal of that request is raised."""
+
+    def refuse(response: Any = None, request_dict: Any = None, **_: Any) -> None:
+        if response and "Error" in response[1] and unquote(request_dict["url"]).endswith(path):
+            raise ClientError(response[1], operation)
+
+    event = f"needs-retry.s3.{operation}"
+    client.meta.events.register_first(event, refuse)
+    try:
+        yield
+    finally:
+        client.meta.events.unregister(event, refuse)

@@ -29,6 +29,7 @@ from ckptptr.stores.s3.store import S3Store
 from tests.servers import azurite, gcs, s3
 from tests.servers.azurite import Azurite
 from tests.servers.moto import Moto
+from tests.servers.proxy import FaultProxy
 from tests.servers.seaweed import Seaweed
 
 KEYS = {"key": "k", "secret": "s", "endpoint_url": "http://127.0.0.1:9", "skip_instance_cache": True}
@@ -221,6 +222,14 @@ def test_a_server_that_refuses_other_bytes_is_trusted_with_a_checksum(
         assert filesystem.find("bucket") == []
         large = b"0" * (2 << 20)  # of which no MD5 is made
         assert ObstoreStore(lender).upload("bucket/a/x", [large]) is compares
+
+
+@pytest.mark.servers
+def test_that_is_found_out_by_one_request_though_the_sdk_would_try_again(
+    s3_proxied: Any, s3_proxy: FaultProxy, s3_bucket: str
+) -> None:
+    assert S3Lender(s3_proxied).comparing(f"{s3_bucket}/{uuid.uuid4().hex}/x") is not None
+    assert [seen.method for seen in s3_proxy.log if ".probe-" in seen.path] == ["PUT"]
 
 
 _FORK = """
