@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
+import s3fs
 from fsspec.asyn import sync
 
 import ckptptr
@@ -36,7 +36,7 @@ def run_on_s3(s3_bucket: str, s3_filesystem: Any) -> str:
 def on_the_command_line(**settings: str) -> Iterator[list[str]]:
     """The options of a command for these settings; what s3fs opens for them is closed again."""
     yield [word for name, value in settings.items() for word in ("--storage-option", f"{name}={value}")]
-    made = fsspec.filesystem("s3", use_listings_cache=False, **settings)  # the one that fsspec has cached
+    made = s3fs.S3FileSystem(use_listings_cache=False, **settings)  # the one that fsspec has cached
     sync(made.loop, made.s3.close)
 
 
