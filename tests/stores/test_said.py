@@ -6,7 +6,7 @@ import pytest
 
 from ckptptr.errors import AccessDeniedError
 from ckptptr.stores.azure import errors as azure
-from ckptptr.stores.gcs import errors as gcs
+from ckptptr.stores.gcs import words as gcs
 from ckptptr.stores.s3 import errors as s3
 from ckptptr.stores.said import host_of, sentence
 
