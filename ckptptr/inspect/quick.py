@@ -12,8 +12,8 @@ from contextlib import suppress
 from ckptptr.clock import Clock
 from ckptptr.errors import DamagedError, StoreUnavailableError
 from ckptptr.protocol.latest import Latest, Seen
-from ckptptr.protocol.names import DATA, MANIFESTS, split_manifest_key
-from ckptptr.stores.port import Entry, HasStream, Store, Token
+from ckptptr.protocol.names import DATA, MANIFESTS, CheckpointId, sets_folder, split_manifest_key
+from ckptptr.stores.port import Entry, HasStream, Store, Token, folders_of
 from ckptptr.stores.wrappers.around import Around, unwrap
 
 
@@ -76,7 +76,20 @@ class Glance(Around):
         return self._bodies[key]
 
     def list(self, folder: str) -> Iterator[Entry]:
-        home = folder.removesuffix(f"/{MANIFESTS}").removesuffix(f"/{DATA}")
+        home = _home_of(folder)
         if home not in self._homes:
             self._homes[home] = [*self._store.list(home)]
         return (entry for entry in self._homes[home] if entry.key.startswith(f"{folder}/"))
+
+    def folders(self, folder: str) -> Sequence[str]:
+        return folders_of(self.list(folder), folder)
+
+
+def _home_of(folder: str) -> str:
+    """The home that a folder is in, if it is one of a home; else the folder itself."""
+    above, _, name = folder.rpartition("/")
+    if name in (MANIFESTS, DATA):
+        return above
+    home = above.removesuffix(f"/{DATA}")
+    is_below_data = home != above and (folder == sets_folder(home) or CheckpointId.match(name) is not None)
+    return home if is_below_data else folder
