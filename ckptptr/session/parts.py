@@ -335,17 +335,11 @@ class Parts(Generic[_Saved]):
 
     def _confirm(self, named: Named, began: float) -> Manifest:
         """Commit the checkpoint of all parts, if no other rank has, and publish it."""
-        session, publisher = self._session, self._session.publisher
+        session = self._session
         keys = [self._key(named, rank) for rank in range(self.world_size)]
         manifest = assemble(named, run_all(self._read, keys))
         with session.lock, session.forgetting_on_failure():
-            before = session.look()
-            publisher.commit(manifest)
-            self._saver.sweeps.look(before)
-            orphans, deleted = self._saver.sweeps.orphans, self._saver.sweeps.deleted
-            published = publisher.publish(before, manifest, self._rebase, orphans=orphans, deleted=deleted)
-            self._remember(published.seen, published.manifest)
-            self._saver.sweeps.release(session.content.reference, before, published)
+            published = self._saver.confirm(session.look(), manifest, self._rebase)
         self._saver.tell(published, time.monotonic() - began, how=f", in {self.world_size} parts")
         return published.manifest
 
@@ -362,13 +356,9 @@ class Parts(Generic[_Saved]):
         except NotFoundError:  # confirmed, and deleted by retention since
             return assemble(named, [])
         with session.lock:
-            self._remember(seen, manifest)
+            session.seen = seen
+            session.content = Content.of(session.publisher.found(manifest))
         return manifest
-
-    def _remember(self, seen: Seen, manifest: Manifest) -> None:
-        session = self._session
-        session.seen = seen
-        session.content = Content.of(session.publisher.found(manifest))
 
     def _records(self, named: Named) -> str:
         return parts_folder(self._session.node.home, self.round, named.checkpoint_id.nonce)

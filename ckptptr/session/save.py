@@ -15,9 +15,9 @@ import msgspec
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.events import Event, emit
 from ckptptr.protocol.latest import Seen
-from ckptptr.protocol.manifest import FileRecord
+from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.names import CheckpointId
-from ckptptr.protocol.publish import Published, Standing
+from ckptptr.protocol.publish import Published, Rebase, Standing
 from ckptptr.session.background_sweeps import BackgroundSweeps
 from ckptptr.session.content import Change, Content
 from ckptptr.session.ids import Ids
@@ -88,7 +88,7 @@ class Saver:
         emit(event)
 
     def _save(self, change: Change, step: int | None, metadata: dict[str, Any]) -> Published:
-        session, publisher = self._session, self._session.publisher
+        session = self._session
         before = session.look()
         # What is saved: the change, and of the content so far what stays beside it.
         dropped = self._written - change.files.keys() if change.replaces else frozenset()
@@ -97,8 +97,7 @@ class Saver:
         checkpoint = self.ids.new(before)
         # Sent: or copied, or referred to where it is already.
         files = self._bring(checkpoint, change, beside, before)
-        # Committed.
-        manifest = publisher.manifest(
+        manifest = session.publisher.manifest(
             checkpoint,
             files,
             folders=(*change.folders, *beside.folders),
@@ -106,22 +105,28 @@ class Saver:
             metadata=metadata,
             parent=session.parent,
         )
-        publisher.commit(manifest)
-        self.sweeps.look(before)
-        # Published: where others move LATEST first, it is rebased.
-        rebasing = Rebasing(session, self.ids, self.sweeps, dropped)
-        published = publisher.publish(
-            before,
-            manifest,
-            rebasing.rebase,
-            orphans=self.sweeps.orphans,
-            deleted=self.sweeps.deleted,
-        )
-        # Released: what retention no longer keeps. A later save builds on this one.
+        # Committed, published, released: where others move LATEST first, it is rebased.
+        published = self.confirm(before, manifest, Rebasing(session, self.ids, self.sweeps, dropped).rebase)
         self._written = frozenset(change.files) | (frozenset() if change.replaces else self._written)
+        return published
+
+    def confirm(self, before: Seen, manifest: Manifest, rebase: Rebase) -> Published:
+        """Commit a checkpoint whose payload is there and publish it; a later save builds on it.
+
+        Args:
+            before: LATEST as the save found it.
+
+        Raises: as `Publisher.commit` and `Publisher.publish`.
+        """
+        session, publisher, sweeps = self._session, self._session.publisher, self.sweeps
+        publisher.commit(manifest)
+        sweeps.look(before)
+        published = publisher.publish(
+            before, manifest, rebase, orphans=sweeps.orphans, deleted=sweeps.deleted
+        )
         session.seen = published.seen
         session.content = Content.of(publisher.found(published.manifest))
-        self.sweeps.release(session.content.reference, before, published)
+        sweeps.release(session.content.reference, before, published)
         return published
 
     def _beside(self, change: Change, dropped: Collection[str], seen: Seen) -> Content:
