@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from ckptptr.errors import StoreUnavailableError
+from ckptptr.errors import AccessDeniedError, StoreUnavailableError
 
 NOT_THE_STORES = "The answer is not in the store's words: a proxy or a firewall on the way may have given it."
 
@@ -37,6 +37,20 @@ def sentence(text: object) -> str:
 def quoted(said: str) -> str:
     """To follow what happened in a message: ` ("User ... is not authorized")`, or nothing."""
     return f' ("{said}")' if said else ""
+
+
+def refused(
+    operation: str, url: str, said: str, *, grant: str, is_worded: bool, unlisted: str = ""
+) -> AccessDeniedError:
+    """The error for a request that the store refused, or something on the way.
+
+    Args:
+        grant: what the request takes.
+        is_worded: whether the answer is in the store's words.
+        unlisted: what to add if the server names no permission: that a missing object may look so too.
+    """
+    hint = NOT_THE_STORES if not is_worded else cure(said, grant) + ("" if named(said) else unlisted)
+    return AccessDeniedError(f"the store refused to {operation}{quoted(said)}", key=url, hint=hint)
 
 
 def cure(said: str, grant: str) -> str:

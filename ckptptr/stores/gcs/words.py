@@ -16,7 +16,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores.said import NOT_THE_STORES, cure, named, quoted, sentence
+from ckptptr.stores.said import quoted, refused, sentence
 
 GOOGLE = (".googleapis.com",)
 
@@ -67,6 +67,8 @@ _TABLE: dict[str | int, tuple[type[CkptptrError], str, str]] = {
 }
 _WORDS = {404: "notFound", 416: "requestedRangeNotSatisfiable"}
 """The reasons that come with these where they are Google's."""
+_UNLISTED = " Without storage.objects.list a missing object is refused too: grant that as well."
+_KMS = "Give the service account of Cloud Storage the role cloudkms.cryptoKeyEncrypterDecrypter on it."
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _PASSING_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
 
@@ -98,17 +100,15 @@ def refusal(reason: str, status: int, operation: str, url: str, said: str = "") 
         kind, message, hint = row
         return kind(message, key=url, hint=hint)
     if status == 403:
-        return _denied(operation, url, said, is_worded=bool(reason or (said and operation in _OF_MEDIA)))
+        if "Cloud KMS" in said:
+            return AccessDeniedError(f"the store refused to {operation}{quoted(said)}", key=url, hint=_KMS)
+        return refused(
+            operation,
+            url,
+            said,
+            grant=_PERMISSIONS[operation],
+            is_worded=bool(reason or (said and operation in _OF_MEDIA)),
+            unlisted=_UNLISTED if operation in _OF_MEDIA else "",
+        )
     answer = f"{status} {reason}".strip()
     return StoreUnavailableError(f"the store failed to {operation} ({answer}){quoted(said)}", key=url)
-
-
-def _denied(operation: str, url: str, said: str, *, is_worded: bool) -> CkptptrError:
-    hint = cure(said, _PERMISSIONS[operation]) if is_worded else NOT_THE_STORES
-    if "Cloud KMS" in said:
-        hint = (
-            "Give the service account of Cloud Storage the role cloudkms.cryptoKeyEncrypterDecrypter on it."
-        )
-    elif operation in ("read", "download") and is_worded and not named(said):
-        hint += " Without storage.objects.list a missing object is refused too: grant that as well."
-    return AccessDeniedError(f"the store refused to {operation}{quoted(said)}", key=url, hint=hint)

@@ -16,7 +16,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.stores.said import NOT_THE_STORES, cure, named, quoted, sentence
+from ckptptr.stores.said import quoted, refused, sentence
 
 AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
@@ -72,6 +72,7 @@ _TABLE: dict[str, tuple[type[CkptptrError], str, str]] = {
 }
 _NEVER_ABSENT = ("list_objects_v2", "list_multipart_uploads", "create_multipart_upload")
 """What names no object that could be missing."""
+_UNLISTED = " Without s3:ListBucket, S3 answers so for a missing object too: grant that as well."
 _BY_STATUS = {
     409: "ConditionalRequestConflict",
     412: "PreconditionFailed",
@@ -96,12 +97,12 @@ def refusal(code: str, status: int, operation: str, url: str, said: str = "") ->
         hint = "Look at the state and the policy of the key."
         return AccessDeniedError(f"the bucket's KMS key cannot be used{quoted(said)}", key=url, hint=hint)
     if code == "AccessDenied" or status in (401, 403):
-        return _denied(operation, url, said, is_worded=is_worded or operation == "head_object")
+        return refused(
+            operation,
+            url,
+            said,
+            grant=_ACTIONS[operation],
+            is_worded=is_worded or operation == "head_object",
+            unlisted=_UNLISTED if operation in ("get_object", "head_object") else "",
+        )
     return StoreUnavailableError(f"the store failed to {operation} ({code} {status}){quoted(said)}", key=url)
-
-
-def _denied(operation: str, url: str, said: str, *, is_worded: bool) -> CkptptrError:
-    hint = cure(said, _ACTIONS[operation]) if is_worded else NOT_THE_STORES
-    if operation in ("get_object", "head_object") and is_worded and not named(said):
-        hint += " Without s3:ListBucket, S3 answers so for a missing object too: grant that as well."
-    return AccessDeniedError(f"the store refused to {operation}{quoted(said)}", key=url, hint=hint)
