@@ -10,7 +10,7 @@ LATEST says of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -269,6 +269,7 @@ def search(store: Store, node: Node, seen: Seen, *, round_: str = "") -> Searche
     if pointer is None or pointer.held:
         return Searched()
     listed = {target.checkpoint for target in pointer.retained} | {*seen.expired}
+    alive = {round_, pointer.incarnation} - {""}
     orphans: list[str] = []
     others: list[str] = []
     for home in _worth_a_look(store, node, listed):
@@ -279,10 +280,8 @@ def search(store: Store, node: Node, seen: Seen, *, round_: str = "") -> Searche
         theirs = {checkpoint for checkpoint, m in manifests.items() if node.lineage.differs_from(m.lineage)}
         # Where another node saves as well, payload without a manifest may be what it is just uploading.
         idle = {} if theirs else _idle(store, stock, _objects(home, manifests.values()))
-        for checkpoint, entries in [*idle.items()]:
-            if rounds_of(home, entries) & {round_, pointer.incarnation} - {""}:
-                del idle[checkpoint]
-        ours = {*stock.ids, *idle} - theirs - stock.pinned
+        idle_ids = {c for c, entries in idle.items() if not rounds_of(home, entries) & alive}
+        ours = {*stock.ids, *idle_ids} - theirs - stock.pinned
         late = [checkpoint for checkpoint in ours if _is_too_late(node, pointer, home, checkpoint)]
         orphans += [ref for ref in _references(node, home, late) if ref not in listed]
         others += [ref for ref in _references(node, home, theirs) if ref in listed]
@@ -328,17 +327,17 @@ def _present(store: Store, folder: str) -> dict[str, set[CheckpointId | None]]:
             continue
         named = below.partition("/")[0] if kind == DATA else below.removesuffix(".json").removesuffix(".pin")
         found.setdefault(home, set()).add(CheckpointId.match(named))
-    for home, alone in nonces.items():
-        there = found.setdefault(home, set())
-        if alone - {checkpoint.nonce for checkpoint in there if checkpoint}:
-            there.add(None)
-    return found
+    return {home: _and_others(found.get(home, set()), nonces.get(home, set())) for home in (*found, *nonces)}
 
 
 def _present_in(store: Store, home: str) -> set[CheckpointId | None]:
     ids, sets = uploads(store, home)
-    there: set[CheckpointId | None] = {*committed(store, home).ids, *ids}
-    return there | {None} if sets.keys() - {id.nonce for id in there if id} else there
+    return _and_others({*committed(store, home).ids, *ids}, sets.keys())
+
+
+def _and_others(there: set[CheckpointId | None], nonces: Set[str]) -> set[CheckpointId | None]:
+    """With None if there is a set of which no writer has uploaded anything."""
+    return there | {None} if nonces - {id.nonce for id in there if id} else there
 
 
 def deleted_before(store: Store, node: Node, seen: Seen) -> tuple[str, ...]:
