@@ -144,15 +144,18 @@ class Control(Declared):
         self, store: Store, folder: str
     ) -> None:
         versions: dict[Token, bytes] = {}
+        written = {b"0" * 50_000}
         with watching(lambda: store.read(f"{folder}/x")) as seen:
             token = store.create(f"{folder}/x", b"0" * 50_000)
             versions[token] = b"0" * 50_000
             for number in range(1, 20):
                 body = b"%d" % (number % 10) + b"%d" % number * 25_000
+                written.add(body)
                 token = store.replace(f"{folder}/x", body, token)
                 versions[token] = body
         assert seen
-        assert {body for body, _ in seen} <= {*versions.values()}
+        # Not by `versions`: where tokens are not of the body, two versions may come with the same one.
+        assert {body for body, _ in seen} <= written
         if self.tokens_are_of_the_body:
             assert all(versions[token] == body for body, token in seen)
 
