@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -16,8 +15,7 @@ from typing import Any, Literal, TypeAlias, overload
 from ckptptr.errors import InvalidArgumentError, PreemptedError
 from ckptptr.lifetime.temporary import TemporaryFolders
 from ckptptr.protocol.inventory import describe
-from ckptptr.protocol.manifest import Manifest, check_path, plain_metadata
-from ckptptr.protocol.parts import check_rank
+from ckptptr.protocol.manifest import Manifest, check_path, plain_metadata, whole_number
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.session import naming
@@ -25,7 +23,7 @@ from ckptptr.session.batch import Batch
 from ckptptr.session.cohort import Cohort
 from ckptptr.session.content import Change, Saveable, addition, change_of
 from ckptptr.session.parts import DEADLINE as PARTS_DEADLINE
-from ckptptr.session.parts import Parts
+from ckptptr.session.parts import Parts, rank_and_size
 from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
 from ckptptr.session.restore import Restorer
 from ckptptr.session.save import Saver
@@ -285,10 +283,7 @@ class Checkpoints:
                 of an elastic task share a token, and so do those of torchrun.
         """
         self._refuse_read_only()
-        which = check_rank(
-            _environ_number("RANK") if rank is None else _whole(rank),
-            _environ_number("WORLD_SIZE") if world_size is None else _whole(world_size),
-        )
+        which = rank_and_size(rank, world_size)
         if (which, deadline) not in self._parts:
             self._parts[which, deadline] = self._new_parts(*which, deadline)
         return self._parts[which, deadline]
@@ -508,14 +503,4 @@ class Checkpoints:
 
 
 def _whole(step: int | None) -> int | None:
-    """A step as JSON has it, also where numpy or torch counted."""
-    try:
-        return None if step is None else operator.index(step)
-    except TypeError:
-        raise InvalidArgumentError(f"step is {step!r}, not a whole number") from None
-
-
-def _environ_number(name: str) -> int | None:
-    """What torchrun tells its workers; None where it does not."""
-    text = os.environ.get(name, "")
-    return int(text) if text.isdecimal() else None
+    return None if step is None else whole_number(step, "step")

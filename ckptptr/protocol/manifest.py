@@ -7,6 +7,7 @@ manifest is never edited.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import PurePosixPath
@@ -257,6 +258,18 @@ def check_path(path: PurePosixPath | str) -> str:
     except UnicodeEncodeError:
         raise InvalidArgumentError("a file name is not valid UTF-8", key=repr(text)) from None
     return text
+
+
+def whole_number(value: Any, what: str) -> int:
+    """A whole number as JSON has it, also where numpy or torch counted.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InvalidArgumentError(f"{what} is {value!r}, not a whole number") from None
 
 
 def plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 import xxhash
 
-from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError
+from ckptptr.errors import ConflictError, DamagedError
 from ckptptr.protocol import sealed
 from ckptptr.protocol.manifest import LIMIT, FileRecord, Lineage, Manifest
 from ckptptr.protocol.names import CheckpointId, parts_folder
@@ -148,15 +148,3 @@ def missing(keys: Iterable[str], world_size: int) -> list[int]:
     """The ranks that have no record under `keys`, in order."""
     there = {rank_of(key, world_size) for key in keys}
     return [rank for rank in range(world_size) if rank not in there]
-
-
-def check_rank(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Raises InvalidArgumentError: they are not given, or no rank of that world."""
-    if rank is None or world_size is None:
-        raise InvalidArgumentError(
-            "which rank of how many is this?",
-            hint="Give rank and world_size; torchrun sets RANK and WORLD_SIZE",
-        )
-    if not 0 <= rank < world_size:
-        raise InvalidArgumentError(f"rank {rank} of {world_size}: ranks count from 0")
-    return rank, world_size

@@ -11,6 +11,7 @@ others to complete the set.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,7 +31,7 @@ from ckptptr.errors import (
 from ckptptr.lifetime.daemon import done_now, start
 from ckptptr.protocol.inventory import read_manifest
 from ckptptr.protocol.latest import Seen
-from ckptptr.protocol.manifest import LIMIT, Manifest, plain_metadata
+from ckptptr.protocol.manifest import LIMIT, Manifest, plain_metadata, whole_number
 from ckptptr.protocol.names import manifest_key, parts_folder, set_key
 from ckptptr.protocol.once import create_once
 from ckptptr.protocol.parts import Named, Part, assemble, claim_key, claims_in, missing, nonce_of, part_key
@@ -58,6 +59,30 @@ _Saved = TypeVar("_Saved")
 _Uploaded = TypeVar("_Uploaded")
 _Meta: TypeAlias = Mapping[str, Any] | None
 _Ignore: TypeAlias = str | Iterable[str] | None
+
+
+def rank_and_size(
+    rank: int | None, world_size: int | None, environ: Mapping[str, str] = os.environ
+) -> tuple[int, int]:
+    """Which rank of how many; what is not given is as torchrun tells its workers.
+
+    Raises:
+        InvalidArgumentError: it is said nowhere, or there is no such rank.
+    """
+
+    def told(given: int | None, name: str) -> int | None:
+        text = environ.get(name, "")
+        return whole_number(given, name) if given is not None else int(text) if text.isdecimal() else None
+
+    rank, world_size = told(rank, "RANK"), told(world_size, "WORLD_SIZE")
+    if rank is None or world_size is None:
+        raise InvalidArgumentError(
+            "which rank of how many is this?",
+            hint="Give rank and world_size; torchrun sets RANK and WORLD_SIZE",
+        )
+    if not 0 <= rank < world_size:
+        raise InvalidArgumentError(f"rank {rank} of {world_size}: ranks count from 0")
+    return rank, world_size
 
 
 class Parts(Generic[_Saved]):
@@ -184,12 +209,12 @@ class Parts(Generic[_Saved]):
             self._begin()
             self._background.raise_failure()
             change = change_of(content, self._session.selection(ignore, links))
-            plain = plain_metadata(metadata or {})
+            number, plain = whole_number(step, "step"), plain_metadata(metadata or {})
             if block:
-                return self._turn(lambda: self._whole(change, step, plain))
+                return self._turn(lambda: self._whole(change, number, plain))
             return self._background.run(
                 snapshot(change, consume=consume),
-                lambda whole: self._contributed(whole, step, plain),
+                lambda safe: self._contributed(safe, number, plain),
                 lambda contributed: self._completed(*contributed),
                 self._guarded,
             )
@@ -202,8 +227,9 @@ class Parts(Generic[_Saved]):
         with self.guard():
             self._begin()
             change = change_of(content, self._session.selection(None, None))
+            number, plain = whole_number(step, "step"), plain_metadata(metadata or {})
             with self._session.watch("save"):
-                self._contributed(change, step, plain_metadata(metadata or {}))
+                self._contributed(change, number, plain)
 
     def finish(self) -> None:
         """Wait for the saves in the background; raise what one of them failed with."""

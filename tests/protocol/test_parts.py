@@ -307,6 +307,21 @@ def test_a_rank_that_cannot_be_is_refused(world: World, rank: Any, size: Any) ->
         Ranks(world, 1).processes[0].checkpoints.parts(rank, size)
 
 
+class Counted:
+    """A whole number as numpy and torch have it."""
+
+    def __index__(self) -> int:
+        return 1
+
+
+def test_a_step_and_a_rank_may_be_counted_by_numpy(world: World) -> None:
+    parts = Ranks(world, 1).processes[0].checkpoints.parts(0, Counted())  # type: ignore[arg-type]
+    parts.save(world.folder({"a": "1"}), step=Counted())  # type: ignore[arg-type]
+    assert world.steps() == [1]
+    with pytest.raises(InvalidArgumentError, match=r"step is 1\.5, not a whole number"):
+        parts.save(world.folder({"a": "1"}), step=1.5)  # type: ignore[arg-type]
+
+
 def test_rank_and_world_size_are_torchruns(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
