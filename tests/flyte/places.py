@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ckptptr.stores.open import open_store
-from ckptptr.stores.port import Store
 from ckptptr.testing.attempts import Fault, SimulatedNode
+from tests.places import Bucket
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 IN_THE_MIDDLE_OF_SAVE_4 = Fault("kill", op="upload", nth=4, when="after")
@@ -19,36 +18,24 @@ COUNTED_ON = {"o0": "counted from 3 to 8"}
 
 
 @dataclass(frozen=True)
-class Place:
-    """A node to run attempts of, and a person's view of the bucket."""
+class Place(Bucket):
+    """A node to run attempts of. `root` is the key of its raw-output base."""
 
-    node: SimulatedNode
-    store: Store
-    root: str
-    secrets: tuple[str, ...] = ()  # that the pod got, and nobody may see
+    simulated: SimulatedNode
 
     @property
-    def latest(self) -> str:
-        return f"{self.root}/_ckptptr/flytesnacks/development/{self.node.execution}/n0/LATEST"
+    def node(self) -> SimulatedNode:
+        return self.simulated
 
-    def pointer(self) -> dict[str, Any]:
-        return json.loads(self.store.read(self.latest)[0])
-
-    def put_latest(self, text: str) -> None:
-        """As `aws s3 cp` would: no condition, no question."""
-        self.store.upload(self.latest, [text.encode()])
-
-    def keys(self, folder: str) -> list[str]:
-        return [entry.key for entry in self.store.list(folder)]
-
-    def home(self, attempt: int) -> str:
-        return self.node.home(attempt).partition("://")[2] or self.node.home(attempt)
+    @property
+    def root(self) -> str:
+        return self.key(self.node.root)
 
 
 def place_at(
     url: str, options: Mapping[str, Any], environ: Mapping[str, str], secrets: tuple[str, ...] = ()
 ) -> Place:
-    store, root = open_store(url, storage_options=options)
+    store, _ = open_store(url, storage_options=options)
     node = SimulatedNode(
         "counter_task",
         "count_to",
@@ -58,7 +45,7 @@ def place_at(
         environ=environ,
         storage_options=options,
     )
-    return Place(node, store, root, secrets)
+    return Place(node, store, secrets)
 
 
 CLOUDS = ("s3", "gcs", "azure")

@@ -99,7 +99,7 @@ def place(request: pytest.FixtureRequest, cloud_name: str) -> Place:
     tasks = str(Path(__file__).parent / "tasks")
     node = replace(chosen.node, module="padded_counter", folder=tasks)
     assert node.run(0, IN_THE_MIDDLE_OF_SAVE_4).signal == 9
-    return replace(chosen, node=node)
+    return replace(chosen, simulated=node)
 
 
 def shown(place: Place, attempt: Attempt) -> list[str]:

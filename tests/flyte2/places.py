@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ckptptr.stores.open import open_store
-from ckptptr.stores.port import Store
 from ckptptr.testing.actions import SimulatedAction
 from ckptptr.testing.deaths import Death, before_python, in_save
+from tests.places import Bucket
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 IN_SAVE_4: Death = in_save(4)
@@ -20,32 +19,14 @@ COUNTED_ON = {"o0": "counted from 3 to 8"}
 
 
 @dataclass(frozen=True)
-class Place:
-    """An action to run attempts of, and a person's view of the bucket."""
+class Place(Bucket):
+    """An action to run attempts of."""
 
-    action: SimulatedAction
-    store: Store
-    secrets: tuple[str, ...] = ()  # that the pod got, and nobody may see
-
-    def key(self, url: str) -> str:
-        return url.partition("://")[2] or url
+    simulated: SimulatedAction
 
     @property
-    def latest(self) -> str:
-        return f"{self.key(self.action.prefix)}/LATEST"
-
-    def pointer(self) -> dict[str, Any]:
-        return json.loads(self.store.read(self.latest)[0])
-
-    def put_latest(self, text: str) -> None:
-        """As `aws s3 cp` would: no condition, no question."""
-        self.store.upload(self.latest, [text.encode()])
-
-    def keys(self, folder: str) -> list[str]:
-        return [entry.key for entry in self.store.list(folder)]
-
-    def home(self, attempt: int) -> str:
-        return self.key(self.action.home(attempt))
+    def action(self) -> SimulatedAction:
+        return self.simulated
 
     def three_deaths(self) -> None:
         """Attempt 1 dies in the middle of its fourth save, attempts 2 and 3 leave nothing at all."""
