@@ -126,14 +126,15 @@ class Delegate:
         """The newest good checkpoint in the folder `path`: see `ckptptr.Checkpoints.restore`.
 
         A second call returns the same folder, as in stock flytekit. With `checkpoint` or `step` exactly that
-        one is restored, also after another one, and each rank gets what it asks for.
+        one is restored, also after another one, and each rank gets what it asks for. With `only` each call
+        restores what it asks for.
         """
         here = self._here
         with here.lock, self._manners():
-            if checkpoint is not None or step is not None:
-                here.restored = self.checkpoints.restore(path, checkpoint=checkpoint, step=step, only=only)
-            elif here.restored is None:
-                here.restored = self.checkpoints.restore(path, only=only)
+            if only is not None:
+                return self.checkpoints.restore(path, checkpoint=checkpoint, step=step, only=only)
+            if checkpoint is not None or step is not None or here.restored is None:
+                here.restored = self.checkpoints.restore(path, checkpoint=checkpoint, step=step)
             return here.restored
 
     def add(

@@ -88,6 +88,18 @@ def test_restore_caches_its_first_answer_as_stock_flytekit_does(store: FaultySto
     assert second.restore(tmp_path / "there") == tmp_path / "here"
 
 
+def test_with_only_each_call_restores_what_it_asks_for(store: FaultyStore, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "saved").mkdir(exist_ok=True)
+        (tmp_path / "saved" / name).write_text(name)
+    attempt(store, 0).save(tmp_path / "saved")
+    second = attempt(store, 1)
+    for number, names in enumerate((["a"], ["b"], ["a", "b"])):
+        folder = second.restore(tmp_path / str(number), only=names if number < 2 else None)
+        assert folder == tmp_path / str(number)
+        assert sorted(file.name for file in folder.iterdir()) == names
+
+
 def test_restore_may_come_after_a_save_and_then_finds_it(store: FaultyStore) -> None:
     attempt(store, 0).write(b"old")
     second = attempt(store, 1)
