@@ -40,7 +40,8 @@ STORES = {
     "port": "",
     "urls": "",
     "room": "",
-    "said": "",
+    "line": "",
+    "said": "line",
     "sdk": "port",
     "parts": "room",
     "local": "port",
@@ -49,7 +50,7 @@ STORES = {
     "s3": "port room sdk said parts",
     "gcs": "port room sdk said",
     "azure": "port room sdk said parts",
-    "obstore": "port room sdk said wrappers s3 gcs azure parts",
+    "obstore": "port room line sdk said wrappers s3 gcs azure parts",
     "open": "port urls sdk local memory obstore",
 }
 

@@ -6,6 +6,7 @@ import re
 from urllib.parse import urlsplit
 
 from ckptptr.errors import AccessDeniedError, StoreUnavailableError
+from ckptptr.stores.line import CURE, OverdueError
 
 NOT_THE_STORES = "The answer is not in the store's words: a proxy or a firewall on the way may have given it."
 
@@ -72,6 +73,11 @@ def no_answer(operation: str, endpoint: str, problem: str, url: str) -> StoreUna
     origin = f" from {host}" if host else ""
     hint = "Check the endpoint and the network (DNS, proxy, firewall)." if host else ""
     return StoreUnavailableError(f"no answer to {operation}{origin} ({problem})", key=url, hint=hint)
+
+
+def overdue(operation: str, endpoint: str, error: OverdueError, url: str) -> StoreUnavailableError:
+    """The error for an upload whose answer did not come in the time that it had."""
+    return StoreUnavailableError(no_answer(operation, endpoint, str(error), url).message, key=url, hint=CURE)
 
 
 def host_of(endpoint: str) -> str:

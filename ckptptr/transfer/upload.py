@@ -85,7 +85,12 @@ def _size(file: Local) -> float:
 def _upload(store: Store, file: Local, key: str, progress: Progress) -> tuple[Sent | None, bool]:
     def send(file: Local, may_grow: bool) -> tuple[Digest, bool]:
         blocks = _Blocks(file, store.block_size, progress, may_grow=may_grow)
-        is_proven = store.upload(key, blocks)
+        try:
+            is_proven = store.upload(key, blocks)
+        except StoreUnavailableError as error:
+            if type(error) is not StoreUnavailableError or file.size <= MIB:
+                raise
+            raise _so_far(error, blocks.digest.size, file.size) from error
         return blocks.digest, is_proven
 
     done = steadily(file, send)
@@ -93,6 +98,12 @@ def _upload(store: Store, file: Local, key: str, progress: Progress) -> tuple[Se
         return None, True
     file, (digest, is_proven) = done
     return Sent(digest.size, digest.hex(), file.mtime_ns, digest.blocks()), is_proven
+
+
+def _so_far(error: StoreUnavailableError, given: int, size: int) -> StoreUnavailableError:
+    """With how much of the file had been sent when the upload ended."""
+    message = f"{error.message}; {given // MIB} of {size // MIB} MiB were sent or under way"
+    return StoreUnavailableError(message, key=error.key, hint=error.hint)
 
 
 class _Blocks:

@@ -45,7 +45,7 @@ class Rule:
         delay: seconds to wait first.
         drop: cut the connection `before` the server hears of the request, or `after` it has carried it
             out: a committed write whose reply is lost.
-        hang: never answer.
+        hang: take the request, and never answer.
         cut: cut the connection after that many bytes of the answer's body.
         corrupt: flip a bit of the first byte of the answer's body.
         garble: flip a bit of the byte at that offset of the request's body.
@@ -95,6 +95,12 @@ class FaultProxy:
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
         self._log: list[Seen] = []
+        self.line = 0.0
+        """Bytes in a second that all bodies share, in each direction; 0 is no limit."""
+        self.busiest = 0
+        """How many requests with a body were sent at once since `reset`, at most."""
+        self._sending = 0
+        self._free_at = {"up": 0.0, "down": 0.0}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
 
@@ -124,10 +130,12 @@ class FaultProxy:
         self.add(Rule(**rule))
 
     def reset(self) -> None:
-        """Forget all rules and the log."""
+        """Forget all rules and the log; the line is fast again."""
         with self._lock:
             self._rules.clear()
             self._log.clear()
+        self.line = 0.0
+        self.busiest = 0
 
     @property
     def log(self) -> list[Seen]:
@@ -178,12 +186,19 @@ class FaultProxy:
         seen, rule = self._record(request)
         await asyncio.sleep(rule.delay)
         if rule.hang:
+            await request.read()
             await asyncio.Event().wait()
         if rule.status:
             return await self._refuse(request, seen, rule)
         if rule.drop == "before":
             return _cut_off(request)
-        async with await self._forward(request, seen, rule) as answer:
+        self._sending += request.body_exists
+        self.busiest = max(self.busiest, self._sending)
+        try:
+            forwarded = await self._forward(request, seen, rule)
+        finally:
+            self._sending -= request.body_exists
+        async with forwarded as answer:
             if rule.drop == "after":
                 await answer.read()
                 return _cut_off(request)
@@ -197,11 +212,19 @@ class FaultProxy:
         headers = {"x-ms-error-code": rule.code, **rule.answer}  # all that Azure's HEAD says
         return web.Response(status=rule.status, text=body, headers=headers, content_type="application/xml")
 
+    async def _pass(self, size: int, way: str) -> None:
+        """Take as long as so many bytes take on the line."""
+        if self.line:
+            now = asyncio.get_running_loop().time()
+            self._free_at[way] = max(now, self._free_at[way]) + size / self.line
+            await asyncio.sleep(self._free_at[way] - now)
+
     async def _forward(self, request: web.Request, seen: Seen, rule: Rule) -> aiohttp.ClientResponse:
         async def body() -> AsyncIterator[bytes]:
             async for chunk in request.content.iter_chunked(_CHUNK):
                 position = -1 if rule.garble is None else rule.garble - seen.received
                 seen.received += len(chunk)
+                await self._pass(len(chunk), "up")
                 if 0 <= position < len(chunk):
                     chunk = chunk[:position] + bytes([chunk[position] ^ 1]) + chunk[position + 1 :]  # noqa: PLW2901
                 yield chunk
@@ -229,6 +252,7 @@ class FaultProxy:
                 if rule.cut is not None and seen.sent + len(chunk) > rule.cut:
                     await response.write(chunk[: rule.cut - seen.sent])
                     return _cut_off(request)
+                await self._pass(len(chunk), "down")
                 await response.write(chunk)
                 seen.sent += len(chunk)
         await response.write_eof()

@@ -68,7 +68,7 @@ class OnGCS:
 
     compares_parts = False
 
-    def comparing(self, _: str, /) -> None:
+    def comparing(self, _: str, /, answer: float | None = None) -> None:
         """obstore sends no checksum there."""
 
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
@@ -93,7 +93,7 @@ class OnAzure:
 
     compares_parts = False
 
-    def comparing(self, _: str, /) -> None:
+    def comparing(self, _: str, /, answer: float | None = None) -> None:
         """obstore sends no checksum there."""
 
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 
 class Feed:
@@ -17,24 +16,24 @@ class Feed:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._block: bytes | None = None
-        self._is_closed = False
         self._is_complete = False
+        self.is_closed = False
 
-    def give_all(self, blocks: Iterator[bytes]) -> None:
-        """Hand them over, until the feed is closed."""
-        for block in blocks:
-            with self._changed:
-                self._changed.wait_for(lambda: self._block is None or self._is_closed)
-                if self._is_closed:
-                    return
-                self._block = block
-                self._changed.notify_all()
-            del block  # or it would stay in memory until the next one is made
+    def is_free(self, seconds: float) -> bool:
+        """Wait that long at most until the last block was taken or the feed is closed; whether that is so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._block is None or self.is_closed, seconds)
+
+    def give(self, block: bytes) -> None:
+        """The next block, where the feed is free."""
+        with self._changed:
+            self._block = block
+            self._changed.notify_all()
 
     def close(self, *, is_complete: bool = False) -> None:
         with self._changed:
-            self._is_complete |= is_complete and not self._is_closed
-            self._is_closed = True
+            self._is_complete |= is_complete and not self.is_closed
+            self.is_closed = True
             self._changed.notify_all()
 
     def __iter__(self) -> Feed:
@@ -42,8 +41,8 @@ class Feed:
 
     def __next__(self) -> bytes:
         with self._changed:
-            self._changed.wait_for(lambda: self._block is not None or self._is_closed)
-            if not self._is_complete and self._is_closed:
+            self._changed.wait_for(lambda: self._block is not None or self.is_closed)
+            if not self._is_complete and self.is_closed:
                 raise InterruptedError
             block, self._block = self._block, None
             if block is None:

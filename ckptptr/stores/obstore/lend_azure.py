@@ -35,13 +35,14 @@ class AzureLender(OnAzure):
     ) -> None:
         self.metadata: Mapping[str, str] = {metadata_name(n): value for n, value in (metadata or {}).items()}
         self._filesystem = filesystem
-        self._limits = limits(patience, answer)
+        self.answer = answer
+        self._patience = patience
 
     @property
     def guarantee(self) -> Guarantee:
         return guarantee_at(str(self._filesystem.service_client.url), AZURE)
 
-    def client(self, bucket: str) -> Any:
+    def client(self, bucket: str, /, answer: float | None = None) -> Any:
         from obstore.store import AzureStore
 
         service = self._filesystem.service_client
@@ -55,7 +56,7 @@ class AzureLender(OnAzure):
             account_name=service.account_name,
             endpoint=endpoint,
             skip_signature=False,
-            **self._limits,
+            **limits(self._patience, answer or self.answer),
             credential_provider=_provider(self._filesystem, service, place.query),
         )
 

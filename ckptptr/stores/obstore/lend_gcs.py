@@ -40,14 +40,15 @@ class GCSLender(OnGCS):
         self.metadata: Mapping[str, str] = dict(metadata or {})
         self._filesystem = filesystem
         self._anywhere = chosen() == "obstore" if anywhere is None else anywhere
-        self._limits = limits(patience, answer)
+        self.answer = answer
+        self._patience = patience
         self._renewing = threading.Lock()
 
     @property
     def guarantee(self) -> Guarantee:
         return guarantee_at(str(self._filesystem._location), GOOGLE)
 
-    def client(self, bucket: str) -> Any:
+    def client(self, bucket: str, /, answer: float | None = None) -> Any:
         from obstore.store import GCSStore
 
         filesystem = self._filesystem
@@ -64,7 +65,7 @@ class GCSLender(OnGCS):
             bucket,
             base_url=endpoint,
             skip_signature=False,
-            **self._limits,
+            **limits(self._patience, answer or self.answer),
             credential_provider=self._token,
         )
 

@@ -56,7 +56,9 @@ class S3Lender(OnS3):
     ) -> None:
         self.metadata: Mapping[str, str] = dict(metadata or {})
         self._filesystem = filesystem
-        self._limits = limits(patience, answer)
+        self.answer = answer
+        self._patience = patience
+        self._comparing: dict[str, bool] = {}
 
     @property
     def guarantee(self) -> Guarantee:
@@ -67,12 +69,14 @@ class S3Lender(OnS3):
         """Amazon does. Others are not asked: what they refuse when an upload ends cannot be sent again."""
         return self.guarantee is Guarantee.COMPARE_AND_SWAP
 
-    def client(self, bucket: str) -> Any:
-        return self._client(bucket, checksum=False)
+    def client(self, bucket: str, /, answer: float | None = None) -> Any:
+        return self._client(bucket, answer, checksum=False)
 
-    def comparing(self, key: str, /) -> Any | None:
-        compares = self.compares_parts or self._refuses_other_bytes(key)
-        return self._client(key.partition("/")[0], checksum=True) if compares else None
+    def comparing(self, key: str, /, answer: float | None = None) -> Any | None:
+        bucket = key.partition("/")[0]
+        if bucket not in self._comparing:
+            self._comparing[bucket] = self.compares_parts or self._refuses_other_bytes(key)
+        return self._client(bucket, answer, checksum=True) if self._comparing[bucket] else None
 
     def _refuses_other_bytes(self, key: str) -> bool:
         client, probe = S3Client(self._filesystem), f"{key.rpartition('/')[0]}/.probe-{uuid.uuid4().hex}"
@@ -84,7 +88,7 @@ class S3Lender(OnS3):
             client.call("delete_object", probe)
         return False
 
-    def _client(self, bucket: str, *, checksum: bool) -> Any:
+    def _client(self, bucket: str, answer: float | None, *, checksum: bool) -> Any:
         from obstore.store import S3Store
 
         self._check(bucket)
@@ -109,7 +113,7 @@ class S3Lender(OnS3):
             # Over TLS the checksum is enough. Without TLS the signature is all that protects the bytes.
             unsigned_payload=checksum and endpoint.startswith("https:"),
             **(CHECKSUM if checksum else {}),
-            **self._limits,
+            **limits(self._patience, answer or self.answer),
             credential_provider=self._credentials,
         )
 

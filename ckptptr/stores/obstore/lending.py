@@ -29,13 +29,15 @@ LEASE = timedelta(minutes=10)
 
 PATIENCE = Patience(tries=5, wait=0.3, longest_wait=4.0, at_most=45.0)
 ANSWER = 120.0
-"""Seconds for all of a request: 8 MiB in that are 70 kB/s."""
+"""Seconds without a byte of an answer. An upload counts as one byte, see `LONG`."""
+LONG = 3600.0
+"""The same for uploads that a `Watch` ends: on a slow line a request with many bytes needs its time."""
 
-_STATUS = re.compile(r"(?:status )?code: (\d{3})")
+_STATUS = re.compile(r"status code: (\d{3})")
 _DOCUMENT = re.compile(r"[^<]*(?:<\?xml[^>]*>\s*)?<Error\b[^>]*>(.*?)(?:</Error>|\Z)", re.DOTALL)
 """The error document of the store, after the status; a page of a gateway may contain the same words."""
 _WORDS = re.compile(r"<(Code|Message)>([^<]*)</")
-_ASKED = re.compile(r"Error performing [A-Z]+ (https?://\S+)")
+_ASKED = re.compile(r"Error performing [A-Z]+ (https?://\S+)(?: in ([\d.]+\S))?")
 _KIND = re.compile(r"\bkind: (Timeout|Connect|Interrupted)\b")
 _OF_THEIR_OWN = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -65,6 +67,9 @@ class Lender(Protocol):
     copies: ClassVar[int]
     """The largest object in bytes that a copy is trusted with; larger ones pass through here."""
 
+    answer: float
+    """Seconds that an answer may take."""
+
     @property
     def metadata(self) -> Mapping[str, str]:
         """User metadata of every payload object."""
@@ -76,10 +81,11 @@ class Lender(Protocol):
     compares_parts: bool
     """Whether the clients that `comparing` makes also prove each part of an upload."""
 
-    def client(self, bucket: str) -> Any:
-        """An obstore store. Raises `UnlendableError`; sends no request."""
+    def client(self, bucket: str, /, answer: float | None = None) -> Any:
+        """An obstore store, for requests that may take `answer` seconds. Raises `UnlendableError`; sends no
+        request."""
 
-    def comparing(self, key: str, /) -> Any | None:
+    def comparing(self, key: str, /, answer: float | None = None) -> Any | None:
         """The same, with a checksum for each object, if the store compares it and refuses other bytes.
 
         None if it does not. That may be found out at `key`, by a request that has to be refused.
@@ -112,7 +118,8 @@ def limits(patience: Patience, answer: float) -> dict[str, Any]:
     return {
         "client_options": {
             "connect_timeout": timedelta(seconds=min(10.0, answer)),
-            "timeout": timedelta(seconds=answer),
+            "read_timeout": timedelta(seconds=answer),
+            "timeout": timedelta(seconds=LONG),
             "allow_http": True,
         },
         "retry_config": {
@@ -173,4 +180,4 @@ def unanswered(error: Exception) -> tuple[str, str] | None:
     asked, kind = _ASKED.search(text), _KIND.search(text)
     if asked is None or _STATUS.search(text):
         return None
-    return asked[1], kind[1] if kind else type(error).__name__
+    return asked[1], " after ".join(filter(None, (kind[1] if kind else type(error).__name__, asked[2])))

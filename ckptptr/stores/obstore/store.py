@@ -26,6 +26,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ckptptr.errors import (
+    AccessDeniedError,
     CkptptrError,
     ConflictError,
     DamagedError,
@@ -34,12 +35,14 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.lifetime import daemon
+from ckptptr.stores.line import Line, OverdueError
 from ckptptr.stores.obstore.feed import Feed
-from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, unanswered
+from ckptptr.stores.obstore.lending import LONG, Lender, UnlendableError, answer_in, unanswered
+from ckptptr.stores.obstore.watch import Watch
 from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
-from ckptptr.stores.said import no_answer
+from ckptptr.stores.said import no_answer, overdue
 from ckptptr.stores.sdk import last_names, one_or_many, seconds, shown
 
 BLOCK_SIZE = 8 * 1024 * 1024
@@ -49,6 +52,10 @@ CHUNK = 1024 * 1024
 _CONTENT = {"Content-Type": "application/octet-stream"}
 _CONTROL = {**_CONTENT, "Cache-Control": "no-store"}
 _SMALL = 1024 * 1024
+_WATCHED = 256 * 1024
+"""Bytes: a larger request is watched. Of smaller ones even 32 arrive in the time of an answer."""
+_ABORT = 2.0
+"""Seconds for an upload that was given up to end. Later it ends by itself, and nothing comes of it."""
 _MD5 = 32  # characters
 _MANY = 16  # blocks, where their number is not known
 _DELETES_IN_FLIGHT = 16
@@ -74,9 +81,9 @@ class ObstoreStore:
         self.lender = lender
         self._obstore: Any = obstore
         self._lock = threading.Lock()
-        self._clients: dict[str, Any] = {}
-        self._comparing: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str, float | None], Any] = {}
         self._room = Room()
+        self._line = Line(lender.answer)
 
     @property
     def guarantee(self) -> Guarantee:
@@ -85,8 +92,8 @@ class ObstoreStore:
     def url(self, key: str) -> str:
         return f"{self.lender.scheme}://{key}"
 
-    def client(self, bucket: str) -> Any:
-        """obstore's client. Sends no request.
+    def client(self, bucket: str, answer: float | None = None) -> Any:
+        """obstore's client, for requests that may take `answer` seconds. Sends no request.
 
         Raises:
             UnlendableError: obstore cannot be used here; the text says why.
@@ -95,23 +102,24 @@ class ObstoreStore:
             raise UnlendableError("the process was forked after obstore had started its threads")
         if _has_panicked:
             raise UnlendableError("obstore could not start its threads")
-        return self._made(self._clients, bucket, lambda: self.lender.client(bucket))
+        return self._made(("", bucket, answer), lambda: self.lender.client(bucket, answer))
 
-    def _comparing_at(self, key: str) -> Any | None:
-        """A client whose puts are proven, see `Lender.comparing`; asked for once for each bucket."""
-        return self._made(self._comparing, key.partition("/")[0], lambda: self.lender.comparing(key))
+    def _comparing_at(self, key: str, answer: float | None) -> Any | None:
+        """A client whose puts are proven, see `Lender.comparing`."""
+        bucket = key.partition("/")[0]
+        return self._made(("comparing", bucket, answer), lambda: self.lender.comparing(key, answer))
 
-    def _made(self, clients: dict[str, Any], bucket: str, make: Callable[[], Any]) -> Any:
+    def _made(self, kind: tuple[str, str, float | None], make: Callable[[], Any]) -> Any:
         with self._lock:
-            if bucket not in clients:
+            if kind not in self._clients:
                 try:
-                    clients[bucket] = make()
+                    self._clients[kind] = make()
                 except UnlendableError:
                     raise
                 except Exception as error:
                     # Other versions of the filesystem have other attributes.
                     raise UnlendableError(f"{type(error).__name__} when obstore was set up") from error
-            return clients[bucket]
+            return self._clients[kind]
 
     # The port
 
@@ -210,13 +218,18 @@ class ObstoreStore:
     def put(self, key: str, body: bytes) -> bool:
         """Write one block, in one request; returns what `upload` returns."""
         options = {"attributes": self._attributes, "use_multipart": False}
+        answer = LONG if len(body) > _WATCHED else None
 
         def put(client: Any, path: str) -> tuple[str, bool]:
-            comparing = self._comparing_at(key)
-            answer = self._obstore.put(comparing or client, path, body, **options)
-            return (answer["e_tag"] or "").strip('"'), comparing is not None
+            comparing = self._comparing_at(key, answer)
+            found = self._obstore.put(comparing or client, path, body, **options)
+            return (found["e_tag"] or "").strip('"'), comparing is not None
 
-        etag, is_proven = self._ask("upload", key, put)
+        def send() -> tuple[str, bool]:
+            return self._ask("upload", key, put, answer)
+
+        with self._line.taken(len(body)):
+            etag, is_proven = self._watched(key, len(body), send) if answer else send()
         # The ETag may be an MD5; of large blocks that would cost more than the listing that it saves.
         if not is_proven and len(body) <= _SMALL and len(etag) == _MD5:
             is_proven = etag == hashlib.md5(body, usedforsecurity=False).hexdigest()
@@ -237,22 +250,50 @@ class ObstoreStore:
             options = {"attributes": self._attributes, "chunk_size": size, "max_concurrency": parts}
 
             def put(client: Any, path: str) -> None:
-                comparing = self._comparing_at(key) if is_proven else None
+                comparing = self._comparing_at(key, LONG) if is_proven else None
                 self._obstore.put(comparing or client, path, source, **options)
 
-            self._ask("upload", key, put)
+            self._ask("upload", key, put, LONG)
 
-        with self._room.some_taken(size, count) as parts:
-            put = daemon.start(partial(send, parts))
+        with self._room.some_taken(size, count) as parts, self._line.taken(size, parts) as at_once:
+            put = daemon.start(partial(send, at_once))
             put.add_done_callback(lambda _: feed.close())
+            watch = self._watch(key, size, at_once)
             try:
-                feed.give_all(blocks)
-                feed.close(is_complete=True)
-                put.result()
+                with self._on_time(key):
+                    for block in blocks:
+                        watch.next_part(feed.is_free)
+                        if feed.is_closed:
+                            break
+                        feed.give(block)
+                        del block  # or it would stay in memory until the next one is made
+                    watch.next_part(feed.is_free)
+                    feed.close(is_complete=True)
+                    watch.last(put)
             finally:
                 feed.close()
-                wait([put])
+                wait([put], timeout=_ABORT)
         return is_proven
+
+    def _watched(self, key: str, size: int, send: Callable[[], _T]) -> _T:
+        """What one request with so many bytes gives."""
+        with self._on_time(key):
+            return self._watch(key, size).last(daemon.start(send))
+
+    def _watch(self, key: str, size: int, parts: int = 1) -> Watch:
+        def sign() -> None:
+            with suppress(NotFoundError, DamagedError, AccessDeniedError):  # answers, too
+                for _ in self.download(key, 0, 1):
+                    pass
+
+        return Watch(self._line, sign, size, parts)
+
+    @contextmanager
+    def _on_time(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except OverdueError as error:
+            raise overdue("upload", "", error, self.url(key)) from error
 
     @property
     def _attributes(self) -> dict[str, str]:
@@ -319,17 +360,19 @@ class ObstoreStore:
         for start in range(0, size, self.block_size):
             yield b"".join(self.download(key, start, min(self.block_size, size - start)))
 
-    def _ask(self, operation: str, key: str, request: Callable[[Any, str], _T]) -> _T:
+    def _ask(
+        self, operation: str, key: str, request: Callable[[Any, str], _T], answer: float | None = None
+    ) -> _T:
         """`request` with the bucket's client and the path in it. Raises our errors only."""
         try:
             with _without_panic():
-                return request(*self._at(key))
+                return request(*self._at(key, answer))
         except Exception as error:  # noqa: BLE001 - the table says what it means
             raise self._meant(error, operation, key) from shown(error)
 
-    def _at(self, key: str) -> tuple[Any, str]:
+    def _at(self, key: str, answer: float | None = None) -> tuple[Any, str]:
         bucket, _, path = key.partition("/")
-        return self.client(bucket), path
+        return self.client(bucket, answer), path
 
     def _meant(self, error: Exception, operation: str, key: str) -> CkptptrError:
         """What was raised, as our error."""

@@ -11,7 +11,7 @@ import pytest
 
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.stores.obstore.configured import ConfiguredAzure, ConfiguredGCS, ConfiguredS3
-from ckptptr.stores.obstore.lending import ANSWER, PATIENCE
+from ckptptr.stores.obstore.lending import ANSWER, LONG, PATIENCE
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Guarantee
 
@@ -59,7 +59,8 @@ def test_any_endpoint_but_the_clouds_own_is_unproven(
 def test_the_bounds_are_ours_and_never_those_of_the_settings() -> None:
     settings = {"client_options": {"timeout": "99999s"}, "retry_config": {"max_retries": 9}, "region": "r"}
     client = ConfiguredS3(settings).client("bucket")
-    assert client.client_options["timeout"] == f"{ANSWER / 60:.0f}m"
+    assert client.client_options["read_timeout"] == f"{ANSWER / 60:.0f}m"
+    assert client.client_options["timeout"] == f"{LONG / 3600:.0f}h"
     assert client.retry_config["max_retries"] == PATIENCE.tries - 1
     assert client.config["region"] == "r"
 

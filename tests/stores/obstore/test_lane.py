@@ -38,6 +38,7 @@ class FakeLender:
     scheme: ClassVar[str] = "memory"
     version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
     proves_blocks = True
+    answer = 120.0
     compares_parts = False
     deletes_together: ClassVar[int] = 1
     copies: ClassVar[int] = BLOCK
@@ -48,12 +49,12 @@ class FakeLender:
         self.cloud = ObstoreMemory()
         self._refuses = refuses
 
-    def client(self, _: str) -> Any:
+    def client(self, _: str, /, answer: float | None = None) -> Any:  # noqa: ARG002
         if self._refuses:
             raise UnlendableError(self._refuses)
         return self.cloud
 
-    def comparing(self, _: str, /) -> Any | None:
+    def comparing(self, _: str, /, answer: float | None = None) -> Any | None:  # noqa: ARG002
         return self.client("") if self.compares_parts else None
 
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
