@@ -13,8 +13,9 @@ import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ckptptr.lifetime.forks import renew_in_child
 
@@ -23,7 +24,9 @@ IN_TIME = 60.0
 SLOWEST = 64 * 1024
 """Bytes in a second: a line of which nothing is known may be that slow."""
 SMALL = 64 * 1024
-"""Bytes: uploads up to this size do not count."""
+"""Bytes: what is not larger has the time of an answer, and needs none for itself."""
+LONG = 3600.0
+"""Seconds in place of an SDK's own limit, where a `Line` ends what takes too long."""
 CURE = "The line is slow, or too many share it: save less, less often, or from fewer machines at once."
 
 _SLACK = 4  # times as long as others took may an upload take
@@ -61,13 +64,13 @@ class Line:
     def under_way(self) -> int:
         return self._under_way
 
-    def patience(self, begun: float) -> float:
-        """How long what was begun then may take: not much longer than what has arrived since.
+    def patience(self, begun: float, size: int = 0) -> float:
+        """How long `size` bytes that were begun then may take: not much longer than what has arrived since.
 
         Where nothing has, the line may be slow; a store that fell silent is noticed otherwise.
         """
         pace = min(_SLACK * self._pace, 1 / SLOWEST) if self._last > begun else 1 / SLOWEST
-        return self.answer + self._under_way * pace
+        return self.answer + max(size, self._under_way) * pace
 
     def take(self, size: int, wanted: int = 1) -> int:
         """Wait until parts of this size may go: one at least, and so many of those wanted as are in time."""
@@ -83,6 +86,10 @@ class Line:
         with self._changed:
             self._under_way -= count * max(1, size)
             self._changed.notify_all()
+
+    def give_after(self, transfer: Future[Any], size: int) -> None:
+        """It is under way until that has ended, however it ends."""
+        transfer.add_done_callback(lambda _: self.give(size))
 
     @contextmanager
     def taken(self, size: int, wanted: int = 1) -> Iterator[int]:
@@ -107,7 +114,7 @@ class Line:
             self._changed.notify_all()
 
     async def sent(self, size: int, request: Awaitable[_T], sign: Callable[[], Awaitable[object]]) -> _T:
-        """The answer to a request of that many bytes, for which the line was taken.
+        """The answer to a request of that many bytes, which has the time that it needs.
 
         Args:
             sign: a request that raises where the store does not answer; sent now and then while it waits.
@@ -118,9 +125,9 @@ class Line:
         begun, beside = self.timer(), self._under_way
         task = asyncio.ensure_future(request)
         try:
-            while not (await asyncio.wait({task}, timeout=self.wait(begun)))[0]:
+            while not (await asyncio.wait({task}, timeout=self.wait(begun, size)))[0]:
                 await sign()
-                self.check(begun)
+                self.check(begun, size)
         finally:
             if not task.done():
                 task.cancel()
@@ -129,14 +136,14 @@ class Line:
         self.took(self.timer() - begun, max(size, beside, self._under_way))
         return answer
 
-    def wait(self, begun: float) -> float:
+    def wait(self, begun: float, size: int = 0) -> float:
         """How long to wait for what was begun then, before the next sign of the store is asked for."""
-        return min(self.answer, max(0.0, begun + self.patience(begun) - self.timer()))
+        return min(self.answer, max(0.0, begun + self.patience(begun, size) - self.timer()))
 
-    def check(self, begun: float) -> None:
+    def check(self, begun: float, size: int = 0) -> None:
         """Raise `OverdueError` if it is."""
         seconds = self.timer() - begun
-        if seconds < self.patience(begun):
+        if seconds < self.patience(begun, size):
             return
         with self._changed:
             self._adapt(seconds, self._under_way)

@@ -7,20 +7,23 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
+from ckptptr.stores.line import Line
 from ckptptr.stores.room import Room
 
 _T = TypeVar("_T")
 
 
 class Parts(Generic[_T]):
-    """`room` bounds the parts in flight: shared between uploads, it bounds their memory together.
+    """`room` bounds the parts in flight: shared between uploads, it bounds their memory together. For
+    uploads `line` bounds them further.
 
     `begin` lets a part run in the background, a coroutine of a client or a function in a thread.
     """
 
-    def __init__(self, begin: Callable[[Any], Future[_T]], room: Room) -> None:
+    def __init__(self, begin: Callable[[Any], Future[_T]], room: Room, line: Line | None = None) -> None:
         self._begin = begin
         self._room = room
+        self._line = line
         self._pending: deque[Future[_T]] = deque()
         self._results: list[_T] = []
 
@@ -29,11 +32,15 @@ class Parts(Generic[_T]):
         while self._pending and self._pending[0].done():
             self._collect()
         self._room.take(size)
+        if self._line:
+            self._line.take(size)
 
     def start(self, work: Any, size: int) -> None:
         """Begin a part for which there is room."""
         part = self._begin(work)
         self._room.give_after(part, size)
+        if self._line:
+            self._line.give_after(part, size)
         self._pending.append(part)
 
     def finish(self) -> list[_T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 
 import ckptptr
+from ckptptr.clock import Patience
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.settings import ENGINE
 from ckptptr.stores import line
+from ckptptr.stores.gcs.client import GCSClient
 from tests.servers.proxy import FaultProxy
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("no_waiting")]
@@ -25,7 +28,7 @@ CLOUDS = {
     "gcs": ("gs", "gcs_bucket", "gcs_proxied", "gcs_proxy"),
     "azure": ("abfs", "azure_container", "azure_proxied", "azure_proxy"),
 }
-WAYS = [("s3", "obstore"), ("gcs", "obstore")]
+WAYS = [(cloud, engine) for cloud in CLOUDS for engine in ("fsspec", "obstore")]
 LARGE = 4 * 8 * MIB
 
 
@@ -44,19 +47,27 @@ class Run:
 
 @pytest.fixture(params=WAYS, ids="-".join)
 def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
-    """Where an answer may take a second, what goes at once has to arrive in one, and 4 MiB/s are too slow."""
+    """Where an answer may take a second, what goes at once has to arrive in half of one, and a MiB a second is too
+    slow."""
     cloud, engine = request.param
     if engine == "obstore":
         pytest.importorskip("obstore")
+    if sys.version_info >= (3, 11):
+        from ckptptr.stores.obstore.lend_azure import AzureLender
         from ckptptr.stores.obstore.lend_gcs import GCSLender
         from ckptptr.stores.obstore.lend_s3 import S3Lender
 
-        for lender in (S3Lender, GCSLender):
+        for lender in (S3Lender, GCSLender, AzureLender):
             monkeypatch.setitem(lender.__init__.__kwdefaults__, "answer", 1.0)
+    monkeypatch.setattr(GCSClient.__init__, "__defaults__", (Patience(tries=2), 1.0))
     monkeypatch.setenv(ENGINE.name, engine)
-    monkeypatch.setattr(line, "IN_TIME", 1.0)
-    monkeypatch.setattr(line, "SLOWEST", 4 * MIB)
+    monkeypatch.setattr(line, "IN_TIME", 0.5)
+    monkeypatch.setattr(line, "SLOWEST", MIB)
     scheme, bucket, filesystem, proxy = (request.getfixturevalue(n) if "_" in n else n for n in CLOUDS[cloud])
+    if cloud == "s3":
+        filesystem.config_kwargs["read_timeout"] = 1
+    if cloud == "azure":
+        filesystem._timeout_kwargs["read_timeout"] = 1
     url = f"{scheme}://{bucket}/{uuid.uuid4().hex}"
     (tmp_path / "saved").mkdir()
     yield Run(proxy, tmp_path / "saved", lambda: ckptptr.open(url, filesystem=filesystem))
@@ -69,25 +80,28 @@ def test_a_slow_line_is_waited_for_and_less_goes_at_once_from_then_on(run: Run, 
         for step in (1, 2):
             run.train(step)
             run.proxy.reset()
-            run.proxy.line = 8 * MIB
+            run.proxy.line = 12 * MIB
             checkpoints.save(run.folder, step=step)
             busiest.append(run.proxy.busiest)
-        assert busiest[0] >= 4
-        assert busiest[1] <= 2
+        assert busiest[1] <= min(2, busiest[0])
         run.proxy.reset()
-        run.proxy.line = 16 * MIB
+        run.proxy.line = 24 * MIB
         checkpoints.restore(tmp_path / "restored")
     for path in run.folder.iterdir():
         assert (tmp_path / "restored" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_a_line_that_dies_under_way_ends_the_save_with_what_was_sent_and_the_cure(run: Run) -> None:
+def test_a_line_that_dies_under_way_ends_the_save_with_what_was_sent_and_the_cure(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with run.open() as checkpoints:
         run.train(1)
         checkpoints.save(run.folder, step=1)
         run.train(2)
+        monkeypatch.setattr(line, "SLOWEST", 64 * MIB)
         run.proxy.reset()
-        run.proxy.fail(method="PUT|POST", headers={"Content-Length": str(8 * MIB)}, hang=True, times=None)
+        for size in (8 * MIB, 16 * MIB):
+            run.proxy.fail(method="PUT", headers={"Content-Length": str(size)}, hang=True, times=None)
         begun = time.monotonic()
         words = (
             r"no answer to \w+.* \(nothing in \d+ s, with \d+ MiB under way at once\);"
@@ -95,7 +109,7 @@ def test_a_line_that_dies_under_way_ends_the_save_with_what_was_sent_and_the_cur
         )
         with pytest.raises(StoreUnavailableError, match=words):
             checkpoints.save(run.folder, step=2)
-        assert time.monotonic() - begun < 30
+        assert time.monotonic() - begun < 60
         run.proxy.reset()
         checkpoints.save(run.folder, step=3)
         assert [saved.step for saved in checkpoints.history()] == [3, 1]

@@ -10,18 +10,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import fsspec.asyn
 from azure.core.credentials import AzureSasCredential
 
 from ckptptr.clock import Patience
-from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
+from ckptptr.errors import AccessDeniedError, InvalidArgumentError, NotFoundError, StoreUnavailableError
 from ckptptr.stores.azure.errors import translated
+from ckptptr.stores.line import LONG, SMALL, Line
 from ckptptr.stores.sdk import Body, Client, patiently
 
 PATIENCE = Patience(tries=5, wait=0.4)
 """Of one call: the four pauses are 3 to 6 s in all."""
+
+_READ_TIMEOUT = 60.0  # seconds: the SDK's own
 
 _T = TypeVar("_T")
 
@@ -38,6 +43,7 @@ class AzureClient(Client):
     def __init__(self, filesystem: Any, patience: Patience = PATIENCE) -> None:
         super().__init__(filesystem)
         self._patience = patience
+        self.line = Line(self._limits.get("read_timeout", _READ_TIMEOUT))
 
     @property
     def account(self) -> str:
@@ -63,9 +69,22 @@ class AzureClient(Client):
     async def send(self, operation: str, key: str, **parameters: Any) -> Any:
         """As `call`, on the filesystem's event loop."""
         request = getattr(self._blob(key), operation)
-        if "data" in parameters:
+        size = len(parameters.get("data", b""))
+        if size:
             parameters["raw_request_hook"] = _send_in_pieces
-        return await self._patiently(operation, key, lambda limits: request(**parameters, **limits))
+
+        def sent(limits: dict[str, Any]) -> Awaitable[Any]:
+            if size <= SMALL:
+                return request(**parameters, **limits)  # type: ignore[no-any-return]
+            answer = request(**parameters, **{**limits, "read_timeout": LONG})
+            return self.line.sent(size, answer, partial(self._sign, key))
+
+        return await self._patiently(operation, key, sent)
+
+    async def _sign(self, key: str) -> None:
+        """Raise if the store does not answer."""
+        with suppress(NotFoundError, AccessDeniedError):  # answers, too
+            await self.send("get_blob_properties", key)
 
     def download(self, key: str, *, at_most: int | None = None, **span: int) -> tuple[bytes, Any]:
         """The bytes (`offset`, `length`; else all) and the properties that came with them, in one request.
@@ -136,11 +155,15 @@ class AzureClient(Client):
         answer: _T = fsspec.asyn.sync(self._filesystem.loop, work, *arguments, **parameters)
         return answer
 
+    @property
+    def _limits(self) -> dict[str, Any]:
+        """adlfs keeps the timeouts it was made with for the requests that it sends."""
+        return {**getattr(self._filesystem, "_timeout_kwargs", {}), "retry_total": 0}
+
     async def _patiently(
         self, operation: str, key: str, request: Callable[[dict[str, Any]], Awaitable[_T]]
     ) -> _T:
-        # adlfs keeps the timeouts it was made with for the requests that it sends.
-        limits = {**getattr(self._filesystem, "_timeout_kwargs", {}), "retry_total": 0}
+        limits = self._limits
 
         async def attempt() -> _T:
             with translated(operation, url(key), self.endpoint):

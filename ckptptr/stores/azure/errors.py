@@ -25,7 +25,8 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.stores.azure.words import refusal
-from ckptptr.stores.said import no_answer
+from ckptptr.stores.line import OverdueError
+from ckptptr.stores.said import no_answer, overdue
 from ckptptr.stores.sdk import PassingError, shown, unsendable
 
 _NOT_AZURES = (DeserializationError, AttributeError, LookupError, TypeError)
@@ -39,6 +40,8 @@ def translated(operation: str, url: str, endpoint: str = "") -> Iterator[None]:
     """Turn what the SDK raises inside into one of ours, or `PassingError`. The SDK names `operation`."""
     try:
         yield
+    except OverdueError as error:
+        raise PassingError(overdue(operation, endpoint, error, url)) from error
     except _FAILURES as error:
         ours = _translate(error, operation, url, endpoint)
         if isinstance(error, AzureError) and _is_passing(error):

@@ -118,7 +118,8 @@ class AzureStore:
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         only, all_of_them = one_or_many(blocks)
         if only is not None:
-            self._put(key, only, overwrite=True, metadata=self._metadata)
+            with self._client.line.taken(len(only)):
+                self._put(key, only, overwrite=True, metadata=self._metadata)
         else:
             upload_blocks(
                 self._client, key, all_of_them, self._metadata, room=self._room, max_blocks=self._max_blocks

@@ -46,7 +46,7 @@ def upload_blocks(
     """
     unique = uuid.uuid4().hex[:26]
     names: list[str] = []
-    parts: Parts[Any] = Parts(client.start, room)
+    parts: Parts[Any] = Parts(client.start, room, client.line)
     try:
         for block in blocks:
             names.append(_name(unique, len(names), key, max_blocks))

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import functools
 import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -30,15 +32,21 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from ckptptr.clock import Patience
-from ckptptr.errors import DamagedError, InvalidArgumentError, NotFoundError, StoreUnavailableError
+from ckptptr.errors import (
+    AccessDeniedError,
+    DamagedError,
+    InvalidArgumentError,
+    NotFoundError,
+    StoreUnavailableError,
+)
 from ckptptr.stores import sdk
 from ckptptr.stores.gcs.errors import answered, authorized, words_in
 from ckptptr.stores.gcs.words import is_passing, refusal
+from ckptptr.stores.line import SMALL, Line
 from ckptptr.stores.sdk import PassingError, beginning
 from ckptptr.version import __version__
 
 _SLICE = 256 * 1024
-_SLOWEST = 64 * 1024  # bytes in a second: a body that goes out more slowly counts as stuck
 _SLOW = 4  # times as long may a slow answer take
 _CONNECT = 10.0  # seconds
 _LONGEST_NAME = 1024
@@ -139,6 +147,7 @@ class GCSClient(sdk.Client):
         super().__init__(filesystem)
         self._patience = patience
         self._answer = answer
+        self.line = Line(answer)
         self._renewing = threading.Lock()
         self._buckets: set[str] = set()  # that are known to exist
 
@@ -177,7 +186,11 @@ class GCSClient(sdk.Client):
     async def once(self, request: Request) -> Answer:
         """One request, one time. Raises `PassingError` for a failure that may pass, our errors for others."""
         with answered(request.operation, request.url, self.endpoint):
-            answer = await self._exchange(request)
+            if request.body and request.body.size > SMALL:
+                sign = functools.partial(self._sign, request.key)
+                answer = await self.line.sent(request.body.size, self._exchange(request), sign)
+            else:
+                answer = await self._exchange(request)
         bucket = request.key.partition("/")[0]
         if 200 <= answer.status < 300 or answer.status in request.welcome:
             if request.whole and len(answer.body) != request.at_most and not _is_intact(answer):
@@ -193,6 +206,11 @@ class GCSClient(sdk.Client):
         elif isinstance(error, NotFoundError) and bucket not in self._buckets:
             await self._prove_bucket(bucket)  # it is not there, so nothing was said about the object
         raise error
+
+    async def _sign(self, key: str) -> None:
+        """Raise if the store does not answer."""
+        with contextlib.suppress(NotFoundError, AccessDeniedError):  # answers, too
+            await self.once(_look(key))
 
     async def _prove(self, request: Request, status: int) -> None:
         """Raise unless a listing of the bucket proves that the object, or the range of it, does not exist."""
@@ -238,11 +256,12 @@ class GCSClient(sdk.Client):
         headers = {"User-Agent": f"ckptptr/{__version__}", **request.headers}
         if filesystem.credentials.credentials is not None:
             filesystem.credentials.credentials.apply(headers)
-        patience, total = self._answer * (_SLOW if request.slow else 1), None
+        patience: float | None = self._answer * (_SLOW if request.slow else 1)
         if request.body:
             headers["Content-Length"] = str(request.body.size)
-            total = patience + request.body.size / _SLOWEST  # `sock_read` does not count while it goes out
-        timeout = aiohttp.ClientTimeout(total=total, sock_connect=_CONNECT, sock_read=patience)
+            if request.body.size > SMALL:
+                patience = None  # the line has it
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT, sock_read=patience)
         where = request.where if "://" in request.where else filesystem._location + request.where
         query = filesystem._get_params(dict(request.query))  # adds who pays, where it is the requester
         if query:

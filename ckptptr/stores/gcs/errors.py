@@ -14,7 +14,8 @@ from ckptptr.errors import (
     AccessDeniedError,
     StoreUnavailableError,
 )
-from ckptptr.stores.said import no_answer
+from ckptptr.stores.line import OverdueError
+from ckptptr.stores.said import no_answer, overdue
 from ckptptr.stores.sdk import PassingError, shown, unsendable
 
 _FAKE = {"Not Found": "notFound", "Precondition Failed": "conditionNotMet"}  # as fake-gcs-server writes it
@@ -41,6 +42,8 @@ def answered(operation: str, url: str, endpoint: str) -> Iterator[None]:
     """Turn what the network does to a request inside into `PassingError`."""
     try:
         yield
+    except OverdueError as error:
+        raise PassingError(overdue(operation, endpoint, error, url)) from error
     except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
         problem = no_answer(operation, endpoint, type(error).__name__, url)
         raise PassingError(problem) from shown(error)

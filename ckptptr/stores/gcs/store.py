@@ -142,7 +142,8 @@ class GCSStore:
             size, checksum, answer = upload_blocks(self._client, key, source, self._payload(key), self._room)
         else:
             size, checksum = len(block), crc32c(block)
-            answer = self._insert("upload", key, self._payload(key, crc32c=checksum), block)
+            with self._client.line.taken(size):
+                answer = self._insert("upload", key, self._payload(key, crc32c=checksum), block)
         return self._check(key, answer, size, checksum)
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:

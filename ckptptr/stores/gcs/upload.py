@@ -58,8 +58,10 @@ def upload_blocks(
             if flight:
                 flight.result()
             room.take(len(block))
+            client.line.take(len(block))
             flight = upload.send(block, is_last=following is None)
             room.give_after(flight, len(block))
+            client.line.give_after(flight, len(block))
             if following is None:
                 return upload.size, as_text(upload.crc), flight.result()
             block = following

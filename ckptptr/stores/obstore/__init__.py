@@ -1,7 +1,7 @@
 """obstore (Rust): all calls of the port, and the fast lane that lets it move payload only.
 
     store                    the adapter; its clients come from a lender
-    feed                     how blocks get to the threads of obstore
+    feed, watch              how blocks get to the threads of obstore, and who waits for their arrival
     fast                     control objects by the filesystem's adapter, payload by obstore's
     lending                  what a lender is; the engine's switch; what obstore's errors say
     clouds                   what each cloud is like through obstore

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from ckptptr.clock import Patience
 from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.settings import ENGINE
+from ckptptr.stores.line import LONG
 from ckptptr.stores.port import Guarantee
 
 LEASE = timedelta(minutes=10)
@@ -29,15 +30,13 @@ LEASE = timedelta(minutes=10)
 
 PATIENCE = Patience(tries=5, wait=0.3, longest_wait=4.0, at_most=45.0)
 ANSWER = 120.0
-"""Seconds without a byte of an answer. An upload counts as one byte, see `LONG`."""
-LONG = 3600.0
-"""The same for uploads that a `Watch` ends: on a slow line a request with many bytes needs its time."""
+"""Seconds without a byte of an answer, except for uploads, which a `Watch` ends."""
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _DOCUMENT = re.compile(r"[^<]*(?:<\?xml[^>]*>\s*)?<Error\b[^>]*>(.*?)(?:</Error>|\Z)", re.DOTALL)
 """The error document of the store, after the status; a page of a gateway may contain the same words."""
 _WORDS = re.compile(r"<(Code|Message)>([^<]*)</")
-_ASKED = re.compile(r"Error performing [A-Z]+ (https?://\S+)(?: in ([\d.]+\S))?")
+_ASKED = re.compile(r"Error performing [A-Z]+ (https?://\S+)(?: in (\d+)(?:\.\d+)?s\b)?")
 _KIND = re.compile(r"\bkind: (Timeout|Connect|Interrupted)\b")
 _OF_THEIR_OWN = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -180,4 +179,5 @@ def unanswered(error: Exception) -> tuple[str, str] | None:
     asked, kind = _ASKED.search(text), _KIND.search(text)
     if asked is None or _STATUS.search(text):
         return None
-    return asked[1], " after ".join(filter(None, (kind[1] if kind else type(error).__name__, asked[2])))
+    problem = kind[1] if kind else type(error).__name__
+    return asked[1], f"{problem} after {asked[2]} s" if asked[2] else problem

@@ -35,9 +35,9 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.lifetime import daemon
-from ckptptr.stores.line import Line, OverdueError
+from ckptptr.stores.line import LONG, Line, OverdueError
 from ckptptr.stores.obstore.feed import Feed
-from ckptptr.stores.obstore.lending import LONG, Lender, UnlendableError, answer_in, unanswered
+from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, unanswered
 from ckptptr.stores.obstore.watch import Watch
 from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token

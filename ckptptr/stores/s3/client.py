@@ -10,18 +10,35 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import fsspec.asyn
 from botocore.exceptions import ClientError
 
-from ckptptr.errors import StoreUnavailableError
+from ckptptr.clock import Patience
+from ckptptr.errors import AccessDeniedError, NotFoundError, StoreUnavailableError
+from ckptptr.stores.line import LONG, SMALL, Line
 from ckptptr.stores.s3.errors import translated
-from ckptptr.stores.sdk import Body, Client, beginning
+from ckptptr.stores.sdk import Body, Client, beginning, patiently
 
 _T = TypeVar("_T")
+
+
+PATIENCE = Patience(at_most=60.0)
+"""Of a request for payload that others overtook. The SDK itself has a patience for each."""
+
+
+class _Watched(Body):
+    """Bytes whose request the line ends."""
+
+
+def _wait_longer(params: Any, context: Any, **_: Any) -> None:
+    """So the SDK's own limit does not end it. aiobotocore before 3.10 does not know that."""
+    if isinstance(params["body"], _Watched):
+        context["read_timeout"] = LONG
 
 
 def part_of(answer: Mapping[str, Any], name: str, key: str) -> Any:
@@ -37,6 +54,10 @@ def part_of(answer: Mapping[str, Any], name: str, key: str) -> Any:
 
 class S3Client(Client):
     """Requests to S3."""
+
+    def __init__(self, filesystem: Any) -> None:
+        super().__init__(filesystem)
+        self.line = Line(filesystem.config_kwargs.get("read_timeout") or filesystem.read_timeout)
 
     def endpoint(self) -> str:
         """The URL that requests go to. Sends none."""
@@ -66,6 +87,13 @@ class S3Client(Client):
         )
         return answer
 
+    def put(self, key: str, body: bytes, **parameters: Any) -> dict[str, Any]:
+        """Write an object in one request."""
+        answer: dict[str, Any] = fsspec.asyn.sync(
+            self._filesystem.loop, self.send_payload, "put_object", key, body, **parameters
+        )
+        return answer
+
     def get(self, key: str, at_most: int | None) -> dict[str, Any]:
         """An object, or its first `at_most` bytes."""
         answer: dict[str, Any] = fsspec.asyn.sync(
@@ -76,6 +104,23 @@ class S3Client(Client):
     def start(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Let a coroutine around `send` run, and do not wait for it."""
         return asyncio.run_coroutine_threadsafe(work, self._filesystem.loop)
+
+    async def send_payload(self, operation: str, key: str, body: bytes, **parameters: Any) -> dict[str, Any]:
+        """As `send`, of bytes for which the line was taken: they have the time that they need there."""
+        if len(body) <= SMALL:
+            return await self.send(operation, key, Body=Body(body), **parameters)
+
+        async def attempt() -> dict[str, Any]:
+            with translated(operation, f"s3://{key}", self._known_endpoint):
+                request = self.send(operation, key, Body=_Watched(body), **parameters)
+                return await self.line.sent(len(body), request, partial(self._sign, key))
+
+        return await patiently(PATIENCE, attempt)
+
+    async def _sign(self, key: str) -> None:
+        """Raise if the store does not answer."""
+        with suppress(NotFoundError, AccessDeniedError):  # answers, too
+            await self.send("head_object", key)
 
     async def send(
         self, operation: str, key: str, *, at_most: int | None = None, once: bool = False, **parameters: Any
@@ -99,8 +144,9 @@ class S3Client(Client):
             applicable = {name: value for name, value in defaults.items() if name in known}
             if "Key" in known:
                 parameters["Key"] = path
-            if "Body" in parameters:
+            if "Body" in parameters and not isinstance(parameters["Body"], Body):
                 parameters["Body"] = Body(parameters["Body"])
+            client.meta.events.register("before-call.s3", _wait_longer, unique_id="ckptptr")
             with _once(client, model.name, path) if once else nullcontext():
                 answer: dict[str, Any] = await getattr(client, operation)(
                     **{**applicable, **parameters, "Bucket": bucket}

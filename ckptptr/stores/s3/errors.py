@@ -23,9 +23,10 @@ from ckptptr.errors import (
     CkptptrError,
     InvalidArgumentError,
 )
+from ckptptr.stores.line import OverdueError
 from ckptptr.stores.s3.words import refusal
-from ckptptr.stores.said import no_answer
-from ckptptr.stores.sdk import shown, unsendable
+from ckptptr.stores.said import no_answer, overdue
+from ckptptr.stores.sdk import PassingError, shown, unsendable
 
 _FAILURES = (
     *(ClientError, BotoCoreError, ResponseParserError, HttpError, OSError, asyncio.TimeoutError),
@@ -40,6 +41,8 @@ def translated(operation: str, url: str, endpoint: Callable[[], str] = str) -> I
         yield
     except ClientError as error:
         raise _refused(error, operation, url) from error
+    except OverdueError as error:
+        raise PassingError(overdue(operation, endpoint(), error, url)) from error
     except _FAILURES as error:
         raise _failed(error, operation, url, endpoint()) from shown(error)
     except ValueError as error:

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from ckptptr.errors import CkptptrError, ConflictError, NotFoundError
+from ckptptr.stores.line import Line
 from ckptptr.stores.port import Block, Entry, Guarantee, Token, Unfinished
 from ckptptr.stores.room import Room
 from ckptptr.stores.s3.client import S3Client, part_of
@@ -99,9 +100,10 @@ class S3Store:
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         only, all_of_them = one_or_many(blocks)
         if only is not None:
-            answer = self._put(key, only, Metadata=self._metadata)
+            with self._client.line.taken(len(only)):
+                answer = self._put(key, only, Metadata=self._metadata)
             return proven(answer, only, crc32(only), key)
-        with self._multipart(key) as parts:
+        with self._multipart(key, self._client.line) as parts:
             for block in all_of_them:
                 parts.put(block)
         return parts.proven
@@ -152,10 +154,10 @@ class S3Store:
 
     def _put(self, key: str, body: bytes, **parameters: Any) -> dict[str, Any]:
         checksum = {"ChecksumAlgorithm": "CRC32", "ChecksumCRC32": crc32(body)}
-        return self._client.call("put_object", key, Body=body, **checksum, **parameters)
+        return self._client.put(key, body, **checksum, **parameters)
 
-    def _multipart(self, key: str) -> Multipart:
-        return Multipart(self._client, key, self._metadata, self._room, self._max_parts)
+    def _multipart(self, key: str, line: Line | None = None) -> Multipart:
+        return Multipart(self._client, key, self._metadata, self._room, self._max_parts, line=line)
 
     def stream(self, folder: str) -> Iterator[Entry]:
         bucket = folder.partition("/")[0]

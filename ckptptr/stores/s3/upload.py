@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from ckptptr.errors import CkptptrError, InvalidArgumentError, StoreUnavailableError
+from ckptptr.stores.line import Line
 from ckptptr.stores.parts import Parts
 from ckptptr.stores.room import ROOM, Room
 from ckptptr.stores.s3.client import S3Client, part_of
@@ -50,19 +51,27 @@ def proven(answer: Mapping[str, Any], block: bytes, checksum: str, key: str) -> 
 class Multipart:
     """Use as a context manager; `put` and `copy` parts in order, and the end of the block completes.
 
-    `room` bounds the parts in flight, of all uploads that share it. `proven` says at the end whether a
+    `room` bounds the parts in flight, of all uploads that share it; so does `line`, if
+    the parts are sent and not copied. `proven` says at the end whether a
     checksum acknowledged every part.
     """
 
     def __init__(
-        self, client: S3Client, key: str, metadata: Mapping[str, str], room: Room, max_parts: int
+        self,
+        client: S3Client,
+        key: str,
+        metadata: Mapping[str, str],
+        room: Room,
+        max_parts: int,
+        *,
+        line: Line | None = None,
     ) -> None:
         self._client = client
         self._key = key
         self._metadata = metadata
         self._max_parts = max_parts
         self._count = 0
-        self._parts: Parts[dict[str, Any]] = Parts(client.start, room)
+        self._parts: Parts[dict[str, Any]] = Parts(client.start, room, line)
         self.proven = True
 
     def __enter__(self) -> Multipart:
@@ -110,12 +119,12 @@ class Multipart:
         return self._count
 
     async def _put(self, number: int, block: bytes, checksum: str) -> dict[str, Any]:
-        answer = await self._client.send(
+        answer = await self._client.send_payload(
             "upload_part",
             self._key,
+            block,
             UploadId=self._upload_id,
             PartNumber=number,
-            Body=block,
             ChecksumAlgorithm="CRC32",
             ChecksumCRC32=checksum,
         )

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from ckptptr.errors import InvalidArgumentError
+from ckptptr.stores.line import LONG
 from ckptptr.stores.obstore.configured import ConfiguredAzure, ConfiguredGCS, ConfiguredS3
-from ckptptr.stores.obstore.lending import ANSWER, LONG, PATIENCE
+from ckptptr.stores.obstore.lending import ANSWER, PATIENCE
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Guarantee
 
