@@ -47,8 +47,7 @@ class Run:
 
 @pytest.fixture(params=WAYS, ids="-".join)
 def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
-    """Where an answer may take a second, what goes at once has to arrive in half of one, and a MiB a second is too
-    slow."""
+    """Where an answer may take a second, and what goes at once has to arrive in half of one."""
     cloud, engine = request.param
     if engine == "obstore":
         pytest.importorskip("obstore")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
@@ -13,7 +14,15 @@ from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from ckptptr.clock import Patience
 from ckptptr.stores.azure.words import AZURE, metadata_name
 from ckptptr.stores.obstore.clouds import OnAzure
-from ckptptr.stores.obstore.lending import ANSWER, PATIENCE, UnlendableError, check_way, limits, refuse_unless
+from ckptptr.stores.obstore.lending import (
+    ANSWER,
+    PATIENCE,
+    UnlendableError,
+    check_way,
+    lent_until,
+    limits,
+    refuse_unless,
+)
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.sdk import guarantee_at
 
@@ -65,11 +74,11 @@ def _provider(filesystem: Any, service: Any, query: str) -> Callable[[], Any]:
     """A function that gives what the service client signs with at that moment."""
     credential = service.credential
     if "sig=" in query:
-        return lambda: {"sas_token": parse_qsl(query), "expires_at": None}
+        return lambda: _signature(query)
     if isinstance(credential, AzureSasCredential):
-        return lambda: {"sas_token": parse_qsl(credential.signature.lstrip("?")), "expires_at": None}
+        return lambda: _signature(credential.signature.lstrip("?"))
     if isinstance(credential, AzureNamedKeyCredential):
-        return lambda: {"access_key": credential.named_key.key, "expires_at": None}
+        return lambda: {"access_key": credential.named_key.key, "expires_at": lent_until()}
     if hasattr(credential, "account_key"):
         return lambda: {"access_key": credential.account_key, "expires_at": None}
     if hasattr(credential, "get_token"):
@@ -85,3 +94,13 @@ def _provider(filesystem: Any, service: Any, query: str) -> Callable[[], Any]:
     if credential is None:
         raise UnlendableError("access is anonymous")
     raise UnlendableError(f"credentials of an unknown kind ({type(credential).__name__})")
+
+
+def _signature(query: str) -> Any:
+    """A shared access signature. The program may put another in its place, before this one expires."""
+    token = parse_qsl(query)
+    expires = None
+    with suppress(ValueError):
+        expires = datetime.fromisoformat(dict(token).get("se", "").replace("Z", "+00:00"))
+        expires = expires if expires.tzinfo else expires.replace(tzinfo=timezone.utc)
+    return {"sas_token": token, "expires_at": lent_until(expires)}

@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, ClassVar
 
 import fsspec.asyn
@@ -14,7 +14,7 @@ import fsspec.asyn
 from ckptptr.clock import Patience
 from ckptptr.errors import CkptptrError
 from ckptptr.stores.obstore.clouds import CHECKSUM, OnS3
-from ckptptr.stores.obstore.lending import ANSWER, LEASE, PATIENCE, check_way, limits, refuse_unless
+from ckptptr.stores.obstore.lending import ANSWER, PATIENCE, check_way, lent_until, limits, refuse_unless
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.s3.client import S3Client
 from ckptptr.stores.s3.errors import code_of
@@ -135,7 +135,7 @@ class S3Lender(OnS3):
         return client.meta
 
     def _credentials(self) -> Any:
-        """Those that the filesystem signs with now; obstore asks again before the lease is over."""
+        """Those that the filesystem signs with now; obstore asks again before they expire."""
         filesystem = self._filesystem
         given = {**filesystem.client_kwargs}
         key = filesystem.key or given.get("aws_access_key_id")
@@ -144,11 +144,11 @@ class S3Lender(OnS3):
             token = filesystem.token or given.get("aws_session_token")
             expires = None
         else:
-            key, secret, token = fsspec.asyn.sync(filesystem.loop, self._frozen)
-            expires = datetime.now(timezone.utc) + LEASE
+            key, secret, token, expires = fsspec.asyn.sync(filesystem.loop, self._frozen)
         return {"access_key_id": key, "secret_access_key": secret, "token": token, "expires_at": expires}
 
-    async def _frozen(self) -> tuple[str, str, str | None]:
+    async def _frozen(self) -> tuple[str, str, str | None, datetime]:
         credentials = await self._filesystem.session.get_credentials()
         frozen = await credentials.get_frozen_credentials()
-        return frozen.access_key, frozen.secret_key, frozen.token
+        until = lent_until(getattr(credentials, "_expiry_time", None))
+        return frozen.access_key, frozen.secret_key, frozen.token, until

@@ -14,7 +14,7 @@ import os
 import re
 import urllib.request
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from importlib.util import find_spec
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -26,7 +26,7 @@ from ckptptr.stores.line import LONG
 from ckptptr.stores.port import Guarantee
 
 LEASE = timedelta(minutes=10)
-"""For how long credentials are lent; SDKs renew theirs at least so long before they expire."""
+"""For how long credentials are lent that may change, or until they expire; obstore then asks again."""
 
 PATIENCE = Patience(tries=5, wait=0.3, longest_wait=4.0, at_most=45.0)
 ANSWER = 120.0
@@ -131,6 +131,12 @@ def limits(patience: Patience, answer: float) -> dict[str, Any]:
             },
         },
     }
+
+
+def lent_until(expires: datetime | None = None) -> datetime:
+    """Until when obstore may use credentials that expire then."""
+    lease = datetime.now(timezone.utc) + LEASE
+    return min(lease, expires) if expires else lease
 
 
 def refuse_unless(fits: object, reason: str) -> None:

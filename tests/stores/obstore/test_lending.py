@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import s3fs
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
+import ckptptr
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.obstore import lending
@@ -22,7 +26,7 @@ from ckptptr.stores.obstore.fast import FastLane
 from ckptptr.stores.obstore.lend_azure import AzureLender, _provider
 from ckptptr.stores.obstore.lend_gcs import GCSLender
 from ckptptr.stores.obstore.lend_s3 import S3Lender
-from ckptptr.stores.obstore.lending import UnlendableError, chosen
+from ckptptr.stores.obstore.lending import UnlendableError, answer_in, chosen, unanswered
 from ckptptr.stores.obstore.store import ObstoreStore
 from ckptptr.stores.open import open_store
 from ckptptr.stores.s3.store import S3Store
@@ -155,6 +159,39 @@ def test_s3_credentials_that_are_renewed_are_lent_for_a_while() -> None:
     assert (first["access_key_id"], second["access_key_id"]) == ("a", "b")
     left = first["expires_at"] - datetime.now(timezone.utc)
     assert timedelta(minutes=9) < left <= timedelta(minutes=10)
+
+
+@pytest.mark.servers
+def test_s3_credentials_that_end_soon_are_asked_for_again_before_they_do(
+    s3_server: Seaweed, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Session:
+        """Of a role whose credentials live for three minutes: less than the lease."""
+
+        async def get_credentials(self) -> Any:
+            self._expiry_time = datetime.now(timezone.utc) + timedelta(minutes=3)
+            return self
+
+        async def get_frozen_credentials(self) -> Any:
+            asked.append(self._expiry_time)
+            return SimpleNamespace(
+                access_key=s3_server.access_key, secret_key=s3_server.secret_key, token=None
+            )
+
+    monkeypatch.setenv("CKPTPTR_ENGINE", "obstore")
+    with s3.open_filesystem(s3_server, s3_server.endpoint) as filesystem:
+        s3.sync(filesystem.loop, filesystem.set_session)
+        filesystem.key, filesystem.session = None, Session()
+        assert S3Lender(filesystem)._credentials()["expires_at"] == asked[-1]
+        with ckptptr.open(f"s3://{s3_bucket}/{uuid.uuid4().hex}", filesystem=filesystem) as checkpoints:
+            for step in range(3):
+                before = len(asked)
+                checkpoints.save(str(step).encode(), step=step)
+                assert len(asked) > before
+                time.sleep(0.15)  # obstore keeps them for a tenth of a second
+            checkpoints.restore(tmp_path)
 
 
 @pytest.mark.servers
@@ -369,7 +406,39 @@ def test_azure_tokens_are_asked_of_the_filesystems_credential_each_time(azure_fi
     assert give() == {"token": "t", "expires_at": datetime.fromtimestamp(1_800_000_000, timezone.utc)}
 
 
+@pytest.mark.parametrize(("ends", "minutes"), [("2027-01-01T00:03:00Z", 3), ("2027-01-01", 0), ("", 10)])
+def test_an_azure_signature_that_ends_soon_or_is_replaced_is_asked_for_again(
+    ends: str, minutes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime(2027, 1, 1, tzinfo=timezone.utc)
+    monkeypatch.setattr(lending, "datetime", SimpleNamespace(now=lambda _: now))
+    credential = AzureSasCredential("?sig=a")
+    give = _provider(None, SimpleNamespace(credential=credential), "")
+    assert give()["expires_at"] == now + timedelta(minutes=10)
+    credential.update(f"sig=b&se={ends}")
+    assert dict(give()["sas_token"])["sig"] == "b"
+    assert give()["expires_at"] == now + timedelta(minutes=minutes)
+
+
+def test_an_azure_key_that_is_replaced_is_asked_for_again() -> None:
+    give = _provider(None, SimpleNamespace(credential=AzureNamedKeyCredential("account", "old")), "")
+    assert give()["access_key"] == "old"
+    assert give()["expires_at"] <= datetime.now(timezone.utc) + timedelta(minutes=10)
+
+
 def test_azure_without_credentials_is_not_lent_from() -> None:
     service = SimpleNamespace(url="http://a.blob.core.windows.net/", account_name="a", credential=None)
     with pytest.raises(UnlendableError, match="anonymous"):
         AzureLender(SimpleNamespace(service_client=service)).client("container")
+
+
+# What obstore raises
+
+
+def test_an_error_of_the_system_is_no_answer_of_the_store() -> None:
+    error = Exception(
+        "Generic S3 error: Error performing PUT http://127.0.0.1:9/bucket/x in 120.513s - HTTP error: error"
+        ' sending request\n\nDebug source: hyper { kind: Timeout, Os { code: 110, message: "timed out" } }'
+    )
+    assert answer_in(error) == ("", 0, "")
+    assert unanswered(error) == ("http://127.0.0.1:9/bucket/x", "Timeout after 120 s")
