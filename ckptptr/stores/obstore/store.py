@@ -287,7 +287,7 @@ class ObstoreStore:
             behind = {"offset": last}
 
     def _may_go_on(self, count: int) -> bool:
-        """Whether so many may be full pages of a server that does not say that there are more."""
+        """Whether this number of names may be full pages of a server that does not say that there is more."""
         return count > 0 and self.lender.page > 0 and count % self.lender.page == 0
 
     def _token(self, meta: Any, key: str) -> Token:
