@@ -5,6 +5,13 @@ from __future__ import annotations
 from tests.servers.proxy import Rule
 
 
+def takes_no_conditions(path: str = "", *, status: int = 501, code: str = "NotImplemented") -> list[Rule]:
+    return [
+        Rule(method="PUT", path=path, headers={name: text}, status=status, code=code, times=None)
+        for name, text in (("If-None-Match", "*"), ("If-Match", '"'))
+    ]
+
+
 def does_not_say_whether_there_is_more(path: str = "") -> list[Rule]:
     omitted = "<(IsTruncated|NextContinuationToken)>.*?</[^>]*>"
     return [Rule(method="GET", path=f"{path}.*list-type=2", omit=omitted, times=None)]

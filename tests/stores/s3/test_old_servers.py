@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 import ckptptr
+from ckptptr.clock import SystemClock
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.settings import ENGINE, GUARANTEE
 from ckptptr.stores.open import open_store
-from ckptptr.stores.port import Entry, Store
+from ckptptr.stores.port import Entry, Guarantee, Store
 from ckptptr.stores.s3.store import S3Store
+from ckptptr.stores.wrappers.probe import with_known_guarantee
 from tests.servers import old_s3
 from tests.servers.proxy import FaultProxy, Rule
 
@@ -84,20 +86,68 @@ def is_by_obstore(proxy: FaultProxy) -> bool:
     return any("?partNumber=2&" in seen.path and seen.status == 200 for seen in proxy.log)
 
 
+def refused(proxy: FaultProxy) -> list[str]:
+    return [f"{seen.method} {seen.path}" for seen in proxy.log if seen.status in (400, 405, 501)]
+
+
+# What a server does not take
+
 ODDITIES: dict[str, Callable[[], list[Rule]]] = {
     "no IsTruncated": old_s3.does_not_say_whether_there_is_more,
+    "no conditions": old_s3.takes_no_conditions,
 }
 
 
 @pytest.mark.parametrize("oddity", ODDITIES)
-def test_a_run_lives_there(life: Life, s3_proxy: FaultProxy, oddity: str) -> None:
+def test_a_run_lives_there_and_what_was_refused_is_not_sent_again(
+    life: Life, s3_proxy: FaultProxy, oddity: str
+) -> None:
     add(s3_proxy, ODDITIES[oddity]())
     with life.attempt(0) as run:
         for step in (1, 2, 3):  # the third deletes the first
             life.save(run, step)
+        learnt = len(refused(s3_proxy))
+        life.save(run, 4)
+        assert refused(s3_proxy)[learnt:] == []
     with life.attempt(1) as run:
-        life.check(run, 3)
+        life.check(run, 4)
     assert is_by_obstore(s3_proxy) is (life.engine == "obstore")
+
+
+REFUSALS = [(400, "InvalidArgument"), (405, "MethodNotAllowed"), (501, "NotImplemented"), (400, "")]
+
+
+@pytest.mark.parametrize(("status", "code"), REFUSALS)
+def test_a_server_that_takes_no_conditions_is_known_by_any_refusal(
+    proxied: S3Store, s3_proxy: FaultProxy, folder: str, status: int, code: str
+) -> None:
+    settles(proxied, s3_proxy, folder, status, code)
+
+
+@needs_obstore
+@pytest.mark.parametrize(("status", "code"), REFUSALS)
+def test_obstore_knows_it_too(
+    by_obstore: Store, s3_proxy: FaultProxy, folder: str, status: int, code: str
+) -> None:
+    settles(by_obstore, s3_proxy, folder, status, code)
+
+
+def settles(store: Store, proxy: FaultProxy, folder: str, status: int, code: str) -> None:
+    """The last writer wins there."""
+    add(proxy, old_s3.takes_no_conditions(status=status, code=code))
+    settled = with_known_guarantee(store, folder, SystemClock(), {})
+    assert settled.guarantee is Guarantee.LAST_WRITER_WINS
+    token = settled.create(f"{folder}/x", b"1")
+    settled.replace(f"{folder}/x", b"2", token)
+    assert [*settled.list(folder)] == [Entry(f"{folder}/x", 1)]
+
+
+def test_a_server_that_takes_no_write_at_all_is_not_taken_for_one_without_conditions(
+    life: Life, s3_proxy: FaultProxy
+) -> None:
+    s3_proxy.add(Rule(method="PUT", status=501, code="NotImplemented", times=None))
+    with pytest.raises(StoreUnavailableError, match="does not offer this operation"), life.attempt(0) as run:
+        life.save(run, 1)
 
 
 # Listings
