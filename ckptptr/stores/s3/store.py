@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
-from ckptptr.errors import CkptptrError, ConflictError, NotFoundError
+from ckptptr.errors import CkptptrError, ConflictError, NotFoundError, StoreUnavailableError
 from ckptptr.stores.port import Block, Entry, Guarantee, Token, Unfinished
 from ckptptr.stores.room import Room
 from ckptptr.stores.s3.client import S3Client, part_of
@@ -27,6 +27,7 @@ BLOCK_SIZE = 16 * 1024 * 1024
 COPY_PART_SIZE = 256 * 1024 * 1024
 
 _ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
+_OF_A_LISTING = {"CommonPrefixes", "Contents", "IsTruncated", "KeyCount", "MaxKeys", "Name", "Prefix"}
 
 _NO_MULTI_DELETE = ("MissingContentMD5", "InvalidRequest")
 """How a server says that it wants `Content-MD5` with a deletion of many; the SDKs send CRC32 since 2025."""
@@ -142,7 +143,7 @@ class S3Store:
             page = self._client.call("list_multipart_uploads", folder, Prefix=f"{path}/", **position)
             for found in page.get("Uploads", ()):
                 yield Unfinished(f"{bucket}/{found['Key']}", found["UploadId"], found["Initiated"])
-            if not page["IsTruncated"]:
+            if not page.get("IsTruncated", "NextUploadIdMarker" in page):
                 return
             position = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
@@ -171,14 +172,25 @@ class S3Store:
 
     def _pages(self, folder: str, **parameters: str) -> Iterator[dict[str, Any]]:
         path = folder.partition("/")[2]
-        position: dict[str, Any] = {"Prefix": f"{path}/"} if path else {}
-        position.update(parameters, MaxKeys=self._page)
+        asked: dict[str, Any] = {"Prefix": f"{path}/"} if path else {}
+        asked.update(parameters, MaxKeys=self._page)
         while True:
-            page = self._client.call("list_objects_v2", folder, **position)
+            page = self._client.call("list_objects_v2", folder, **asked)
+            if not page.keys() & _OF_A_LISTING:  # an empty one is a proof of absence
+                raise StoreUnavailableError("the answer is no listing", key=self.url(folder))
             yield page
-            if not part_of(page, "IsTruncated", folder):
+            names = [found["Key"] for found in page.get("Contents", ())]
+            names += [found["Prefix"] for found in page.get("CommonPrefixes", ())]
+            token = page.get("NextContinuationToken")
+            # Some servers do not say whether there is more: then a full page is not the last one.
+            if not page.get("IsTruncated", token is not None or len(names) >= self._page):
                 return
-            position["ContinuationToken"] = page["NextContinuationToken"]
+            if token is not None:
+                asked["ContinuationToken"] = token
+            elif (last := max(names, default="")) > asked.get("StartAfter", ""):
+                asked["StartAfter"] = last
+            else:
+                raise StoreUnavailableError("the listing does not go on", key=self.url(folder))
 
     def _delete_batch(self, bucket: str, paths: Sequence[str]) -> None:
         if not self._deletes_singly:
