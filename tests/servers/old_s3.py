@@ -12,6 +12,10 @@ def takes_no_conditions(path: str = "", *, status: int = 501, code: str = "NotIm
     ]
 
 
+def deletes_singly(path: str = r"\?delete", *, status: int = 501, code: str = "NotImplemented") -> list[Rule]:
+    return [Rule(method="POST", path=path, status=status, code=code, times=None)]
+
+
 def does_not_say_whether_there_is_more(path: str = "") -> list[Rule]:
     omitted = "<(IsTruncated|NextContinuationToken)>.*?</[^>]*>"
     return [Rule(method="GET", path=f"{path}.*list-type=2", omit=omitted, times=None)]

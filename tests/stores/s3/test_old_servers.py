@@ -13,7 +13,7 @@ import pytest
 
 import ckptptr
 from ckptptr.clock import SystemClock
-from ckptptr.errors import StoreUnavailableError
+from ckptptr.errors import AccessDeniedError, StoreUnavailableError
 from ckptptr.settings import ENGINE, GUARANTEE
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Entry, Guarantee, Store
@@ -95,6 +95,7 @@ def refused(proxy: FaultProxy) -> list[str]:
 ODDITIES: dict[str, Callable[[], list[Rule]]] = {
     "no IsTruncated": old_s3.does_not_say_whether_there_is_more,
     "no conditions": old_s3.takes_no_conditions,
+    "no deletion of many": old_s3.deletes_singly,
 }
 
 
@@ -148,6 +149,63 @@ def test_a_server_that_takes_no_write_at_all_is_not_taken_for_one_without_condit
     s3_proxy.add(Rule(method="PUT", status=501, code="NotImplemented", times=None))
     with pytest.raises(StoreUnavailableError, match="does not offer this operation"), life.attempt(0) as run:
         life.save(run, 1)
+
+
+# Deletions
+
+
+@needs_obstore
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "MissingArgument"),
+        (400, "MalformedXML"),
+        (404, "NoSuchKey"),
+        (405, "MethodNotAllowed"),
+        (501, "NotImplemented"),
+    ],
+)
+def test_what_obstore_cannot_delete_at_once_is_deleted_one_by_one_from_then_on(
+    by_obstore: Store, s3_proxy: FaultProxy, folder: str, status: int, code: str
+) -> None:
+    add(s3_proxy, old_s3.deletes_singly(status=status, code=code))
+    names = [f"{folder}/{name}" for name in ("a", "b c", "d%2Fé", "e+f")]
+    for name in names:
+        by_obstore.create(name, b"1")
+    by_obstore.delete(names[:2])
+    assert [entry.key for entry in by_obstore.list(folder)] == names[2:]
+    learnt = len(refused(s3_proxy))
+    by_obstore.delete([*names[2:], f"{folder}/never/was"])
+    assert len(refused(s3_proxy)) == learnt
+    assert [*by_obstore.list(folder)] == []
+
+
+@needs_obstore
+@pytest.mark.parametrize(
+    ("fault", "error", "words"),
+    [
+        ({"status": 403, "code": "AccessDenied"}, AccessDeniedError, "s3:DeleteObject"),
+        ({"status": 503, "code": "SlowDown"}, StoreUnavailableError, "SlowDown 503"),
+        ({"drop": "before"}, StoreUnavailableError, "no answer to delete from http://127.0.0.1"),
+    ],
+)
+def test_a_single_deletion_by_obstore_that_fails_is_an_error_without_its_signature(
+    by_obstore: Store,
+    s3_proxy: FaultProxy,
+    folder: str,
+    fault: dict[str, Any],
+    error: type[ckptptr.CkptptrError],
+    words: str,
+) -> None:
+    add(s3_proxy, old_s3.deletes_singly(status=405))
+    by_obstore.create(f"{folder}/x", b"1")
+    s3_proxy.add(Rule(method="DELETE", **fault))
+    with pytest.raises(error, match=words) as caught:
+        by_obstore.delete([f"{folder}/x"])
+    assert caught.value.key == f"s3://{folder}/x"
+    assert "Signature" not in f"{caught.value}{caught.value.__cause__}"
+    by_obstore.delete([f"{folder}/x"])
+    assert [*by_obstore.list(folder)] == []
 
 
 # Listings
