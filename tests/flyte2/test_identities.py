@@ -120,7 +120,6 @@ def test_when_its_task_has_ended_a_checkpoint_is_collected(tmp_path: Path) -> No
     for action in ("a0", "b1"):
         of = context(tmp_path, action=action)
         assert asyncio.run(run(saves, of)) == (None, None)
-        of.checkpoint.close()  # as its end does
         del of
     end = time.monotonic() + 10
     while any(each() for each in made) and time.monotonic() < end:

@@ -16,6 +16,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores.port import UNSUPPORTED, UnsupportedError
 from ckptptr.stores.said import quoted, refused, sentence
 
 GOOGLE = (".googleapis.com",)
@@ -111,4 +112,5 @@ def refusal(reason: str, status: int, operation: str, url: str, said: str = "") 
             unlisted=_UNLISTED if operation in _OF_MEDIA else "",
         )
     answer = f"{status} {reason}".strip()
-    return StoreUnavailableError(f"the store failed to {operation} ({answer}){quoted(said)}", key=url)
+    failure = UnsupportedError if status in UNSUPPORTED else StoreUnavailableError
+    return failure(f"the store failed to {operation} ({answer}){quoted(said)}", key=url)

@@ -51,6 +51,7 @@ class OnS3:
     version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
     proves_blocks: ClassVar[bool] = True
     deletes_together: ClassVar[int] = 1000
+    page: ClassVar[int] = 1000
     copies: ClassVar[int] = 5 * 1024**3  # more takes parts, which obstore does not copy
 
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
@@ -64,6 +65,7 @@ class OnGCS:
     version: ClassVar[Literal["e_tag", "version"]] = "version"
     proves_blocks: ClassVar[bool] = True
     deletes_together: ClassVar[int] = 1
+    page: ClassVar[int] = 0
     copies: ClassVar[int] = 5 * 1024**3
 
     compares_parts = False
@@ -89,6 +91,7 @@ class OnAzure:
     proves_blocks: ClassVar[bool] = False
     """The SDK sends an MD5 with each block, which Azure compares; obstore would prove nothing."""
     deletes_together: ClassVar[int] = 1
+    page: ClassVar[int] = 0
     copies: ClassVar[int] = 0  # Azure copies in its own time, and obstore does not wait
 
     compares_parts = False

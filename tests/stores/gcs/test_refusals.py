@@ -24,6 +24,7 @@ from ckptptr.errors import (
 from ckptptr.stores.gcs.errors import words_in
 from ckptptr.stores.gcs.store import GCSStore
 from ckptptr.stores.gcs.words import CONTINUE, refusal
+from ckptptr.stores.port import UnsupportedError
 from tests.servers.gcs import MiniGCS, open_filesystem, refused
 from tests.servers.proxy import FaultProxy
 
@@ -47,7 +48,8 @@ def test_without_the_right_to_look_absence_is_not_proven(
 @pytest.mark.parametrize(
     ("status", "reason", "expected"),
     [
-        (400, "invalid", StoreUnavailableError),
+        (400, "invalid", UnsupportedError),
+        (501, "", UnsupportedError),
         (401, "required", AccessDeniedError),
         (401, "authError", AccessDeniedError),
         (403, "forbidden", AccessDeniedError),
