@@ -287,6 +287,16 @@ class NodeFound(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     problem: str | None
     checked: Literal["good", "passed-over", "nothing"] | None = None
+    written_at: str | None = None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """How many nodes there are: with a problem, held without one, and the rest."""
+
+    nodes: int
+    damaged: int
+    held: int
+    readable: int
 
 
 class Find(msgspec.Struct, frozen=True, kw_only=True):
@@ -294,12 +304,14 @@ class Find(msgspec.Struct, frozen=True, kw_only=True):
     `published_at`: of the target of LATEST, null after a person's edit. `problem`: why LATEST cannot be
     read, or with `--check` why its target cannot be restored. `checked`: null without `--check`; `good`, the
     next attempt restores what LATEST asks for; `passed-over`, it restores another checkpoint; `nothing`, it
-    finds none.
+    finds none. `written_at`: when LATEST was written last, by the clock of the store. `summary`: counts of
+    all nodes that `--project` and `--older-than` leave, also of those that are not listed.
     """
 
     command: str = "find"
     root: str
     nodes: list[NodeFound]
+    summary: Summary
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ def busy(node: FlyteNode, ids: dict[int, str]) -> FlyteNode:
     node.save(1, 4, 5)
     node.damage(ids[2])
     FlyteNode(node.root, "a-node-with-a-long-name").save(0, 123456)
+    for index in range(2):
+        FlyteNode(node.root, f"a-map-task-0-n{index}").save(0, index)
     return node
 
 
@@ -40,7 +42,7 @@ def test_no_row_is_wider_than_the_terminal_and_no_name_is_missing(
     rows = table(said)
     too_wide = [line for line in rows if len(line) > columns and "  " in line.strip()]
     assert not too_wide
-    names = (EXECUTION, "a-node-with-a-long-name", "flytesnacks/development")
+    names = (EXECUTION, "a-node-with-a-long-name", "a-map-task-0-n*", "flytesnacks/development")
     ids = [path.stem for path in busy.root.glob("*/*/_flytecheckpoints/manifests/*.json")]
     ids = [name for name in ids if any(name in line for line in rows)]
     assert all(name in said for name in names) if command == "find" else len(ids) >= 3

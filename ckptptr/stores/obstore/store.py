@@ -35,10 +35,11 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.lifetime import daemon
+from ckptptr.stores.obstore.delete_signed import delete_signed
 from ckptptr.stores.obstore.feed import Feed
 from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, unanswered
 from ckptptr.stores.parts import Parts
-from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token, folders_of
+from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token, UnsupportedError, folders_of
 from ckptptr.stores.room import Room
 from ckptptr.stores.said import no_answer
 from ckptptr.stores.sdk import last_names, one_or_many, seconds, shown
@@ -77,6 +78,7 @@ class ObstoreStore:
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
         self._comparing: dict[str, Any] = {}
+        self._deletes_singly = False  # until the server turns out to want it
         self._room = Room()
 
     @property
@@ -173,7 +175,7 @@ class ObstoreStore:
         return last_names(level["common_prefixes"])
 
     def delete(self, keys: Iterable[str]) -> None:
-        together = self.lender.deletes_together
+        together = 1 if self._deletes_singly else self.lender.deletes_together
         deletions: Parts[None] = Parts(daemon.start, Room(_DELETES_IN_FLIGHT))
         for _, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
             while batch := [*itertools.islice(group, together)]:
@@ -304,10 +306,26 @@ class ObstoreStore:
         raise StoreUnavailableError("the answer is no listing", key=self.url(folder))
 
     def _delete(self, keys: Sequence[str]) -> None:
-        def gone(client: Any, _: str) -> bool:
+        if self.lender.deletes_together == 1:
+            self._delete_one(keys[0])
+            return
+        if not self._deletes_singly:
+            paths = [key.partition("/")[2] for key in keys]
             try:
-                self._obstore.delete(client, [key.partition("/")[2] for key in keys])
-            except FileNotFoundError as error:  # only where one key at a time is deleted
+                self._ask("delete", keys[0], lambda client, _: self._obstore.delete(client, paths))
+                return
+            except (UnsupportedError, NotFoundError):  # some take the bucket for an object
+                pass
+        for key in keys:
+            with suppress(NotFoundError):
+                self._ask("delete", key, partial(delete_signed, self._obstore.sign))
+        self._deletes_singly = True
+
+    def _delete_one(self, key: str) -> None:
+        def gone(client: Any, path: str) -> bool:
+            try:
+                self._obstore.delete(client, path)
+            except FileNotFoundError as error:
                 if answer_in(error).code:
                     raise
                 return False
@@ -315,9 +333,9 @@ class ObstoreStore:
 
         with suppress(NotFoundError):
             # obstore keeps no code of what Azure answers here, so the object itself is asked for.
-            if not self._ask("delete", keys[0], gone):
-                self.read(keys[0], GLANCE)
-                raise StoreUnavailableError("the store failed to delete the object", key=self.url(keys[0]))
+            if not self._ask("delete", key, gone):
+                self.read(key, GLANCE)
+                raise StoreUnavailableError("the store failed to delete the object", key=self.url(key))
 
     def _size(self, key: str) -> int | None:
         """None where a HEAD says 404, which has no words: the copy's own answer has."""
