@@ -53,6 +53,10 @@ class UnsupportedError(StoreUnavailableError):
     """The answer is that the server takes no such request. One of another kind may do."""
 
 
+class UploadGoneError(StoreUnavailableError):
+    """The store has no such upload any more: it was aborted, or it is complete and the reply was lost."""
+
+
 class Guarantee(enum.Enum):
     """What `create` and `replace` really give."""
 
@@ -141,6 +145,9 @@ class Store(Protocol):
 
         Never more than a few blocks are held in memory. If `blocks` raises, nothing becomes visible
         under `key`, and its error passes through unchanged.
+
+        Raises:
+            UploadGoneError: the caller finds out whether the object is complete.
 
         Returns:
             Whether the store has proven by a checksum that all of it arrived. Where it has not, the

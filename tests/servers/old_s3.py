@@ -16,6 +16,15 @@ def deletes_singly(path: str = r"\?delete", *, status: int = 501, code: str = "N
     return [Rule(method="POST", path=path, status=status, code=code, times=None)]
 
 
+def loses_the_reply_to_a_completion(path: str = "") -> list[Rule]:
+    """And does not know the upload any more when it is asked again."""
+    where = f"{path}.*uploadId="
+    return [
+        Rule(method="POST", path=where, drop="after"),
+        Rule(method="POST", path=where, status=404, code="NoSuchUpload"),
+    ]
+
+
 def does_not_say_whether_there_is_more(path: str = "") -> list[Rule]:
     omitted = "<(IsTruncated|NextContinuationToken)>.*?</[^>]*>"
     return [Rule(method="GET", path=f"{path}.*list-type=2", omit=omitted, times=None)]

@@ -68,3 +68,13 @@ def test_googles_look_alikes_without_conditions(
     gcs_proxy.add(Rule(method="POST", path="ifGenerationMatch", status=status, body="{}", times=None))
     live(f"gs://{gcs_bucket}/{uuid.uuid4().hex}", gcs_proxied, tmp_path)
     assert "does not support conditional writes" in caplog.text
+
+
+def test_a_resumable_upload_whose_last_reply_was_lost_and_whose_session_is_forgotten(
+    gcs_proxied: Any, gcs_proxy: FaultProxy, gcs_bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    last = f"bytes 16777216-{len(LARGE)}/{len(LARGE) + 1}"
+    gcs_proxy.add(Rule(method="PUT", headers={"Content-Range": last}, drop="after"))
+    gcs_proxy.add(Rule(method="PUT", headers={"Content-Range": "bytes */"}, status=404, body="{}"))
+    live(f"gs://{gcs_bucket}/{uuid.uuid4().hex}", gcs_proxied, tmp_path)
+    assert "forgotten the upload" in caplog.text

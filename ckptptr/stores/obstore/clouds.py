@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.stores.azure.words import refusal as refusal_of_azure
+from ckptptr.stores.gcs.words import CONTINUE
 from ckptptr.stores.gcs.words import refusal as refusal_of_google
 from ckptptr.stores.s3.words import refusal as refusal_of_s3
 
@@ -76,7 +77,9 @@ class OnGCS:
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         if code == "NoSuchKey" and operation == "list":
             code = ""  # a listing names no object that could be missing
-        if code == "NoSuchBucket":
+        if code == "NoSuchUpload":
+            operation = CONTINUE
+        elif code == "NoSuchBucket":
             operation = "list"  # then a 404 speaks of the bucket
         elif status in (404, 412, 416) and code not in _REASONS:
             return StoreUnavailableError(f"the store failed to {operation} ({status} {code})", key=url)

@@ -19,12 +19,14 @@ from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Entry, Guarantee, Store
 from ckptptr.stores.s3.store import S3Store
 from ckptptr.stores.wrappers.probe import with_known_guarantee
+from ckptptr.stores.wrappers.retry import Retrying
 from tests.servers import old_s3
 from tests.servers.proxy import FaultProxy, Rule
 
 pytestmark = pytest.mark.servers
 
 LARGE = bytes(range(256)) * (17 << 12)  # 17 MiB: too large for one request
+PART = 5 * 1024 * 1024
 HAS_OBSTORE = sys.version_info >= (3, 11)
 ENGINES = ["fsspec", "obstore"] if HAS_OBSTORE else ["fsspec"]
 needs_obstore = pytest.mark.skipif(not HAS_OBSTORE, reason="obstore needs Python 3.11")
@@ -66,8 +68,11 @@ class Life:
 
 
 @pytest.fixture
-def life(s3_proxied: Any, s3_bucket: str, engine: str, tmp_path: Path) -> Life:
-    return Life(s3_proxied, f"s3://{s3_bucket}/{uuid.uuid4().hex}", tmp_path, engine)
+def life(s3_proxied: Any, s3_filesystem: Any, engine: str, tmp_path: Path) -> Life:
+    """In a bucket of its own: an upload that is only said to be gone stays there."""
+    bucket = f"bucket-{uuid.uuid4().hex[:12]}"
+    s3_filesystem.call_s3("create_bucket", Bucket=bucket)
+    return Life(s3_proxied, f"s3://{bucket}/run", tmp_path, engine)
 
 
 @pytest.fixture
@@ -149,6 +154,42 @@ def test_a_server_that_takes_no_write_at_all_is_not_taken_for_one_without_condit
     s3_proxy.add(Rule(method="PUT", status=501, code="NotImplemented", times=None))
     with pytest.raises(StoreUnavailableError, match="does not offer this operation"), life.attempt(0) as run:
         life.save(run, 1)
+
+
+# The reply to a completion is lost
+
+
+def test_a_file_whose_completion_was_not_confirmed_is_looked_for(
+    life: Life, s3_proxy: FaultProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(s3_proxy, old_s3.loses_the_reply_to_a_completion())
+    with life.attempt(0) as run:
+        life.save(run, 1)
+    assert "NoSuchUpload" in caplog.text
+    with life.attempt(1) as run:
+        life.check(run, 1)
+
+
+@pytest.mark.parametrize(("method", "path"), [("PUT", "partNumber=2"), ("POST", "uploadId=")])
+def test_an_upload_that_is_really_gone_fails_the_save(
+    life: Life, s3_proxy: FaultProxy, method: str, path: str
+) -> None:
+    s3_proxy.add(Rule(method=method, path=path, status=404, code="NoSuchUpload"))
+    with life.attempt(0) as run:
+        with pytest.raises(StoreUnavailableError, match="the store has nothing"):
+            life.save(run, 1)
+        life.save(run, 2)
+    with life.attempt(1) as run:
+        life.check(run, 2)
+
+
+def test_a_copy_in_parts_whose_completion_was_not_confirmed_is_made_again(
+    proxied: S3Store, store: S3Store, s3_proxy: FaultProxy, folder: str
+) -> None:
+    store.upload(f"{folder}/x", [LARGE[:PART], LARGE[PART : 2 * PART], b"3"])
+    add(s3_proxy, old_s3.loses_the_reply_to_a_completion())
+    Retrying(proxied, SystemClock()).copy(f"{folder}/x", f"{folder}/y")
+    assert [entry.size for entry in store.list(folder)] == [2 * PART + 1] * 2
 
 
 # Deletions
