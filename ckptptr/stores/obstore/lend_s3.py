@@ -18,7 +18,7 @@ from ckptptr.stores.obstore.lending import ANSWER, LEASE, PATIENCE, check_way, l
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.s3.client import S3Client
 from ckptptr.stores.s3.errors import code_of
-from ckptptr.stores.s3.words import AMAZON
+from ckptptr.stores.s3.words import AMAZON, OTHER_BYTES
 from ckptptr.stores.sdk import guarantee_at
 
 _SAME = {  # settings of the filesystem that say nothing about how requests look
@@ -37,8 +37,6 @@ _OF_ITS_OWN = ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_", "AWS_CHECKSUM_ALGORITHM
 
 
 _CRC64_OF_NOTHING = "AAAAAAAAAAA="
-_OTHER_BYTES = ("BadDigest", "XAmzContentChecksumMismatch", "InvalidDigest")
-"""How a server says that what arrived does not have its checksum: Amazon and most others, MinIO, Garage."""
 
 
 class S3Lender(OnS3):
@@ -79,7 +77,7 @@ class S3Lender(OnS3):
         try:
             client.call("put_object", probe, once=True, Body=b"?", ChecksumCRC64NVME=_CRC64_OF_NOTHING)
         except CkptptrError as error:
-            return code_of(error) in _OTHER_BYTES
+            return code_of(error) in OTHER_BYTES
         with suppress(CkptptrError):  # a sweep of the checkpoint deletes it
             client.call("delete_object", probe)
         return False

@@ -62,6 +62,9 @@ class Lender(Protocol):
     deletes_together: ClassVar[int]
     """How many objects obstore deletes in one request; more than one only where a missing one is no error."""
 
+    page: ClassVar[int]
+    """How many names a full page of a listing has, if a server may not say that there is more; else 0."""
+
     copies: ClassVar[int]
     """The largest object in bytes that a copy is trusted with; larger ones pass through here."""
 

@@ -6,8 +6,9 @@ about them:
 - It raises "already exists" for any 409 and 412, and "not found" for any 404. Here an object is there or
 absent only in the store's own words (`PreconditionFailed`, `NoSuchKey`).
 - It takes any XML, a login page too, for an empty listing. So an empty listing is proven by reading an
-object that
-  does not exist: the store has to refuse that in its own words.
+object that does not exist: the store has to refuse that in its own words.
+- It takes a listing for complete where S3's answer names no next page; some servers never name one. So after
+full pages it is asked for what comes behind them.
 - It does not wait for the copies of Azure, and cannot copy more than 5 GiB on S3: such copies pass through
 here.
 """
@@ -34,9 +35,11 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.lifetime import daemon
+from ckptptr.stores.obstore.delete_signed import delete_signed
+from ckptptr.stores.obstore.feed import Feed
 from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, unanswered
 from ckptptr.stores.parts import Parts
-from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token
+from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token, UnsupportedError, folders_of
 from ckptptr.stores.room import Room
 from ckptptr.stores.said import no_answer
 from ckptptr.stores.sdk import last_names, one_or_many, seconds, shown
@@ -75,6 +78,7 @@ class ObstoreStore:
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
         self._comparing: dict[str, Any] = {}
+        self._deletes_singly = False  # until the server turns out to want it
         self._room = Room()
 
     @property
@@ -153,6 +157,8 @@ class ObstoreStore:
         bucket, _, prefix = folder.partition("/")
         try:
             yield from self._entries(self.client(bucket), bucket, prefix)
+        except CkptptrError:
+            raise
         except Exception as error:  # noqa: BLE001 - the table says what it means
             raise self._meant(error, "list", folder) from shown(error)
 
@@ -161,12 +167,15 @@ class ObstoreStore:
         level = self._ask(
             "list", folder, lambda client, _: self._obstore.list_with_delimiter(client, prefix or None)
         )
-        if not (level["common_prefixes"] or level["objects"]):
+        count = len(level["common_prefixes"]) + len(level["objects"])
+        if not count:
             self._prove_empty(folder)
+        if self._may_go_on(count):
+            return folders_of(self.list(folder), folder)
         return last_names(level["common_prefixes"])
 
     def delete(self, keys: Iterable[str]) -> None:
-        together = self.lender.deletes_together
+        together = 1 if self._deletes_singly else self.lender.deletes_together
         deletions: Parts[None] = Parts(daemon.start, Room(_DELETES_IN_FLIGHT))
         for _, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
             while batch := [*itertools.islice(group, together)]:
@@ -228,7 +237,7 @@ class ObstoreStore:
         blocks = itertools.chain((first,), blocks)
         is_proven = self.lender.compares_parts
         del first  # or it would stay in memory to the end
-        feed, here = _Feed(), threading.get_ident()
+        feed, here = Feed(), threading.get_ident()
 
         def send(parts: int) -> None:
             # While the process ends there may be no other thread.
@@ -265,9 +274,23 @@ class ObstoreStore:
         return self._token(answer, key)
 
     def _entries(self, client: Any, bucket: str, prefix: str) -> Iterator[Entry]:
-        for page in self._obstore.list(client, prefix or None):
-            for each in page:
-                yield Entry(f"{bucket}/{each['path']}", each["size"], seconds(each["last_modified"]))
+        behind: dict[str, str] = {}
+        while True:
+            count, last = 0, ""
+            for page in self._obstore.list(client, prefix or None, **behind):
+                count += len(page)
+                for each in page:
+                    last = max(last, each["path"])
+                    yield Entry(f"{bucket}/{each['path']}", each["size"], seconds(each["last_modified"]))
+            if not self._may_go_on(count):
+                return
+            if last <= behind.get("offset", ""):
+                raise StoreUnavailableError("the listing does not go on", key=self.url(f"{bucket}/{prefix}"))
+            behind = {"offset": last}
+
+    def _may_go_on(self, count: int) -> bool:
+        """Whether this number of names may be full pages of a server that does not say that there is more."""
+        return count > 0 and self.lender.page > 0 and count % self.lender.page == 0
 
     def _token(self, meta: Any, key: str) -> Token:
         found = meta[self.lender.version]
@@ -283,10 +306,26 @@ class ObstoreStore:
         raise StoreUnavailableError("the answer is no listing", key=self.url(folder))
 
     def _delete(self, keys: Sequence[str]) -> None:
-        def gone(client: Any, _: str) -> bool:
+        if self.lender.deletes_together == 1:
+            self._delete_one(keys[0])
+            return
+        if not self._deletes_singly:
+            paths = [key.partition("/")[2] for key in keys]
             try:
-                self._obstore.delete(client, [key.partition("/")[2] for key in keys])
-            except FileNotFoundError as error:  # only where one key at a time is deleted
+                self._ask("delete", keys[0], lambda client, _: self._obstore.delete(client, paths))
+                return
+            except (UnsupportedError, NotFoundError):  # some take the bucket for an object
+                pass
+        for key in keys:
+            with suppress(NotFoundError):
+                self._ask("delete", key, partial(delete_signed, self._obstore.sign))
+        self._deletes_singly = True
+
+    def _delete_one(self, key: str) -> None:
+        def gone(client: Any, path: str) -> bool:
+            try:
+                self._obstore.delete(client, path)
+            except FileNotFoundError as error:
                 if answer_in(error).code:
                     raise
                 return False
@@ -294,9 +333,9 @@ class ObstoreStore:
 
         with suppress(NotFoundError):
             # obstore keeps no code of what Azure answers here, so the object itself is asked for.
-            if not self._ask("delete", keys[0], gone):
-                self.read(keys[0], GLANCE)
-                raise StoreUnavailableError("the store failed to delete the object", key=self.url(keys[0]))
+            if not self._ask("delete", key, gone):
+                self.read(key, GLANCE)
+                raise StoreUnavailableError("the store failed to delete the object", key=self.url(key))
 
     def _size(self, key: str) -> int | None:
         """None where a HEAD says 404, which has no words: the copy's own answer has."""
@@ -323,6 +362,8 @@ class ObstoreStore:
         try:
             with _without_panic():
                 return request(*self._at(key))
+        except CkptptrError:
+            raise
         except Exception as error:  # noqa: BLE001 - the table says what it means
             raise self._meant(error, operation, key) from shown(error)
 
@@ -353,49 +394,3 @@ def _without_panic() -> Iterator[None]:
             raise
         _has_panicked = True
         raise UnlendableError(f"it failed in itself ({error})") from None
-
-
-class _Feed:
-    """Blocks on their way from the caller's thread to obstore's, one at a time.
-
-    The caller's own thread makes them: it may use obstore for that, which cannot be used inside obstore,
-    and it is the one that signals interrupt. An upload whose feed closes before it is complete is aborted
-    by obstore.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._block: bytes | None = None
-        self._is_closed = False
-        self._is_complete = False
-
-    def give_all(self, blocks: Iterator[bytes]) -> None:
-        """Hand them over, until the feed is closed."""
-        for block in blocks:
-            with self._changed:
-                self._changed.wait_for(lambda: self._block is None or self._is_closed)
-                if self._is_closed:
-                    return
-                self._block = block
-                self._changed.notify_all()
-            del block  # or it would stay in memory until the next one is made
-
-    def close(self, *, is_complete: bool = False) -> None:
-        with self._changed:
-            self._is_complete |= is_complete and not self._is_closed
-            self._is_closed = True
-            self._changed.notify_all()
-
-    def __iter__(self) -> _Feed:
-        return self
-
-    def __next__(self) -> bytes:
-        with self._changed:
-            self._changed.wait_for(lambda: self._block is not None or self._is_closed)
-            if not self._is_complete and self._is_closed:
-                raise InterruptedError
-            block, self._block = self._block, None
-            if block is None:
-                raise StopIteration
-            self._changed.notify_all()
-            return block

@@ -58,22 +58,3 @@ def exits(code: int) -> str:
         return loaded.read_text() if loaded else "nothing"
     checkpoint().save_sync(b"in the background", step=1, block=False)
     sys.exit(code)
-
-
-@env.task
-async def exits_async(code: int) -> str:
-    await checkpoint().save(b"state", step=1)
-    raise SystemExit(code)
-
-
-@env.task
-def exits_unused(code: int) -> str:
-    sys.exit(code)
-
-
-@env.task
-def asks_for(step: int) -> str:
-    """No other attempt can cure that."""
-    checkpoint().save_sync(b"state", step=1)
-    checkpoint().restore(step=step)
-    return "found"

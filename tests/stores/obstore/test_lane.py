@@ -40,6 +40,7 @@ class FakeLender:
     proves_blocks = True
     compares_parts = False
     deletes_together: ClassVar[int] = 1
+    page: ClassVar[int] = 0
     copies: ClassVar[int] = BLOCK
     guarantee = Guarantee.COMPARE_AND_SWAP
     metadata: Mapping[str, str] = {"flyte-execution-name": "n"}
