@@ -139,6 +139,11 @@ WORLDS = [
         _two_saved,
     ),
     Setting(
+        "an attempt starts in place again and both restore",
+        _cast(A=(_resumes("t11"), {"incarnation": "r1"}), B=(_resumes("t12"), {"incarnation": "r2"})),
+        _held,
+    ),
+    Setting(
         "two ranks restore",
         _cast(A=_of(1, _restores), B=_of(1, _restores)),
         _held,
