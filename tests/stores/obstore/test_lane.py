@@ -57,6 +57,9 @@ class FakeLender:
     def comparing(self, _: str, /) -> Any | None:
         return self.client("") if self.compares_parts else None
 
+    def checked(self, _: str, /) -> None:
+        """No bucket wants a checksum there."""
+
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         kinds = {"AccessDenied": AccessDeniedError, "NoSuchKey": NotFoundError}
         if operation == "download" and not status:  # obstore's memory has no codes
