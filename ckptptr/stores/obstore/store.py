@@ -18,11 +18,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import operator
-import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -35,6 +34,7 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.lifetime import daemon
+from ckptptr.stores.obstore import threads
 from ckptptr.stores.obstore.delete_signed import delete_signed
 from ckptptr.stores.obstore.feed import Feed
 from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, unanswered
@@ -54,8 +54,6 @@ _SMALL = 1024 * 1024
 _MD5 = 32  # characters
 _MANY = 16  # blocks, where their number is not known
 _DELETES_IN_FLIGHT = 16
-_threads_in = 0  # the process that obstore's threads are in: a fork does not take them along
-_has_panicked = False  # it could not start its threads, and never tries again
 _T = TypeVar("_T")
 
 
@@ -70,8 +68,7 @@ class ObstoreStore:
     def __init__(self, lender: Lender, *, block_size: int = BLOCK_SIZE) -> None:
         import obstore
 
-        global _threads_in  # noqa: PLW0603 - they are obstore's, and one set for the process
-        _threads_in = _threads_in or os.getpid()
+        threads.begin()
         self.block_size = block_size
         self.lender = lender
         self._obstore: Any = obstore
@@ -95,10 +92,7 @@ class ObstoreStore:
         Raises:
             UnlendableError: obstore cannot be used here; the text says why.
         """
-        if _threads_in != os.getpid():
-            raise UnlendableError("the process was forked after obstore had started its threads")
-        if _has_panicked:
-            raise UnlendableError("obstore could not start its threads")
+        threads.check()
         return self._made(self._clients, bucket, lambda: self.lender.client(bucket))
 
     def _comparing_at(self, key: str) -> Any | None:
@@ -206,7 +200,7 @@ class ObstoreStore:
         end = start + length
         try:
             client, path = self._at(key)
-            with _without_panic():
+            with threads.without_panic():
                 answer = self._obstore.get(client, path, options={"range": (start, end)})
                 for chunk in answer.stream(min_chunk_size=CHUNK):
                     block = memoryview(chunk)[: end - start]
@@ -412,7 +406,7 @@ class ObstoreStore:
     ) -> _T:
         """`request` with the bucket's client, or another, and the path in it. Raises our errors only."""
         try:
-            with _without_panic():
+            with threads.without_panic():
                 client, path = self._at(key)
                 return request(other or client, path)
         except CkptptrError:
@@ -434,16 +428,3 @@ class ObstoreStore:
         if asked := unanswered(error):
             return no_answer(operation, *asked, self.url(key))
         return self.lender.refusal(answer.code, answer.status, operation, self.url(key), answer.said)
-
-
-@contextmanager
-def _without_panic() -> Iterator[None]:
-    """obstore panics, which is no `Exception`, where the system gives it no threads. It is of no use then."""
-    global _has_panicked  # noqa: PLW0603 - its threads are those of the process
-    try:
-        yield
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        _has_panicked = True
-        raise UnlendableError(f"it failed in itself ({error})") from None
