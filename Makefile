@@ -28,7 +28,7 @@ NPM := tests/servers/npm
 AZURITE := .cache/azurite
 AZURITE_READY := $(AZURITE)/.ready
 
-# torch's CPU build and kfpytorch, for the tests of elastic tasks; from torch's own index where yours
+# torch's CPU build, kfpytorch and jax, for the tests of distributed tasks; from torch's own index where yours
 # does not have it; once.
 ELASTIC_READY := $(VENV)/.ready-elastic
 ELASTIC := $(BIN)/$(LOCKED) --group elastic

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from ckptptr.cli.ages import before, older_than
-from ckptptr.cli.command import answer, store_command
+from ckptptr.cli.command import answer, flyte_2_option, store_command
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.clock import written_at
@@ -36,7 +36,7 @@ from ckptptr.wording import ago, counted, first_few, size, utc
 @store_command("find", "The executions and nodes of Flyte below a root.", shapes.Find)
 @click.argument("root")
 @click.option("--check", is_flag=True, help="Also ask what the next attempt of each node would restore.")
-@click.option("--flyte-2", is_flag=True, help="ROOT is the base of runs of Flyte 2: look into all shards.")
+@flyte_2_option
 @click.option("--project", metavar="NAME", help="Only nodes of this project.")
 @older_than("Only nodes whose LATEST was not written for so long, such as 12h, 30d or 6w.")
 @click.option("--held", is_flag=True, help="List only nodes whose LATEST is held.")

@@ -314,6 +314,52 @@ class Find(msgspec.Struct, frozen=True, kw_only=True):
     summary: Summary
 
 
+class Used(msgspec.Struct, frozen=True, kw_only=True):
+    """What the nodes of a project, domain or execution hold, or one node: what `--by` does not tell is null.
+
+    `checkpoints`: the committed ones. `objects`, `bytes`: all of them, with LATEST and manifests.
+    `written_at`: when the newest of them was written; null if the store does not say.
+    """
+
+    project: str | None
+    domain: str | None
+    execution: str | None
+    name: str | None
+    nodes: int
+    checkpoints: int
+    objects: int
+    bytes: int
+    expired_objects: int
+    expired_bytes: int
+    orphaned_objects: int
+    orphaned_bytes: int
+    written_at: str | None
+
+
+class Unowned(msgspec.Struct, frozen=True, kw_only=True):
+    """Homes that belong to no node with a LATEST."""
+
+    homes: int
+    objects: int
+    bytes: int
+    written_at: str | None
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """`rows`: the largest first; `total`: of all of them. `expired_bytes`: of payload that retention has
+    released and a sweep would free; `orphaned_bytes`: of payload that was never published, and that a sweep
+    would free too. `unowned`: homes that belong to no node with a LATEST; they are in no row, and count only
+    if ROOT is a raw-output base. `written_at`: when the newest object was written, by the clock of the store.
+    """
+
+    command: str = "du"
+    root: str
+    by: Literal["project", "domain", "execution", "node"]
+    total: Used
+    rows: list[Used]
+    unowned: Unowned
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that `ckptptr doctor` looked at.
 

@@ -21,7 +21,15 @@ from ckptptr.errors import StoreUnavailableError
 from ckptptr.nodes.flyte_homes import Home
 from ckptptr.nodes.flyte_paths import HOME, SHARDS, UID_LIMITS, NodePrefix
 from ckptptr.nodes.plain import EMPTY_IN_A_ROW
-from ckptptr.protocol.names import DATA, LATEST, MANIFESTS, NODES, CheckpointId
+from ckptptr.protocol.names import (
+    DATA,
+    LATEST,
+    MANIFESTS,
+    NODES,
+    CheckpointId,
+    round_and_nonce,
+    split_manifest_key,
+)
 from ckptptr.stores.port import Entry, HasStream, Store
 from ckptptr.stores.wrappers.around import unwrap
 from ckptptr.transfer.pool import run_all
@@ -68,15 +76,24 @@ class FoundNode:
         """Project, domain, execution, node."""
         return self.prefix.split("/")[-4:]
 
+    @property
+    def root(self) -> str:
+        return self.prefix.rpartition(f"/{NODES}/")[0]
+
 
 @dataclass(slots=True)
 class FoundHome:
-    """A home: all in it, and the payload by the checkpoint that uploaded it."""
+    """A home: all in it, and the payload by the checkpoint that uploaded it.
+
+    `committed`: the checkpoints that have a manifest, with its size. `sets`: by nonce the records of
+    checkpoints that several writers share.
+    """
 
     key: str
     all: Count = field(default_factory=Count)
     uploads: dict[str, Count] = field(default_factory=dict)
-    committed: set[str] = field(default_factory=set)
+    sets: dict[str, Count] = field(default_factory=dict)
+    committed: dict[str, int] = field(default_factory=dict)
     pinned: set[str] = field(default_factory=set)
 
     def add(self, inside: str, entry: Entry) -> None:
@@ -84,15 +101,25 @@ class FoundHome:
         kind, _, below = inside.partition("/")
         name, _, path = below.partition("/")
         if kind == DATA and path:
-            if name not in self.uploads:
-                if CheckpointId.match(name) is None:
-                    return
-                self.uploads[name] = Count()
-            self.uploads[name].add(entry)
+            if of_a_set := round_and_nonce(self.key, entry.key):
+                self.sets.setdefault(of_a_set[1], Count()).add(entry)
+            elif name in self.uploads or CheckpointId.match(name):
+                self.uploads.setdefault(name, Count()).add(entry)
         elif kind == MANIFESTS and not path:
             stem, _, ending = name.rpartition(".")
-            if ending in ("json", "pin") and CheckpointId.match(stem):
-                (self.committed if ending == "json" else self.pinned).add(stem)
+            if ending == "json" and CheckpointId.match(stem):
+                self.committed[stem] = entry.size
+            elif ending == "pin" and CheckpointId.match(stem):
+                self.pinned.add(stem)
+
+    def of_set(self, name: str) -> Count:
+        """The records of the set that a checkpoint is; of none where one process has made it."""
+        return self.sets.get(CheckpointId.parse(name).nonce, Count())
+
+    def named_by(self, references: Iterable[str], root: str) -> set[str]:
+        """The checkpoints in it that these references of a LATEST name."""
+        places = (split_manifest_key(f"{root}/{reference}") for reference in references)
+        return {str(place[1]) for place in places if place and place[0] == self.key}
 
 
 @dataclass(slots=True)

@@ -42,6 +42,9 @@ def test_sigterm_reaches_the_task_and_its_last_save_is_confirmed(
     (_, last) = told.saves
     assert last.checkpoint
     assert last.step in steps
+    if task == "preempted_async":
+        assert "another handler of SIGTERM was installed inside the on_preemption block: asyncio." in told.log
+        assert "the library was told" in told.log
     assert ours.run(2).outputs == {"o0": f"resumed at {last.step}"}
 
 

@@ -212,15 +212,3 @@ def test_a_seed_and_a_retention_are_those_of_one_task(tmp_path: Path) -> None:
     _, error = asyncio.run(run(too_late, context(tmp_path, action="c2")))
     assert isinstance(error, InvalidArgumentError)
     assert "before it was given this seed" in str(error)
-
-
-@pytest.mark.servers
-def test_a_jobset_that_restarts_resumes_from_its_own_home(tmp_path: Path) -> None:
-    """All pods of a clustered task come back with the same paths; the pod's exit code tells of a failure."""
-    from tests.flyte2.places import COUNTED_ON, IN_SAVE_4, place_at
-
-    place = place_at(f"{tmp_path}/data", {}, {})
-    worker = {"FLYTE_CLUSTERED_WORKER": "1", "RANK": "0", "WORLD_SIZE": "1", "JOBSET_MAX_RESTARTS": "3"}
-    assert place.action.run(1, IN_SAVE_4, **worker, JOBSET_RESTART_ATTEMPT="0").signal == 9
-    again = place.action.run(1, **worker, JOBSET_RESTART_ATTEMPT="1")
-    assert again.outputs == COUNTED_ON, again.log

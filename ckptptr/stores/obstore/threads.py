@@ -1,4 +1,4 @@
-"""obstore's own threads: one set for the process; obstore may fail to start them, and no fork takes them along."""
+"""obstore's own threads: one set for the process. They may fail to start, and no fork takes them along."""
 
 from __future__ import annotations
 

@@ -34,10 +34,11 @@ def preempted() -> str:
 
 @env.task
 async def preempted_async() -> str:
-    """In the event loop, where nothing may wait: the next save ends the block."""
+    """In the event loop, where nothing may wait: the next save ends the block. A library listens too."""
     loaded = await checkpoint().load()
     start = done = int(loaded.read_text()) if loaded else 0
     async with checkpoint().on_preemption(lambda: checkpoint().save(str(done).encode(), step=done)):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, print, "the library was told")
         for done in range(start + 1, STEPS):
             if start:
                 return f"resumed at {start}"
