@@ -241,8 +241,8 @@ class Latest:
         return isoformat(self._clock.now())
 
     def _signed(self, before: Pointer | None, pointer: Pointer, by: str) -> Pointer:
-        """With who wrote it, and which incarnations had the node before; and who moved it, which a pin or a sweep does not change; and with all that a
-        newer minor version said."""
+        """With who wrote it, and which incarnations had the node before; who moved it, which a pin or a sweep
+        does not change; and all that a newer minor version said."""
         pointer = msgspec.structs.replace(
             pointer,
             edited=False,

@@ -61,13 +61,15 @@ def test_a_predecessor_whose_reply_was_lost_knows_that_it_had_the_node(world: Wo
     assert world.process(4).restore() == {"model": "2"}
 
 
-def test_a_rank_that_never_moved_latest_is_superseded_with_its_siblings(world: World, old: Process) -> None:
+@pytest.mark.usefixtures("old")
+def test_a_rank_that_never_moved_latest_is_superseded_with_its_siblings(world: World) -> None:
     incarnation(world, "new").restore()
     with pytest.raises(SupersededError):
         incarnation(world, "old").save({"rank-1": "2"}, step=2)
 
 
-def test_the_predecessors_of_an_earlier_attempt_do_not_matter(world: World, old: Process) -> None:
+@pytest.mark.usefixtures("old")
+def test_the_predecessors_of_an_earlier_attempt_do_not_matter(world: World) -> None:
     incarnation(world, "new").restore()
     world.process(4, incarnation="old").save({"model": "2"}, step=2)
     assert (world.latest().incarnation, world.latest().predecessors) == ("old", ())
