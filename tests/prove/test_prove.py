@@ -1,4 +1,4 @@
-"""The explorer itself, a slice of what it explores, and the list of mutants."""
+"""The explorer itself, and a slice of what it explores."""
 
 from __future__ import annotations
 
