@@ -16,6 +16,7 @@ from ckptptr.testing.actions import SimulatedAction
 from ckptptr.testing.deaths import after_save, sigterm
 from ckptptr.testing.outcome import Ending
 from tests.flyte2.contexts import context, run
+from tests.flyte2.places import attempt_of
 
 TASKS = Path(__file__).with_name("tasks")
 
@@ -42,7 +43,11 @@ def test_sigterm_reaches_the_task_and_its_last_save_is_confirmed(
     (_, last) = told.saves
     assert last.checkpoint
     assert last.step in steps
-    assert ours.run(2).outputs == {"o0": f"resumed at {last.step}"}
+    second = attempt_of(ours, 2)
+    loaded = second.load_sync()
+    assert loaded is not None
+    assert loaded.read_text() == str(last.step)
+    second.close()
 
 
 @pytest.mark.servers
@@ -69,7 +74,11 @@ def test_a_system_exit_is_retried_and_the_save_in_the_background_is_found(tmp_pa
     ended = ours.run(1)
     assert (ended.ending, ended.exit_code) == (Ending.RECOVERABLE, 0), ended.log
     assert "SystemExit(0)" in ended.error
-    assert ours.run(2).outputs == {"o0": "in the background"}
+    second = attempt_of(ours, 2)
+    loaded = second.load_sync()
+    assert loaded is not None
+    assert loaded.read_bytes() == b"in the background"
+    second.close()
 
 
 @env.task
@@ -114,3 +123,12 @@ def test_what_no_attempt_can_cure_is_final(tmp_path: Path) -> None:
     made = convert_from_native_to_error(error)
     assert (made.recoverable, made.err.code) == (False, "not-found")
     assert "step 7" in made.err.message
+
+
+def test_an_unfit_setting_is_final_and_names_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CKPTPTR_KEEP_LAST", "three")
+    _, error = asyncio.run(run(asks_for, context(tmp_path), step=1))
+    made = convert_from_native_to_error(error)
+    assert (made.recoverable, made.err.code) == (False, "invalid-setting")
+    assert "CKPTPTR_KEEP_LAST is 'three'" in made.err.message
+    assert not any(tmp_path.iterdir())
