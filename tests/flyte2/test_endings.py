@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +51,30 @@ def test_sigterm_reaches_the_task_and_its_last_save_is_confirmed(
     assert loaded is not None
     assert loaded.read_text() == str(last.step)
     second.close()
+
+
+@env.task
+def told_at_the_end() -> None:
+    with checkpoint().on_preemption(lambda: checkpoint().save_sync(b"last", step=1)):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.2)  # until the main thread has heard of it
+
+
+@env.task
+async def told_at_the_end_async() -> None:
+    async with checkpoint().on_preemption(lambda: checkpoint().save(b"last", step=1)):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    "task", [told_at_the_end, told_at_the_end_async], ids=["in a thread", "in the event loop"]
+)
+def test_where_neither_a_save_nor_check_follows_the_end_of_the_block_acts(
+    tmp_path: Path, task: object
+) -> None:
+    _, error = asyncio.run(run(task, context(tmp_path)))
+    assert convert_from_native_to_error(error).recoverable
+    assert "told to end by SIGTERM; the last save is confirmed, LATEST is on step 1" in str(error)
 
 
 @pytest.mark.servers
