@@ -46,6 +46,9 @@ def test_sigterm_reaches_the_task_and_its_last_save_is_confirmed(
     (_, last) = told.saves
     assert last.checkpoint
     assert last.step in steps
+    if task == "preempted_async":
+        assert "another handler of SIGTERM was installed inside the on_preemption block: asyncio." in told.log
+        assert "the library was told" in told.log
     second = attempt_of(ours, 2)
     loaded = second.load_sync()
     assert loaded is not None

@@ -31,9 +31,10 @@ def preempted() -> str:
 
 @env.task
 async def preempted_async() -> str:
-    """In the event loop, where nothing may wait: the next save ends the block."""
+    """In the event loop, where nothing may wait: the next save ends the block. A library listens too."""
     done = 0
     async with checkpoint().on_preemption(lambda: checkpoint().save(str(done).encode(), step=done)):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, print, "the library was told")
         for done in range(1, STEPS):
             if done == 5:
                 os.kill(os.getpid(), signal.SIGTERM)
