@@ -1,5 +1,5 @@
 """Stores with everything in them, each written by the version that its folder is called after: they are read,
-restored, verified, continued and swept. `write_store.py` wrote them; this version writes one more in each run.
+restored, verified, continued and swept. `write_store.py` wrote them; each run writes one more.
 """
 
 from __future__ import annotations
