@@ -16,6 +16,7 @@ from ckptptr.inspect.base import Base, Tell
 from ckptptr.inspect.many import in_parallel
 from ckptptr.inspect.survey import Count, FoundHome, FoundNode, Owners, folders_of, survey
 from ckptptr.inspect.usage import freed
+from ckptptr.nodes.flyte_paths import NodePrefix
 from ckptptr.protocol.clean import Cleaner, is_begun, is_moved_by_clean
 from ckptptr.protocol.latest import Latest, Seen
 from ckptptr.protocol.names import CheckpointId, manifest_key
@@ -46,12 +47,14 @@ class Rules:
         before: seconds since 1970; what was written later counts as moving.
         keep_latest: the target of each LATEST stays.
         named: the manifests, homes and folders that any LATEST of the base names, and by which nodes.
+        moved: when any LATEST of an execution was written last.
         shared: the homes that may be of several nodes.
     """
 
     before: float
     keep_latest: bool
     named: Mapping[str, set[str]]
+    moved: Mapping[Names, float]
     shared: set[str] = field(default_factory=set)
 
 
@@ -97,12 +100,12 @@ def look(base: Base, before: float, *, keep_latest: bool, tell: Tell) -> list[Ov
         NothingThereError: there is none.
     """
     everywhere, seen = _all_nodes(base, tell)
-    rules = Rules(before, keep_latest, _named(base, seen))
+    rules = _rules(base, everywhere, seen, before, keep_latest=keep_latest)
     inside = f"{base.inside}/" if base.inside else ""
     nodes = [node for prefix, node in everywhere.items() if f"{prefix}/".startswith(inside)]
     if not nodes:
         base.nodes(tell)  # says that there is none
-    still = _unmoved(nodes, seen, before)
+    still = [node.prefix for node in nodes if rules.moved[names_of(node.prefix)] < before]
     homes = base.homes({prefix: seen[prefix] for prefix in still}, tell) if still else {}
     by_node = _by_node(everywhere, homes.values(), rules.shared)
     found = [
@@ -113,9 +116,8 @@ def look(base: Base, before: float, *, keep_latest: bool, tell: Tell) -> list[Ov
 
 
 def rules_now(base: Base, before: float, *, keep_latest: bool) -> Rules:
-    """What may be deleted by what each LATEST of the base names now."""
-    _, seen = _all_nodes(base, lambda _: None)
-    return Rules(before, keep_latest, _named(base, seen))
+    """What may be deleted by what each LATEST of the base says now."""
+    return _rules(base, *_all_nodes(base, lambda _: None), before, keep_latest=keep_latest)
 
 
 def _all_nodes(base: Base, tell: Tell) -> tuple[Mapping[str, FoundNode], Mapping[str, Seen]]:
@@ -138,17 +140,19 @@ def delete(base: Base, over: Over, rules: Rules, tell: Tell) -> Over:
     """
     prefixes = [leaving.prefix for leaving in over.nodes]
     seen = dict(zip(prefixes, in_parallel(lambda prefix: _read(base, prefix), prefixes), strict=True))
-    known = {home.key.rpartition("/")[0] for leaving in over.nodes for home in leaving.homes}
-    later = {folder for prefix in prefixes for folder in folders_of(prefix, seen[prefix].fence)}
-    # A home is listed below what stands for it in `folders_of`, or as it was found.
-    folders = {*later, *(home for home in known if not any(f"{home}/".startswith(f"{f}/") for f in later))}
-    found = survey(base.patient, sorted({*folders, *prefixes}), is_proof=True)
+    folders = {folder for prefix in prefixes for folder in folders_of(prefix, seen[prefix].fence)}
+    known = {home.key for leaving in over.nodes for home in leaving.homes}
+    folders |= {key for key in known if not any(f"{key}/".startswith(f"{folder}/") for folder in folders)}
+    folders |= {prefix.rpartition("/")[0] for prefix in prefixes}  # of the execution: it may have new nodes
+    found = survey(base.patient, folders, is_proof=True)
     by_node = _by_node(prefixes, found.homes.values(), rules.shared)
     nodes = [found.nodes[prefix] for prefix in prefixes if prefix in found.nodes and seen[prefix].token]
     if not nodes:  # another clean was faster
         return replace(over, nodes=[])
     now = _weigh(base, [Part(node, seen[node.prefix], by_node.get(node.prefix, ())) for node in nodes], rules)
-    if now.is_moving or now.why_not:
+    others = {prefix for prefix, node in found.nodes.items() if node.latest} - {*prefixes}
+    is_new = others or rules.moved.get(over.names, 0.0) >= rules.before
+    if now.is_moving or now.why_not or is_new:
         return replace(now, why_not=now.why_not or "it began to move meanwhile")
     counting = replace(base, patient=_Counting(base.patient, tell))
     problems = in_parallel(lambda leaving: _delete(counting, leaving, seen[leaving.prefix]), now.nodes)
@@ -212,14 +216,24 @@ def _by_node(
     return found
 
 
-def _unmoved(nodes: Iterable[FoundNode], seen: Mapping[str, Seen], before: float) -> list[str]:
-    """The nodes of executions of which each LATEST is old, or was moved by a clean: their homes tell more."""
-    return [
-        node.prefix
-        for group in _executions(nodes)
-        if all(_moved_at(node, seen[node.prefix]) < before for node in group)
-        for node in group
-    ]
+def _rules(
+    base: Base,
+    nodes: Mapping[str, FoundNode],
+    seen: Mapping[str, Seen],
+    before: float,
+    *,
+    keep_latest: bool,
+) -> Rules:
+    groups = _executions(nodes.values())
+    moved = {names_of(g[0].prefix): max(_moved_at(node, seen[node.prefix]) for node in g) for g in groups}
+    return Rules(before, keep_latest, _named(base, seen), moved)
+
+
+def _is_computed(node: FoundNode, home: FoundHome) -> bool:
+    """Whether a node outside its attempts knows this home for its own; also one with nothing of ours."""
+    parsed = NodePrefix.parse(node.prefix)
+    attempts = {CheckpointId.parse(name).attempt for name in (*home.uploads, *home.committed)}
+    return not attempts or (parsed is not None and any(home.key in parsed.homes_of(n) for n in attempts))
 
 
 def _moved_at(node: FoundNode, seen: Seen) -> float:
@@ -254,6 +268,10 @@ def _why_not(base: Base, part: Part, rules: Rules) -> str:
         return "LATEST is held"
     if any(home.key in rules.shared for home in homes):
         return "a node of another project has the same home"
+    if not all(_is_computed(node, home) for home in homes) or not (
+        homes or is_begun(seen) or not seen.pointer.retained
+    ):
+        return "its homes are not where Flyte puts them"
     if rules.keep_latest and not seen.pointer.target.is_fresh and not base.is_followed(node.prefix, seen):
         return "what LATEST names cannot be restored"
     return ""

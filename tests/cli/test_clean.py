@@ -242,6 +242,28 @@ def test_two_projects_with_the_same_homes_stay(root: Path) -> None:
     assert {each["why_not"] for each in told["kept"]} == {"n0: a node of another project has the same home"}
 
 
+@pytest.mark.parametrize("inside", ["", "/_ckptptr/flytesnacks"])
+def test_homes_that_no_arithmetic_finds_keep_their_execution(root: Path, inside: str) -> None:
+    """Union's builds put more segments before the uid."""
+    for number in (0, 1):
+        folder = FlyteNode(root).home(number).parent
+        folder.rename(folder.with_name("moved"))
+        folder.parent.joinpath("org").mkdir()
+        folder.with_name("moved").rename(folder.parent / "org" / folder.name)
+    age(root)
+    before = [name for name in objects(root) if "other" not in name]
+    told = clean(f"{root}{inside}", "--yes")
+    assert why(told) == "n0: its homes are not where Flyte puts them"
+    assert [name for name in objects(root) if "other" not in name] == before
+
+
+def test_an_execution_with_a_new_node_stays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = FlyteNode(root, "n7")
+    monkeypatch.setattr("ckptptr.cli.clean.confirm", lambda *_, **__: new.save(0, 1))
+    told = clean(root)
+    assert (deleted(told), why(told)) == (["other"], "it began to move meanwhile")
+
+
 def test_runs_of_flyte_2_are_cleaned_below_their_base(tmp_path: Path) -> None:
     root = str(tmp_path / "xy/org/run")
     prefix = NodePrefix(root=root, project="p", domain="d", execution="run", node="a0_v2").prefix
