@@ -43,6 +43,8 @@ _REASONS = {
 
 CHECKSUM: dict[str, Any] = {"checksum_algorithm": "CRC64NVME"}
 """With it obstore sends a checksum that Amazon compares."""
+CHECKED: dict[str, Any] = {"checksum_algorithm": "SHA256"}
+"""For buckets that want one. Servers have known it for longest, and the signature needs it anyway."""
 
 
 class OnS3:
@@ -74,6 +76,8 @@ class OnGCS:
     def comparing(self, _: str, /) -> None:
         """obstore sends no checksum there."""
 
+    checked = comparing
+
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         if code == "NoSuchKey" and operation == "list":
             code = ""  # a listing names no object that could be missing
@@ -101,6 +105,8 @@ class OnAzure:
 
     def comparing(self, _: str, /) -> None:
         """obstore sends no checksum there."""
+
+    checked = comparing
 
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         return refusal_of_azure(code, status, _AZURE[operation], url, said)

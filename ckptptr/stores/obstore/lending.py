@@ -88,6 +88,10 @@ class Lender(Protocol):
         None if it does not. That may be found out at `key`, by a request that has to be refused.
         """
 
+    def checked(self, bucket: str, /) -> Any | None:
+        """The same, with a checksum for each object and part, compared or not: a bucket with Object Lock
+        refuses what comes without. None where no bucket wants one."""
+
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         """What the store's error code, HTTP status (0: none) and sentence mean. `operation` is a method of
         the port."""

@@ -18,11 +18,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import operator
-import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -35,6 +34,7 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.lifetime import daemon
+from ckptptr.stores.obstore import threads
 from ckptptr.stores.obstore.delete_signed import delete_signed
 from ckptptr.stores.obstore.feed import Feed
 from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, unanswered
@@ -54,8 +54,6 @@ _SMALL = 1024 * 1024
 _MD5 = 32  # characters
 _MANY = 16  # blocks, where their number is not known
 _DELETES_IN_FLIGHT = 16
-_threads_in = 0  # the process that obstore's threads are in: a fork does not take them along
-_has_panicked = False  # it could not start its threads, and never tries again
 _T = TypeVar("_T")
 
 
@@ -70,14 +68,14 @@ class ObstoreStore:
     def __init__(self, lender: Lender, *, block_size: int = BLOCK_SIZE) -> None:
         import obstore
 
-        global _threads_in  # noqa: PLW0603 - they are obstore's, and one set for the process
-        _threads_in = _threads_in or os.getpid()
+        threads.begin()
         self.block_size = block_size
         self.lender = lender
         self._obstore: Any = obstore
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
         self._comparing: dict[str, Any] = {}
+        self._written: set[str] = set()
         self._deletes_singly = False  # until the server turns out to want it
         self._room = Room()
 
@@ -94,15 +92,20 @@ class ObstoreStore:
         Raises:
             UnlendableError: obstore cannot be used here; the text says why.
         """
-        if _threads_in != os.getpid():
-            raise UnlendableError("the process was forked after obstore had started its threads")
-        if _has_panicked:
-            raise UnlendableError("obstore could not start its threads")
+        threads.check()
         return self._made(self._clients, bucket, lambda: self.lender.client(bucket))
 
     def _comparing_at(self, key: str) -> Any | None:
         """A client whose puts are proven, see `Lender.comparing`; asked for once for each bucket."""
-        return self._made(self._comparing, key.partition("/")[0], lambda: self.lender.comparing(key))
+        bucket = key.partition("/")[0]
+        try:
+            self.client(bucket)
+            return self._made(self._comparing, bucket, lambda: self.lender.comparing(key))
+        except UnlendableError as error:
+            raise self._meant(error, "upload", key) from error
+
+    def _comparing_parts(self, key: str) -> Any | None:
+        return self._comparing_at(key) if self.lender.compares_parts else None
 
     def _made(self, clients: dict[str, Any], bucket: str, make: Callable[[], Any]) -> Any:
         with self._lock:
@@ -186,7 +189,10 @@ class ObstoreStore:
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         count = operator.length_hint(blocks, _MANY)
         only, all_of_them = one_or_many(blocks)
-        return self.put_blocks(key, all_of_them, count) if only is None else self.put(key, only)
+        if only is not None:
+            return self.put(key, only)
+        self.try_blocks(key)
+        return self.put_blocks(key, all_of_them, count)
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         if not length:
@@ -194,7 +200,7 @@ class ObstoreStore:
         end = start + length
         try:
             client, path = self._at(key)
-            with _without_panic():
+            with threads.without_panic():
                 answer = self._obstore.get(client, path, options={"range": (start, end)})
                 for chunk in answer.stream(min_chunk_size=CHUNK):
                     block = memoryview(chunk)[: end - start]
@@ -219,23 +225,48 @@ class ObstoreStore:
         """Write one block, in one request; returns what `upload` returns."""
         options = {"attributes": self._attributes, "use_multipart": False}
 
-        def put(client: Any, path: str) -> tuple[str, bool]:
-            comparing = self._comparing_at(key)
-            answer = self._obstore.put(comparing or client, path, body, **options)
-            return (answer["e_tag"] or "").strip('"'), comparing is not None
+        def put(client: Any, path: str) -> Any:
+            return self._obstore.put(client, path, body, **options)
 
-        etag, is_proven = self._ask("upload", key, put)
+        comparing = self._comparing_at(key)
+        if comparing and len(body) <= _SMALL and not self._knows_parts(key):
+            comparing = None  # it goes as parts will: so it is known how the bucket takes them
+        answer = self._ask("upload", key, put, comparing) if comparing else self._write("upload", key, put)
+        etag, is_proven = (answer["e_tag"] or "").strip('"'), comparing is not None
         # The ETag may be an MD5; of large blocks that would cost more than the listing that it saves.
         if not is_proven and len(body) <= _SMALL and len(etag) == _MD5:
             is_proven = etag == hashlib.md5(body, usedforsecurity=False).hexdigest()
         return is_proven
+
+    def try_blocks(self, key: str) -> None:
+        """Begin an upload in parts, and abandon it when the store has taken one. Asked once of each bucket.
+
+        Raises what the store refuses it with.
+        """
+        if self._knows_parts(key) or self.lender.checked(key.partition("/")[0]) is None:
+            return
+
+        def blocks() -> Iterator[bytes]:
+            yield b"12"
+            yield b"3"  # no whole part; obstore asks for the next block when the first part has arrived
+            raise InterruptedError
+
+        def put(client: Any, path: str) -> None:
+            with suppress(InterruptedError):
+                self._obstore.put(client, path, blocks(), chunk_size=2, max_concurrency=0)
+
+        self._write("upload", key, put)
+
+    def _knows_parts(self, key: str) -> bool:
+        """Whether the bucket took something that was sent as the parts of an upload are."""
+        return key.partition("/")[0] in self._written or self._comparing_parts(key) is not None
 
     def put_blocks(self, key: str, blocks: Iterator[bytes], count: int) -> bool:
         """Write `count` blocks or so, in parts; returns what `upload` returns."""
         first = next(blocks, b"")
         size = max(len(first), self.block_size)
         blocks = itertools.chain((first,), blocks)
-        is_proven = self.lender.compares_parts
+        comparing = self._comparing_parts(key)
         del first  # or it would stay in memory to the end
         feed, here = Feed(), threading.get_ident()
 
@@ -245,10 +276,9 @@ class ObstoreStore:
             options = {"attributes": self._attributes, "chunk_size": size, "max_concurrency": parts}
 
             def put(client: Any, path: str) -> None:
-                comparing = self._comparing_at(key) if is_proven else None
-                self._obstore.put(comparing or client, path, source, **options)
+                self._obstore.put(client, path, source, **options)
 
-            self._ask("upload", key, put)
+            self._ask("upload", key, put, comparing)
 
         with self._room.some_taken(size, count) as parts:
             put = daemon.start(partial(send, parts))
@@ -260,7 +290,7 @@ class ObstoreStore:
             finally:
                 feed.close()
                 wait([put])
-        return is_proven
+        return comparing is not None
 
     @property
     def _attributes(self) -> dict[str, str]:
@@ -268,7 +298,7 @@ class ObstoreStore:
 
     def _swap(self, operation: str, key: str, body: bytes, mode: str | dict[str, str]) -> Token:
         options = {"mode": mode, "attributes": _CONTROL, "use_multipart": False}
-        answer = self._ask(
+        answer = self._write(
             operation, key, lambda client, path: self._obstore.put(client, path, body, **options)
         )
         return self._token(answer, key)
@@ -357,11 +387,28 @@ class ObstoreStore:
         for start in range(0, size, self.block_size):
             yield b"".join(self.download(key, start, min(self.block_size, size - start)))
 
-    def _ask(self, operation: str, key: str, request: Callable[[Any, str], _T]) -> _T:
-        """`request` with the bucket's client and the path in it. Raises our errors only."""
+    def _write(self, operation: str, key: str, request: Callable[[Any, str], _T]) -> _T:
+        """As `_ask`. A bucket that refuses the first one gets it, and all that follow, with a checksum."""
+        bucket = key.partition("/")[0]
         try:
-            with _without_panic():
-                return request(*self._at(key))
+            answer = self._ask(operation, key, request)
+        except UnsupportedError:
+            checked = None if bucket in self._written else self.lender.checked(bucket)
+            if checked is None:
+                raise
+            answer = self._ask(operation, key, request, checked)
+            self._clients[bucket] = checked
+        self._written.add(bucket)
+        return answer
+
+    def _ask(
+        self, operation: str, key: str, request: Callable[[Any, str], _T], other: Any | None = None
+    ) -> _T:
+        """`request` with the bucket's client, or another, and the path in it. Raises our errors only."""
+        try:
+            with threads.without_panic():
+                client, path = self._at(key)
+                return request(other or client, path)
         except CkptptrError:
             raise
         except Exception as error:  # noqa: BLE001 - the table says what it means
@@ -381,16 +428,3 @@ class ObstoreStore:
         if asked := unanswered(error):
             return no_answer(operation, *asked, self.url(key))
         return self.lender.refusal(answer.code, answer.status, operation, self.url(key), answer.said)
-
-
-@contextmanager
-def _without_panic() -> Iterator[None]:
-    """obstore panics, which is no `Exception`, where the system gives it no threads. It is of no use then."""
-    global _has_panicked  # noqa: PLW0603 - its threads are those of the process
-    try:
-        yield
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        _has_panicked = True
-        raise UnlendableError(f"it failed in itself ({error})") from None

@@ -16,12 +16,15 @@ from ckptptr.clock import SystemClock
 from ckptptr.errors import AccessDeniedError, StoreUnavailableError
 from ckptptr.settings import ENGINE, GUARANTEE
 from ckptptr.stores.open import open_store
-from ckptptr.stores.port import Entry, Guarantee, Store
+from ckptptr.stores.port import Entry, Guarantee, Store, UnsupportedError
+from ckptptr.stores.s3.client import takes_checksums
 from ckptptr.stores.s3.store import S3Store
 from ckptptr.stores.wrappers.probe import with_known_guarantee
 from ckptptr.stores.wrappers.retry import Retrying
 from tests.servers import old_s3
 from tests.servers.proxy import FaultProxy, Rule
+from tests.servers.s3 import open_filesystem
+from tests.servers.seaweed import Seaweed
 
 pytestmark = pytest.mark.servers
 
@@ -98,9 +101,17 @@ def refused(proxy: FaultProxy) -> list[str]:
 # What a server does not take
 
 ODDITIES: dict[str, Callable[[], list[Rule]]] = {
+    "no checksums": old_s3.takes_no_checksums,
+    "object lock": old_s3.has_object_lock,
     "no IsTruncated": old_s3.does_not_say_whether_there_is_more,
     "no conditions": old_s3.takes_no_conditions,
     "no deletion of many": old_s3.deletes_singly,
+    "nothing of it": lambda: [
+        *old_s3.does_not_say_whether_there_is_more(),
+        *old_s3.takes_no_conditions(),
+        *old_s3.takes_no_checksums(status=501, code="NotImplemented"),
+        *old_s3.deletes_singly(status=400, code="MalformedXML"),
+    ],
 }
 
 
@@ -118,6 +129,54 @@ def test_a_run_lives_there_and_what_was_refused_is_not_sent_again(
     with life.attempt(1) as run:
         life.check(run, 4)
     assert is_by_obstore(s3_proxy) is (life.engine == "obstore")
+
+
+@pytest.mark.parametrize("how", ["by the environment", "in the filesystem"])
+def test_botocores_own_switch_is_honoured(
+    s3_server: Seaweed,
+    s3_proxy: FaultProxy,
+    s3_bucket: str,
+    engine: str,
+    tmp_path: Path,
+    how: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("request_checksum_calculation", "response_checksum_validation")
+    settings = dict.fromkeys(names, "when_required") if how == "in the filesystem" else {}
+    for name in () if settings else names:
+        monkeypatch.setenv(f"AWS_{name.upper()}", "when_required")
+    add(s3_proxy, old_s3.takes_no_checksums())
+    with open_filesystem(s3_server, s3_proxy.endpoint, config_kwargs=settings) as filesystem:
+        life = Life(filesystem, f"s3://{s3_bucket}/{uuid.uuid4().hex}", tmp_path, engine)
+        with life.attempt(0) as run:
+            life.save(run, 1)
+        with life.attempt(1) as run:
+            life.check(run, 1)
+    # To delete many at once needs a checksum: the probe does that first, and each attempt learns it.
+    assert {request.partition("?")[2] for request in refused(s3_proxy)} == {"delete"}
+    assert is_by_obstore(s3_proxy) is (engine == "obstore")
+
+
+def test_bytes_that_changed_on_the_way_are_no_reason_to_send_without_a_checksum(
+    impatient: S3Store, s3_proxy: FaultProxy, folder: str
+) -> None:
+    s3_proxy.add(Rule(method="PUT", garble=0, times=None))
+    with pytest.raises(StoreUnavailableError):
+        impatient.upload(f"{folder}/x", [b"1"])
+    s3_proxy.reset()
+    impatient.upload(f"{folder}/x", [b"1"])
+    assert takes_checksums(impatient._client._filesystem._s3.meta.config)
+
+
+def test_another_refusal_leaves_the_checksums_as_they_were(
+    proxied: S3Store, s3_proxy: FaultProxy, folder: str
+) -> None:
+    s3_proxy.add(Rule(method="PUT", status=400, code="InvalidArgument", times=2))
+    with pytest.raises(StoreUnavailableError, match="InvalidArgument 400"):
+        proxied.upload(f"{folder}/x", [b"1"])
+    s3_proxy.reset()
+    proxied.upload(f"{folder}/x", [b"1"])
+    assert takes_checksums(proxied._client._filesystem._s3.meta.config)
 
 
 REFUSALS = [(400, "InvalidArgument"), (405, "MethodNotAllowed"), (501, "NotImplemented"), (400, "")]
@@ -154,6 +213,31 @@ def test_a_server_that_takes_no_write_at_all_is_not_taken_for_one_without_condit
     s3_proxy.add(Rule(method="PUT", status=501, code="NotImplemented", times=None))
     with pytest.raises(StoreUnavailableError, match="does not offer this operation"), life.attempt(0) as run:
         life.save(run, 1)
+
+
+@needs_obstore
+@pytest.mark.parametrize("is_large", [False, True])
+def test_obstore_alone_sends_a_checksum_where_the_bucket_wants_one(
+    by_obstore: Store, s3_proxy: FaultProxy, folder: str, is_large: bool
+) -> None:
+    add(s3_proxy, old_s3.has_object_lock())
+    if is_large:
+        by_obstore.upload(f"{folder}/large", [LARGE[: 8 << 20], LARGE[8 << 20 :]])
+    token = by_obstore.create(f"{folder}/x", b"1")
+    by_obstore.replace(f"{folder}/x", b"2", token)
+    assert len(refused(s3_proxy)) == 1
+    found = [entry.size for entry in by_obstore.list(folder)]
+    assert found == ([len(LARGE), 1] if is_large else [1])
+
+
+@needs_obstore
+def test_a_bucket_that_takes_nothing_is_not_tried_again_and_again(
+    by_obstore: Store, s3_proxy: FaultProxy, folder: str
+) -> None:
+    s3_proxy.add(Rule(method="PUT", status=400, code="InvalidRequest", times=None))
+    with pytest.raises(UnsupportedError, match="InvalidRequest 400"):
+        by_obstore.upload(f"{folder}/large", [LARGE[: 8 << 20], LARGE[8 << 20 :]])
+    assert len(refused(s3_proxy)) == 2  # without a checksum, and with one
 
 
 # The reply to a completion is lost
