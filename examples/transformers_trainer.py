@@ -41,7 +41,7 @@ def main() -> None:
         resumed = callback.resume(args.output_dir)
         trainer.train(resume_from_checkpoint=resumed)
         if args.process_index == 0:
-            print(f"resumed from {resumed}, at step {trainer.state.global_step}")
+            print(f"resumed from {resumed}, ended at step {trainer.state.global_step}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from ckptptr.testing.attempts import SimulatedNode
 
 PROJECT = Path(__file__).parents[2]
 TASKS = Path(__file__).with_name("tasks")
-FRAMEWORKS = ["transformers"]
+FRAMEWORKS = ["accelerate", "transformers"]
 
 # Without the second, a group of torch 2.13 fails after a restart: docs/flyte.md.
 ENVIRON = {

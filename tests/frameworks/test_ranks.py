@@ -71,6 +71,7 @@ def test_another_number_of_ranks_goes_on_and_the_losses_differ_by_rounding_at_mo
     assert losses(other.split("\n")[1:]) == pytest.approx(losses(alone.split("\n")[3:]), abs=1e-5)
 
 
+@pytest.mark.parametrize("framework", ["transformers"], indirect=True)  # with Accelerate the loop is yours
 def test_a_sigterm_to_one_rank_makes_all_save_the_step_and_end(
     framework: str, straight: list[str], tmp_path: Path
 ) -> None:

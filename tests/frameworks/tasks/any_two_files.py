@@ -30,7 +30,12 @@ from ckptptr.stores.port import Store
 from ckptptr.testing.faults import Fault, FaultyStore
 
 IMPORTED_ONCE = {
-    "transformers": ("transformers.trainer", "transformers.models.bert.modeling_bert", "ckptptr.transformers")
+    "transformers": (
+        "transformers.trainer",
+        "transformers.models.bert.modeling_bert",
+        "ckptptr.transformers",
+    ),
+    "accelerate": ("accelerate", "ckptptr.accelerate"),
 }
 DIES_AFTER = 4
 """The step of the save in which it dies. The one before was after step 2."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,7 +148,64 @@ def with_transformers(
     trainer.train(resume_from_checkpoint=callback.resume(folder))
 
 
-TRAININGS: dict[str, Callable[..., None]] = {"transformers": with_transformers}
+def with_accelerate(
+    trained: Trained,
+    checkpoints: Any,
+    folder: Path,
+    in_save: InSave,
+    *,
+    dropout: float = 0.1,
+) -> None:
+    from accelerate import Accelerator, DataLoaderConfiguration
+    from accelerate.utils import set_seed
+    from torch import nn
+    from torch.utils.data import DataLoader, TensorDataset
+
+    from ckptptr.accelerate import load_state, save_state
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = str(folder)  # this machine's
+    set_seed(5)
+    accelerator = Accelerator(
+        cpu=True, dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=3)
+    )
+    model = nn.Sequential(nn.Embedding(32, 8), nn.Flatten(), nn.Dropout(dropout), nn.Linear(48, 2))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    rate = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+    own = torch.Generator()  # else the loader of a resumed epoch draws from the random numbers of dropout
+    loader = DataLoader(TensorDataset(*data()), batch_size=BATCH // ranks(), shuffle=True, generator=own)
+    model, optimizer, loader, rate = accelerator.prepare(model, optimizer, loader, rate)
+
+    class Counted:
+        step = 0
+
+        def state_dict(self) -> dict[str, int]:
+            in_save(self.step)
+            return {"step": self.step}
+
+        def load_state_dict(self, state: dict[str, int]) -> None:
+            self.step = state["step"]
+
+    counted = Counted()
+    accelerator.register_for_checkpointing(counted)
+    trained.begun_at = load_state(accelerator, checkpoints) or 0
+    assert trained.begun_at == counted.step
+    while counted.step < STEPS:
+        epoch, within = divmod(counted.step, len(loader))
+        loader.set_epoch(epoch)
+        for tokens, labels in accelerator.skip_first_batches(loader, within):
+            loss = nn.functional.cross_entropy(model(tokens), labels)
+            accelerator.backward(loss)
+            optimizer.step()
+            rate.step()
+            optimizer.zero_grad()
+            counted.step += 1
+            trained.lost(counted.step, accelerator.gather(loss.detach()).mean().item())
+            if counted.step % EVERY == 0:
+                save_state(accelerator, checkpoints, step=counted.step)
+
+
+TRAININGS: dict[str, Callable[..., None]] = {"transformers": with_transformers, "accelerate": with_accelerate}
 
 
 def train(
