@@ -15,7 +15,7 @@ QUICKLY := PYTHONDONTWRITEBYTECODE= $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )
 # Half of the time they wait, for servers and deadlines: hence two workers a core. Those of FAST do not.
 WORKERS := $(shell echo $$((2 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu))))
 FAST := -n logical --dist worksteal -m 'not servers and not slow'
-EACH := -n $(WORKERS) --dist worksteal -m 'not slow and (pythons or not servers)'
+EACH := -n $(WORKERS) --dist worksteal -m 'pythons or not (servers or slow)'
 ON_EACH := CKPTPTR_SKIP_SERVERS=gcs,azure $(QUICKLY)
 
 # pip and the build backend; then what the demo needs, or all that development needs; once each.
@@ -28,7 +28,7 @@ NPM := tests/servers/npm
 AZURITE := .cache/azurite
 AZURITE_READY := $(AZURITE)/.ready
 
-# torch's CPU build and kfpytorch, for the tests of elastic tasks; from torch's own index where yours
+# torch's CPU build, kfpytorch and jax, for the tests of distributed tasks; from torch's own index where yours
 # does not have it; once.
 ELASTIC_READY := $(VENV)/.ready-elastic
 ELASTIC := $(BIN)/$(LOCKED) --group elastic

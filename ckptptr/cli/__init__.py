@@ -32,6 +32,7 @@ COMMANDS = {
     "export": "export:command",
     "sweep": "sweep:command",
     "find": "find:command",
+    "du": "du:command",
     "report": "report:command",
     "simulate": "simulate:command",
 }

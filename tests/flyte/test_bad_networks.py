@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from ckptptr.testing.attempts import Attempt
+from ckptptr.testing.conformance.faults import GATEWAY_PAGES
 from tests.flyte.places import COUNTED_ON, IN_THE_MIDDLE_OF_SAVE_4, Place
 from tests.servers.gcs import refused
 from tests.servers.proxy import FaultProxy, Rule
@@ -149,6 +150,29 @@ def test_a_refused_latest_is_reported_with_its_name_and_the_permission_and_retri
     assert place.store.url(place.latest) in failed.error
     assert dialect.permission in failed.error
     assert shown(place, failed) == []
+
+
+def test_a_blip_of_a_gateways_pages_is_recoverable_and_never_a_fresh_start(
+    place: Place, proxy: FaultProxy, dialect: Dialect
+) -> None:
+    page: dict[str, Any] = {"body": GATEWAY_PAGES[0], "code": ""}
+    proxy.add(Rule(path=OURS, status=404, times=None, **page))
+    failed = place.node.run(1)
+    proxy.reset()
+    assert failed.kind == "RECOVERABLE", failed.log
+    assert "StoreUnavailableError" in failed.error
+    assert place.pointer()["attempt"] == 0
+    blips = [
+        Rule(method="GET", path="LATEST", status=404, times=3, **page),
+        Rule(method="GET", path=MANIFEST, status=404, **page),
+        Rule(method="GET", path=PAYLOAD, status=416, **page),
+        Rule(status=412, **dialect.replaces_latest, **page),
+    ]
+    for blip in blips:
+        proxy.add(blip)
+    attempt = place.node.run(2)
+    assert attempt.outputs == COUNTED_ON, attempt.log
+    assert [blip for blip in blips if blip.times] == []  # each has happened
 
 
 def test_an_endpoint_that_is_gone_is_given_up_in_time_and_retried_by_flyte(

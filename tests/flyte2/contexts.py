@@ -11,8 +11,9 @@ from flyte._internal.runtime import taskrunner
 from flyte.models import ActionID, CheckpointPaths, RawDataPath, TaskContext
 from flyte.report import Report
 
-from ckptptr.flyte2.plugin import install
+from ckptptr.flyte2.plugin import install, task_of
 from ckptptr.flyte2.pointer_checkpoint import PointerCheckpoint
+from ckptptr.lifetime import daemon
 from ckptptr.nodes.flyte_paths import HOME
 
 install()  # as `flyte.init` does
@@ -48,7 +49,10 @@ def checkpoint(root: Path | str, attempt: int = 1, **changes: Any) -> PointerChe
 
 
 async def run(task: Any, of: TaskContext, **inputs: Any) -> tuple[Any, Any]:
-    """Run a task in a context by the SDK's own runner: its outputs and its error."""
-    with internal_ctx().replace_task_context(of):
-        outputs, error = await taskrunner.run_task(tctx=of, controller=None, task=task, inputs=inputs)
+    """Run a task in a context by the SDK's own runner, and end as `a0` ends: its outputs and its error."""
+    try:
+        with internal_ctx().replace_task_context(of):
+            outputs, error = await taskrunner.run_task(tctx=of, controller=None, task=task, inputs=inputs)
+    finally:
+        await daemon.aside(task_of(of).close)
     return outputs, error

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import flyte
 import pytest
+from flyte._context import internal_ctx
 from flyte.models import CheckpointPaths, TaskContext
 
 from ckptptr.flyte2 import checkpoint as asked_for
@@ -102,6 +104,26 @@ def test_a_layout_that_is_not_flytes_keeps_the_stock_checkpoint_with_one_warning
     assert type(odd.checkpoint) is flyte.Checkpoint
     assert odd.checkpoint is odd.checkpoint
     assert caplog.text.count("stock Flyte checkpoints are used") == 1
+
+
+def test_a_thread_of_the_tasks_own_is_told_where_to_ask(tmp_path: Path) -> None:
+    """Flyte's context is a context variable: a new thread has none."""
+    told: list[object] = []
+
+    def alone() -> None:
+        told.append(flyte.ctx().checkpoint)
+        try:
+            asked_for()
+        except flyte.errors.NotInTaskContextError as error:
+            told.append(str(error))
+
+    with internal_ctx().replace_task_context(context(tmp_path)):
+        assert isinstance(flyte.ctx().checkpoint, PointerCheckpoint)
+        thread = threading.Thread(target=alone)
+        thread.start()
+        thread.join()
+    assert told[0] is None
+    assert str(told[1]).startswith("there is no task in this thread: call checkpoint() in the task's own")
 
 
 # Local runs

@@ -158,7 +158,8 @@ def ended(
     return code, log, {checkpoint.step for checkpoint in ckptptr.open(url, read_only=True).history()}
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.pythons
+@pytest.mark.parametrize("ending", sampled(ENDINGS))
 def test_a_save_that_is_under_way_when_the_process_ends_is_confirmed(tmp_path: Path, ending: str) -> None:
     code, body = ENDINGS[ending]
     returncode, log, steps = ended(tmp_path, body)
@@ -178,16 +179,19 @@ def test_so_is_one_on_a_slow_s3(tmp_path: Path, ending: str, on_s3: OnS3) -> Non
     assert "before its last" not in log
 
 
+@pytest.mark.pythons
 @pytest.mark.parametrize(
     "ending",
-    [
-        "main returns",
-        "saved by a thread after main has ended",
-        "saved by an executor after main has ended",
-        "saved by atexit",
-        "saved by a forked worker whose parent has saved",
-        "SIGTERM in the block",
-    ],
+    sampled(
+        [
+            "main returns",
+            "saved by a thread after main has ended",
+            "saved by an executor after main has ended",
+            "saved by atexit",
+            "saved by a forked worker whose parent has saved",
+            "SIGTERM in the block",
+        ]
+    ),
 )
 def test_or_its_failure_is_in_the_log(tmp_path: Path, ending: str) -> None:
     code, body = ENDINGS[ending]

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from ckptptr.clock import Patience
 from ckptptr.stores.azure.words import AZURE, metadata_name
 from ckptptr.stores.gcs.words import GOOGLE
-from ckptptr.stores.obstore.clouds import CHECKSUM, OnAzure, OnGCS, OnS3
+from ckptptr.stores.obstore.clouds import CHECKED, CHECKSUM, OnAzure, OnGCS, OnS3
 from ckptptr.stores.obstore.lending import ANSWER, PATIENCE, limits
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.s3.words import AMAZON
@@ -88,11 +88,15 @@ class ConfiguredS3(_Configured, OnS3):
         return self.guarantee is Guarantee.COMPARE_AND_SWAP
 
     def comparing(self, key: str, /) -> Any | None:
-        if not self.compares_parts:
+        # botocore's switch, for those who have set it.
+        if not self.compares_parts or "when_required" in self._said("request_checksum_calculation"):
             return None
         # Over TLS the checksum is enough. Without TLS the signature is all that protects the bytes.
         is_tls = not any(endpoint.startswith("http:") for endpoint in self._endpoints())
         return self._client(key.partition("/")[0], **CHECKSUM, unsigned_payload=is_tls)
+
+    def checked(self, bucket: str, /) -> Any:
+        return self._client(bucket, **CHECKED)
 
     def _endpoints(self) -> Iterator[str]:
         return self._said("endpoint", "endpoint_url", "endpoint_url_s3")

@@ -62,6 +62,9 @@ class Lender(Protocol):
     deletes_together: ClassVar[int]
     """How many objects obstore deletes in one request; more than one only where a missing one is no error."""
 
+    page: ClassVar[int]
+    """How many names a full page of a listing has, if a server may not say that there is more; else 0."""
+
     copies: ClassVar[int]
     """The largest object in bytes that a copy is trusted with; larger ones pass through here."""
 
@@ -84,6 +87,10 @@ class Lender(Protocol):
 
         None if it does not. That may be found out at `key`, by a request that has to be refused.
         """
+
+    def checked(self, bucket: str, /) -> Any | None:
+        """The same, with a checksum for each object and part, compared or not: a bucket with Object Lock
+        refuses what comes without. None where no bucket wants one."""
 
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         """What the store's error code, HTTP status (0: none) and sentence mean. `operation` is a method of

@@ -3,14 +3,21 @@
 s3fs's own methods send more requests than asked for, cache listings, and drop parameters that the
 installed SDK does not know, `IfMatch` among them. So the SDK's client underneath is called, which
 retries by itself (five tries, as botocore does) and refuses what it does not know.
+
+Some servers refuse requests that carry `x-amz-checksum-*`. botocore has a switch for them, which is honoured.
+It is also turned off here when a server refuses: then `Content-MD5` takes the place of the checksum.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import logging
 from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -18,9 +25,14 @@ import fsspec.asyn
 from botocore.exceptions import ClientError
 
 from ckptptr.errors import StoreUnavailableError
+from ckptptr.stores.port import UnsupportedError
 from ckptptr.stores.s3.errors import translated
 from ckptptr.stores.sdk import Body, Client, beginning
 
+_CARRIES, _ASKS_FOR, _OFF = "request_checksum_calculation", "response_checksum_validation", "when_required"
+"""botocore's switches, for requests that carry a checksum and those that ask for one; how they are off."""
+
+_log = logging.getLogger("ckptptr.stores")
 _T = TypeVar("_T")
 
 
@@ -33,6 +45,11 @@ def part_of(answer: Mapping[str, Any], name: str, key: str) -> Any:
     if name not in answer:
         raise StoreUnavailableError(f"the answer has no {name}", key=f"s3://{key}")
     return answer[name]
+
+
+def takes_checksums(config: Any) -> bool:
+    """Whether to send checksums: as the switch says in a client's configuration, or the server has shown."""
+    return getattr(config, _CARRIES, "") != _OFF
 
 
 class S3Client(Client):
@@ -82,28 +99,61 @@ class S3Client(Client):
     ) -> dict[str, Any]:
         """As `call`, on the filesystem's event loop.
 
+        A checksum among the parameters is left out where botocore's switch is off, or the server refuses it.
+
         Args:
             at_most: of a larger body only this many bytes are read.
             once: what the store refuses is not tried again; the SDK takes some refusals for passing failures.
         """
         with translated(operation, f"s3://{key}", self._known_endpoint):
+            await self._filesystem.set_session()
+            client = await self._filesystem.get_s3(key.partition("/")[0])
+        send = partial(self._send, client, operation, key, at_most=at_most, once=once)
+        if operation != "get_object" and "ChecksumAlgorithm" not in parameters:
+            return await send(parameters)
+        config, switch = client.meta.config, _ASKS_FOR if operation == "get_object" else _CARRIES
+        before = getattr(config, switch, "")
+        if before == _OFF:
+            return await send(await _unchecked(parameters))
+        try:
+            return await send(parameters)
+        except UnsupportedError:
+            setattr(config, switch, _OFF)  # of what botocore adds by itself, too
+        try:
+            answer = await send(await _unchecked(parameters))
+        except BaseException:
+            setattr(config, switch, before)  # it was something else
+            raise
+        _log.info("s3://%s takes no checksums: none is sent any more", key.partition("/")[0])
+        return answer
+
+    async def _send(
+        self,
+        client: Any,
+        operation: str,
+        key: str,
+        parameters: dict[str, Any],
+        *,
+        at_most: int | None,
+        once: bool,
+    ) -> dict[str, Any]:
+        with translated(operation, f"s3://{key}", self._known_endpoint):
             bucket, _, path = key.partition("/")
             filesystem = self._filesystem
-            await filesystem.set_session()
-            client = await filesystem.get_s3(bucket)
             model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation])
             # The filesystem's defaults (encryption, requester pays) where they apply. Ours go unfiltered:
             # a condition that the SDK does not know must fail and not vanish.
             known = model.input_shape.members
             defaults = {**filesystem.s3_additional_kwargs, **filesystem.req_kw}
             applicable = {name: value for name, value in defaults.items() if name in known}
+            ours: dict[str, Any] = {"Bucket": bucket}
             if "Key" in known:
-                parameters["Key"] = path
+                ours["Key"] = path
             if "Body" in parameters:
-                parameters["Body"] = Body(parameters["Body"])
+                ours["Body"] = Body(parameters["Body"])
             with _once(client, model.name, path) if once else nullcontext():
                 answer: dict[str, Any] = await getattr(client, operation)(
-                    **{**applicable, **parameters, "Bucket": bucket}
+                    **{**applicable, **parameters, **ours}
                 )
             if "Body" in answer:
                 stream = answer["Body"]
@@ -128,3 +178,12 @@ def _once(client: Any, operation: str, path: str) -> Iterator[None]:
         yield
     finally:
         client.meta.events.unregister(event, refuse)
+
+
+async def _unchecked(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters without a checksum; a body gets `Content-MD5`, which servers of any age compare."""
+    kept = {name: value for name, value in parameters.items() if not name.startswith("Checksum")}
+    if "Body" in kept:
+        digest = await asyncio.to_thread(hashlib.md5, kept["Body"], usedforsecurity=False)
+        kept["ContentMD5"] = base64.b64encode(digest.digest()).decode()
+    return kept

@@ -34,10 +34,11 @@ def preempted() -> str:
 
 @env.task
 async def preempted_async() -> str:
-    """In the event loop, where nothing may wait: the next save ends the block."""
+    """In the event loop, where nothing may wait: the next save ends the block. A library listens too."""
     loaded = await checkpoint().load()
     start = done = int(loaded.read_text()) if loaded else 0
     async with checkpoint().on_preemption(lambda: checkpoint().save(str(done).encode(), step=done)):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, print, "the library was told")
         for done in range(start + 1, STEPS):
             if start:
                 return f"resumed at {start}"
@@ -57,22 +58,3 @@ def exits(code: int) -> str:
         return loaded.read_text() if loaded else "nothing"
     checkpoint().save_sync(b"in the background", step=1, block=False)
     sys.exit(code)
-
-
-@env.task
-async def exits_async(code: int) -> str:
-    await checkpoint().save(b"state", step=1)
-    raise SystemExit(code)
-
-
-@env.task
-def exits_unused(code: int) -> str:
-    sys.exit(code)
-
-
-@env.task
-def asks_for(step: int) -> str:
-    """No other attempt can cure that."""
-    checkpoint().save_sync(b"state", step=1)
-    checkpoint().restore(step=step)
-    return "found"
