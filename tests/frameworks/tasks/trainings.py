@@ -167,7 +167,9 @@ def with_accelerate(
     tempfile.tempdir = str(folder)  # this machine's
     set_seed(5)
     accelerator = Accelerator(
-        cpu=True, dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=3)
+        cpu=True,
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=3),
+        step_scheduler_with_optimizer=False,  # else a scheduler steps once for each rank
     )
     model = nn.Sequential(nn.Embedding(32, 8), nn.Flatten(), nn.Dropout(dropout), nn.Linear(48, 2))
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
