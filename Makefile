@@ -48,7 +48,7 @@ WHEEL := .cache/wheel
 TESTS := $(WHEEL)/tests
 GROUPS := lock dev elastic bench examples
 
-.PHONY: help setup browser demo test test-fast wheel test-pythons test-lowest test-newest lock bench lint types check format clean
+.PHONY: help setup browser demo test test-fast prove wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -101,6 +101,9 @@ test: setup ## All tests; starts real servers for S3, Google Cloud Storage and A
 
 test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute, and a sample of the slow ones
 	$(QUICKLY)$(BIN)/pytest $(FAST)
+
+prove: $(READY) ## Every schedule of small worlds, with every crash and lost reply
+	$(QUICKLY)$(BIN)/python -m tests.prove
 
 wheel: $(BASE)
 	rm -rf $(WHEEL)
