@@ -51,7 +51,7 @@ FRAMEWORKS := $(ENVIRONMENTS)/frameworks
 IN_FRAMEWORKS := $(FRAMEWORKS)/bin/$(LOCKED) --editable '.[all]' --group dev --group frameworks
 GROUPS := lock dev elastic frameworks bench examples
 
-.PHONY: help setup browser demo test test-fast test-frameworks wheel test-pythons test-lowest test-newest lock bench lint types check format clean
+.PHONY: help setup browser demo test test-fast test-frameworks prove wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -113,6 +113,9 @@ test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute,
 
 test-frameworks: $(FRAMEWORKS)/.ready ## Transformers and Accelerate: ranks are killed, and resume; in an environment of their own
 	$(QUICKLY)$(FRAMEWORKS)/bin/pytest -n logical --dist loadgroup tests/frameworks
+
+prove: $(READY) ## Every schedule of small worlds, with every crash and lost reply
+	$(QUICKLY)$(BIN)/python -m tests.prove
 
 wheel: $(BASE)
 	rm -rf $(WHEEL)

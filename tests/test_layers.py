@@ -45,13 +45,14 @@ STORES = {
     "said": "",
     "sdk": "port",
     "parts": "room",
-    "local": "port",
+    "emptied": "",
+    "local": "port emptied",
     "memory": "port",
     "wrappers": "port",
     "s3": "port room sdk said parts",
     "gcs": "port room sdk said",
-    "azure": "port room sdk said parts",
-    "obstore": "port room sdk said wrappers s3 gcs azure parts",
+    "azure": "port room sdk said parts emptied",
+    "obstore": "port room sdk said wrappers s3 gcs azure parts emptied",
     "open": "port urls sdk local memory obstore",
 }
 

@@ -22,12 +22,19 @@ env = flyte.TaskEnvironment(name="tests")
 
 
 def context(
-    root: Path | str, attempt: int = 1, *, run: str = "r1", action: str = "a0", **changes: Any
+    root: Path | str,
+    attempt: int = 1,
+    *,
+    run: str = "r1",
+    action: str = "a0",
+    project: str = "p",
+    domain: str = "d",
+    **changes: Any,
 ) -> TaskContext:
     """That of one attempt of an action, on a disk or a cloud below `root`."""
     homes = [f"{root}/q7/{run}/{action}/{number}" for number in (attempt - 1, attempt)]
     given: dict[str, Any] = {
-        "action": ActionID(name=action, run_name=run, project="p", domain="d", org="o"),
+        "action": ActionID(name=action, run_name=run, project=project, domain=domain, org="o"),
         "version": "v1",
         "raw_data_path": RawDataPath(path=homes[1]),
         "output_path": f"{root}/{run}/{action}/{attempt}",

@@ -26,10 +26,11 @@ clustered.main()
 
 @dataclass(frozen=True, slots=True)
 class JobSet(SimulatedAction):
-    """A set of `pods`, each with `ranks`."""
+    """A set of `pods`, each with `ranks`, which torchrun starts again so many times."""
 
     pods: int = 1
     ranks: int = 1
+    restarts: int = 0
 
     def start(self, restart: int) -> list[Attempt]:
         """Run all pods at once, as the JobSet of an attempt starts them again and again."""
@@ -45,6 +46,7 @@ class JobSet(SimulatedAction):
             "NPROC_PER_NODE": str(self.ranks),
             "MASTER_PORT": str(port),
             "RDZV_BACKEND": "static",
+            "PET_MAX_RESTARTS": str(self.restarts),
         }
         with ThreadPoolExecutor() as pool:
             return [
@@ -56,25 +58,20 @@ class JobSet(SimulatedAction):
         return [sys.executable, "-c", LAUNCHER, f"--runtime={self.task}", *arguments]
 
 
-@pytest.mark.parametrize(("runtime", "pods", "ranks"), [("jax", 2, 1), ("torchrun", 1, 2)])
-def test_the_ranks_of_each_start_agree_and_the_next_start_resumes_from_its_own_home(
-    tmp_path: Path, runtime: str, pods: int, ranks: int
-) -> None:
-    notes = tmp_path / "notes"
-    notes.mkdir()
-    jobset = JobSet(
-        "clustered2",
-        runtime,
-        root=f"{tmp_path}/data",
-        folder=str(Path(__file__).with_name("tasks")),
-        inputs={"notes": str(notes)},
-        pods=pods,
-        ranks=ranks,
-    )
-    failed = jobset.start(0)
-    assert {pod.exit_code == 0 for pod in failed} == {False}, failed[0].log
-    last = jobset.start(1)
-    assert last[0].outputs == {"o0": "trained"}, last[0].log
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    (tmp_path / "notes").mkdir()
+    return tmp_path / "notes"
+
+
+def jobset(notes: Path, runtime: str, **shape: int) -> JobSet:
+    folder = str(Path(__file__).with_name("tasks"))
+    inputs = {"notes": str(notes)}
+    return JobSet("clustered2", runtime, root=f"{notes.parent}/data", folder=folder, inputs=inputs, **shape)
+
+
+def agreed(notes: Path) -> None:
+    """Rank 1 restored what rank 0 did, and not what it saved since; each start had a round of its own."""
     told = {path.name: json.loads(path.read_text()) for path in notes.glob("start-*")}
     assert {name: each["found"] for name, each in told.items()} == {
         "start-0-rank-0": "nothing",
@@ -85,3 +82,18 @@ def test_the_ranks_of_each_start_agree_and_the_next_start_resumes_from_its_own_h
     rounds = [{told[f"start-{start}-rank-{rank}"]["round"] for rank in (0, 1)} for start in (0, 1)]
     assert [len(tokens) for tokens in rounds] == [1, 1]
     assert not rounds[0] & rounds[1]
+
+
+def test_when_a_jobset_restarts_all_processes_of_jax_resume_from_their_own_home(notes: Path) -> None:
+    of = jobset(notes, "jax", pods=2)
+    failed = of.start(0)
+    assert 0 not in [pod.exit_code for pod in failed], failed[0].log
+    last = of.start(1)
+    assert last[0].outputs == {"o0": "trained"}, last[0].log
+    agreed(notes)
+
+
+def test_when_torchrun_restarts_its_ranks_in_the_pod_they_do_so_too(notes: Path) -> None:
+    (ended,) = jobset(notes, "torchrun", ranks=2, restarts=1).start(0)
+    assert ended.outputs == {"o0": "trained"}, ended.log
+    agreed(notes)

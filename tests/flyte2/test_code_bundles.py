@@ -11,7 +11,7 @@ from ckptptr.errors import InvalidArgumentError
 from ckptptr.testing.actions import SimulatedAction
 from ckptptr.testing.code_bundles import build
 from ckptptr.testing.deaths import after_save
-from tests.flyte2.places import EXAMPLES
+from tests.flyte2.places import COUNTED_ON, EXAMPLES
 
 
 @pytest.fixture
@@ -37,15 +37,13 @@ def action(tmp_path: Path) -> SimulatedAction:
 
 @pytest.mark.servers
 def test_a_task_resumes_however_its_code_comes_into_the_pod(action: SimulatedAction, tmp_path: Path) -> None:
-    unpacked = replace(action, bundle="tgz")
+    unpacked, unpickled = replace(action, bundle="tgz"), replace(action, bundle="pkl")
+    for each in (unpacked, unpickled):
+        each._code()  # a run has one bundle: what is there now
+    (tmp_path / "code/trainings").rename(tmp_path / "moved")
     assert unpacked.run(1, after_save(3)).signal == 9
-    (tmp_path / "code").rename(tmp_path / "moved")  # a run has one bundle; its pods need nothing else
-    assert replace(unpacked, inputs={"n": 5}).run(2).outputs == {"o0": "counted from 3 to 5"}
-    (tmp_path / "moved").rename(tmp_path / "code")
-    imported = replace(action, inputs={"n": 6}).run(3)
-    assert imported.outputs == {"o0": "counted from 5 to 6"}, imported.log
-    unpickled = replace(action, bundle="pkl").run(4)
-    assert unpickled.outputs == {"o0": "counted from 6 to 8"}, unpickled.log
+    last = unpickled.run(2)
+    assert last.outputs == COUNTED_ON, last.log
 
 
 def test_a_task_that_cannot_be_pickled_is_named(action: SimulatedAction, tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from ckptptr.testing.actions import SimulatedAction
 from ckptptr.testing.deaths import after_save, sigterm
 from ckptptr.testing.outcome import Ending
 from tests.flyte2.contexts import context, run
+from tests.flyte2.places import attempt_of
 
 TASKS = Path(__file__).with_name("tasks")
 
@@ -45,7 +49,35 @@ def test_sigterm_reaches_the_task_and_its_last_save_is_confirmed(
     if task == "preempted_async":
         assert "another handler of SIGTERM was installed inside the on_preemption block: asyncio." in told.log
         assert "the library was told" in told.log
-    assert ours.run(2).outputs == {"o0": f"resumed at {last.step}"}
+    second = attempt_of(ours, 2)
+    loaded = second.load_sync()
+    assert loaded is not None
+    assert loaded.read_text() == str(last.step)
+    second.close()
+
+
+@env.task
+def told_at_the_end() -> None:
+    with checkpoint().on_preemption(lambda: checkpoint().save_sync(b"last", step=1)):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.2)  # until the main thread has heard of it
+
+
+@env.task
+async def told_at_the_end_async() -> None:
+    async with checkpoint().on_preemption(lambda: checkpoint().save(b"last", step=1)):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    "task", [told_at_the_end, told_at_the_end_async], ids=["in a thread", "in the event loop"]
+)
+def test_where_neither_a_save_nor_check_follows_the_end_of_the_block_acts(
+    tmp_path: Path, task: object
+) -> None:
+    _, error = asyncio.run(run(task, context(tmp_path)))
+    assert convert_from_native_to_error(error).recoverable
+    assert "told to end by SIGTERM; the last save is confirmed, LATEST is on step 1" in str(error)
 
 
 @pytest.mark.servers
@@ -72,7 +104,11 @@ def test_a_system_exit_is_retried_and_the_save_in_the_background_is_found(tmp_pa
     ended = ours.run(1)
     assert (ended.ending, ended.exit_code) == (Ending.RECOVERABLE, 0), ended.log
     assert "SystemExit(0)" in ended.error
-    assert ours.run(2).outputs == {"o0": "in the background"}
+    second = attempt_of(ours, 2)
+    loaded = second.load_sync()
+    assert loaded is not None
+    assert loaded.read_bytes() == b"in the background"
+    second.close()
 
 
 @env.task
@@ -117,3 +153,12 @@ def test_what_no_attempt_can_cure_is_final(tmp_path: Path) -> None:
     made = convert_from_native_to_error(error)
     assert (made.recoverable, made.err.code) == (False, "not-found")
     assert "step 7" in made.err.message
+
+
+def test_an_unfit_setting_is_final_and_names_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CKPTPTR_KEEP_LAST", "three")
+    _, error = asyncio.run(run(asks_for, context(tmp_path), step=1))
+    made = convert_from_native_to_error(error)
+    assert (made.recoverable, made.err.code) == (False, "invalid-setting")
+    assert "CKPTPTR_KEEP_LAST is 'three'" in made.err.message
+    assert not any(tmp_path.iterdir())

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from ckptptr.testing import SimulatedAction, assert_resumes, simulate
 from tests.examples.texts import simulated
 
 pytestmark = pytest.mark.servers  # they run a0
@@ -16,11 +13,6 @@ def test_the_counter_resumes_by_the_simulation_that_it_names() -> None:
     told = simulated("flyte2_counter.py")
     assert (told["finished"], told["resumed"], told["outputs"]) == (True, True, {"o0": "counted from 3 to 8"})
     assert [attempt["attempt"] for attempt in told["attempts"]] == [1, 2]
-
-
-def test_a_test_of_ones_own_says_that_a_task_resumes(flyte_action: Callable[..., SimulatedAction]) -> None:
-    action = flyte_action("flyte2_counter", "count_to", folder="examples", inputs={"n": 4})
-    assert_resumes(simulate(action, ["after save 2"]))
 
 
 def test_a_preempted_training_repeats_nothing_and_ends_as_an_undisturbed_one() -> None:

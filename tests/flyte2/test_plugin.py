@@ -154,6 +154,25 @@ async def children() -> list[int]:
     return [await counts(3), await counts(2)]
 
 
+@flyte.trace
+async def saves_in_a_trace() -> bool:
+    await asked_for().save(b"of the trace")
+    return flyte.ctx().action != flyte.ctx().task_action
+
+
+@env.task
+async def traces() -> str:
+    assert await saves_in_a_trace()
+    return asked_for().place.home.rpartition("/")[2] if asked_for().latest else "nothing"
+
+
+def test_a_traced_function_has_the_checkpoint_of_its_task(tmp_path: Path) -> None:
+    """The decorator of the SDK runs without a backend only in a local run."""
+    flyte.init()
+    run = flyte.with_runcontext(mode="local", raw_data_path=str(tmp_path)).run(traces)
+    assert [path.name for path in tmp_path.rglob("ckptptr/*")] == [run.outputs()[0]]
+
+
 def test_a_local_run_keeps_the_stock_checkpoint(tmp_path: Path) -> None:
     flyte.init()
     run = flyte.with_runcontext(mode="local", raw_data_path=str(tmp_path)).run(stock_task)

@@ -1,6 +1,7 @@
 """Tasks of two ranks in a JobSet. Rank 1 comes when rank 0 has loaded and saved."""
 
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -11,7 +12,9 @@ from flyte.clustered import ClusteredTaskEnvironment, JaxRun, TorchRun, jax_init
 from ckptptr.flyte2 import checkpoint
 
 on_jax = ClusteredTaskEnvironment(name="on_jax", replicas=2, nproc_per_node=1, runtime=JaxRun())
-on_torchrun = ClusteredTaskEnvironment(name="on_torchrun", replicas=1, nproc_per_node=2, runtime=TorchRun())
+on_torchrun = ClusteredTaskEnvironment(
+    name="on_torchrun", replicas=1, nproc_per_node=2, runtime=TorchRun(max_restarts=1)
+)
 
 
 @on_jax.task(retries=3)
@@ -26,9 +29,10 @@ def torchrun(notes: str) -> str:
 
 
 def train(notes: Path) -> str:
-    """All of it fails in the first start of the set."""
+    """All of it fails in the first start."""
     of = flyte.ctx()
-    saved = notes / f"saved-{of.restart_attempt}"
+    start = (of.restart_attempt or 0) + int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    saved = notes / f"saved-{start}"
     while of.rank == 1 and not saved.exists():
         time.sleep(0.05)
     loaded = of.checkpoint.load_sync()
@@ -38,10 +42,10 @@ def train(notes: Path) -> str:
         saved.touch()
     parts = checkpoint().parts()
     told = {"found": found, "round": parts.round}
-    Path(notes, f"start-{of.restart_attempt}-rank-{of.rank}").write_text(json.dumps(told))
+    Path(notes, f"start-{start}-rank-{of.rank}").write_text(json.dumps(told))
     with tempfile.TemporaryDirectory() as shard:
         Path(shard, f"shard-{of.rank}").touch()
-        parts.save(shard, step=of.restart_attempt + 1)
-    if of.restart_attempt == 0:
+        parts.save(shard, step=start + 1)
+    if start == 0:
         raise RuntimeError("as in a first start")
     return "trained"
