@@ -31,6 +31,8 @@ MAY_IMPORT = {
     "testing": "checkpoints nodes protocol session stores",
     "cli": "inspect nodes protocol report session stores testing transfer",
     "torch": "checkpoints session",
+    "transformers": "checkpoints session torch",
+    "accelerate": "checkpoints session torch",
     "__init__": "checkpoints protocol session standalone transfer",
 }
 """A folder, or a module at the top: what it may import beside itself and the leaves."""
