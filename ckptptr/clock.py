@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 import time
@@ -75,3 +76,8 @@ def backoff(clock: Clock, tried: int, patience: Patience = Patience()) -> None:
 def isoformat(moment: datetime) -> str:
     """`2026-11-23T15:20:05Z`: the form in LATEST and the manifests."""
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def written_at(seconds: float) -> str | None:
+    """The same of a time in a listing; None if the store does not tell it."""
+    return isoformat(datetime.fromtimestamp(seconds, timezone.utc)) if 0 < seconds < math.inf else None

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -239,11 +239,19 @@ def a_preemption_whose_save_fails(world: World) -> None:
 
 
 def a_preemption_that_is_too_short(world: World) -> None:
-    run = world.process(0)
-    run.before("upload", "", lambda: time.sleep(0.5))
-    with run.checkpoints.on_preemption(lambda: run.save({"model": "1"}, step=1), deadline=0.1):
+    run, abandoned, ended = world.process(0), threading.Event(), threading.Event()
+    run.before("upload", "", lambda: abandoned.wait(10))
+
+    def last_save() -> None:
+        try:
+            run.save({"model": "1"}, step=1)
+        finally:
+            ended.set()
+
+    with run.checkpoints.on_preemption(last_save, deadline=0.1):
         signal.raise_signal(signal.SIGTERM)
-    run.checkpoints.wait()
+    abandoned.set()
+    assert ended.wait(10)  # else what it tells at its end reaches the next test
 
 
 INFO, WARNING = logging.INFO, logging.WARNING

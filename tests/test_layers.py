@@ -31,6 +31,8 @@ MAY_IMPORT = {
     "testing": "checkpoints nodes protocol session stores",
     "cli": "inspect nodes protocol report session stores testing transfer",
     "torch": "checkpoints session",
+    "transformers": "checkpoints session torch",
+    "accelerate": "checkpoints session torch",
     "__init__": "checkpoints protocol session standalone transfer",
 }
 """A folder, or a module at the top: what it may import beside itself and the leaves."""
@@ -44,13 +46,14 @@ STORES = {
     "said": "line",
     "sdk": "port",
     "parts": "room line",
-    "local": "port",
+    "emptied": "",
+    "local": "port emptied",
     "memory": "port",
     "wrappers": "port",
     "s3": "port room line sdk said parts",
     "gcs": "port room line sdk said",
-    "azure": "port room line sdk said parts",
-    "obstore": "port room line sdk said wrappers s3 gcs azure parts",
+    "azure": "port room line sdk said parts emptied",
+    "obstore": "port room line sdk said wrappers s3 gcs azure parts emptied",
     "open": "port urls sdk local memory obstore",
 }
 

@@ -32,6 +32,8 @@ COMMANDS = {
     "export": "export:command",
     "sweep": "sweep:command",
     "find": "find:command",
+    "du": "du:command",
+    "clean": "clean:command",
     "report": "report:command",
     "simulate": "simulate:command",
 }

@@ -186,6 +186,9 @@ STORAGE_OPTION = pairs_option(
     read=json_where_marked,
     help="An option of the fsspec filesystem, repeatable: endpoint_url=http://localhost:9000, anon=true.",
 )
+flyte_2_option = click.option(
+    "--flyte-2", is_flag=True, help="ROOT is the base of runs of Flyte 2: look into all shards."
+)
 root_option = click.option(
     "--root",
     metavar="URL",

@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import shlex
-from datetime import datetime
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 import msgspec
 
-from ckptptr.cli.command import answer, store_command
+from ckptptr.cli.ages import before, older_than
+from ckptptr.cli.command import answer, flyte_2_option, store_command
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import Cell, Column, Output
-from ckptptr.clock import Clock, SystemClock
+from ckptptr.clock import written_at
 from ckptptr.errors import UnsupportedFormatError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.execution import in_parallel
+from ckptptr.inspect.base import Base
+from ckptptr.inspect.execution import rows_of
 from ckptptr.inspect.explain import explain
-from ckptptr.inspect.lookup import nodes_below, nodes_in_shards
-from ckptptr.inspect.quick import Quick
+from ckptptr.inspect.many import in_parallel
 from ckptptr.inspect.sentences import headline
-from ckptptr.inspect.target import NothingThereError, locate, patient_store
-from ckptptr.protocol.names import LATEST, NODES, latest_key
+from ckptptr.inspect.survey import FoundNode
+from ckptptr.inspect.target import NothingThereError
+from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.references import FRESH
-from ckptptr.wording import ago, counted, number, size, utc
+from ckptptr.transfer.progress import Counting
+from ckptptr.wording import ago, counted, first_few, size, utc
 
 
 @store_command("find", "The executions and nodes of Flyte below a root.", shapes.Find)
 @click.argument("root")
 @click.option("--check", is_flag=True, help="Also ask what the next attempt of each node would restore.")
-@click.option("--flyte-2", is_flag=True, help="ROOT is the base of a run of Flyte 2: look into all shards.")
+@flyte_2_option
+@click.option("--project", metavar="NAME", help="Only nodes of this project.")
+@older_than("Only nodes whose LATEST was not written for so long, such as 12h, 30d or 6w.")
+@click.option("--held", is_flag=True, help="List only nodes whose LATEST is held.")
+@click.option("--damaged", is_flag=True, help="List only nodes with a problem.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -37,6 +46,10 @@ def command(
     root: str,
     check: bool,
     flyte_2: bool,
+    project: str | None,
+    older_than: timedelta | None,
+    held: bool,
+    damaged: bool,
     storage_options: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -47,66 +60,80 @@ def command(
     LATEST can be read. With --check the checkpoints are looked at too, as `ckptptr show` does.
 
     Flyte 2 puts a shard after the bucket. With --flyte-2, ROOT is what it calls the base of a run, such as
-    s3://bucket/org/project/domain/run. This takes 1296 listings.
+    s3://bucket/org/project/domain/run, or a path above it. This takes 1296 listings.
+
+    First come the numbers of all nodes that --project and --older-than leave; --held and --damaged choose
+    which of them are listed. The indices of a map task are one line.
 
 
     The exit code is 3 if there is none, and 9 if a LATEST cannot be read or a check found something wrong.
     """
-    clock = SystemClock()
-    store, key = patient_store(root, storage_options, clock)
-    folder = key if f"/{NODES}/" in f"{key}/" else f"{key}/{NODES}"
-    prefixes = (
-        nodes_in_shards(store, key) if flyte_2 else nodes_below(store, folder.removesuffix(f"/{LATEST}"))
-    )
-    if not prefixes:
-        raise NothingThereError(
-            store.url(key),
-            [f"{store.url(folder)}/**/{LATEST}"],
-            f"ROOT is the path before /{NODES}/: the raw-output base of the executions. `find` does"
-            " not list runs outside Flyte: give their URL to `ckptptr show`. For a run of Flyte 2 give its"
-            " base, and --flyte-2",
-        )
-    fast = Quick(store, {latest_key(prefix): size for prefix, size in prefixes.items()})
-    nodes = in_parallel(lambda prefix: _look(fast, prefix, clock), prefixes)
-    if check:
-        nodes = in_parallel(lambda node: _checked(node, storage_options), nodes)
+    base = Base.at(root, storage_options, flyte_2=flyte_2)
+    with Counting("listing", None) as listing:
+        found = base.nodes(listing.add).nodes.values()
+    meant = [node for node in found if project in (None, node.names[0])]
+    if not meant:
+        there = ", ".join(sorted({node.names[0] for node in found}))
+        raise NothingThereError(base.url, [f"project {project}"], f"Projects with nodes here: {there}")
+    if older_than is not None:
+        end = before(base.clock.now(), older_than)
+        meant = [node for node in meant if node.latest and 0 < node.latest.modified < end]
+    nodes = in_parallel(lambda node: _look(base, node, check=check), meant)
     nodes.sort(key=lambda node: node.url)
     nodes.sort(key=lambda node: node.published_at or "", reverse=True)  # stable
-    told = shapes.Find(root=store.url(key), nodes=nodes)
-    answer(told, lambda told: _print(told, clock.now()), as_json=as_json)
-    if any(node.problem for node in nodes):
+    bad = [node for node in nodes if node.problem]
+    are_held = [node for node in nodes if node.held and not node.problem]
+    chosen = [*(bad if damaged else ()), *(are_held if held else ())] if held or damaged else nodes
+    told = shapes.Find(
+        root=base.url,
+        nodes=chosen,
+        summary=shapes.Summary(
+            nodes=len(nodes),
+            damaged=len(bad),
+            held=len(are_held),
+            readable=len(nodes) - len(bad) - len(are_held),
+        ),
+    )
+    now = base.clock.now()
+    answer(told, lambda told: _print(told, nodes, now, is_checked=check), as_json=as_json)
+    if bad:
         ctx.exit(ExitCode.PROBLEMS)
 
 
-def _look(store: Quick, prefix: str, clock: Clock) -> shapes.NodeFound:
-    names = dict(zip(("project", "domain", "execution", "name"), prefix.split("/")[-4:], strict=True))
-    common: dict[str, Any] = {"url": store.url(prefix), **names}
+def _look(base: Base, node: FoundNode, *, check: bool) -> shapes.NodeFound:
+    names = dict(zip(("project", "domain", "execution", "name"), node.names, strict=True))
+    modified = written_at(node.latest.modified) if node.latest else None
+    common: dict[str, Any] = {"url": base.store.url(node.prefix), **names, "written_at": modified}
     try:
-        seen = store.latest(prefix, clock)
+        seen = base.store.latest(node.prefix, base.clock)
     except UnsupportedFormatError as error:
         return _unread(common, "newer-format", f"{error.message}. {error.hint}")
     pointer = seen.pointer
     if pointer is None:
-        return _unread(common, "damaged" if seen.damage else "absent", seen.damage or None)
-    target = pointer.target
-    is_told = not (pointer.edited or target.is_fresh)
-    return shapes.NodeFound(
-        **common,
-        state="edited" if pointer.edited else "written",
-        checkpoint=FRESH if target.is_fresh else target.checkpoint,
-        step=target.step,
-        bytes=target.bytes if is_told else None,
-        published_at=target.published_at or None,
-        held=pointer.held,
-        note=pointer.note,
-        problem=None,
-    )
+        told = _unread(common, "damaged" if seen.damage else "absent", seen.damage or None)
+    else:
+        target = pointer.target
+        is_told = not (pointer.edited or target.is_fresh)
+        told = shapes.NodeFound(
+            **common,
+            state="edited" if pointer.edited else "written",
+            checkpoint=FRESH if target.is_fresh else target.checkpoint,
+            step=target.step,
+            bytes=target.bytes if is_told else None,
+            published_at=target.published_at or None,
+            held=pointer.held,
+            note=pointer.note,
+            problem=None,
+        )
+    return _checked(base, node.prefix, seen, told) if check else told
 
 
-def _checked(node: shapes.NodeFound, storage_options: dict[str, Any]) -> shapes.NodeFound:
+def _checked(base: Base, prefix: str, seen: Seen, node: shapes.NodeFound) -> shapes.NodeFound:
     """The same, with what the next attempt would restore."""
+    if base.is_followed(prefix, seen):
+        return msgspec.structs.replace(node, checked="good")
     try:
-        shown = explain(locate(node.url, storage_options=storage_options))
+        shown = explain(base.here(prefix))
     except (UnsupportedFormatError, NothingThereError) as error:
         return msgspec.structs.replace(node, checked="nothing", problem=node.problem or error.message)
     wrong = next((c for c in shown.candidates if c.outcome in ("rejected", "absent")), None)
@@ -132,6 +159,7 @@ _COLUMNS = (
     Column("LATEST"),
     Column("execution"),
     Column("node"),
+    Column("nodes", right=True, may_go=True),
     Column("project/domain", tail=True),
 )
 
@@ -139,33 +167,61 @@ _COLUMNS = (
 _CHECKED = {"good": "good", "passed-over": "passed over", "nothing": "nothing good"}
 
 
-def _print(told: shapes.Find, now: datetime) -> None:
+def _print(told: shapes.Find, nodes: Sequence[shapes.NodeFound], now: datetime, *, is_checked: bool) -> None:
+    """`nodes`: all of them, also those that are not listed."""
     out = Output()
-    executions = {(node.project, node.domain, node.execution) for node in told.nodes}
-    counts = f"{counted(len(told.nodes), 'node')} of {counted(len(executions), 'execution')}"
+    executions = {(node.project, node.domain, node.execution) for node in nodes}
+    counts = f"{counted(len(nodes), 'node')} of {counted(len(executions), 'execution')}"
     out.line(Cell(f"{counts} below {told.root}", "bold"))
+    summary = told.summary
+    words = [(summary.damaged, "damaged"), (summary.held, "held")]
+    words += [(summary.readable, "good" if is_checked else "readable")]
+    said = ", ".join(f"{count:,} {word}" for count, word in words if count)
+    if said:
+        out.line(Cell(said, "red" if summary.damaged else ""))
+    if not told.nodes:
+        return
     out.blank()
-    out.table(_COLUMNS, [_row(node, now) for node in told.nodes])
-    for node in told.nodes:
-        if node.problem:
-            out.sentence(f"{node.execution}/{node.name}: {node.problem}", "red")
+    by_url = {node.url: node for node in told.nodes}
+    rows = [(row.name, [by_url[url] for url in row.prefixes]) for row in rows_of(by_url)]
+    rows.sort(key=lambda row: max(node.published_at or "" for node in row[1]), reverse=True)  # stable
+    out.table(_COLUMNS, [_row(name, nodes, now) for name, nodes in rows])
+    problems = [f"{n.execution}/{n.name}: {n.problem}" for n in told.nodes if n.problem]
+    for problem in first_few(problems):
+        out.sentence(problem, "red")
     out.blank()
     out.line(Cell(f"To see one: ckptptr show {shlex.quote(told.nodes[0].url)}", "dim"))
 
 
-def _row(node: shapes.NodeFound, now: datetime) -> list[str]:
+def _row(name: str, nodes: Sequence[shapes.NodeFound], now: datetime) -> list[str]:
+    """Of one node, or of all indices of a map task."""
+    published = max(node.published_at or "" for node in nodes) or None
+    steps = sorted(node.step for node in nodes if node.step is not None)
+    sizes = [node.bytes for node in nodes if node.bytes is not None]
+    states = Counter(map(_state, nodes))
+    is_one = len(nodes) == 1
+    words = [word if is_one else f"{count} {word}" for (_, word), count in sorted(states.items())]
+    return [
+        ago(published, now),
+        utc(published),
+        " to ".join(map(str, dict.fromkeys((steps[0], steps[-1])))) if steps else "-",
+        size(sum(sizes) if sizes else None),
+        Cell("; ".join(words), _STYLES[min(states)[0]]),
+        nodes[0].execution,
+        name,
+        "" if is_one else str(len(nodes)),
+        f"{nodes[0].project}/{nodes[0].domain}",
+    ]
+
+
+_STYLES = ("red", "yellow", "green")
+
+
+def _state(node: shapes.NodeFound) -> tuple[int, str]:
+    """Its place in `_STYLES`, the worst first, and what the table says."""
+    read = _CHECKED[node.checked] if node.checked else "readable" if node.checkpoint else node.state
+    if node.problem:
+        return 0, read
     said = "none" if node.checkpoint == FRESH else "edited" if node.state == "edited" else ""
     words = [word for word in (said, "held" if node.held else "") if word]
-    read = _CHECKED[node.checked] if node.checked else "readable" if node.checkpoint else node.state
-    style = "red" if node.problem else "yellow" if words else "green"
-    words = [read] if node.problem else words or [read]
-    return [
-        ago(node.published_at, now),
-        utc(node.published_at),
-        number(node.step),
-        size(node.bytes),
-        Cell(", ".join(words), style),
-        node.execution,
-        node.name,
-        f"{node.project}/{node.domain}",
-    ]
+    return (1, ", ".join(words)) if words else (2, read)

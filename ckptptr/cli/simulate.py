@@ -95,7 +95,9 @@ class SimulateCommand(ToldCommand):
 )
 @click.option("--root", metavar="URL", help="Raw-output base. Default: a temporary folder.")
 @click.option("--keep", is_flag=True, help="Keep the temporary folder.")
-@click.option("--fast", is_flag=True, help="Through pyflyte-fast-execute, as `pyflyte run` registers it.")
+@click.option(
+    "--fast", is_flag=True, help="The pod unpacks the code, as after `pyflyte run` (Flyte 2: `flyte run`)."
+)
 @click.option(
     "--map-index",
     type=click.IntRange(min=0),
@@ -141,9 +143,8 @@ def command(
     """Run a task as Flyte runs it, attempt after attempt, and kill attempts.
 
     Each attempt is a real pyflyte-execute, for a task of Flyte 2 a real a0, with the paths and arguments
-    that Flyte would give it. Each
-    death is a real signal. Attempts follow each other until the task finishes or fails for good.
-
+    that Flyte would give it. Each death is a real signal. Attempts follow each other until the task finishes
+    or fails for good.
 
     The exit code is 10 if the task did not finish.
     """
@@ -155,8 +156,8 @@ def command(
     folder = str(Path(folder).resolve())
     said = _look(module, name, folder)
     is_flyte_2 = said.get("is_flyte_2", False)
-    if is_flyte_2 and (fast or map_index is not None):
-        raise InvalidArgumentError("this is a task of Flyte 2: --fast and --map-index are for flytekit tasks")
+    if is_flyte_2 and map_index is not None:
+        raise InvalidArgumentError("this is a task of Flyte 2: --map-index is for flytekit tasks")
     with _place(root, keep, storage_options) as (place, is_kept):
         execution = "a" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(19))
         common: dict[str, Any] = {
@@ -167,7 +168,7 @@ def command(
             "storage_options": storage_options,
         }
         node: Simulated = (
-            SimulatedAction(module, name, run_name=execution, **common)
+            SimulatedAction(module, name, run_name=execution, bundle="tgz" if fast else None, **common)
             if is_flyte_2
             else SimulatedNode(module, name, execution=execution, index=map_index, fast=fast, **common)
         )

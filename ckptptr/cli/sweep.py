@@ -12,7 +12,8 @@ from ckptptr.cli.confirm import confirm
 from ckptptr.cli.output import INDENT, Output
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.execution import Execution, in_parallel
+from ckptptr.inspect.execution import Execution
+from ckptptr.inspect.many import in_parallel
 from ckptptr.inspect.sentences import short_reference
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.latest import Seen
@@ -52,7 +53,8 @@ def _on_execution(execution: Execution, *, as_json: bool, dry_run: bool, yes: bo
         question = f"{_counted(told)} in {nodes} of {told.node} would be deleted for good."
         confirm(question, "Delete?", "the sweep", yes=yes)
         wanted = [look for look in looks if look[1].checkpoints]
-        swept = in_parallel(lambda look: _delete(execution.fresh(look[0]), look[1]), wanted)
+        writing = execution.for_writing(wanted[0][0])
+        swept = in_parallel(lambda look: _delete(writing.fresh(look[0]), look[1]), wanted)
         told = msgspec.structs.replace(told, swept=[reference for each in swept for reference in each])
     answer(told, _print, as_json=as_json)
 

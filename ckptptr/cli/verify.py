@@ -14,8 +14,9 @@ from ckptptr.cli.output import INDENT, TONES, Cell, Column, Output
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_by_name, checkpoint_of
-from ckptptr.inspect.execution import Execution, in_parallel
+from ckptptr.inspect.execution import Execution
 from ckptptr.inspect.log import everything
+from ckptptr.inspect.many import in_parallel
 from ckptptr.inspect.sentences import Tone, all_metadata_of, in_words, short, step_of
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found

@@ -13,15 +13,12 @@ from difflib import get_close_matches
 
 from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.nodes.flyte_homes import ActionHome, Home
-from ckptptr.nodes.flyte_paths import HOME, SHARDS, NodePrefix, is_lineage, node_uid
+from ckptptr.nodes.flyte_paths import HOME, NodePrefix, is_lineage, node_uid
 from ckptptr.protocol.inventory import committed, read_manifest
 from ckptptr.protocol.manifest import Lineage
 from ckptptr.protocol.names import DATA, LATEST, MANIFESTS, NODES
 from ckptptr.stores.port import Store
-from ckptptr.transfer.pool import run_all
 
-_AT_ONCE = 32
-"""Listings, where there are very many and nearly all are empty."""
 _ATTEMPTS = 100
 """How many attempts are computed to find the one with a hashed uid."""
 
@@ -89,16 +86,6 @@ def nodes_with_home(store: Store, home: str) -> list[str]:
         return proven
     listed = filter(None, map(NodePrefix.parse, nodes_below(store, f"{parsed.root}/{NODES}")))
     return [*_having(home, attempts, listed)]
-
-
-def nodes_in_shards(store: Store, base: str) -> dict[str, int]:
-    """As `nodes_below`, for the base of a run of Flyte 2, which puts a shard of two characters after the
-    bucket: one listing for each of the 1296. On a disk the shard may be anywhere in the path."""
-    first, *rest = base.split("/")
-    places = range(len(rest)) if not first else range(1)
-    folders = ("/".join((first, *rest[:at], shard, *rest[at:], NODES)) for at in places for shard in SHARDS)
-    found = run_all(lambda folder: nodes_below(store, folder), folders, workers=_AT_ONCE)
-    return {prefix: size for nodes in found for prefix, size in nodes.items()}
 
 
 def _of_action(store: Store, home: ActionHome) -> list[str]:

@@ -18,15 +18,15 @@ from ckptptr.stores.wrappers.around import Around, unwrap
 
 
 class Quick(Around):
-    """The same store, read and listed by the fast lane.
+    """The same store, read and listed by the fast lane."""
 
-    Args:
-        sizes: of objects that were listed before.
-    """
-
-    def __init__(self, store: Store, sizes: Mapping[str, int]) -> None:
+    def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self._sizes = dict(sizes)
+        self._sizes: dict[str, int] = {}
+
+    def learn(self, sizes: Mapping[str, int]) -> None:
+        """The sizes of objects that were listed elsewhere."""
+        self._sizes.update(sizes)
 
     def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
         size = self._sizes.get(key)
@@ -46,7 +46,7 @@ class Quick(Around):
 
     def list(self, folder: str) -> Iterator[Entry]:
         entries = self._listed(folder)
-        self._sizes |= {entry.key: entry.size for entry in entries if split_manifest_key(entry.key)}
+        self.learn({entry.key: entry.size for entry in entries if split_manifest_key(entry.key)})
         return iter(entries)
 
     def _listed(self, folder: str) -> Sequence[Entry]:

@@ -115,7 +115,7 @@ def _held_how(latest: shapes.Latest, it: str) -> str:
 
 def held_with(latest: shapes.Latest) -> str:
     """The command that holds it; `put` holds by `use`."""
-    return "rollback" if latest.moved_with == "rollback" else "use"
+    return latest.moved_with if latest.moved_with in ("rollback", "clean") else "use"
 
 
 def steps_in_words(entries: Sequence[shapes.Checkpoint]) -> str:

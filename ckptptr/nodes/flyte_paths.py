@@ -154,6 +154,15 @@ class NodePrefix:
         return 1 if _ACTION_NODE.fullmatch(self.node) else 0
 
     @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders that hold the homes of all its attempts and nothing else; none in other layouts."""
+        if not (self.is_array or self.first_attempt):
+            return ()
+        return tuple(
+            home.removesuffix(f"/{self.first_attempt}/{HOME}") for home in self.homes_of(self.first_attempt)
+        )
+
+    @property
     def is_array(self) -> bool:
         """Whether it is one index of a legacy map task."""
         return _ARRAY_NODE.fullmatch(self.node) is not None

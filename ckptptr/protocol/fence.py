@@ -27,9 +27,12 @@ class Fence:
         self._has_taken_over = False
 
     def notice(self, pointer: Pointer | None) -> None:
-        """LATEST as it was read, or written by us: is it ours already?"""
+        """LATEST as it was read, or written by us: is it ours, or was it?
+
+        It was, if it lists us as a predecessor: the reply to our move was lost, or it was a sibling's.
+        """
         if pointer is not None and self._is_of_our_attempt(pointer):
-            self._has_taken_over |= pointer.incarnation == self.incarnation
+            self._has_taken_over |= self.incarnation in (pointer.incarnation, *pointer.predecessors)
 
     def is_of_another_incarnation(self, pointer: Pointer | None) -> bool:
         """Whether another incarnation of our own attempt has moved LATEST last."""
@@ -38,6 +41,10 @@ class Fence:
             and self._is_of_our_attempt(pointer)
             and pointer.incarnation not in ("", self.incarnation)
         )
+
+    def has_lost(self, pointer: Pointer | None) -> bool:
+        """Whether another incarnation of our attempt has taken the node over from ours."""
+        return self._has_taken_over and self.is_of_another_incarnation(pointer)
 
     def check(self, attempt: int, pointer: Pointer | None, *, url: str, hint: str) -> None:
         """Refuse to go on where we are below the fence.
@@ -53,7 +60,7 @@ class Fence:
             raise SupersededError(
                 f"attempt {attempt} has taken over, this is attempt {self.attempt}", key=url, hint=hint
             )
-        if self._has_taken_over and self.is_of_another_incarnation(pointer):
+        if self.has_lost(pointer):
             raise SupersededError(
                 f"attempt {self.attempt} was started again and has taken over, this is its predecessor",
                 key=url,

@@ -40,6 +40,8 @@ MOVES = 10
 WRITES = 6
 """How often one move is written while LATEST stays what it was: so an update sends at most
 `MOVES * WRITES` = 60 writes, with `clock.backoff` between any two of them."""
+PREDECESSORS = 100
+"""How many incarnations LATEST lists: an attempt hardly restarts in place more often."""
 
 _T = TypeVar("_T")
 
@@ -239,11 +241,12 @@ class Latest:
         return isoformat(self._clock.now())
 
     def _signed(self, before: Pointer | None, pointer: Pointer, by: str) -> Pointer:
-        """With who wrote it; and who moved it, which a pin or a sweep does not change; and with all that a
-        newer minor version said."""
+        """With who wrote it, and which incarnations had the node before; who moved it, which a pin or a sweep
+        does not change; and all that a newer minor version said."""
         pointer = msgspec.structs.replace(
             pointer,
             edited=False,
+            predecessors=_predecessors(before, pointer),
             published_by=self.author,
             write_id=self._clock.token(26),
             format=before.format if before and is_newer_minor(before.format) else FORMAT,
@@ -285,6 +288,16 @@ class Latest:
         except ConflictError:
             return  # put aside before
         log.warning("the bytes of the damaged LATEST are kept as %s", self._store.url(key))
+
+
+def _predecessors(before: Pointer | None, pointer: Pointer) -> tuple[str, ...]:
+    """The incarnations of the attempt that had the node before that of `pointer`, the last one first."""
+    if before is None or before.edited or before.fence != pointer.fence:
+        return ()
+    had = (before.incarnation, *before.predecessors)
+    return tuple(dict.fromkeys(token for token in had if token not in ("", pointer.incarnation)))[
+        :PREDECESSORS
+    ]
 
 
 def _says_the_same(one: Pointer, other: Pointer) -> bool:

@@ -62,7 +62,8 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
     """What LATEST says.
 
     `fence` is the highest attempt that ever published or adopted here, `incarnation` says which
-    incarnation of that attempt (see `Fence`). `held`: a person chose the target and no run has
+    incarnation of that attempt (see `Fence`), and `predecessors` which others had the node before it.
+    `held`: a person chose the target and no run has
     adopted it. `history`: what else is retained, newest publish first. `expired`: what retention released
     and a sweep may delete; the key in LATEST is `doomed`. `edited`: by hand, see the module.
     `moved_at`, `moved_by`, `moved_with`: when its target, its hold or its note changed last, and by what
@@ -74,6 +75,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
     target: Target
     fence: Annotated[int, msgspec.Meta(ge=-1, lt=NUMBER_LIMIT)] = 0
     incarnation: str = ""
+    predecessors: tuple[str, ...] = ()
     held: bool = False
     note: str = ""
     published_by: str = ""
@@ -114,6 +116,7 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
                 "score": target["score"],
                 "fence": self.fence,
                 "incarnation": self.incarnation,
+                **({"predecessors": list(self.predecessors)} if self.predecessors else {}),
                 "held": self.held,
                 "note": self.note,
                 "published_at": target["published_at"],

@@ -15,9 +15,10 @@ import msgspec
 from ckptptr.clock import isoformat
 from ckptptr.errors import InvalidArgumentError, UnsupportedFormatError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.execution import FEW, Execution, Row, in_parallel
+from ckptptr.inspect.execution import FEW, Execution, Row
 from ckptptr.inspect.explain import explain
 from ckptptr.inspect.log import everything
+from ckptptr.inspect.many import in_parallel
 from ckptptr.inspect.sentences import headline
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.inventory import payload_without, read_manifest

@@ -7,7 +7,7 @@
     background_sweeps        when a run deletes
     restore, put             a restore; a checkpoint that a person makes
     snapshot, background_saves           saves for which the caller does not wait
-    cohort                   the ranks of a distributed task, which restore the same checkpoint
+    cohort, jax_store        the ranks of a distributed task, which restore the same checkpoint
     signals                  one handler, and all that listen to it
     preemption               the last save of a process that is told to end
 

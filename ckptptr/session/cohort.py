@@ -6,9 +6,13 @@ elastic agents start together. A restart inside the attempt begins the next roun
 resumes from the newest checkpoint.
 
 This is no collective call: rank 0 may restore alone. It uses the TCPStore that the elastic agent keeps for
-its workers (`TORCHELASTIC_USE_AGENT_STORE=True`: torch 2.5 or later with c10d rendezvous, as in kfpytorch's
-Elastic). That store lives as long as the launcher, over all restarts. Without it, the store of the default
-process group is used, if the task has one: it lives for one round, and so is one.
+its workers (`TORCHELASTIC_USE_AGENT_STORE=True`: torch 2.5 or later with c10d or static rendezvous, as in
+kfpytorch's Elastic and Flyte 2's clustered tasks). That store lives as long as the launcher, over all
+restarts. Without it, the store of the default process group is used, if the task has one, or that of
+`jax.distributed`: they live for one round, and so are one.
+
+What a JobSet tells its pods is no token: Flyte 2 may start a new JobSet for the same attempt, with the same
+name, and its count of restarts begins anew.
 
 No variable names the round: each node counts `TORCHELASTIC_RESTART_COUNT` for itself, and a change of members
 does not count (pytorch#108158). So a round ends when a rank joins that has joined before, or whose node has
@@ -35,6 +39,7 @@ from ckptptr.errors import ConflictError, NotFoundError, StoreUnavailableError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.references import FRESH
 from ckptptr.protocol.resolve import Resolution
+from ckptptr.session.jax_store import store_of_jax
 from ckptptr.settings import ROUND
 
 log = logging.getLogger("ckptptr")
@@ -70,16 +75,16 @@ class Cohort:
             return Cohort()
         agent = _Agent.of(environ)
         if agent is None:
-            group = _store_of_group()
+            ours = _store_of_round()
             token = (
-                "" if group is None else group().compare_set("ckptptr", "", SystemClock().token(12)).decode()
+                "" if ours is None else ours().compare_set("ckptptr", "", SystemClock().token(12)).decode()
             )
-            return Cohort(token, group, name)
+            return Cohort(token, ours, name)
         place, _, token = ROUND.read(environ).partition(" ")
         if place != agent.place:
             token = agent.join()
             environ[ROUND.name] = f"{agent.place} {token}"
-        return Cohort(token, agent.store if token else _store_of_group(), name)
+        return Cohort(token, agent.store if token else _store_of_round(), name)
 
     @staticmethod
     def at(url: str, environ: MutableMapping[str, str] = os.environ) -> Cohort:
@@ -149,8 +154,8 @@ class Cohort:
         if self.token is not None and self._store is None:
             log.warning(
                 "the ranks of this task cannot agree, so each finds a checkpoint by itself. Restore after "
-                "init_process_group; or restore on one rank, and pass its resolution.found.reference to "
-                "restore(checkpoint=...) on the others"
+                "init_process_group or jax.distributed.initialize; or restore on one rank, and pass its "
+                "resolution.found.reference to restore(checkpoint=...) on the others"
             )
         decided = self.decided()
         if decided is None:
@@ -244,11 +249,11 @@ class _Agent:
             ) from error
 
 
-def _store_of_group() -> Callable[[], Any] | None:
-    """The store of the default process group, if the task has made one."""
+def _store_of_round() -> Callable[[], Any] | None:
+    """The store of torch's default process group, or that of jax, if the task has made one."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
-        return None
+        return store_of_jax(PATIENCE)
     store: Callable[[], Any] = distributed.distributed_c10d._get_default_store
     return store
 

@@ -133,8 +133,9 @@ class Parts(Generic[_Saved]):
             raise InvalidArgumentError(
                 "the ranks of this run share no token, so it is unknown which of them belong together",
                 key=session.latest.url,
-                hint="Start them by torchrun or as an elastic task, restore after init_process_group, "
-                "or give each of them the same ckptptr.open(..., attempt=, round=)",
+                hint="Start them by torchrun or as an elastic task, open the checkpoints after "
+                "init_process_group or jax.distributed.initialize, or give each of them the same "
+                "ckptptr.open(..., attempt=, round=)",
             )
 
     @overload

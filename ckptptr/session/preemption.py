@@ -63,6 +63,11 @@ class Preemption:
       the process from ending then.
     - More signals are ignored. An earlier Python handler runs after the last save, and is put back.
 
+    A library may install a handler inside the block, as trainers do. Each save, restore and `check`, and
+    the end of the block, look for that. They warn, and install ours again, which also calls theirs: after
+    the last save; at once where the signal does not raise in the main thread. After the block theirs stays.
+    A handler that a library in C installs is not seen.
+
     Python handles signals between its own instructions: not while a C function computes.
 
     `async with` does the same in an event loop of the main thread, without blocking it. There, as with
@@ -100,7 +105,9 @@ class Preemption:
         self._raises = raises
         self._in_main = in_main
         self._heard: list[int] = []
-        self._previous: dict[int, Any] = {}
+        self._others: dict[int, list[handled.Handler]] = {}
+        self._raised: BaseException | None = None
+        self._can_look = True
         self._is_inside = False
         self._is_abandoned = False
         self._operations: set[_Operation[Any]] = set()
@@ -137,6 +144,7 @@ class Preemption:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.look()
         if self._signal is None:
             self._put_back()
         if self._signal is None:  # it may have come until the handlers were back
@@ -146,7 +154,8 @@ class Preemption:
                 failure = self._last_save()
         finally:
             self._put_back()
-        causes = (failure, self._call_previous(self._signal), error)
+        self._call_others(self._signal)
+        causes = (failure, self._raised, error)
         raise self._error() from next((c for c in causes if c and not isinstance(c, PreemptedError)), None)
 
     async def __aenter__(self) -> Preemption:
@@ -165,8 +174,20 @@ class Preemption:
         Raises:
             PreemptedError: it has.
         """
+        self.look()
         if self._signal is not None:
             raise self._error()
+
+    def look(self) -> None:
+        """Put our handlers in again, where other code has put in its own; see `signals.renew`."""
+        if self._in_main is None and threading.current_thread() is not threading.main_thread():
+            return
+        for number in filter(handled.is_replaced, self._heard if self._can_look else ()):
+            try:
+                self._do_in_main(partial(handled.renew, number))
+            except TimeoutError as error:
+                self._can_look = False  # each further one would wait as long
+                log.warning("%s has another handler, which stays: %s", signal.Signals(number).name, error)
 
     def run(self, work: Callable[[], _T], *, is_save: bool, in_background: bool = False) -> _T:
         """Do `work` where it can be abandoned; a restore is, as soon as the signal comes.
@@ -195,15 +216,21 @@ class Preemption:
             raise self._error()
         return result
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None, call_theirs: Callable[[], None]) -> None:
         """Handle the signal. Nothing is logged: what it interrupts may be in the middle of writing a line."""
         if self._signal is not None:
             self._repeated += 1
             return
         self._until = self._session.background.until = time.monotonic() + self._deadline
         self._signal = signal.Signals(number)
-        if self._interrupt and self._in_main is None and not _is_in_this_module(frame):
-            raise self._error()
+        if self._interrupt and self._in_main is None:
+            if not _is_in_this_module(frame):
+                raise self._error()
+            return
+        try:  # the loop goes on: theirs may end it
+            call_theirs()
+        except BaseException as error:  # noqa: BLE001 - SystemExit, say: it may be in the middle of a step
+            self._raised = error
 
     def _last_save(self) -> BaseException | None:
         """End what is under way, or else save once more; why that failed, if it did."""
@@ -235,23 +262,21 @@ class Preemption:
             self._outcome, self._verdict = f"the last save failed ({failure})", "failed"
         return failure
 
-    def _call_previous(self, number: signal.Signals) -> BaseException | None:
-        """Do what the handler would have done that was there before; what it raised."""
-        handler = self._previous.get(number)
-        if not callable(handler):
-            return None
-        try:
-            handler(number, sys._getframe())
-        except BaseException as error:  # noqa: BLE001 - SystemExit, say: the block ends with our error
-            log.warning("the handler of %s that was there before raised %r", number.name, error)
-            return error
-        return None
+    def _call_others(self, number: signal.Signals) -> None:
+        """Do what the handlers of other code would have done."""
+        for handler in self._others.get(number, ()):
+            try:
+                handler(number, sys._getframe())
+            except BaseException as error:  # noqa: BLE001 - SystemExit, say: the block ends with our error
+                self._raised = self._raised or error
+        if self._raised:
+            log.warning("another handler of %s raised %r", number.name, self._raised)
 
     def _put_back(self) -> None:
         while self._heard:
             number = self._heard.pop()
             try:
-                self._previous[number] = self._do_in_main(partial(handled.leave, number, self._handle))
+                self._others[number] = self._do_in_main(partial(handled.leave, number, self._handle))
             except TimeoutError as error:
                 log.warning("the handler of %s stays: %s", signal.Signals(number).name, error)
         self._is_inside = False

@@ -67,8 +67,9 @@ class Rebasing:
 
     def _is_behind(self, pointer: Pointer, mine: Manifest) -> bool:
         """Whether our predecessor has gone on meanwhile: what takes its place needs a higher seq."""
-        is_anothers = self.session.latest.fence.is_of_another_incarnation(pointer)
-        return is_anothers and pointer.highest_seq >= mine.seq
+        fence = self.session.latest.fence
+        is_taken_over = fence.is_of_another_incarnation(pointer) and not fence.has_lost(pointer)
+        return is_taken_over and pointer.highest_seq >= mine.seq
 
     def _at_risk(
         self, files: Iterable[FileRecord], seen: Seen, theirs: Manifest | None, mine: Manifest | None

@@ -61,6 +61,8 @@ class Turns(Generic[_Saved]):
             raise InvalidArgumentError(
                 "a writer of this thread is open, and its checkpoint comes first", hint="Leave its block"
             )
+        if self._preemption is not None and self._preemption.is_in_force:
+            self._preemption.look()
         if waits:
             self.finish()
         self._background.raise_failure()

@@ -8,6 +8,7 @@
     wrappers                 stores around stores: retries, a stop, a probe
     line                     how much goes out at once, and when an upload is overdue
     sdk, parts, room, said   what the clouds' adapters share
+    emptied                  the folders that deleted payload leaves empty
 
 May import the clock, the errors and the settings: nothing of the protocol.
 

@@ -29,6 +29,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NewType, Protocol, TypeAlias, runtime_checkable
 
+from ckptptr.errors import StoreUnavailableError
+
 Token = NewType("Token", str)
 """Names one version of one object (an ETag, a generation). Opaque; compared for equality only.
 
@@ -41,6 +43,18 @@ Block: TypeAlias = "bytes | memoryview"
 
 GLANCE = 1024 * 1024
 """The `limit` of a read that is not for the content: as a rule all of it, so that connections are kept."""
+
+
+UNSUPPORTED = (400, 405, 411, 415, 422, 501)
+"""The HTTP statuses of a server that takes no such request, where no error code says something else."""
+
+
+class UnsupportedError(StoreUnavailableError):
+    """The answer is that the server takes no such request. One of another kind may do."""
+
+
+class UploadGoneError(StoreUnavailableError):
+    """The store has no such upload any more: it was aborted, or it is complete and the reply was lost."""
 
 
 class Guarantee(enum.Enum):
@@ -131,6 +145,9 @@ class Store(Protocol):
 
         Never more than a few blocks are held in memory. If `blocks` raises, nothing becomes visible
         under `key`, and its error passes through unchanged.
+
+        Raises:
+            UploadGoneError: the caller finds out whether the object is complete.
 
         Returns:
             Whether the store has proven by a checksum that all of it arrived. Where it has not, the

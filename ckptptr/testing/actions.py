@@ -10,12 +10,15 @@ Attempts count from 1. `run` with the same number again is what Flyte 2 does aft
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ckptptr.nodes.flyte_paths import HOME, NodePrefix, action_node, shard
+from ckptptr.stores.open import filesystem_at
+from ckptptr.testing.code_bundles import Kind, build
 from ckptptr.testing.literals import Scalar, decode_error_of_2, decode_outputs_of_2, encode_inputs_of_2
 from ckptptr.testing.simulated import Simulated, script
 
@@ -34,6 +37,8 @@ class SimulatedAction(Simulated):
         inputs: of the task, by name.
         run_name, action: the names of the run, and of the action in it.
         previous: what is passed to attempt 1 as the previous checkpoint.
+        bundle: the pods get the code as a code bundle in `root`, as `flyte run` (`tgz`) or a notebook (`pkl`)
+            sends it; else they import it from `folder`. It is made once for each run.
         environ: additions to the environment of the pod (credentials, settings).
         storage_options: for this process, to read outputs and errors from `root`.
     """
@@ -46,13 +51,17 @@ class SimulatedAction(Simulated):
     run_name: str = "rx8k2jxq9sxpt"
     action: str = "a0"
     previous: str = ""
+    bundle: Kind | None = None
     project: str = "flytesnacks"
     domain: str = "development"
     environ: Mapping[str, str] = field(default_factory=dict)
     storage_options: Mapping[str, Any] = field(default_factory=dict)
 
     first_attempt = 1
-    fast = False
+
+    @property
+    def fast(self) -> bool:
+        return self.bundle is not None
 
     @property
     def base(self) -> str:
@@ -104,9 +113,23 @@ class SimulatedAction(Simulated):
             *("--checkpoint-path", self.home(attempt)),
             *("--prev-checkpoint", self.home(attempt - 1) if attempt > 1 else self.previous),
             *("--run-name", "{{.runName}}", "--name", "{{.actionName}}"),
-            *("--run-start-time", "{{.runStartTime}}", "--resolver", _RESOLVER),
-            *("mod", self.module, "instance", self.task),
+            *("--run-start-time", "{{.runStartTime}}"),
+            *self._code(),
         ]
+
+    def _code(self) -> list[str]:
+        """Where the pod finds the task."""
+        found = ["--resolver", _RESOLVER, "mod", self.module, "instance", self.task]
+        if self.bundle is None:
+            return found
+        url = f"{self.root}/code/{self.run_name}/{self.module}.{self.task}.{self.bundle}.gz"
+        filesystem, path = filesystem_at(url, self.storage_options)
+        if not filesystem.exists(path):
+            with tempfile.TemporaryDirectory() as into:
+                made = build(self.bundle, self.module, self.task, folder=self.folder, into=Path(into))
+                filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+                filesystem.put_file(str(made), path)
+        return [f"--{self.bundle}", url, "--dest", ".", *(found if self.bundle == "tgz" else ())]
 
     def _decoded(
         self, outputs: bytes | None, error: bytes | None

@@ -1,4 +1,4 @@
-"""The pytest plugin: a fixture that makes nodes in a temporary folder. It loads nothing until it is used.
+"""The pytest plugin: fixtures that make nodes in a temporary folder. It loads nothing until it is used.
 
 def test_training_resumes(flyte_node):
     node = flyte_node("my_project.training", "train", inputs={"steps": 8})
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from ckptptr.testing.actions import SimulatedAction
     from ckptptr.testing.attempts import SimulatedNode
 
 
@@ -27,7 +28,22 @@ def flyte_node(tmp_path: Path) -> Callable[..., SimulatedNode]:
     def make(module: str, task: str, **options: Any) -> SimulatedNode:
         from ckptptr.testing.attempts import SimulatedNode
 
-        given = {"root": str(tmp_path / "data"), "folder": str(Path.cwd()), **options}
-        return SimulatedNode(module, task, **given)
+        return SimulatedNode(module, task, **{**_places(tmp_path), **options})
 
     return make
+
+
+@pytest.fixture
+def flyte_action(tmp_path: Path) -> Callable[..., SimulatedAction]:
+    """The same for a task of Flyte 2: makes a `ckptptr.testing.SimulatedAction`."""
+
+    def make(module: str, task: str, **options: Any) -> SimulatedAction:
+        from ckptptr.testing.actions import SimulatedAction
+
+        return SimulatedAction(module, task, **{**_places(tmp_path), **options})
+
+    return make
+
+
+def _places(folder: Path) -> dict[str, str]:
+    return {"root": str(folder / "data"), "folder": str(Path.cwd())}

@@ -41,10 +41,14 @@ class Simulated:
     inputs: Mapping[str, Scalar | list[Scalar]]
     environ: Mapping[str, str]
     storage_options: Mapping[str, Any]
-    fast: bool
 
     first_attempt: ClassVar[int] = 0
     """The number of the first attempt."""
+
+    @property
+    @abstractmethod
+    def fast(self) -> bool:
+        """Whether the pod gets the code from `root`."""
 
     @property
     @abstractmethod

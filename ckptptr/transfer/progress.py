@@ -34,10 +34,16 @@ class Progress:
     """
 
     def __init__(
-        self, verb: str, total: int, *, at_once: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        verb: str,
+        total: int | None,
+        *,
+        at_once: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._verb = verb
         self._total = total
+        self._is_over = total == 0
         self._clock = clock
         self._lock = threading.Lock()
         self._done = 0
@@ -60,7 +66,7 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._lock:
-            self._total = 0  # late bytes of other threads are not drawn any more
+            self._is_over = True  # late bytes of other threads are not drawn any more
             if self._bar is not None:
                 self._bar.stop()
 
@@ -75,41 +81,52 @@ class Progress:
         with self._lock:
             self._done += count
             now = self._clock()
-            if not self._total or now < self._next:
+            if self._is_over or now < self._next:
                 return
             if self._is_terminal:
                 self._show()
                 self._next = now + _BAR_EVERY
             else:
                 self._next = now + _LINE_EVERY
-                rate = int(self._done / (now - self._began))
-                share = min(100, 100 * self._done // self._total)
-                log.info("%s: %d %% of %s, %s/s", self._verb, share, size(self._total), size(rate))
+                log.info("%s: %s", self._verb, self._said(now - self._began))
+
+    def _said(self, seconds: float) -> str:
+        total = self._total or 0
+        share = min(100, 100 * self._done // total)
+        return f"{share} % of {size(total)}, {size(int(self._done / seconds))}/s"
 
     def _show(self) -> None:
         if self._bar is None:
             from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                DownloadColumn,
-                TextColumn,
-                TimeRemainingColumn,
-                TransferSpeedColumn,
-            )
+            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
 
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                DownloadColumn(binary_units=True),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
-            )
+            text = TextColumn("{task.description}")
+            columns = (text, BarColumn(), *self._columns(), TimeRemainingColumn())
             # It is drawn here: a thread of its own may not start, and stays behind in a fork.
             self._bar = Bar(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
             self._task = self._bar.add_task(self._verb, total=self._total)
             self._bar.start()
         self._bar.update(self._task, completed=self._done, refresh=True)
+
+    def _columns(self) -> tuple[Any, ...]:
+        from rich.progress import DownloadColumn, TransferSpeedColumn
+
+        return DownloadColumn(binary_units=True), TransferSpeedColumn()
+
+
+class Counting(Progress):
+    """The same of objects: listed, of an unknown `total` (None), or deleted."""
+
+    def _said(self, seconds: float) -> str:
+        of = "" if self._total is None else f" of {self._total:,}"
+        return f"{self._done:,}{of} objects, {int(self._done / seconds):,}/s"
+
+    def _columns(self) -> tuple[Any, ...]:
+        from rich.progress import TextColumn
+
+        of = "" if self._total is None else " of {task.total:,.0f}"
+        return (TextColumn(f"{{task.completed:,.0f}}{of} objects"),)
 
 
 Showing = Callable[[int], Progress]

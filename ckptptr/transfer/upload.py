@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import posixpath
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.protocol.blocks import Blocks
-from ckptptr.stores.port import Store
+from ckptptr.stores.port import Store, UploadGoneError
 from ckptptr.transfer.digest import Digest
 from ckptptr.transfer.folder import tell_missing
 from ckptptr.transfer.plan import MIB, ONE_REQUEST, UNKNOWN, Local, block_for, ranges
@@ -21,6 +22,8 @@ from ckptptr.transfer.steady import Steady, steadily
 
 _SIDE_BY_SIDE = ((MIB, 32), (ONE_REQUEST // 2, 16), (ONE_REQUEST, 8))
 """Up to which size how many files go at once: what they hold in memory stays below 128 MiB."""
+
+log = logging.getLogger("ckptptr")
 
 LARGE_AT_ONCE = 3
 """Larger ones: each sends its own blocks side by side, and the store bounds their number in all."""
@@ -87,6 +90,10 @@ def _upload(store: Store, file: Local, key: str, progress: Progress) -> tuple[Se
         blocks = _Blocks(file, store.block_size, progress, may_grow=may_grow)
         try:
             is_proven = store.upload(key, blocks)
+        except UploadGoneError as error:
+            # The listing tells. The name has this checkpoint's random id: what is there in that size is ours.
+            log.warning("%s; ckptptr looks whether the object is complete", error)
+            is_proven = False
         except StoreUnavailableError as error:
             if type(error) is not StoreUnavailableError or file.size <= MIB:
                 raise

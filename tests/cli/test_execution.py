@@ -119,6 +119,8 @@ def test_a_latest_that_was_written_since_it_was_listed_is_not_damaged(tmp_path: 
     store, prefix = open_store(node.url)
     there = node.latest.stat().st_size
     for listed in (there - 200, there, there + 200):
-        seen = Quick(store, {f"{prefix}/LATEST": listed}).latest(prefix, SystemClock())
+        quick = Quick(store)
+        quick.learn({f"{prefix}/LATEST": listed})
+        seen = quick.latest(prefix, SystemClock())
         assert seen.pointer is not None
         assert (seen.pointer.target.step, seen.damage) == (3, "")

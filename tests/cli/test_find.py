@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,8 @@ def root(tmp_path: Path) -> Path:
 
 def test_every_node_is_told_with_its_newest_step_and_whether_it_is_held(root: Path) -> None:
     told = run_json("find", str(root))
-    assert list(told) == ["command", "root", "nodes"]
+    assert list(told) == ["command", "root", "nodes", "summary"]
+    assert told["summary"] == {"nodes": 3, "damaged": 0, "held": 1, "readable": 2}
     nodes = {(node["execution"], node["name"]): node for node in told["nodes"]}
     assert {key: (node["step"], node["held"]) for key, node in nodes.items()} == {
         (EXECUTION, "n0"): (2, False),
@@ -36,7 +39,7 @@ def test_every_node_is_told_with_its_newest_step_and_whether_it_is_held(root: Pa
     }
     assert list(nodes["other", "n0"]) == [
         *("url", "project", "domain", "execution", "name", "state", "checkpoint", "step", "bytes"),
-        *("published_at", "held", "note", "problem", "checked"),
+        *("published_at", "held", "note", "problem", "checked", "written_at"),
     ]
     assert (nodes["other", "n0"]["domain"], nodes["other", "n0"]["bytes"]) == ("production", 1)
     assert nodes[EXECUTION, "n1"]["note"] == "hm"
@@ -44,7 +47,7 @@ def test_every_node_is_told_with_its_newest_step_and_whether_it_is_held(root: Pa
 
 def test_what_it_prints_is_one_line_for_each_and_can_be_given_to_show(root: Path) -> None:
     said = run("find", str(root))
-    assert said.stdout.startswith(f"3 nodes of 2 executions below {root}\n")
+    assert said.stdout.startswith(f"3 nodes of 2 executions below {root}\n1 held, 2 readable\n")
     assert len([line for line in said.stdout.splitlines() if "just now" in line]) == 3
     last = said.stdout.rstrip().splitlines()[-1]
     assert run("show", last.rpartition(" ")[2]).exit_code == 0
@@ -94,3 +97,57 @@ def test_where_there_is_none_it_says_what_was_looked_at(tmp_path: Path) -> None:
     assert said.exit_code == 3
     assert f"  {tmp_path}/_ckptptr/**/LATEST\n" in said.stderr
     assert "Hint: ROOT is the path before /_ckptptr/" in said.stderr
+
+
+def names(*arguments: str, exit_code: int = 0) -> list[str]:
+    return sorted(node["name"] for node in run_json("find", *arguments, exit_code=exit_code)["nodes"])
+
+
+def test_filters_list_what_is_held_or_damaged_and_the_summary_is_still_of_all(root: Path) -> None:
+    FlyteNode(root, "n2").save(0, 1)
+    FlyteNode(root, "n2").latest.write_text("{")
+    assert names(str(root), "--held", exit_code=9) == ["n1"]
+    assert names(str(root), "--damaged", exit_code=9) == ["n2"]
+    assert names(str(root), "--damaged", "--held", exit_code=9) == ["n1", "n2"]
+    said = run("find", str(root), "--damaged").stdout
+    assert said.splitlines()[1] == "1 damaged, 1 held, 2 readable"
+    assert " n1 " not in said
+
+
+def test_a_project_and_an_age_choose_which_nodes_count(root: Path) -> None:
+    assert names(str(root), "--project", "p") == ["n0"]
+    assert run_json("find", str(root), "--project", "p")["summary"]["nodes"] == 1
+    typo = run("find", str(root), "--project", "flytesnack")
+    assert (typo.exit_code, "Projects with nodes here: flytesnacks, p" in typo.stderr) == (3, True)
+    old = FlyteNode(root).latest
+    os.utime(old, (time.time() - 40 * 86400,) * 2)
+    (node,) = run_json("find", str(root), "--older-than", "30d")["nodes"]
+    assert (node["url"], node["written_at"] < node["published_at"]) == (str(old.parent), True)
+    assert names(str(root), "--older-than", "6w") == []
+    none = run("find", str(root), "--older-than", "6w").stdout
+    assert none == f"0 nodes of 0 executions below {root}\n"
+    assert "such as 45m, 12h, 30d or 6w" in run("find", str(root), "--older-than", "soon").stderr
+
+
+def test_the_indices_of_a_map_task_are_one_line(root: Path) -> None:
+    for index in range(3):
+        FlyteNode(root, f"n3-0-n{index}").save(0, 10 + index)
+    run("use", FlyteNode(root, "n3-0-n1").url, "--step", "11")
+    FlyteNode(root, "n3-0-n2").latest.write_text("{")
+    line = next(line for line in run("find", str(root)).stdout.splitlines() if " n3-0-n* " in line)
+    assert line.split()[4:] == [
+        *("10", "to", "11", "16", "B", "1", "damaged;", "1", "held;", "1", "readable"),
+        *(EXECUTION, "n3-0-n*", "3", "flytesnacks/development"),
+    ]
+    assert len(run_json("find", str(root), exit_code=9)["nodes"]) == 6
+
+
+def test_nodes_of_flyte_2_are_found_below_their_shards(tmp_path: Path) -> None:
+    action = NodePrefix(
+        root=str(tmp_path / "xy/org/run"), project="p", domain="d", execution="run", node="a0_v2"
+    )
+    with ckptptr.open(action.prefix, attempt=1) as checkpoints:
+        checkpoints.save(b"x", step=4)
+    for base in (tmp_path, tmp_path / "org", tmp_path / "org/run"):
+        (node,) = run_json("find", "--flyte-2", str(base))["nodes"]
+        assert (node["url"], node["step"]) == (action.prefix, 4)

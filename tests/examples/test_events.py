@@ -6,7 +6,11 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.examples.texts import bash, commands
+
+pytestmark = pytest.mark.slow  # they need the packages of the examples
 
 
 def printed(example: str, folder: Path) -> str:

@@ -51,6 +51,20 @@ def test_the_last_save_is_confirmed_and_the_next_attempt_repeats_nothing(tmp_pat
         assert second.answer() == "restored 3"
 
 
+def test_a_library_that_installs_its_own_handler_takes_no_signal_from_the_block(tmp_path: Path) -> None:
+    node = stepping_node(tmp_path, "step_until_preempted", inputs={"deadline": 20.0})
+    with Stepping(node, 0) as first:
+        first.answer()
+        for order in ("library", "save 1", "compute 2"):
+            first.order(order)
+        first.send(signal.SIGTERM)
+        ended = first.end()
+    assert ended.kind == "RECOVERABLE", ended.log
+    assert "the last save is confirmed, LATEST is on step 2" in ended.error
+    assert "inside the on_preemption block: stepping._steps." in ended.log
+    assert "the library was told" in ended.log
+
+
 def test_as_process_1_of_its_container_it_is_told_too(tmp_path: Path) -> None:
     node = stepping_node(tmp_path, "step_until_preempted", kind=AsPid1, inputs={"deadline": 20.0})
     with InContainer(node, 0) as first:

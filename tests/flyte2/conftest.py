@@ -1,7 +1,11 @@
-"""The story's action, with an empty root: `on_disk`, on each cloud's server, or on all of them in turn."""
+"""The story's action, with an empty root: `on_disk`, on each cloud's server, or on all of them in turn.
+
+`torn` is on a disk, where attempt 1 died in the middle of its fourth save, and attempts 2 and 3 left nothing.
+"""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,19 @@ from tests.servers.gcs_fixtures import service_account
 
 @pytest.fixture
 def on_disk(tmp_path: Path) -> Place:
+    return place_at(f"{tmp_path}/data", {}, {})
+
+
+@pytest.fixture(scope="session")
+def torn_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("torn") / "data"
+    place_at(f"{root}", {}, {}).three_deaths()
+    return root
+
+
+@pytest.fixture
+def torn(torn_once: Path, tmp_path: Path) -> Place:
+    shutil.copytree(torn_once, tmp_path / "data", symlinks=True)
     return place_at(f"{tmp_path}/data", {}, {})
 
 

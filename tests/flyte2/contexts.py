@@ -11,8 +11,9 @@ from flyte._internal.runtime import taskrunner
 from flyte.models import ActionID, CheckpointPaths, RawDataPath, TaskContext
 from flyte.report import Report
 
-from ckptptr.flyte2.plugin import install
+from ckptptr.flyte2.plugin import install, task_of
 from ckptptr.flyte2.pointer_checkpoint import PointerCheckpoint
+from ckptptr.lifetime import daemon
 from ckptptr.nodes.flyte_paths import HOME
 
 install()  # as `flyte.init` does
@@ -21,12 +22,19 @@ env = flyte.TaskEnvironment(name="tests")
 
 
 def context(
-    root: Path | str, attempt: int = 1, *, run: str = "r1", action: str = "a0", **changes: Any
+    root: Path | str,
+    attempt: int = 1,
+    *,
+    run: str = "r1",
+    action: str = "a0",
+    project: str = "p",
+    domain: str = "d",
+    **changes: Any,
 ) -> TaskContext:
     """That of one attempt of an action, on a disk or a cloud below `root`."""
     homes = [f"{root}/q7/{run}/{action}/{number}" for number in (attempt - 1, attempt)]
     given: dict[str, Any] = {
-        "action": ActionID(name=action, run_name=run, project="p", domain="d", org="o"),
+        "action": ActionID(name=action, run_name=run, project=project, domain=domain, org="o"),
         "version": "v1",
         "raw_data_path": RawDataPath(path=homes[1]),
         "output_path": f"{root}/{run}/{action}/{attempt}",
@@ -48,7 +56,10 @@ def checkpoint(root: Path | str, attempt: int = 1, **changes: Any) -> PointerChe
 
 
 async def run(task: Any, of: TaskContext, **inputs: Any) -> tuple[Any, Any]:
-    """Run a task in a context by the SDK's own runner: its outputs and its error."""
-    with internal_ctx().replace_task_context(of):
-        outputs, error = await taskrunner.run_task(tctx=of, controller=None, task=task, inputs=inputs)
+    """Run a task in a context by the SDK's own runner, and end as `a0` ends: its outputs and its error."""
+    try:
+        with internal_ctx().replace_task_context(of):
+            outputs, error = await taskrunner.run_task(tctx=of, controller=None, task=task, inputs=inputs)
+    finally:
+        await daemon.aside(task_of(of).close)
     return outputs, error

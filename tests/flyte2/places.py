@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flyte.models import CheckpointPaths
+
+from ckptptr.flyte2.pointer_checkpoint import PointerCheckpoint
 from ckptptr.stores.open import open_store
 from ckptptr.testing.actions import SimulatedAction
 from ckptptr.testing.deaths import Death, before_python, in_save
+from tests.flyte2.contexts import checkpoint
 from tests.places import Bucket
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -34,6 +38,20 @@ class Place(Bucket):
         assert first.signal == 9, first.log
         for attempt in (2, 3):
             self.action.run(attempt, before_python())
+
+
+def attempt_of(action: SimulatedAction, number: int) -> PointerCheckpoint:
+    """What `flyte.ctx().checkpoint` is in that attempt, for this process."""
+    return checkpoint(
+        action.sharded,
+        number,
+        run=action.run_name,
+        action=action.action,
+        project=action.project,
+        domain=action.domain,
+        run_base_dir=action.base,
+        checkpoint_paths=CheckpointPaths(action.home(number - 1), action.home(number)),
+    )
 
 
 def place_at(

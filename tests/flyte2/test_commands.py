@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ckptptr.cli import main
-from ckptptr.inspect.lookup import nodes_in_shards
+from ckptptr.inspect.survey import everywhere, survey
 from ckptptr.stores.memory import MemoryStore
 from tests.flyte2.contexts import checkpoint
 
@@ -63,7 +63,9 @@ def test_on_a_cloud_the_shard_follows_the_bucket() -> None:
     for key in ("b/q7/org/r1/_ckptptr/p/d/r1/a0_v2", "b/99/org/r1/_ckptptr/p/d/r1/c2_v2"):
         store.create(f"{key}/LATEST", b"none")
     store.create("b/org/q7/r1/_ckptptr/p/d/r1/elsewhere_v2/LATEST", b"none")
-    assert {key.rpartition("/")[2] for key in nodes_in_shards(store, "b/org/r1")} == {"a0_v2", "c2_v2"}
+    for base in ("b/org/r1", "b/org", "b"):
+        found = survey(store, everywhere(base, flyte_2=True)).nodes
+        assert {key.rpartition("/")[2] for key in found} == {"a0_v2", "c2_v2"}
 
 
 def test_doctor_and_use_do_what_they_do_elsewhere(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

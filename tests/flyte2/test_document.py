@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,11 @@ TASKS = [block for block in blocks_of(PROJECT / "docs/flyte2.md") if block.langu
 
 
 @pytest.mark.servers
-def test_the_task_of_the_first_page_resumes(tmp_path: Path) -> None:
+def test_the_task_of_the_first_page_resumes(
+    flyte_action: Callable[..., SimulatedAction], tmp_path: Path
+) -> None:
     (tmp_path / "training.py").write_text(TASKS[0].text)
-    action = SimulatedAction(
-        "training", "train", root=f"{tmp_path}/data", folder=str(tmp_path), inputs={"steps": 4}
-    )
+    action = flyte_action("training", "train", folder=str(tmp_path), inputs={"steps": 4})
     assert action.run(1, after_save(2)).signal == 9
     last = action.run(2)
     assert last.outputs == {"o0": 2}, last.log

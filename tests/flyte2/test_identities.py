@@ -120,7 +120,6 @@ def test_when_its_task_has_ended_a_checkpoint_is_collected(tmp_path: Path) -> No
     for action in ("a0", "b1"):
         of = context(tmp_path, action=action)
         assert asyncio.run(run(saves, of)) == (None, None)
-        of.checkpoint.close()  # as its end does
         del of
     end = time.monotonic() + 10
     while any(each() for each in made) and time.monotonic() < end:
@@ -213,15 +212,3 @@ def test_a_seed_and_a_retention_are_those_of_one_task(tmp_path: Path) -> None:
     _, error = asyncio.run(run(too_late, context(tmp_path, action="c2")))
     assert isinstance(error, InvalidArgumentError)
     assert "before it was given this seed" in str(error)
-
-
-@pytest.mark.servers
-def test_a_jobset_that_restarts_resumes_from_its_own_home(tmp_path: Path) -> None:
-    """All pods of a clustered task come back with the same paths; the pod's exit code tells of a failure."""
-    from tests.flyte2.places import COUNTED_ON, IN_SAVE_4, place_at
-
-    place = place_at(f"{tmp_path}/data", {}, {})
-    worker = {"FLYTE_CLUSTERED_WORKER": "1", "RANK": "0", "WORLD_SIZE": "1", "JOBSET_MAX_RESTARTS": "3"}
-    assert place.action.run(1, IN_SAVE_4, **worker, JOBSET_RESTART_ATTEMPT="0").signal == 9
-    again = place.action.run(1, **worker, JOBSET_RESTART_ATTEMPT="1")
-    assert again.outputs == COUNTED_ON, again.log

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import flyte
 import pytest
+from flyte._context import internal_ctx
 from flyte.models import CheckpointPaths, TaskContext
 
 from ckptptr.flyte2 import checkpoint as asked_for
@@ -104,6 +106,26 @@ def test_a_layout_that_is_not_flytes_keeps_the_stock_checkpoint_with_one_warning
     assert caplog.text.count("stock Flyte checkpoints are used") == 1
 
 
+def test_a_thread_of_the_tasks_own_is_told_where_to_ask(tmp_path: Path) -> None:
+    """Flyte's context is a context variable: a new thread has none."""
+    told: list[object] = []
+
+    def alone() -> None:
+        told.append(flyte.ctx().checkpoint)
+        try:
+            asked_for()
+        except flyte.errors.NotInTaskContextError as error:
+            told.append(str(error))
+
+    with internal_ctx().replace_task_context(context(tmp_path)):
+        assert isinstance(flyte.ctx().checkpoint, PointerCheckpoint)
+        thread = threading.Thread(target=alone)
+        thread.start()
+        thread.join()
+    assert told[0] is None
+    assert str(told[1]).startswith("there is no task in this thread: call checkpoint() in the task's own")
+
+
 # Local runs
 
 env = flyte.TaskEnvironment(name="local")
@@ -130,6 +152,25 @@ async def counts(n: int) -> int:
 @env.task
 async def children() -> list[int]:
     return [await counts(3), await counts(2)]
+
+
+@flyte.trace
+async def saves_in_a_trace() -> bool:
+    await asked_for().save(b"of the trace")
+    return flyte.ctx().action != flyte.ctx().task_action
+
+
+@env.task
+async def traces() -> str:
+    assert await saves_in_a_trace()
+    return asked_for().place.home.rpartition("/")[2] if asked_for().latest else "nothing"
+
+
+def test_a_traced_function_has_the_checkpoint_of_its_task(tmp_path: Path) -> None:
+    """The decorator of the SDK runs without a backend only in a local run."""
+    flyte.init()
+    run = flyte.with_runcontext(mode="local", raw_data_path=str(tmp_path)).run(traces)
+    assert [path.name for path in tmp_path.rglob("ckptptr/*")] == [run.outputs()[0]]
 
 
 def test_a_local_run_keeps_the_stock_checkpoint(tmp_path: Path) -> None:

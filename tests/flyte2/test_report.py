@@ -9,7 +9,6 @@ import flyte
 import pytest
 
 from ckptptr.flyte2 import report
-from ckptptr.flyte2.running import follow
 from ckptptr.testing.actions import SimulatedAction
 from tests.flyte2.contexts import context, run
 
@@ -38,13 +37,6 @@ async def uses_nothing() -> str:
 async def has_none() -> str:
     await flyte.ctx().checkpoint.save(b"state")
     return "done"
-
-
-@pytest.fixture(autouse=True)
-def _followed() -> None:
-    from flyte._internal.runtime import taskrunner
-
-    follow(taskrunner)
 
 
 def written(root: Path) -> Path:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from ckptptr.stores.obstore.store import ObstoreStore
+from ckptptr.stores.open import filesystem_at
 from tests.flyte2.contexts import checkpoint
 from tests.flyte2.places import Place
 from tests.servers.proxy import FaultProxy, Rule
@@ -43,6 +45,21 @@ def test_ckptptr_open_works_beside_flytes_storage_which_replaces_fsspecs_filesys
         [sys.executable, "-c", f"{imports}\n{READS}", url, text], capture_output=True, text=True, check=False
     )
     assert done.stdout == "3 b'state'\nTrue\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "module"),
+    [("s3://b/x", "s3fs.core"), ("gs://b/x", "gcsfs.core"), ("abfs://c/x", "adlfs.spec")],
+)
+def test_every_cloud_is_opened_with_its_own_filesystem_and_not_with_flytes(
+    url: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")
+    scheme = url.partition(":")[0]
+    assert fsspec.get_filesystem_class(scheme).__module__.startswith("obstore")  # flyte.storage is imported
+    filesystem, _ = filesystem_at(url, {"token": "anon"} if scheme == "gs" else {})
+    assert type(filesystem).__module__ == module
 
 
 def test_the_settings_are_those_that_flyte_makes_of_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:

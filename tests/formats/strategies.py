@@ -18,8 +18,8 @@ modest = settings(max_examples=50, deadline=None)
 
 KNOWN = {
     *("checkpoint", "step", "attempt", "seq", "bytes", "pinned", "score", "published_at"),
-    *("fence", "incarnation", "held", "note", "published_by", "moved_at", "moved_by", "moved_with"),
-    *("write_id", "history", "doomed", "target", "format", "checksum"),
+    *("fence", "incarnation", "predecessors", "held", "note", "published_by", "moved_at", "moved_by"),
+    *("moved_with", "write_id", "history", "doomed", "target", "format", "checksum"),
 }
 """The keys of PROTOCOL.md, section 4.3."""
 
@@ -74,6 +74,7 @@ def _pointers(format: str, unknown: st.SearchStrategy[dict[str, Any]]) -> st.Sea
         target=_targets(unknown),
         fence=st.integers(-1, 1000),
         incarnation=st.text(max_size=8),
+        predecessors=st.lists(st.text(max_size=8), max_size=3).map(tuple),
         held=st.booleans(),
         note=texts,
         published_by=texts,

@@ -108,7 +108,7 @@ class Pod:
         first = len(history.witness.states) - 1
         restored = self.process.restore()
         self.has_restored = True
-        history.judge_restore(self.process, restored, history.witness.states[first:])
+        history.judge_restore(self.process, restored, first)
 
     def _save(self) -> None:
         history, chance = self.history, self.history.random
@@ -158,23 +158,9 @@ class History:
             assert not self.witness.wrong, self.witness.wrong
         self._settle()
 
-    def judge_restore(self, process: Process, restored: dict[str, str] | None, states: list[object]) -> None:
-        """It is what LATEST said at some moment of the restore, or what the restore made it say."""
-        witness, found = self.witness, process.resolution.found
-        targets = [seen.pointer.target if seen.pointer else None for seen in states]  # type: ignore[attr-defined]
-        if found is None:
-            asked = any(target is not None and target.is_fresh for target in targets)
-            could_find = any(attempt <= process.node.attempt for attempt in self.confirmed)
-            assert asked or not could_find, f"a fresh start: {process.resolution}"
-            return
-        said = {target.checkpoint for target in targets if target is not None}
-        lost = None in targets
-        copied = (found.manifest.copied_from if found.manifest else None) or ""
-        is_said = any(name in found.reference or name in copied for name in said)
-        assert is_said or lost or process.resolution.rejected, (
-            f"{found.reference} was restored, LATEST said {said}"
-        )
-        assert restored == witness.contents[id_of(found.reference)]
+    def judge_restore(self, process: Process, restored: dict[str, str] | None, first: int) -> None:
+        may_be_fresh = not any(attempt <= process.node.attempt for attempt in self.confirmed)
+        self.witness.judge_restored(first, process.resolution, restored, may_be_fresh=may_be_fresh)
 
     # What may happen
 
@@ -295,9 +281,9 @@ class History:
             self.newest, store=self.bucket, retention=self.retention, background=background
         )
         self.witness.acting = "restore"
-        before = self.witness.states[-1:]
+        first = len(self.witness.states) - 1
         restored = last.restore()
-        self.judge_restore(last, restored, before)
+        self.judge_restore(last, restored, first)
         self.witness.acting = "forward copy"
         background.catch_up()
         for step in range(3 * sweeping.LISTING_EVERY + 3):

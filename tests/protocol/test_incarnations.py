@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ckptptr.errors import SupersededError
+from ckptptr.testing import Fault
 from tests.helpers import Paused, Process, World
 
 
@@ -39,6 +40,39 @@ def test_the_predecessor_is_refused_before_it_uploads_once_it_has_noticed(world:
         with pytest.raises(SupersededError), old.requests() as requests:
             old.save({"model": "2"})
     assert not any(request.startswith(("upload", "create", "replace")) for request in requests)
+
+
+@pytest.mark.parametrize("act", ["save", "restore"])
+def test_a_predecessor_whose_reply_was_lost_knows_that_it_had_the_node(world: World, act: str) -> None:
+    incarnation(world, "oldest").save({"model": "0"}, step=0)
+    old, new = incarnation(world, "old"), incarnation(world, "new")
+
+    def take_over() -> None:
+        new.restore()
+        new.save({"model": "2"}, step=2)
+
+    old.fail(Fault(when="after", op="replace"))
+    old.after("replace", "LATEST", take_over)
+    if act == "save":
+        assert old.save({"model": "1"}, step=1).reference in world.named()
+    with pytest.raises(SupersededError):
+        old.restore()
+    assert (world.latest().incarnation, world.latest().predecessors) == ("new", ("old", "oldest"))
+    assert world.process(4).restore() == {"model": "2"}
+
+
+@pytest.mark.usefixtures("old")
+def test_a_rank_that_never_moved_latest_is_superseded_with_its_siblings(world: World) -> None:
+    incarnation(world, "new").restore()
+    with pytest.raises(SupersededError):
+        incarnation(world, "old").save({"rank-1": "2"}, step=2)
+
+
+@pytest.mark.usefixtures("old")
+def test_the_predecessors_of_an_earlier_attempt_do_not_matter(world: World) -> None:
+    incarnation(world, "new").restore()
+    world.process(4, incarnation="old").save({"model": "2"}, step=2)
+    assert (world.latest().incarnation, world.latest().predecessors) == ("old", ())
 
 
 def test_neither_may_the_predecessor_restore_itself_back(world: World, old: Process) -> None:

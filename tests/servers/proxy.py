@@ -50,6 +50,7 @@ class Rule:
         corrupt: flip a bit of the first byte of the answer's body.
         garble: flip a bit of the byte at that offset of the request's body.
         answer: headers to put into the answer, in place of the server's own.
+        omit: a regular expression: what it matches is left out of the answer's body.
     """
 
     method: str = ""
@@ -67,6 +68,7 @@ class Rule:
     corrupt: bool = False
     garble: int | None = None
     answer: Mapping[str, str] = field(default_factory=dict)
+    omit: str = ""
 
     def matches(self, request: web.Request) -> bool:
         return (
@@ -229,11 +231,14 @@ class FaultProxy:
                     chunk = chunk[:position] + bytes([chunk[position] ^ 1]) + chunk[position + 1 :]  # noqa: PLW2901
                 yield chunk
 
+        return await self._send(request, body() if request.body_exists else None)
+
+    async def _send(self, request: web.Request, body: Any) -> aiohttp.ClientResponse:
         return await self._client.request(
             request.method,
             URL(self._upstream + request.raw_path, encoded=True),
             headers=_end_to_end(request.raw_headers),
-            data=body() if request.body_exists else None,
+            data=body,
             allow_redirects=False,
             skip_auto_headers=["User-Agent", "Accept", "Accept-Encoding", "Content-Type"],
         )
@@ -244,6 +249,10 @@ class FaultProxy:
         seen.status = answer.status
         response = web.StreamResponse(status=answer.status, headers=_end_to_end(answer.raw_headers))
         response.headers.update(rule.answer)
+        if rule.omit:
+            body = re.sub(rule.omit.encode(), b"", await answer.read(), flags=re.DOTALL)
+            response.headers.popall("Content-Length", None)
+            return web.Response(status=answer.status, headers=response.headers, body=body)
         await response.prepare(request)
         if request.method != "HEAD":
             async for chunk in answer.content.iter_chunked(_CHUNK):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Literal
 
 import pytest
 
@@ -16,7 +17,7 @@ from ckptptr.errors import (
 )
 from ckptptr.settings import GUARANTEE
 from ckptptr.stores.memory import MemoryStore
-from ckptptr.stores.port import Guarantee, Store, Token
+from ckptptr.stores.port import Guarantee, Store, Token, UnsupportedError
 from ckptptr.stores.wrappers.last_writer import LastWriterWins
 from ckptptr.stores.wrappers.probe import probe, with_known_guarantee
 from ckptptr.testing import StoreConformance
@@ -53,6 +54,31 @@ class RefusesEveryToken(Unproven):
         raise ConflictError("precondition failed", key=key)
 
 
+class TakesNoConditions(Unproven):
+    """Any conditional write is refused, in some way."""
+
+    def create(self, key: str, *_: object) -> Token:
+        raise UnsupportedError("not implemented", key=key)
+
+    replace = create
+
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+        self.delete([key])
+        MemoryStore.create(self, key, b"".join(blocks))
+        return True
+
+
+class CreatesOnly(TakesNoConditions):
+    """As Amazon's in the autumn of 2024: `If-None-Match` was known, and `If-Match` not implemented."""
+
+    create = MemoryStore.create
+
+
+class TakesNothing(TakesNoConditions):
+    def upload(self, key: str, _: object) -> bool:
+        raise UnsupportedError("read-only", key=key)
+
+
 def test_an_honest_server_is_trusted_after_four_requests_and_a_delete() -> None:
     store = FaultyStore(Unproven())
     assert with_known_guarantee(store, "b/node", SystemClock(), {}) is store
@@ -60,7 +86,9 @@ def test_an_honest_server_is_trusted_after_four_requests_and_a_delete() -> None:
     assert list(store.list("b")) == []
 
 
-@pytest.mark.parametrize("liar", [IgnoresIfMatch, IgnoresEverything, RefusesEveryToken])
+@pytest.mark.parametrize(
+    "liar", [IgnoresIfMatch, IgnoresEverything, RefusesEveryToken, TakesNoConditions, CreatesOnly]
+)
 def test_a_server_that_lies_is_found_out_and_said_so_once(
     liar: Callable[[], Store], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -92,6 +120,21 @@ def test_a_probe_that_cannot_be_tidied_up_has_its_verdict_all_the_same(
 def test_a_lost_reply_does_not_make_an_honest_server_a_liar(op: Op) -> None:
     lost = Fault(when="after", op=op, error=ConflictError("the client's own retry met its first try"))
     assert probe(FaultyStore(Unproven(), [lost]), "b/probe") is Guarantee.COMPARE_AND_SWAP
+
+
+@pytest.mark.parametrize("op", ["create", "replace"])
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_refusal_of_the_kind_of_request_counts_only_if_it_is_repeated(
+    op: Op, nth: int, when: Literal["before", "after"]
+) -> None:
+    page = Fault(op=op, nth=nth, when=when, error=UnsupportedError("a page of a gateway (405)"))
+    assert probe(FaultyStore(Unproven(), [page]), "b/probe") is Guarantee.COMPARE_AND_SWAP
+
+
+def test_a_server_that_takes_no_write_at_all_is_not_taken_for_one_without_conditions() -> None:
+    with pytest.raises(StoreUnavailableError, match="read-only"):
+        probe(TakesNothing(), "b/probe")
 
 
 def test_a_known_store_is_not_asked() -> None:

@@ -147,6 +147,17 @@ class TestWithoutPods:
         assert first.execution != second.execution
         assert (len(first.execution), first.fast, second.fast) == (20, False, True)
 
+    def test_a_task_of_flyte_2_is_sent_in_a_code_bundle_and_is_no_map_task(
+        self, nodes: list[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("ckptptr.cli.simulate._look", lambda *_: {"retries": 4, "is_flyte_2": True})
+        run("simulate", "m:t")
+        run("simulate", "m:t", "--fast")
+        assert [node.bundle for node, _ in nodes] == [None, "tgz"]
+        refused = run("simulate", "m:t", "--map-index", "0")
+        assert (refused.exit_code, len(nodes)) == (2, 2)
+        assert "--map-index is for flytekit tasks" in refused.stderr
+
     def test_a_kept_folder_is_there_and_another_one_is_not(self, nodes: list[Any]) -> None:
         run("simulate", "m:t", "--keep")
         run("simulate", "m:t")

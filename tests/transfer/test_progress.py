@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from ckptptr.transfer.progress import Progress
+from ckptptr.transfer.progress import Counting, Progress
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -45,6 +45,26 @@ def test_a_pod_logs_a_line_now_and_then(clock: Clock, caplog: pytest.LogCaptureF
         "saving: 62 % of 1.0 GiB, 32.0 MiB/s",
         "saving: 93 % of 1.0 GiB, 32.0 MiB/s",
     ]
+
+
+@pytest.mark.parametrize(("total", "said"), [(None, "2,500"), (9000, "2,500 of 9,000")])
+def test_objects_are_counted_also_where_it_is_unknown_how_many_there_are(
+    total: int | None,
+    said: str,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with caplog.at_level(logging.INFO, "ckptptr"), Counting("listing", total, clock=clock) as listing:
+        clock.wait(10)
+        listing.add(2500)
+    assert [record.getMessage() for record in caplog.records] == [f"listing: {said} objects, 250/s"]
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    with Counting("listing", total, at_once=True, clock=clock) as listing:
+        clock.wait(1)
+        listing.add(2500)
+    assert f"{said} objects" in terminal.getvalue()
 
 
 def test_what_is_quick_is_not_mentioned(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,8 @@ from ckptptr.cli.checks import homes, latest, store
 from ckptptr.cli.checks.finding import Examined, findings_of, note, of_error, problem
 from ckptptr.errors import CkptptrError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.execution import FEW, Execution, Row, in_parallel
+from ckptptr.inspect.execution import FEW, Execution, Row
+from ckptptr.inspect.many import in_parallel
 
 LEVELS = ("problem", "note", "ok")
 """The worst first."""

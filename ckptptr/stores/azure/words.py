@@ -17,6 +17,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores.port import UNSUPPORTED, UnsupportedError
 from ckptptr.stores.said import NOT_THE_STORES, quoted, sentence
 
 AZURE = (
@@ -111,6 +112,7 @@ _TABLE: dict[str, tuple[type[CkptptrError], str, str]] = {
     "BlobArchived": _ARCHIVED,
     "BlobBeingRehydrated": _ARCHIVED,
     "SnapshotsPresent": (StoreUnavailableError, "the object has snapshots", "Delete them first."),
+    "DirectoryIsNotEmpty": (ConflictError, "the folder is not empty", ""),
     "InvalidRange": (DamagedError, "the object is shorter than it should be", ""),
     "InvalidBlobOrBlock": (
         StoreUnavailableError,
@@ -131,6 +133,7 @@ _TABLE: dict[str, tuple[type[CkptptrError], str, str]] = {
 }
 # A 404 without Azure's code is not here: something in between said it, and it proves nothing.
 # Nor is 409, which Azure uses for all kinds of things.
+_OTHER_BYTES = ("Md5Mismatch", "Crc64Mismatch")
 _BY_STATUS = {412: "ConditionNotMet", 416: "InvalidRange"}
 
 
@@ -146,7 +149,9 @@ def refusal(code: str, status: int, operation: str, url: str, said: str = "") ->
     if status in (401, 403):
         hint = f"Grant {_ACTIONS[operation]}, and look at the account's firewall." if code else NOT_THE_STORES
         return AccessDeniedError(f"Azure refused to {operation}{quoted(said)}", key=url, hint=hint)
-    return StoreUnavailableError(f"Azure failed to {operation} ({code} {status}){quoted(said)}", key=url)
+    is_of_its_kind = status in UNSUPPORTED and code not in _OTHER_BYTES
+    failure = UnsupportedError if is_of_its_kind else StoreUnavailableError
+    return failure(f"Azure failed to {operation} ({code} {status}){quoted(said)}", key=url)
 
 
 def metadata_name(name: str) -> str:

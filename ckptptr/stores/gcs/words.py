@@ -16,6 +16,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores.port import UNSUPPORTED, UnsupportedError, UploadGoneError
 from ckptptr.stores.said import quoted, refused, sentence
 
 GOOGLE = (".googleapis.com",)
@@ -59,7 +60,7 @@ _TABLE: dict[str | int, tuple[type[CkptptrError], str, str]] = {
         "Give the task a service account (workload identity), or run gcloud auth application-default login.",
     ),
     404: (NotFoundError, "there is no such object", ""),
-    410: (StoreUnavailableError, "the store has forgotten the upload", "Begin it again."),
+    410: (UploadGoneError, "the store has forgotten the upload", "Begin it again."),
     "conditionNotMet": (ConflictError, "the object is not what was last seen", ""),
     "uploadTooLarge": (InvalidArgumentError, "the object is larger than the store allows", ""),
     416: (DamagedError, "the object is shorter than it should be", ""),
@@ -111,4 +112,5 @@ def refusal(reason: str, status: int, operation: str, url: str, said: str = "") 
             unlisted=_UNLISTED if operation in _OF_MEDIA else "",
         )
     answer = f"{status} {reason}".strip()
-    return StoreUnavailableError(f"the store failed to {operation} ({answer}){quoted(said)}", key=url)
+    failure = UnsupportedError if status in UNSUPPORTED else StoreUnavailableError
+    return failure(f"the store failed to {operation} ({answer}){quoted(said)}", key=url)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.stores.azure.words import refusal as refusal_of_azure
+from ckptptr.stores.gcs.words import CONTINUE
 from ckptptr.stores.gcs.words import refusal as refusal_of_google
 from ckptptr.stores.s3.words import refusal as refusal_of_s3
 
@@ -42,6 +43,8 @@ _REASONS = {
 
 CHECKSUM: dict[str, Any] = {"checksum_algorithm": "CRC64NVME"}
 """With it obstore sends a checksum that Amazon compares."""
+CHECKED: dict[str, Any] = {"checksum_algorithm": "SHA256"}
+"""For buckets that want one. Servers have known it for longest, and the signature needs it anyway."""
 
 
 class OnS3:
@@ -51,7 +54,9 @@ class OnS3:
     version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
     proves_blocks: ClassVar[bool] = True
     deletes_together: ClassVar[int] = 1000
+    page: ClassVar[int] = 1000
     copies: ClassVar[int] = 5 * 1024**3  # more takes parts, which obstore does not copy
+    has_folders: ClassVar[bool] = False
 
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         return refusal_of_s3(code, status, _S3[operation], url, said)
@@ -64,17 +69,23 @@ class OnGCS:
     version: ClassVar[Literal["e_tag", "version"]] = "version"
     proves_blocks: ClassVar[bool] = True
     deletes_together: ClassVar[int] = 1
+    page: ClassVar[int] = 0
     copies: ClassVar[int] = 5 * 1024**3
+    has_folders: ClassVar[bool] = False
 
     compares_parts = False
 
-    def comparing(self, _: str, /, answer: float | None = None) -> None:
+    def comparing(self, _: str, /) -> None:
         """obstore sends no checksum there."""
+
+    checked = comparing
 
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         if code == "NoSuchKey" and operation == "list":
             code = ""  # a listing names no object that could be missing
-        if code == "NoSuchBucket":
+        if code == "NoSuchUpload":
+            operation = CONTINUE
+        elif code == "NoSuchBucket":
             operation = "list"  # then a 404 speaks of the bucket
         elif status in (404, 412, 416) and code not in _REASONS:
             return StoreUnavailableError(f"the store failed to {operation} ({status} {code})", key=url)
@@ -89,12 +100,16 @@ class OnAzure:
     proves_blocks: ClassVar[bool] = False
     """The SDK sends an MD5 with each block, which Azure compares; obstore would prove nothing."""
     deletes_together: ClassVar[int] = 1
+    page: ClassVar[int] = 0
     copies: ClassVar[int] = 0  # Azure copies in its own time, and obstore does not wait
+    has_folders: ClassVar[bool] = True
 
     compares_parts = False
 
-    def comparing(self, _: str, /, answer: float | None = None) -> None:
+    def comparing(self, _: str, /) -> None:
         """obstore sends no checksum there."""
+
+    checked = comparing
 
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         return refusal_of_azure(code, status, _AZURE[operation], url, said)

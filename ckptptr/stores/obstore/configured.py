@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from ckptptr.clock import Patience
 from ckptptr.stores.azure.words import AZURE, metadata_name
 from ckptptr.stores.gcs.words import GOOGLE
-from ckptptr.stores.obstore.clouds import CHECKSUM, OnAzure, OnGCS, OnS3
+from ckptptr.stores.obstore.clouds import CHECKED, CHECKSUM, OnAzure, OnGCS, OnS3
 from ckptptr.stores.obstore.lending import ANSWER, PATIENCE, limits
 from ckptptr.stores.port import Guarantee
 from ckptptr.stores.s3.words import AMAZON
@@ -50,21 +50,20 @@ class _Configured:
         self.metadata: Mapping[str, str] = dict(metadata or {})
         self._settings = {name: value for name, value in settings.items() if name not in BOUNDS}
         self.answer = answer
-        self._patience = patience
+        self._limits = limits(patience, answer)
 
     @property
     def guarantee(self) -> Guarantee:
         unproven = any(guarantee_at(url, self._own) is Guarantee.UNPROVEN for url in self._endpoints())
         return Guarantee.UNPROVEN if unproven else Guarantee.COMPARE_AND_SWAP
 
-    def client(self, bucket: str, /, answer: float | None = None) -> Any:
-        return self._client(bucket, answer)
+    def client(self, bucket: str) -> Any:
+        return self._client(bucket)
 
-    def _client(self, bucket: str, answer: float | None, **more: Any) -> Any:
+    def _client(self, bucket: str, **more: Any) -> Any:
         from obstore.store import from_url
 
-        bounds = limits(self._patience, answer or self.answer)
-        return from_url(f"{self.scheme}://{bucket}", **self._settings, **bounds, **more)
+        return from_url(f"{self.scheme}://{bucket}", **self._settings, **self._limits, **more)
 
     def _endpoints(self) -> Iterator[str]:
         """The endpoints that the settings and the environment name; none: the cloud's own."""
@@ -89,12 +88,16 @@ class ConfiguredS3(_Configured, OnS3):
         """Amazon does; others are not asked."""
         return self.guarantee is Guarantee.COMPARE_AND_SWAP
 
-    def comparing(self, key: str, /, answer: float | None = None) -> Any | None:
-        if not self.compares_parts:
+    def comparing(self, key: str, /) -> Any | None:
+        # botocore's switch, for those who have set it.
+        if not self.compares_parts or "when_required" in self._said("request_checksum_calculation"):
             return None
         # Over TLS the checksum is enough. Without TLS the signature is all that protects the bytes.
         is_tls = not any(endpoint.startswith("http:") for endpoint in self._endpoints())
-        return self._client(key.partition("/")[0], answer, **CHECKSUM, unsigned_payload=is_tls)
+        return self._client(key.partition("/")[0], **CHECKSUM, unsigned_payload=is_tls)
+
+    def checked(self, bucket: str, /) -> Any:
+        return self._client(bucket, **CHECKED)
 
     def _endpoints(self) -> Iterator[str]:
         return self._said("endpoint", "endpoint_url", "endpoint_url_s3")

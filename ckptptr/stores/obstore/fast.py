@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import operator
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 
 from ckptptr.errors import CkptptrError, DamagedError, NotFoundError
 from ckptptr.events import Event, emit
@@ -116,18 +117,21 @@ class FastLane(Around):
         return True
 
     def _reaches(self, key: str) -> bool:
-        """Whether obstore was seen to reach this bucket with these credentials; asked once."""
+        """Whether obstore was seen to reach this bucket with these credentials, and to write parts there.
+
+        Asked once.
+        """
         bucket = key.partition("/")[0]
-        if bucket not in self._reached:
-            try:
-                for _ in self._payload.download(key, 0, 1):
-                    pass
-            except (NotFoundError, DamagedError):  # answers of the store, too
-                pass
-            except CkptptrError as error:
-                self._close(f"{type(error).__name__} when it was tried")
-                return False
-            self._reached.add(bucket)
+        try:
+            if bucket not in self._reached:
+                with suppress(NotFoundError, DamagedError):  # answers of the store, too
+                    for _ in self._payload.download(key, 0, 1):
+                        pass
+                self._reached.add(bucket)
+            self._payload.try_blocks(key)
+        except CkptptrError as error:
+            self._close(f"{type(error).__name__} when it was tried")
+            return False
         return True
 
     def _succeeded(self, key: str) -> None:

@@ -45,13 +45,13 @@ class AzureLender(OnAzure):
         self.metadata: Mapping[str, str] = {metadata_name(n): value for n, value in (metadata or {}).items()}
         self._filesystem = filesystem
         self.answer = answer
-        self._patience = patience
+        self._limits = limits(patience, answer)
 
     @property
     def guarantee(self) -> Guarantee:
         return guarantee_at(str(self._filesystem.service_client.url), AZURE)
 
-    def client(self, bucket: str, /, answer: float | None = None) -> Any:
+    def client(self, bucket: str) -> Any:
         from obstore.store import AzureStore
 
         service = self._filesystem.service_client
@@ -65,7 +65,7 @@ class AzureLender(OnAzure):
             account_name=service.account_name,
             endpoint=endpoint,
             skip_signature=False,
-            **limits(self._patience, answer or self.answer),
+            **self._limits,
             credential_provider=_provider(self._filesystem, service, place.query),
         )
 

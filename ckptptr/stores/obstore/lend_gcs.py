@@ -41,14 +41,14 @@ class GCSLender(OnGCS):
         self._filesystem = filesystem
         self._anywhere = chosen() == "obstore" if anywhere is None else anywhere
         self.answer = answer
-        self._patience = patience
+        self._limits = limits(patience, answer)
         self._renewing = threading.Lock()
 
     @property
     def guarantee(self) -> Guarantee:
         return guarantee_at(str(self._filesystem._location), GOOGLE)
 
-    def client(self, bucket: str, /, answer: float | None = None) -> Any:
+    def client(self, bucket: str) -> Any:
         from obstore.store import GCSStore
 
         filesystem = self._filesystem
@@ -65,7 +65,7 @@ class GCSLender(OnGCS):
             bucket,
             base_url=endpoint,
             skip_signature=False,
-            **limits(self._patience, answer or self.answer),
+            **self._limits,
             credential_provider=self._token,
         )
 

@@ -13,16 +13,19 @@ import fsspec.asyn
 
 from ckptptr.clock import Patience
 from ckptptr.errors import CkptptrError
-from ckptptr.stores.obstore.clouds import CHECKSUM, OnS3
+from ckptptr.stores.obstore.clouds import CHECKED, CHECKSUM, OnS3
 from ckptptr.stores.obstore.lending import ANSWER, PATIENCE, check_way, lent_until, limits, refuse_unless
 from ckptptr.stores.port import Guarantee
-from ckptptr.stores.s3.client import S3Client
+from ckptptr.stores.s3.client import S3Client, takes_checksums
 from ckptptr.stores.s3.errors import code_of
-from ckptptr.stores.s3.words import AMAZON
+from ckptptr.stores.s3.words import AMAZON, OTHER_BYTES
 from ckptptr.stores.sdk import guarantee_at
 
 _SAME = {  # settings of the filesystem that say nothing about how requests look
-    "config_kwargs": {"connect_timeout", "max_pool_connections", "read_timeout", "region_name", "retries"},
+    "config_kwargs": {
+        *("connect_timeout", "max_pool_connections", "read_timeout", "region_name", "retries"),
+        *("request_checksum_calculation", "response_checksum_validation"),
+    },
     "client_kwargs": {
         "aws_access_key_id",
         "aws_secret_access_key",
@@ -32,13 +35,11 @@ _SAME = {  # settings of the filesystem that say nothing about how requests look
     },
 }
 _OTHER_KINDS = ("--x-s3", "--table-s3", "-s3alias", "--ol-s3")
-_OF_ITS_OWN = ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_", "AWS_CHECKSUM_ALGORITHM", "AWS_REQUEST")
+_OF_ITS_OWN = ("AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_", "AWS_CHECKSUM_ALGORITHM", "AWS_REQUEST_PAYER")
 """What obstore reads from the environment and s3fs does not."""
 
 
 _CRC64_OF_NOTHING = "AAAAAAAAAAA="
-_OTHER_BYTES = ("BadDigest", "XAmzContentChecksumMismatch", "InvalidDigest")
-"""How a server says that what arrived does not have its checksum: Amazon and most others, MinIO, Garage."""
 
 
 class S3Lender(OnS3):
@@ -57,8 +58,7 @@ class S3Lender(OnS3):
         self.metadata: Mapping[str, str] = dict(metadata or {})
         self._filesystem = filesystem
         self.answer = answer
-        self._patience = patience
-        self._comparing: dict[str, bool] = {}
+        self._limits = limits(patience, answer)
 
     @property
     def guarantee(self) -> Guarantee:
@@ -69,30 +69,34 @@ class S3Lender(OnS3):
         """Amazon does. Others are not asked: what they refuse when an upload ends cannot be sent again."""
         return self.guarantee is Guarantee.COMPARE_AND_SWAP
 
-    def client(self, bucket: str, /, answer: float | None = None) -> Any:
-        return self._client(bucket, answer, checksum=False)
+    def client(self, bucket: str) -> Any:
+        return self._client(bucket, self._meta(bucket), {})
 
-    def comparing(self, key: str, /, answer: float | None = None) -> Any | None:
+    def comparing(self, key: str, /) -> Any | None:
         bucket = key.partition("/")[0]
-        if bucket not in self._comparing:
-            self._comparing[bucket] = self.compares_parts or self._refuses_other_bytes(key)
-        return self._client(bucket, answer, checksum=True) if self._comparing[bucket] else None
+        meta = self._meta(bucket)
+        if not takes_checksums(meta.config) or not (self.compares_parts or self._refuses_other_bytes(key)):
+            return None
+        # Over TLS the checksum is enough. Without TLS the signature is all that protects the bytes.
+        is_tls = str(meta.endpoint_url).startswith("https:")
+        return self._client(bucket, meta, {**CHECKSUM, "unsigned_payload": is_tls})
+
+    def checked(self, bucket: str, /) -> Any:
+        return self._client(bucket, self._meta(bucket), CHECKED)
 
     def _refuses_other_bytes(self, key: str) -> bool:
         client, probe = S3Client(self._filesystem), f"{key.rpartition('/')[0]}/.probe-{uuid.uuid4().hex}"
         try:
             client.call("put_object", probe, once=True, Body=b"?", ChecksumCRC64NVME=_CRC64_OF_NOTHING)
         except CkptptrError as error:
-            return code_of(error) in _OTHER_BYTES
+            return code_of(error) in OTHER_BYTES
         with suppress(CkptptrError):  # a sweep of the checkpoint deletes it
             client.call("delete_object", probe)
         return False
 
-    def _client(self, bucket: str, answer: float | None, *, checksum: bool) -> Any:
+    def _client(self, bucket: str, meta: Any, checksum: Mapping[str, Any]) -> Any:
         from obstore.store import S3Store
 
-        self._check(bucket)
-        meta = fsspec.asyn.sync(self._filesystem.loop, self._meta, bucket)
         endpoint, region, config = meta.endpoint_url, meta.region_name, meta.config
         check_way(endpoint)
         refuse_unless(config.signature_version in ("v4", "s3v4"), "requests are not signed with v4")
@@ -110,10 +114,8 @@ class S3Lender(OnS3):
             region="us-east-1" if region in (None, "aws-global") else region,
             virtual_hosted_style_request=False,
             skip_signature=False,
-            # Over TLS the checksum is enough. Without TLS the signature is all that protects the bytes.
-            unsigned_payload=checksum and endpoint.startswith("https:"),
-            **(CHECKSUM if checksum else {}),
-            **limits(self._patience, answer or self.answer),
+            **{"unsigned_payload": False, **checksum},
+            **self._limits,
             credential_provider=self._credentials,
         )
 
@@ -125,14 +127,20 @@ class S3Lender(OnS3):
         for name, same in _SAME.items():
             given = {key for key, value in getattr(filesystem, name).items() if value is not None}
             refuse_unless(given <= same, f"{name} has {', '.join(sorted(given - same))}")
-        refuse_unless(not bucket.endswith(_OTHER_KINDS), "it is no general purpose bucket")
+        is_other = ":" in bucket or bucket.endswith(_OTHER_KINDS)  # an ARN, or an alias
+        refuse_unless(not is_other, "it is no general purpose bucket")
         own = [name for name in os.environ if name.upper().startswith(_OF_ITS_OWN)]
         refuse_unless(not own, f"{', '.join(own)} is set, which s3fs does not read")
 
-    async def _meta(self, bucket: str) -> Any:
-        await self._filesystem.set_session()
-        client = await self._filesystem.get_s3(bucket)
-        return client.meta
+    def _meta(self, bucket: str) -> Any:
+        """What the filesystem's own client knows of its endpoint and settings. Raises `UnlendableError`."""
+        self._check(bucket)
+
+        async def resolved() -> Any:
+            await self._filesystem.set_session()
+            return (await self._filesystem.get_s3(bucket)).meta
+
+        return fsspec.asyn.sync(self._filesystem.loop, resolved)
 
     def _credentials(self) -> Any:
         """Those that the filesystem signs with now; obstore asks again before they expire."""

@@ -63,11 +63,17 @@ class Lender(Protocol):
     deletes_together: ClassVar[int]
     """How many objects obstore deletes in one request; more than one only where a missing one is no error."""
 
+    page: ClassVar[int]
+    """How many names a full page of a listing has, if a server may not say that there is more; else 0."""
+
     copies: ClassVar[int]
     """The largest object in bytes that a copy is trusted with; larger ones pass through here."""
 
     answer: float
     """Seconds that an answer may take."""
+
+    has_folders: ClassVar[bool]
+    """Whether some accounts have folders, which stay when they are empty."""
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -80,15 +86,18 @@ class Lender(Protocol):
     compares_parts: bool
     """Whether the clients that `comparing` makes also prove each part of an upload."""
 
-    def client(self, bucket: str, /, answer: float | None = None) -> Any:
-        """An obstore store, for requests that may take `answer` seconds. Raises `UnlendableError`; sends no
-        request."""
+    def client(self, bucket: str) -> Any:
+        """An obstore store. Raises `UnlendableError`; sends no request."""
 
-    def comparing(self, key: str, /, answer: float | None = None) -> Any | None:
+    def comparing(self, key: str, /) -> Any | None:
         """The same, with a checksum for each object, if the store compares it and refuses other bytes.
 
         None if it does not. That may be found out at `key`, by a request that has to be refused.
         """
+
+    def checked(self, bucket: str, /) -> Any | None:
+        """The same, with a checksum for each object and part, compared or not: a bucket with Object Lock
+        refuses what comes without. None where no bucket wants one."""
 
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         """What the store's error code, HTTP status (0: none) and sentence mean. `operation` is a method of
@@ -131,6 +140,18 @@ def limits(patience: Patience, answer: float) -> dict[str, Any]:
             },
         },
     }
+
+
+def without_limit(client: Any) -> Any:
+    """The same obstore client for requests that take their time; see `Line`."""
+    if not hasattr(client, "client_options"):  # in memory
+        return client
+    return type(client)(
+        config=client.config,
+        client_options={**client.client_options, "read_timeout": timedelta(seconds=LONG)},
+        retry_config=client.retry_config,
+        credential_provider=client.credential_provider,
+    )
 
 
 def lent_until(expires: datetime | None = None) -> datetime:

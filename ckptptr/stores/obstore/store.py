@@ -6,8 +6,9 @@ about them:
 - It raises "already exists" for any 409 and 412, and "not found" for any 404. Here an object is there or
 absent only in the store's own words (`PreconditionFailed`, `NoSuchKey`).
 - It takes any XML, a login page too, for an empty listing. So an empty listing is proven by reading an
-object that
-  does not exist: the store has to refuse that in its own words.
+object that does not exist: the store has to refuse that in its own words.
+- It takes a listing for complete where S3's answer names no next page; some servers never name one. So after
+full pages it is asked for what comes behind them.
 - It does not wait for the copies of Azure, and cannot copy more than 5 GiB on S3: such copies pass through
 here.
 """
@@ -17,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import operator
-import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import wait
@@ -35,12 +35,15 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.lifetime import daemon
-from ckptptr.stores.line import LONG, Line, OverdueError
+from ckptptr.stores.emptied import Emptied
+from ckptptr.stores.line import Line, OverdueError
+from ckptptr.stores.obstore import threads
+from ckptptr.stores.obstore.delete_signed import delete_signed
 from ckptptr.stores.obstore.feed import Feed
-from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, unanswered
+from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, unanswered, without_limit
 from ckptptr.stores.obstore.watch import Watch
 from ckptptr.stores.parts import Parts
-from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token
+from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token, UnsupportedError, folders_of
 from ckptptr.stores.room import Room
 from ckptptr.stores.said import no_answer, overdue
 from ckptptr.stores.sdk import last_names, one_or_many, seconds, shown
@@ -59,8 +62,6 @@ _ABORT = 2.0
 _MD5 = 32  # characters
 _MANY = 16  # blocks, where their number is not known
 _DELETES_IN_FLIGHT = 16
-_threads_in = 0  # the process that obstore's threads are in: a fork does not take them along
-_has_panicked = False  # it could not start its threads, and never tries again
 _T = TypeVar("_T")
 
 
@@ -75,13 +76,16 @@ class ObstoreStore:
     def __init__(self, lender: Lender, *, block_size: int = BLOCK_SIZE) -> None:
         import obstore
 
-        global _threads_in  # noqa: PLW0603 - they are obstore's, and one set for the process
-        _threads_in = _threads_in or os.getpid()
+        threads.begin()
         self.block_size = block_size
         self.lender = lender
         self._obstore: Any = obstore
         self._lock = threading.Lock()
-        self._clients: dict[tuple[str, str, float | None], Any] = {}
+        self._clients: dict[str, Any] = {}
+        self._comparing: dict[str, Any] = {}
+        self._written: set[str] = set()
+        self._deletes_singly = False  # until the server turns out to want it
+        self._patient: dict[int, tuple[Any, Any]] = {}
         self._room = Room()
         self._line = Line(lender.answer)
 
@@ -92,34 +96,38 @@ class ObstoreStore:
     def url(self, key: str) -> str:
         return f"{self.lender.scheme}://{key}"
 
-    def client(self, bucket: str, answer: float | None = None) -> Any:
-        """obstore's client, for requests that may take `answer` seconds. Sends no request.
+    def client(self, bucket: str) -> Any:
+        """obstore's client. Sends no request.
 
         Raises:
             UnlendableError: obstore cannot be used here; the text says why.
         """
-        if _threads_in != os.getpid():
-            raise UnlendableError("the process was forked after obstore had started its threads")
-        if _has_panicked:
-            raise UnlendableError("obstore could not start its threads")
-        return self._made(("", bucket, answer), lambda: self.lender.client(bucket, answer))
+        threads.check()
+        return self._made(self._clients, bucket, lambda: self.lender.client(bucket))
 
-    def _comparing_at(self, key: str, answer: float | None) -> Any | None:
-        """A client whose puts are proven, see `Lender.comparing`."""
+    def _comparing_at(self, key: str) -> Any | None:
+        """A client whose puts are proven, see `Lender.comparing`; asked for once for each bucket."""
         bucket = key.partition("/")[0]
-        return self._made(("comparing", bucket, answer), lambda: self.lender.comparing(key, answer))
+        try:
+            self.client(bucket)
+            return self._made(self._comparing, bucket, lambda: self.lender.comparing(key))
+        except UnlendableError as error:
+            raise self._meant(error, "upload", key) from error
 
-    def _made(self, kind: tuple[str, str, float | None], make: Callable[[], Any]) -> Any:
+    def _comparing_parts(self, key: str) -> Any | None:
+        return self._comparing_at(key) if self.lender.compares_parts else None
+
+    def _made(self, clients: dict[str, Any], bucket: str, make: Callable[[], Any]) -> Any:
         with self._lock:
-            if kind not in self._clients:
+            if bucket not in clients:
                 try:
-                    self._clients[kind] = make()
+                    clients[bucket] = make()
                 except UnlendableError:
                     raise
                 except Exception as error:
                     # Other versions of the filesystem have other attributes.
                     raise UnlendableError(f"{type(error).__name__} when obstore was set up") from error
-            return self._clients[kind]
+            return clients[bucket]
 
     # The port
 
@@ -162,6 +170,8 @@ class ObstoreStore:
         bucket, _, prefix = folder.partition("/")
         try:
             yield from self._entries(self.client(bucket), bucket, prefix)
+        except CkptptrError:
+            raise
         except Exception as error:  # noqa: BLE001 - the table says what it means
             raise self._meant(error, "list", folder) from shown(error)
 
@@ -170,23 +180,35 @@ class ObstoreStore:
         level = self._ask(
             "list", folder, lambda client, _: self._obstore.list_with_delimiter(client, prefix or None)
         )
-        if not (level["common_prefixes"] or level["objects"]):
+        count = len(level["common_prefixes"]) + len(level["objects"])
+        if not count:
             self._prove_empty(folder)
+        if self._may_go_on(count):
+            return folders_of(self.list(folder), folder)
         return last_names(level["common_prefixes"])
 
     def delete(self, keys: Iterable[str]) -> None:
-        together = self.lender.deletes_together
+        together = 1 if self._deletes_singly else self.lender.deletes_together
         deletions: Parts[None] = Parts(daemon.start, Room(_DELETES_IN_FLIGHT))
+        emptied = Emptied()
+        keys = emptied.noting(keys) if self.lender.has_folders else keys
         for _, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
             while batch := [*itertools.islice(group, together)]:
                 deletions.wait_for_room(1)
                 deletions.start(partial(self._delete, batch), 1)
         deletions.finish()
+        for folder in itertools.islice(emptied.folders, 1):
+            config = self.client(folder.partition("/")[0]).config
+            account = f"{config.get('endpoint')}/{config.get('account_name')}"
+            emptied.remove(account, lambda name: daemon.start(partial(self._remove_folder, name)))
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         count = operator.length_hint(blocks, _MANY)
         only, all_of_them = one_or_many(blocks)
-        return self.put_blocks(key, all_of_them, count) if only is None else self.put(key, only)
+        if only is not None:
+            return self.put(key, only)
+        self.try_blocks(key)
+        return self.put_blocks(key, all_of_them, count)
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         if not length:
@@ -194,7 +216,7 @@ class ObstoreStore:
         end = start + length
         try:
             client, path = self._at(key)
-            with _without_panic():
+            with threads.without_panic():
                 answer = self._obstore.get(client, path, options={"range": (start, end)})
                 for chunk in answer.stream(min_chunk_size=CHUNK):
                     block = memoryview(chunk)[: end - start]
@@ -218,29 +240,57 @@ class ObstoreStore:
     def put(self, key: str, body: bytes) -> bool:
         """Write one block, in one request; returns what `upload` returns."""
         options = {"attributes": self._attributes, "use_multipart": False}
-        answer = LONG if len(body) > _WATCHED else None
 
-        def put(client: Any, path: str) -> tuple[str, bool]:
-            comparing = self._comparing_at(key, answer)
-            found = self._obstore.put(comparing or client, path, body, **options)
-            return (found["e_tag"] or "").strip('"'), comparing is not None
+        def put(client: Any, path: str) -> Any:
+            if len(body) <= _WATCHED:
+                return self._obstore.put(client, path, body, **options)
+            client = self._without_limit(client)
+            with self._on_time(key):
+                sent = daemon.start(lambda: self._obstore.put(client, path, body, **options))
+                return self._watch(key, len(body)).last(sent)
 
-        def send() -> tuple[str, bool]:
-            return self._ask("upload", key, put, answer)
-
+        comparing = self._comparing_at(key)
+        if comparing and len(body) <= _SMALL and not self._knows_parts(key):
+            comparing = None  # it goes as parts will: so it is known how the bucket takes them
         with self._line.taken(len(body)):
-            etag, is_proven = self._watched(key, len(body), send) if answer else send()
+            answer = (
+                self._ask("upload", key, put, comparing) if comparing else self._write("upload", key, put)
+            )
+        etag, is_proven = (answer["e_tag"] or "").strip('"'), comparing is not None
         # The ETag may be an MD5; of large blocks that would cost more than the listing that it saves.
         if not is_proven and len(body) <= _SMALL and len(etag) == _MD5:
             is_proven = etag == hashlib.md5(body, usedforsecurity=False).hexdigest()
         return is_proven
+
+    def try_blocks(self, key: str) -> None:
+        """Begin an upload in parts, and abandon it when the store has taken one. Asked once of each bucket.
+
+        Raises what the store refuses it with.
+        """
+        if self._knows_parts(key) or self.lender.checked(key.partition("/")[0]) is None:
+            return
+
+        def blocks() -> Iterator[bytes]:
+            yield b"12"
+            yield b"3"  # no whole part; obstore asks for the next block when the first part has arrived
+            raise InterruptedError
+
+        def put(client: Any, path: str) -> None:
+            with suppress(InterruptedError):
+                self._obstore.put(client, path, blocks(), chunk_size=2, max_concurrency=0)
+
+        self._write("upload", key, put)
+
+    def _knows_parts(self, key: str) -> bool:
+        """Whether the bucket took something that was sent as the parts of an upload are."""
+        return key.partition("/")[0] in self._written or self._comparing_parts(key) is not None
 
     def put_blocks(self, key: str, blocks: Iterator[bytes], count: int) -> bool:
         """Write `count` blocks or so, in parts; returns what `upload` returns."""
         first = next(blocks, b"")
         size = max(len(first), self.block_size)
         blocks = itertools.chain((first,), blocks)
-        is_proven = self.lender.compares_parts
+        comparing = self._comparing_parts(key)
         del first  # or it would stay in memory to the end
         feed, here = Feed(), threading.get_ident()
 
@@ -250,10 +300,9 @@ class ObstoreStore:
             options = {"attributes": self._attributes, "chunk_size": size, "max_concurrency": parts}
 
             def put(client: Any, path: str) -> None:
-                comparing = self._comparing_at(key, LONG) if is_proven else None
-                self._obstore.put(comparing or client, path, source, **options)
+                self._obstore.put(self._without_limit(client), path, source, **options)
 
-            self._ask("upload", key, put, LONG)
+            self._ask("upload", key, put, comparing)
 
         with self._room.some_taken(size, count) as parts, self._line.taken(size, parts) as at_once:
             put = daemon.start(partial(send, at_once))
@@ -273,12 +322,13 @@ class ObstoreStore:
             finally:
                 feed.close()
                 wait([put], timeout=_ABORT)
-        return is_proven
+        return comparing is not None
 
-    def _watched(self, key: str, size: int, send: Callable[[], _T]) -> _T:
-        """What one request with so many bytes gives."""
-        with self._on_time(key):
-            return self._watch(key, size).last(daemon.start(send))
+    def _without_limit(self, client: Any) -> Any:
+        """The same client for requests that the line ends."""
+        if id(client) not in self._patient:
+            self._patient[id(client)] = client, without_limit(client)
+        return self._patient[id(client)][1]
 
     def _watch(self, key: str, size: int, parts: int = 1) -> Watch:
         def sign() -> None:
@@ -301,15 +351,29 @@ class ObstoreStore:
 
     def _swap(self, operation: str, key: str, body: bytes, mode: str | dict[str, str]) -> Token:
         options = {"mode": mode, "attributes": _CONTROL, "use_multipart": False}
-        answer = self._ask(
+        answer = self._write(
             operation, key, lambda client, path: self._obstore.put(client, path, body, **options)
         )
         return self._token(answer, key)
 
     def _entries(self, client: Any, bucket: str, prefix: str) -> Iterator[Entry]:
-        for page in self._obstore.list(client, prefix or None):
-            for each in page:
-                yield Entry(f"{bucket}/{each['path']}", each["size"], seconds(each["last_modified"]))
+        behind: dict[str, str] = {}
+        while True:
+            count, last = 0, ""
+            for page in self._obstore.list(client, prefix or None, **behind):
+                count += len(page)
+                for each in page:
+                    last = max(last, each["path"])
+                    yield Entry(f"{bucket}/{each['path']}", each["size"], seconds(each["last_modified"]))
+            if not self._may_go_on(count):
+                return
+            if last <= behind.get("offset", ""):
+                raise StoreUnavailableError("the listing does not go on", key=self.url(f"{bucket}/{prefix}"))
+            behind = {"offset": last}
+
+    def _may_go_on(self, count: int) -> bool:
+        """Whether this number of names may be full pages of a server that does not say that there is more."""
+        return count > 0 and self.lender.page > 0 and count % self.lender.page == 0
 
     def _token(self, meta: Any, key: str) -> Token:
         found = meta[self.lender.version]
@@ -325,10 +389,26 @@ class ObstoreStore:
         raise StoreUnavailableError("the answer is no listing", key=self.url(folder))
 
     def _delete(self, keys: Sequence[str]) -> None:
-        def gone(client: Any, _: str) -> bool:
+        if self.lender.deletes_together == 1:
+            self._delete_one(keys[0])
+            return
+        if not self._deletes_singly:
+            paths = [key.partition("/")[2] for key in keys]
             try:
-                self._obstore.delete(client, [key.partition("/")[2] for key in keys])
-            except FileNotFoundError as error:  # only where one key at a time is deleted
+                self._ask("delete", keys[0], lambda client, _: self._obstore.delete(client, paths))
+                return
+            except (UnsupportedError, NotFoundError):  # some take the bucket for an object
+                pass
+        for key in keys:
+            with suppress(NotFoundError):
+                self._ask("delete", key, partial(delete_signed, self._obstore.sign))
+        self._deletes_singly = True
+
+    def _delete_one(self, key: str) -> None:
+        def gone(client: Any, path: str) -> bool:
+            try:
+                self._obstore.delete(client, path)
+            except FileNotFoundError as error:
                 if answer_in(error).code:
                     raise
                 return False
@@ -336,9 +416,24 @@ class ObstoreStore:
 
         with suppress(NotFoundError):
             # obstore keeps no code of what Azure answers here, so the object itself is asked for.
-            if not self._ask("delete", keys[0], gone):
-                self.read(keys[0], GLANCE)
-                raise StoreUnavailableError("the store failed to delete the object", key=self.url(keys[0]))
+            if not self._ask("delete", key, gone):
+                self.read(key, GLANCE)
+                raise StoreUnavailableError("the store failed to delete the object", key=self.url(key))
+
+    def _remove_folder(self, folder: str) -> None:
+        """Only if it is empty. Its name is no object's, so a 404 without words is good enough."""
+
+        def remove(client: Any, path: str) -> None:
+            try:
+                self._obstore.delete(client, path)
+            except FileNotFoundError:
+                raise NotFoundError("there is no such folder", key=self.url(folder)) from None
+            except Exception as error:
+                if answer_in(error).status == 409:
+                    raise ConflictError("the folder is not empty", key=self.url(folder)) from None
+                raise
+
+        self._ask("delete", folder, remove)
 
     def _size(self, key: str) -> int | None:
         """None where a HEAD says 404, which has no words: the copy's own answer has."""
@@ -360,19 +455,36 @@ class ObstoreStore:
         for start in range(0, size, self.block_size):
             yield b"".join(self.download(key, start, min(self.block_size, size - start)))
 
-    def _ask(
-        self, operation: str, key: str, request: Callable[[Any, str], _T], answer: float | None = None
-    ) -> _T:
-        """`request` with the bucket's client and the path in it. Raises our errors only."""
+    def _write(self, operation: str, key: str, request: Callable[[Any, str], _T]) -> _T:
+        """As `_ask`. A bucket that refuses the first one gets it, and all that follow, with a checksum."""
+        bucket = key.partition("/")[0]
         try:
-            with _without_panic():
-                return request(*self._at(key, answer))
+            answer = self._ask(operation, key, request)
+        except UnsupportedError:
+            checked = None if bucket in self._written else self.lender.checked(bucket)
+            if checked is None:
+                raise
+            answer = self._ask(operation, key, request, checked)
+            self._clients[bucket] = checked
+        self._written.add(bucket)
+        return answer
+
+    def _ask(
+        self, operation: str, key: str, request: Callable[[Any, str], _T], other: Any | None = None
+    ) -> _T:
+        """`request` with the bucket's client, or another, and the path in it. Raises our errors only."""
+        try:
+            with threads.without_panic():
+                client, path = self._at(key)
+                return request(other or client, path)
+        except CkptptrError:
+            raise
         except Exception as error:  # noqa: BLE001 - the table says what it means
             raise self._meant(error, operation, key) from shown(error)
 
-    def _at(self, key: str, answer: float | None = None) -> tuple[Any, str]:
+    def _at(self, key: str) -> tuple[Any, str]:
         bucket, _, path = key.partition("/")
-        return self.client(bucket, answer), path
+        return self.client(bucket), path
 
     def _meant(self, error: Exception, operation: str, key: str) -> CkptptrError:
         """What was raised, as our error."""
@@ -384,16 +496,3 @@ class ObstoreStore:
         if asked := unanswered(error):
             return no_answer(operation, *asked, self.url(key))
         return self.lender.refusal(answer.code, answer.status, operation, self.url(key), answer.said)
-
-
-@contextmanager
-def _without_panic() -> Iterator[None]:
-    """obstore panics, which is no `Exception`, where the system gives it no threads. It is of no use then."""
-    global _has_panicked  # noqa: PLW0603 - its threads are those of the process
-    try:
-        yield
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        _has_panicked = True
-        raise UnlendableError(f"it failed in itself ({error})") from None

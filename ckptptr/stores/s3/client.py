@@ -3,14 +3,21 @@
 s3fs's own methods send more requests than asked for, cache listings, and drop parameters that the
 installed SDK does not know, `IfMatch` among them. So the SDK's client underneath is called, which
 retries by itself (five tries, as botocore does) and refuses what it does not know.
+
+Some servers refuse requests that carry `x-amz-checksum-*`. botocore has a switch for them, which is honoured.
+It is also turned off here when a server refuses: then `Content-MD5` takes the place of the checksum.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import logging
 from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -21,23 +28,27 @@ from botocore.exceptions import ClientError
 from ckptptr.clock import Patience
 from ckptptr.errors import AccessDeniedError, NotFoundError, StoreUnavailableError
 from ckptptr.stores.line import LONG, SMALL, Line
+from ckptptr.stores.port import UnsupportedError
 from ckptptr.stores.s3.errors import translated
 from ckptptr.stores.sdk import Body, Client, beginning, patiently
 
+_CARRIES, _ASKS_FOR, _OFF = "request_checksum_calculation", "response_checksum_validation", "when_required"
+"""botocore's switches, for requests that carry a checksum and those that ask for one; how they are off."""
+
+PATIENCE = Patience(at_most=60.0)
+"""Of an upload that others overtook. For all else the SDK has a patience of its own."""
+
+_log = logging.getLogger("ckptptr.stores")
 _T = TypeVar("_T")
 
 
-PATIENCE = Patience(at_most=60.0)
-"""Of a request for payload that others overtook. The SDK itself has a patience for each."""
+_is_watched: ContextVar[bool] = ContextVar("ckptptr_is_watched", default=False)
+"""Whether the line ends the request if it takes too long."""
 
 
-class _Watched(Body):
-    """Bytes whose request the line ends."""
-
-
-def _wait_longer(params: Any, context: Any, **_: Any) -> None:
-    """So the SDK's own limit does not end it. aiobotocore before 3.10 does not know that."""
-    if isinstance(params["body"], _Watched):
+def _wait_longer(context: Any, **_: Any) -> None:
+    """So the SDK's own limit does not end it. Old versions of aiobotocore do not know that."""
+    if _is_watched.get():
         context["read_timeout"] = LONG
 
 
@@ -50,6 +61,11 @@ def part_of(answer: Mapping[str, Any], name: str, key: str) -> Any:
     if name not in answer:
         raise StoreUnavailableError(f"the answer has no {name}", key=f"s3://{key}")
     return answer[name]
+
+
+def takes_checksums(config: Any) -> bool:
+    """Whether to send checksums: as the switch says in a client's configuration, or the server has shown."""
+    return getattr(config, _CARRIES, "") != _OFF
 
 
 class S3Client(Client):
@@ -106,14 +122,17 @@ class S3Client(Client):
         return asyncio.run_coroutine_threadsafe(work, self._filesystem.loop)
 
     async def send_payload(self, operation: str, key: str, body: bytes, **parameters: Any) -> dict[str, Any]:
-        """As `send`, of bytes for which the line was taken: they have the time that they need there."""
+        """As `send`, of bytes that have the time that they need on the line."""
         if len(body) <= SMALL:
-            return await self.send(operation, key, Body=Body(body), **parameters)
+            return await self.send(operation, key, Body=body, **parameters)
+
+        async def request() -> dict[str, Any]:
+            _is_watched.set(True)
+            return await self.send(operation, key, Body=body, **parameters)
 
         async def attempt() -> dict[str, Any]:
             with translated(operation, f"s3://{key}", self._known_endpoint):
-                request = self.send(operation, key, Body=_Watched(body), **parameters)
-                return await self.line.sent(len(body), request, partial(self._sign, key))
+                return await self.line.sent(len(body), request(), partial(self._sign, key))
 
         return await patiently(PATIENCE, attempt)
 
@@ -127,29 +146,62 @@ class S3Client(Client):
     ) -> dict[str, Any]:
         """As `call`, on the filesystem's event loop.
 
+        A checksum among the parameters is left out where botocore's switch is off, or the server refuses it.
+
         Args:
             at_most: of a larger body only this many bytes are read.
             once: what the store refuses is not tried again; the SDK takes some refusals for passing failures.
         """
         with translated(operation, f"s3://{key}", self._known_endpoint):
+            await self._filesystem.set_session()
+            client = await self._filesystem.get_s3(key.partition("/")[0])
+        send = partial(self._send, client, operation, key, at_most=at_most, once=once)
+        if operation != "get_object" and "ChecksumAlgorithm" not in parameters:
+            return await send(parameters)
+        config, switch = client.meta.config, _ASKS_FOR if operation == "get_object" else _CARRIES
+        before = getattr(config, switch, "")
+        if before == _OFF:
+            return await send(await _unchecked(parameters))
+        try:
+            return await send(parameters)
+        except UnsupportedError:
+            setattr(config, switch, _OFF)  # of what botocore adds by itself, too
+        try:
+            answer = await send(await _unchecked(parameters))
+        except BaseException:
+            setattr(config, switch, before)  # it was something else
+            raise
+        _log.info("s3://%s takes no checksums: none is sent any more", key.partition("/")[0])
+        return answer
+
+    async def _send(
+        self,
+        client: Any,
+        operation: str,
+        key: str,
+        parameters: dict[str, Any],
+        *,
+        at_most: int | None,
+        once: bool,
+    ) -> dict[str, Any]:
+        with translated(operation, f"s3://{key}", self._known_endpoint):
             bucket, _, path = key.partition("/")
             filesystem = self._filesystem
-            await filesystem.set_session()
-            client = await filesystem.get_s3(bucket)
             model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation])
             # The filesystem's defaults (encryption, requester pays) where they apply. Ours go unfiltered:
             # a condition that the SDK does not know must fail and not vanish.
             known = model.input_shape.members
             defaults = {**filesystem.s3_additional_kwargs, **filesystem.req_kw}
             applicable = {name: value for name, value in defaults.items() if name in known}
+            ours: dict[str, Any] = {"Bucket": bucket}
             if "Key" in known:
-                parameters["Key"] = path
-            if "Body" in parameters and not isinstance(parameters["Body"], Body):
-                parameters["Body"] = Body(parameters["Body"])
+                ours["Key"] = path
+            if "Body" in parameters:
+                ours["Body"] = Body(parameters["Body"])
             client.meta.events.register("before-call.s3", _wait_longer, unique_id="ckptptr")
             with _once(client, model.name, path) if once else nullcontext():
                 answer: dict[str, Any] = await getattr(client, operation)(
-                    **{**applicable, **parameters, "Bucket": bucket}
+                    **{**applicable, **parameters, **ours}
                 )
             if "Body" in answer:
                 stream = answer["Body"]
@@ -174,3 +226,12 @@ def _once(client: Any, operation: str, path: str) -> Iterator[None]:
         yield
     finally:
         client.meta.events.unregister(event, refuse)
+
+
+async def _unchecked(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters without a checksum; a body gets `Content-MD5`, which servers of any age compare."""
+    kept = {name: value for name, value in parameters.items() if not name.startswith("Checksum")}
+    if "Body" in kept:
+        digest = await asyncio.to_thread(hashlib.md5, kept["Body"], usedforsecurity=False)
+        kept["ContentMD5"] = base64.b64encode(digest.digest()).decode()
+    return kept

@@ -14,23 +14,22 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
-from ckptptr.errors import CkptptrError, ConflictError, NotFoundError
+from ckptptr.errors import ConflictError, NotFoundError, StoreUnavailableError
 from ckptptr.stores.line import Line
-from ckptptr.stores.port import Block, Entry, Guarantee, Token, Unfinished
+from ckptptr.stores.parts import Parts
+from ckptptr.stores.port import Block, Entry, Guarantee, Token, Unfinished, UnsupportedError
 from ckptptr.stores.room import Room
 from ckptptr.stores.s3.client import S3Client, part_of
-from ckptptr.stores.s3.errors import code_of
 from ckptptr.stores.s3.upload import MAX_PARTS, Multipart, crc32, proven
 from ckptptr.stores.s3.words import AMAZON, refusal
 from ckptptr.stores.sdk import check_length, guarantee_at, last_names, one_or_many, seconds
 
 BLOCK_SIZE = 16 * 1024 * 1024
 COPY_PART_SIZE = 256 * 1024 * 1024
+_DELETES_IN_FLIGHT = 16
 
 _ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
-
-_NO_MULTI_DELETE = ("MissingContentMD5", "InvalidRequest")
-"""How a server says that it wants `Content-MD5` with a deletion of many; the SDKs send CRC32 since 2025."""
+_OF_A_LISTING = {"CommonPrefixes", "Contents", "IsTruncated", "KeyCount", "MaxKeys", "Name", "Prefix"}
 
 
 class S3Store:
@@ -144,7 +143,7 @@ class S3Store:
             page = self._client.call("list_multipart_uploads", folder, Prefix=f"{path}/", **position)
             for found in page.get("Uploads", ()):
                 yield Unfinished(f"{bucket}/{found['Key']}", found["UploadId"], found["Initiated"])
-            if not page["IsTruncated"]:
+            if not page.get("IsTruncated", "NextUploadIdMarker" in page):
                 return
             position = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
@@ -173,26 +172,42 @@ class S3Store:
 
     def _pages(self, folder: str, **parameters: str) -> Iterator[dict[str, Any]]:
         path = folder.partition("/")[2]
-        position: dict[str, Any] = {"Prefix": f"{path}/"} if path else {}
-        position.update(parameters, MaxKeys=self._page)
+        asked: dict[str, Any] = {"Prefix": f"{path}/"} if path else {}
+        asked.update(parameters, MaxKeys=self._page)
         while True:
-            page = self._client.call("list_objects_v2", folder, **position)
+            page = self._client.call("list_objects_v2", folder, **asked)
+            if not page.keys() & _OF_A_LISTING:  # an empty one is a proof of absence
+                raise StoreUnavailableError("the answer is no listing", key=self.url(folder))
             yield page
-            if not part_of(page, "IsTruncated", folder):
+            names = [found["Key"] for found in page.get("Contents", ())]
+            names += [found["Prefix"] for found in page.get("CommonPrefixes", ())]
+            token = page.get("NextContinuationToken")
+            # Some servers do not say whether there is more: then a full page is not the last one.
+            if not page.get("IsTruncated", token is not None or len(names) >= self._page):
                 return
-            position["ContinuationToken"] = page["NextContinuationToken"]
+            if token is not None:
+                asked["ContinuationToken"] = token
+            elif (last := max(names, default="")) > asked.get("StartAfter", ""):
+                asked["StartAfter"] = last
+            else:
+                raise StoreUnavailableError("the listing does not go on", key=self.url(folder))
 
     def _delete_batch(self, bucket: str, paths: Sequence[str]) -> None:
         if not self._deletes_singly:
             try:
                 self._delete_at_once(bucket, paths)
-            except CkptptrError as error:
-                if code_of(error) not in _NO_MULTI_DELETE:
-                    raise
-                self._deletes_singly = True
-        if self._deletes_singly:
+                return
+            except (UnsupportedError, NotFoundError):  # some take the bucket for an object
+                pass
+        deletions: Parts[None] = Parts(self._client.start, Room(_DELETES_IN_FLIGHT))
+        try:
             for path in paths:
-                self._delete_one(f"{bucket}/{path}")
+                deletions.wait_for_room(1)
+                deletions.start(self._delete_one(f"{bucket}/{path}"), 1)
+            deletions.finish()
+        finally:
+            deletions.cancel()
+        self._deletes_singly = True
 
     def _delete_at_once(self, bucket: str, paths: Sequence[str]) -> None:
         objects = [{"Key": path} for path in paths]
@@ -202,6 +217,6 @@ class S3Store:
             if not isinstance(error, NotFoundError):
                 raise error
 
-    def _delete_one(self, key: str) -> None:
+    async def _delete_one(self, key: str) -> None:
         with suppress(NotFoundError):  # some answer so, where S3 says that it is gone
-            self._client.call("delete_object", key)
+            await self._client.send("delete_object", key)

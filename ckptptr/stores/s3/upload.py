@@ -17,6 +17,7 @@ from typing import Any
 from ckptptr.errors import CkptptrError, InvalidArgumentError, StoreUnavailableError
 from ckptptr.stores.line import Line
 from ckptptr.stores.parts import Parts
+from ckptptr.stores.port import UploadGoneError
 from ckptptr.stores.room import ROOM, Room
 from ckptptr.stores.s3.client import S3Client, part_of
 
@@ -95,15 +96,15 @@ class Multipart:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._abort()
+            self._abort(error)
             return
         try:
             parts = {"Parts": self._parts.finish()}
             self._client.call(
                 "complete_multipart_upload", self._key, UploadId=self._upload_id, MultipartUpload=parts
             )
-        except BaseException:
-            self._abort()
+        except BaseException as failure:
+            self._abort(failure)
             raise
 
     def _next(self, size: int) -> int:
@@ -143,8 +144,10 @@ class Multipart:
         )
         return _part(number, part_of(answer, "CopyPartResult", self._key))
 
-    def _abort(self) -> None:
+    def _abort(self, reason: BaseException) -> None:
         self._parts.cancel()
+        if isinstance(reason, UploadGoneError):
+            return  # there is nothing to abort
         try:
             self._client.call("abort_multipart_upload", self._key, UploadId=self._upload_id)
         except CkptptrError as error:  # the caller wants to hear why it was aborted

@@ -16,6 +16,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores.port import UNSUPPORTED, UnsupportedError, UploadGoneError
 from ckptptr.stores.said import quoted, refused, sentence
 
 AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
@@ -63,13 +64,19 @@ _TABLE: dict[str, tuple[type[CkptptrError], str, str]] = {
     "InvalidBucketName": (InvalidArgumentError, "the bucket name is not valid", ""),
     "KeyTooLongError": (InvalidArgumentError, "the key is longer than S3 allows", ""),
     "EntityTooLarge": (InvalidArgumentError, "the object is larger than the store allows", ""),
-    "NotImplemented": (InvalidArgumentError, "the store does not offer this operation", ""),
+    "NotImplemented": (UnsupportedError, "the store does not offer this operation", ""),
     "InvalidObjectState": (
         AccessDeniedError,
         "the object is archived (Glacier), and cannot be read",
         "Bring it back first (aws s3api restore-object). Let no lifecycle rule archive checkpoints.",
     ),
 }
+OTHER_BYTES = ("BadDigest", "XAmzContentChecksumMismatch", "InvalidDigest")
+"""How a server says that what arrived does not have its checksum: Amazon and most others, MinIO, Garage."""
+
+_OF_THIS_REQUEST_ONLY = (*OTHER_BYTES, "XAmzContentSHA256Mismatch", "IncompleteBody", "RequestTimeout")
+"""What is answered with 400 and speaks of the bytes of one request, not of its kind."""
+_OF_AN_UPLOAD = ("upload_part", "complete_multipart_upload")
 _NEVER_ABSENT = ("list_objects_v2", "list_multipart_uploads", "create_multipart_upload")
 """What names no object that could be missing."""
 _UNLISTED = " Without s3:ListBucket, S3 answers so for a missing object too: grant that as well."
@@ -105,4 +112,13 @@ def refusal(code: str, status: int, operation: str, url: str, said: str = "") ->
             is_worded=is_worded or operation == "head_object",
             unlisted=_UNLISTED if operation in ("get_object", "head_object") else "",
         )
-    return StoreUnavailableError(f"the store failed to {operation} ({code} {status}){quoted(said)}", key=url)
+    failure = _failure(code, status, operation)
+    return failure(f"the store failed to {operation} ({code} {status}){quoted(said)}", key=url)
+
+
+def _failure(code: str, status: int, operation: str) -> type[StoreUnavailableError]:
+    """What kind of failure it is that the table does not know."""
+    if code == "NoSuchUpload" and operation in _OF_AN_UPLOAD:
+        return UploadGoneError
+    is_of_its_kind = status in UNSUPPORTED and code not in _OF_THIS_REQUEST_ONLY
+    return UnsupportedError if is_of_its_kind else StoreUnavailableError

@@ -1,7 +1,8 @@
 """Does this server support conditional writes? A probe tests it.
 
 The adapters know the real clouds. Of a custom endpoint nothing is known: some accept `If-Match` and ignore
-it, some want it unquoted and refuse all others. A few tiny requests on a new object find that out.
+it, some want it unquoted and refuse all others, some take no condition at all. A few tiny requests on a new
+object find that out.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping
 from ckptptr.clock import Clock
 from ckptptr.errors import ConflictError, NotFoundError, StoreUnavailableError
 from ckptptr.settings import GUARANTEE
-from ckptptr.stores.port import GLANCE, Guarantee, Store, Token
+from ckptptr.stores.port import GLANCE, Guarantee, Store, Token, UnsupportedError
 from ckptptr.stores.wrappers.last_writer import LastWriterWins
 
 log = logging.getLogger("ckptptr")
@@ -30,7 +31,7 @@ def with_known_guarantee(
 
     Raises:
         InvalidArgumentError: the setting names no guarantee.
-        StoreUnavailableError: the server did not answer.
+        StoreUnavailableError: the server did not answer, or takes no write at all.
     """
     guarantee = assumed(environ)
     if guarantee is None and store.guarantee is not Guarantee.UNPROVEN:
@@ -58,13 +59,11 @@ def assumed(environ: Mapping[str, str] = os.environ) -> Guarantee | None:
 
 def probe(store: Store, key: str) -> Guarantee:
     """What conditional writes are worth there: four requests, and a fifth to tidy up."""
-    first = _wrote(store, key, b"1", lambda: store.create(key, b"1"))
-    honest = (
-        first is not None
-        and _refuses(lambda: store.create(key, b"2"))
-        and _wrote(store, key, b"3", lambda: store.replace(key, b"3", first)) is not None
-        and _refuses(lambda: store.replace(key, b"4", first))
-    )
+    try:
+        honest = _is_honest(store, key)
+    except UnsupportedError:
+        store.upload(key, [b"5"])  # if it takes this one, the condition was the reason
+        honest = False
     try:
         store.delete([key])
     except StoreUnavailableError as error:
@@ -72,10 +71,28 @@ def probe(store: Store, key: str) -> Guarantee:
     return Guarantee.COMPARE_AND_SWAP if honest else Guarantee.LAST_WRITER_WINS
 
 
+def _is_honest(store: Store, key: str) -> bool:
+    first = _wrote(store, key, b"1", lambda: store.create(key, b"1"))
+    return (
+        first is not None
+        and _refuses(lambda: store.create(key, b"2"))
+        and _wrote(store, key, b"3", lambda: store.replace(key, b"3", first)) is not None
+        and _refuses(lambda: store.replace(key, b"4", first))
+    )
+
+
+def _sent(write: Callable[[], Token]) -> Token:
+    """The token of a write. Something in between may say once that the server takes no such request."""
+    try:
+        return write()
+    except UnsupportedError:
+        return write()
+
+
 def _wrote(store: Store, key: str, body: bytes, write: Callable[[], Token]) -> Token | None:
     """The token of a write that nothing speaks against; None where the server refuses it."""
     try:
-        return write()
+        return _sent(write)
     except ConflictError:
         pass
     try:
@@ -87,7 +104,7 @@ def _wrote(store: Store, key: str, body: bytes, write: Callable[[], Token]) -> T
 
 def _refuses(write: Callable[[], Token]) -> bool:
     try:
-        write()
+        _sent(write)
     except ConflictError:
         return True
     return False

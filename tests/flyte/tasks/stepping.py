@@ -1,10 +1,12 @@
 """A task that steps on command, so that nothing in a test is timed.
 
 It reads its orders, one a line, from the pipe `<folder>/<attempt>.orders`, and answers each in
-`<folder>/<attempt>.answers`: `save <step>` saves that step, `wait` waits for the background, `end` returns.
+`<folder>/<attempt>.answers`: `save <step>` saves that step, `wait` waits for the background, `library`
+installs a handler of SIGTERM as a library does, `end` returns.
 """
 
 import os
+import signal
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -42,6 +44,8 @@ def _steps(folder: str, block: AbstractContextManager[object], kept: list[str] |
                     break
                 if what == "compute" and kept is not None:
                     kept.append(step)
+                elif what == "library":
+                    signal.signal(signal.SIGTERM, lambda *_: os.write(1, b"the library was told\n"))
                 elif what == "wait":
                     checkpoint().wait()
                 else:

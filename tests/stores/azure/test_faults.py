@@ -22,7 +22,7 @@ from ckptptr.errors import (
 from ckptptr.stores.azure.errors import translated
 from ckptptr.stores.azure.store import AzureStore
 from ckptptr.stores.azure.words import refusal
-from ckptptr.stores.port import Entry
+from ckptptr.stores.port import Entry, UnsupportedError
 from ckptptr.testing import FaultConformance
 from ckptptr.testing.conformance.faults import OPERATIONS
 from tests.servers.azurite import Azurite, ask, open_filesystem
@@ -177,6 +177,8 @@ def test_a_lease_that_somebody_holds_is_no_conflict(
         ("InvalidMetadata", 400, InvalidArgumentError),
         ("InvalidResourceName", 400, InvalidArgumentError),
         ("Md5Mismatch", 400, StoreUnavailableError),
+        ("UnsupportedHeader", 400, UnsupportedError),
+        ("NotImplemented", 501, UnsupportedError),
         ("ServerBusy", 503, StoreUnavailableError),
         ("", 0, StoreUnavailableError),
     ],

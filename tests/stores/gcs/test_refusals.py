@@ -24,6 +24,7 @@ from ckptptr.errors import (
 from ckptptr.stores.gcs.errors import words_in
 from ckptptr.stores.gcs.store import GCSStore
 from ckptptr.stores.gcs.words import CONTINUE, refusal
+from ckptptr.stores.port import UnsupportedError, UploadGoneError
 from tests.servers.gcs import MiniGCS, open_filesystem, refused
 from tests.servers.proxy import FaultProxy
 
@@ -47,7 +48,8 @@ def test_without_the_right_to_look_absence_is_not_proven(
 @pytest.mark.parametrize(
     ("status", "reason", "expected"),
     [
-        (400, "invalid", StoreUnavailableError),
+        (400, "invalid", UnsupportedError),
+        (501, "", UnsupportedError),
         (401, "required", AccessDeniedError),
         (401, "authError", AccessDeniedError),
         (403, "forbidden", AccessDeniedError),
@@ -72,7 +74,7 @@ def test_error_codes_have_one_meaning(status: int, reason: str, expected: type[C
 
 @pytest.mark.parametrize(
     ("operation", "expected"),
-    [("create", InvalidArgumentError), ("list", InvalidArgumentError), (CONTINUE, StoreUnavailableError)],
+    [("create", InvalidArgumentError), ("list", InvalidArgumentError), (CONTINUE, UploadGoneError)],
 )
 def test_a_404_can_only_be_about_what_was_asked_for(operation: str, expected: type[CkptptrError]) -> None:
     assert type(refusal("notFound", 404, operation, "gs://b/x")) is expected

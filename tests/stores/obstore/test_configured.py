@@ -76,6 +76,14 @@ def test_amazon_compares_a_checksum_and_other_endpoints_are_not_asked() -> None:
     assert ConfiguredS3({"config": {"endpoint": "http://localhost"}}).comparing("bucket/key") is None
 
 
+def test_botocores_switch_turns_the_checksums_off_on_amazon_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    lender = ConfiguredS3({"region": "r"})
+    assert lender.comparing("bucket/key") is None
+    assert "checksum_algorithm" not in lender.client("bucket").config
+    assert lender.checked("bucket").config["checksum_algorithm"] == "SHA256"
+
+
 def test_metadata_has_names_that_azure_takes() -> None:
     assert ConfiguredAzure({}, {"flyte-execution": "x"}).metadata == {"flyte_execution": "x"}
     assert ConfiguredS3({}, {"flyte-execution": "x"}).metadata == {"flyte-execution": "x"}

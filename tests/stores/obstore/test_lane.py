@@ -24,7 +24,7 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.stores.memory import MemoryStore
-from ckptptr.stores.obstore import store
+from ckptptr.stores.obstore import threads
 from ckptptr.stores.obstore.fast import FastLane
 from ckptptr.stores.obstore.lending import UnlendableError
 from ckptptr.stores.obstore.store import ObstoreStore
@@ -41,6 +41,7 @@ class FakeLender:
     answer = 120.0
     compares_parts = False
     deletes_together: ClassVar[int] = 1
+    page: ClassVar[int] = 0
     copies: ClassVar[int] = BLOCK
     guarantee = Guarantee.COMPARE_AND_SWAP
     metadata: Mapping[str, str] = {"flyte-execution-name": "n"}
@@ -49,13 +50,16 @@ class FakeLender:
         self.cloud = ObstoreMemory()
         self._refuses = refuses
 
-    def client(self, _: str, /, answer: float | None = None) -> Any:  # noqa: ARG002
+    def client(self, _: str) -> Any:
         if self._refuses:
             raise UnlendableError(self._refuses)
         return self.cloud
 
-    def comparing(self, _: str, /, answer: float | None = None) -> Any | None:  # noqa: ARG002
+    def comparing(self, _: str, /) -> Any | None:
         return self.client("") if self.compares_parts else None
+
+    def checked(self, _: str, /) -> None:
+        """No bucket wants a checksum there."""
 
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         kinds = {"AccessDenied": AccessDeniedError, "NoSuchKey": NotFoundError}
@@ -207,7 +211,7 @@ def test_blocks_that_the_lane_could_not_prove_are_the_filesystems(
 def test_a_forked_child_uses_the_filesystem(
     lane: FastLane, slow: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_threads_in", os.getpid() + 1)
+    monkeypatch.setattr(threads, "_in", os.getpid() + 1)
     lane.upload("bucket/a", [b"1"])
     assert listed(slow) == {"bucket/a": 1}
 

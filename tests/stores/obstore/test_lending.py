@@ -122,6 +122,7 @@ def test_s3_settings_that_obstore_does_not_share(
     [
         ("AWS_CA_BUNDLE", "/ca.pem", "https://127.0.0.1:9", "other authorities"),
         ("AWS_SSE_KMS_KEY_ID", "key", "http://127.0.0.1:9", "which s3fs does not read"),
+        ("AWS_REQUEST_PAYER", "true", "http://127.0.0.1:9", "which s3fs does not read"),
         ("http_proxy", "http://proxy", "http://127.0.0.1:9", "a proxy|HTTP proxy"),
     ],
 )

@@ -16,6 +16,7 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
+from ckptptr.stores.port import UnsupportedError
 from ckptptr.stores.s3.errors import translated
 from ckptptr.stores.s3.store import S3Store
 from ckptptr.stores.s3.words import refusal
@@ -117,6 +118,9 @@ def test_a_wrong_secret_is_denied_and_never_shown(s3_server: Seaweed, folder: st
         ("KeyTooLongError", 400, InvalidArgumentError),
         ("InternalError", 500, StoreUnavailableError),
         ("BadDigest", 400, StoreUnavailableError),
+        ("NotImplemented", 501, UnsupportedError),
+        ("MethodNotAllowed", 405, UnsupportedError),
+        ("InvalidArgument", 400, UnsupportedError),
         ("", 0, StoreUnavailableError),
     ],
 )

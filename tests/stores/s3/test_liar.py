@@ -146,11 +146,21 @@ def test_what_cannot_be_deleted_at_once_is_deleted_one_by_one_from_then_on(
     assert [*proxied.list(folder)] == []
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        *((400, code) for code in ("InvalidRequest", "MissingArgument", "MalformedXML")),
+        (404, "NoSuchKey"),
+        (405, "MethodNotAllowed"),
+        (411, "MissingContentLength"),
+        (501, "NotImplemented"),
+    ],
+)
 def test_the_same_refusal_in_the_words_of_others_is_understood(
-    proxied: S3Store, s3_liar_proxy: FaultProxy, folder: str
+    proxied: S3Store, s3_liar_proxy: FaultProxy, folder: str, status: int, code: str
 ) -> None:
     proxied.create(f"{folder}/x", b"1")
-    s3_liar_proxy.add(Rule(method="POST", status=400, code="InvalidRequest"))
+    s3_liar_proxy.add(Rule(method="POST", status=status, code=code))
     proxied.delete([f"{folder}/x"])
     assert [*proxied.list(folder)] == []
 
@@ -172,12 +182,13 @@ def test_a_single_deletion_of_what_is_gone_may_be_answered_with_404(
     proxied.delete([f"{folder}/x"])
 
 
-@pytest.mark.parametrize("status", [403, 501])
-def test_any_other_refusal_to_delete_is_passed_on(
-    proxied: S3Store, s3_liar_proxy: FaultProxy, folder: str, status: int
+@pytest.mark.parametrize(
+    ("status", "code"), [(403, "AccessDenied"), (403, ""), (503, "SlowDown"), (429, "TooManyRequests")]
+)
+def test_a_refusal_that_is_not_about_the_kind_of_request_is_passed_on(
+    proxied: S3Store, s3_liar_proxy: FaultProxy, folder: str, status: int, code: str
 ) -> None:
-    code = {403: "AccessDenied", 501: "NotImplemented"}[status]
-    s3_liar_proxy.add(Rule(method="POST", status=status, code=code))
+    s3_liar_proxy.add(Rule(method="POST", status=status, code=code, times=None))
     with pytest.raises(ckptptr.CkptptrError):
         proxied.delete([f"{folder}/x"])
     assert {seen.method for seen in s3_liar_proxy.log} == {"POST"}
