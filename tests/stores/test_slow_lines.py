@@ -17,7 +17,7 @@ from ckptptr.clock import Patience
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.settings import ENGINE
 from ckptptr.stores import line
-from ckptptr.stores.gcs.client import GCSClient
+from ckptptr.stores.gcs.store import GCSStore
 from tests.servers.proxy import FaultProxy
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("no_waiting")]
@@ -58,7 +58,8 @@ def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pat
 
         for lender in (S3Lender, GCSLender, AzureLender):
             monkeypatch.setitem(lender.__init__.__kwdefaults__, "answer", 1.0)
-    monkeypatch.setattr(GCSClient.__init__, "__defaults__", (Patience(tries=2), 1.0))
+    for name, value in {"patience": Patience(tries=2), "answer": 1.0}.items():
+        monkeypatch.setitem(GCSStore.__init__.__kwdefaults__, name, value)
     monkeypatch.setenv(ENGINE.name, engine)
     monkeypatch.setattr(line, "IN_TIME", 0.5)
     monkeypatch.setattr(line, "SLOWEST", MIB)
@@ -110,5 +111,6 @@ def test_a_line_that_dies_under_way_ends_the_save_with_what_was_sent_and_the_cur
             checkpoints.save(run.folder, step=2)
         assert time.monotonic() - begun < 60
         run.proxy.reset()
+        monkeypatch.setattr(line, "SLOWEST", MIB)
         checkpoints.save(run.folder, step=3)
         assert [saved.step for saved in checkpoints.history()] == [3, 1]

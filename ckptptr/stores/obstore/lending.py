@@ -146,8 +146,9 @@ def without_limit(client: Any) -> Any:
     """The same obstore client for requests that take their time; see `Line`."""
     if not hasattr(client, "client_options"):  # in memory
         return client
+    named = {"endpoint_url_s3": "aws_endpoint_url_s3"}  # which is not taken under the name that it is given
     return type(client)(
-        config=client.config,
+        config={named.get(name, name): value for name, value in client.config.items()},
         client_options={**client.client_options, "read_timeout": timedelta(seconds=LONG)},
         retry_config=client.retry_config,
         credential_provider=client.credential_provider,
