@@ -116,6 +116,16 @@ def data_folder(checkpoint: CheckpointId) -> str:
     return f"{DATA}/{checkpoint}"
 
 
+def payload_object(checkpoint: CheckpointId, path: str) -> str:
+    """Where the payload of the file with that path is, relative to the home of its checkpoint.
+
+    It has no backslash: Azure takes that for a slash, and some S3 servers refuse it. No two paths get the
+    same object.
+    """
+    name = re.sub(r"%(?=5C|25)", "%25", path).replace("\\", "%5C")
+    return f"{data_folder(checkpoint)}/{name}"
+
+
 def sets_folder(home: str) -> str:
     return f"{home}/{DATA}/.sets"
 

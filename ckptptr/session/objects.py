@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from ckptptr.protocol.manifest import FileRecord
-from ckptptr.protocol.names import CheckpointId, data_folder
+from ckptptr.protocol.names import CheckpointId, payload_object
 from ckptptr.session.session import Session
 from ckptptr.transfer.copy import copy_all
 from ckptptr.transfer.plan import Local
@@ -25,7 +25,7 @@ def send(
 
     Raises: as `upload_all`.
     """
-    objects = [f"{data_folder(checkpoint)}/{file.path}" for file in files]
+    objects = [payload_object(checkpoint, file.path) for file in files]
     home = session.node.home
     pairs = [(file, f"{home}/{object_}") for file, object_ in zip(files, objects, strict=True)]
     sent = upload_all(session.store, pairs, showing)
@@ -49,7 +49,7 @@ def copy(
     Raises: as `copy_all`.
     """
     old = [*records]
-    new = [msgspec.structs.replace(r, object=f"{data_folder(checkpoint)}/{r.path}") for r in old]
+    new = [msgspec.structs.replace(r, object=payload_object(checkpoint, r.path)) for r in old]
     copy_all(
         session.store,
         [(f"{home}/{a.object}", f"{session.node.home}/{b.object}") for a, b in zip(old, new, strict=True)],
