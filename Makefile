@@ -40,15 +40,18 @@ EXAMPLES_READY := $(VENV)/.ready-examples
 # A browser, for the tests of pages: the system's own.
 FIND_BROWSER := $(BIN)/python -m tests.report.browser
 
-# Environments beside .venv, made anew for each run: of other Pythons, of other versions.
+# Environments beside .venv: of other Pythons and other versions, made anew for each run.
 PYTHONS := 3.10 3.11 3.12 3.13
 UV := .cache/uv/bin/uv
 ENVIRONMENTS := .cache/environments
 WHEEL := .cache/wheel
 TESTS := $(WHEEL)/tests
-GROUPS := lock dev elastic bench examples
+# Torch, and what trains with it, for the tests of frameworks; once.
+FRAMEWORKS := $(ENVIRONMENTS)/frameworks
+IN_FRAMEWORKS := $(FRAMEWORKS)/bin/$(LOCKED) --editable '.[all]' --group dev --group frameworks
+GROUPS := lock dev elastic frameworks bench examples
 
-.PHONY: help setup browser demo test test-fast prove wheel test-pythons test-lowest test-newest lock bench lint types check format clean
+.PHONY: help setup browser demo test test-fast test-frameworks prove wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -82,6 +85,12 @@ $(EXAMPLES_READY): $(READY)
 	$(BIN)/$(LOCKED) --group examples
 	touch $@
 
+$(FRAMEWORKS)/.ready: $(LOCK) pyproject.toml
+	$(PYTHON) -m venv --clear $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/$(LOCKED) pip
+	$(IN_FRAMEWORKS) || $(IN_FRAMEWORKS) --extra-index-url $(TORCH_INDEX)
+	touch $@
+
 $(UV): $(LOCK)
 	$(PYTHON) -m venv .cache/uv
 	.cache/uv/bin/$(LOCKED) uv
@@ -101,6 +110,9 @@ test: setup ## All tests; starts real servers for S3, Google Cloud Storage and A
 
 test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute, and a sample of the slow ones
 	$(QUICKLY)$(BIN)/pytest $(FAST)
+
+test-frameworks: $(FRAMEWORKS)/.ready ## Transformers and Accelerate: ranks are killed, and resume; in an environment of their own
+	$(QUICKLY)$(FRAMEWORKS)/bin/pytest -n logical --dist loadgroup tests/frameworks
 
 prove: $(READY) ## Every schedule of small worlds, with every crash and lost reply
 	$(QUICKLY)$(BIN)/python -m tests.prove

@@ -8,7 +8,7 @@ folders (`tests/documents/sitecustomize.py`), `aws`, `gcloud` and `az` stand-ins
 (`tests/documents/stand_ins.py`); `ckptptr` is the real one. What is installed or built (`pip`, `make`) is
 checked against pyproject.toml and the Makefile, and not run. What cannot be run says why in a comment above
 it, with one of the reasons below. docs/testing.md has its own test, in tests/testing/test_pytest_plugin.py,
-docs/flyte2.md in tests/flyte2/test_document.py.
+docs/flyte2.md in tests/flyte2/test_document.py, docs/frameworks.md in tests/frameworks/test_document.py.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ckptptr.cli import COMMANDS, main
 PROJECT = Path(__file__).parents[1]
 STANDING_IN = Path(__file__).with_name("documents")
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
-RUN_ELSEWHERE = {"testing.md", "flyte2.md"}
+RUN_ELSEWHERE = {"testing.md", "flyte2.md", "frameworks.md"}
 ALSO_LINKED = (
     *("PROTOCOL.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
     *("examples/README.md", "benchmarks/README.md"),
