@@ -1,5 +1,4 @@
-"""docs/distributed.md, docs/frameworks.md and the examples of frameworks: they run as they stand, and name tests
-that exist."""
+"""The pages and the examples that need torch: they run as they stand, and name tests that exist."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ __all__ = ["reader"]  # a fixture
 PAGE = PROJECT / "docs/frameworks.md"
 
 
-def test_the_page_on_many_ranks_does_what_it_says(reader: tuple[Path, dict[str, str]]) -> None:  # noqa: F811
+def test_the_page_on_many_ranks_does_what_it_says(reader: tuple[Path, dict[str, str]]) -> None:
     check_that_it_runs(PROJECT / "docs/distributed.md", reader)
 
 
