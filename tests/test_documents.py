@@ -8,8 +8,8 @@ folders (`tests/documents/sitecustomize.py`), `aws`, `gcloud` and `az` stand-ins
 (`tests/documents/stand_ins.py`); `ckptptr` is the real one. What is installed or built (`pip`, `make`) is
 checked against pyproject.toml and the Makefile, and not run. What cannot be run says why in a comment above
 it, with one of the reasons below. docs/testing.md has its own test, in tests/testing/test_pytest_plugin.py,
-docs/flyte2.md in tests/flyte2/test_document.py; docs/frameworks.md and docs/distributed.md need torch, and have
-theirs in tests/frameworks/test_document.py.
+docs/flyte2.md in tests/flyte2/test_document.py. docs/frameworks.md and docs/distributed.md need torch, and
+run in tests/frameworks/test_document.py.
 """
 
 from __future__ import annotations
