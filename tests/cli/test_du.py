@@ -219,7 +219,7 @@ def test_the_memory_does_not_grow_with_the_number_of_objects() -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert sum(told) == sum(home.all.objects for home in found.homes.values()) + 1 == objects + 1
-    assert peaks[1] < 1.3 * peaks[0] < 4 * 2**20
+    assert peaks[1] < peaks[0] + 2**20 < 4 * 2**20  # 135,000 more objects; a few hundred KiB are chance
 
 
 def test_a_stream_that_breaks_off_is_counted_once() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 
 import pytest
 
@@ -25,21 +26,23 @@ def busy(node: FlyteNode, ids: dict[int, str]) -> FlyteNode:
 def table(said: str) -> list[str]:
     """The lines of the table: from its heading to an empty line, or to what is said about it."""
     lines = said.splitlines()
-    heading = re.compile(" +(outcome|#|state|published|size) +(step|state|UTC|objects)")
+    heading = re.compile(" +(outcome|#|state|published|size|written) +(step|state|UTC|objects|size)")
     first = next(place for place, line in enumerate(lines) if heading.match(line))
     return [*itertools.takewhile(lambda line: line.strip() and ": " not in line, lines[first:])]
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 200])
-@pytest.mark.parametrize("command", ["show", "log", "verify", "find", "du"])
+@pytest.mark.parametrize("command", ["show", "log", "verify", "find", "du", "clean"])
 def test_no_row_is_wider_than_the_terminal_and_no_name_is_missing(
     busy: FlyteNode, columns: int, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ckptptr.cli.output.is_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("ckptptr.cli.clean.before", lambda *_: time.time() + 60)
     arguments = {
         "find": [str(busy.root)],
         "du": [str(busy.root), "--by", "node"],
+        "clean": [str(busy.root), "--older-than", "30d", "--dry-run"],
         "verify": [busy.url, "--all"],
         "log": [busy.url, "--column", "x"],
     }
@@ -50,7 +53,9 @@ def test_no_row_is_wider_than_the_terminal_and_no_name_is_missing(
     names = (EXECUTION, "a-node-with-a-long-name", "a-map-task-0-n*", "flytesnacks/development")
     ids = [path.stem for path in busy.root.glob("*/*/_flytecheckpoints/manifests/*.json")]
     ids = [name for name in ids if any(name in line for line in rows)]
-    assert all(name in said for name in names) if command in ("find", "du") else len(ids) >= 3
+    if command == "clean":
+        names = (EXECUTION, "flytesnacks/development")
+    assert all(name in said for name in names) if command in ("find", "du", "clean") else len(ids) >= 3
     if command == "find":
         assert "UTC" not in said or columns == 200
 
