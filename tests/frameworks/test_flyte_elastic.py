@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +10,9 @@ from typing import Any
 
 import pytest
 
-from ckptptr.checkpoints import Checkpoints
-from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
-from ckptptr.nodes.plain import node_at
-from ckptptr.session.session import Session
-from ckptptr.stores.open import open_store
 from ckptptr.testing.attempts import Attempt, SimulatedNode
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]  # each worker imports torch and flytekit
+pytestmark = pytest.mark.timeout(400)  # each worker imports torch and flytekit
 
 TASKS = Path(__file__).parent / "tasks"
 NEVER = -1
@@ -76,7 +70,6 @@ def check_a_restart_inside_the_attempt(run: Training, number: int) -> None:
     assert prefixes == {run.node.prefix.partition("://")[2] or run.node.prefix}
 
 
-@pytest.mark.slow
 def test_spawned_ranks_of_a_hashed_uid_find_their_node_and_restart(
     tmp_path: Path,
 ) -> None:
@@ -85,7 +78,6 @@ def test_spawned_ranks_of_a_hashed_uid_find_their_node_and_restart(
     check_a_restart_inside_the_attempt(run, 1)
 
 
-@pytest.mark.slow
 def test_forked_ranks_on_s3_do_so_too(tmp_path: Path, s3_server: Any, s3_bucket: str) -> None:
     options = {
         "key": s3_server.access_key,
@@ -105,7 +97,6 @@ def test_forked_ranks_on_s3_do_so_too(tmp_path: Path, s3_server: Any, s3_bucket:
     )
 
 
-@pytest.mark.slow
 def test_where_only_rank_0_saves_the_code_is_that_of_a_stock_task_and_a_zombie_ends_as_one(
     tmp_path: Path,
 ) -> None:
@@ -117,39 +108,3 @@ def test_where_only_rank_0_saves_the_code_is_that_of_a_stock_task_and_a_zombie_e
     zombie = replace(node, inputs={"n": 7}).run(1)
     assert zombie.kind == "RECOVERABLE", zombie.log
     assert "SupersededError" in zombie.error
-
-
-@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_a_checkpoint_that_was_used_before_a_fork_is_used_after_it_too(
-    tmp_path: Path, s3_filesystem: Any, s3_bucket: str
-) -> None:
-    def opening() -> Checkpoints:
-        store, key = open_store(f"s3://{s3_bucket}/{tmp_path.name}", filesystem=s3_filesystem)
-        return Checkpoints(Session(store, node_at(store, key, attempt=0, read_only=False)))
-
-    checkpoint = PointerCheckpoint("", None, opening)
-    checkpoint.write(b"of the parent")
-    before, inherited = checkpoint.restore(), checkpoint.checkpoints
-
-    def child() -> None:
-        inherited.close()  # which must not tidy up after the parent
-        after = checkpoint.restore()
-        assert after != before
-        assert checkpoint.read() == b"of the parent"
-        checkpoint.write(b"of the child")
-
-    process = multiprocessing.get_context("fork").Process(target=child)
-    process.start()
-    process.join(60)
-    assert process.exitcode == 0
-    assert before is not None
-    assert before.is_dir()
-    assert PointerCheckpoint("", None, opening).read() == b"of the child"
-
-
-def test_threads_save_with_the_checkpoint_of_the_task_and_ask_for_it_by_name(tmp_path: Path) -> None:
-    done = SimulatedNode("threads", "in_threads", root=f"{tmp_path}/data", folder=str(TASKS)).run(0)
-    assert done.outputs is not None, done.log
-    too_early, *later = str(done.outputs["o0"]).split("; ")
-    assert "pass it on" in too_early
-    assert later == ["6 bytes", "True"]

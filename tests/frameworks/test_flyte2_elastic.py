@@ -9,7 +9,7 @@ import pytest
 
 from ckptptr.testing.actions import SimulatedAction
 
-pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(400)]  # each worker imports torch
+pytestmark = pytest.mark.timeout(400)  # each worker imports torch
 
 
 def test_a_restart_inside_the_attempt_resumes_from_what_the_last_round_saved(tmp_path: Path) -> None:

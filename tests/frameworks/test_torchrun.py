@@ -7,13 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import ckptptr
 
-pytestmark = pytest.mark.slow
-
-PROGRAM = Path(__file__).with_name("torchrun_parts.py")
+PROGRAM = Path(__file__).parent / "tasks" / "torchrun_parts.py"
 
 
 def torchrun(*arguments: str, ranks: int = 2, restarts: int = 1) -> str:

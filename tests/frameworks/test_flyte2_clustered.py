@@ -15,7 +15,7 @@ import pytest
 from ckptptr.testing.actions import SimulatedAction
 from ckptptr.testing.outcome import Attempt
 
-pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(400)]  # jax and torch are imported
+pytestmark = pytest.mark.timeout(400)  # jax and torch are imported
 
 LAUNCHER = """
 from flyte._bin import clustered

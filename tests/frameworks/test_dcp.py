@@ -15,10 +15,10 @@ import pytest
 import ckptptr
 from ckptptr.errors import InvalidArgumentError
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 PROJECT = Path(__file__).parents[2]
-PROGRAM = Path(__file__).with_name("dcp_program.py")
+PROGRAM = Path(__file__).parent / "tasks" / "dcp_program.py"
 
 
 def train(url: Path, *, dies_at: int = -1, how: str = "sync", ranks: int = 2) -> str:

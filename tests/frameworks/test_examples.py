@@ -13,7 +13,7 @@ from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
 from tests.examples.texts import imported, simulated
 
 # All of it runs pyflyte-execute, and on a busy machine torch is imported for half a minute.
-pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(autouse=True)

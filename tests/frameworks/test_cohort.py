@@ -20,7 +20,7 @@ from ckptptr.session.cohort import Cohort, incarnation
 from ckptptr.session.session import Session
 from ckptptr.stores.memory import MemoryStore
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Failed to initialize NumPy")]
+pytestmark = pytest.mark.filterwarnings("ignore:Failed to initialize NumPy")
 
 
 @dataclass
