@@ -73,7 +73,7 @@ class Line:
         return self.answer + max(size, self._under_way) * pace
 
     def take(self, size: int, wanted: int = 1) -> int:
-        """Wait until parts of this size may go: one at least, and so many of those wanted as are in time."""
+        """Wait until parts of this size may go: one at least, and of those wanted as many as are in time."""
         size = max(1, size)
         with self._changed:
             self._changed.wait_for(lambda: not self._under_way or self._under_way + size <= self._most)

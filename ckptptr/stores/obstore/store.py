@@ -58,7 +58,7 @@ _SMALL = 1024 * 1024
 _WATCHED = 256 * 1024
 """Bytes: a larger request is watched. Of smaller ones even 32 arrive in the time of an answer."""
 _ABORT = 2.0
-"""Seconds for an upload that was given up to end. Later it ends by itself, and nothing comes of it."""
+"""Seconds for an upload that was given up to end. Later it ends by itself, without effect."""
 _MD5 = 32  # characters
 _MANY = 16  # blocks, where their number is not known
 _DELETES_IN_FLIGHT = 16
