@@ -48,7 +48,7 @@ WHEEL := .cache/wheel
 TESTS := $(WHEEL)/tests
 GROUPS := lock dev elastic bench examples
 
-.PHONY: help setup browser demo test test-fast prove wheel test-pythons test-lowest test-newest lock bench lint types check format clean
+.PHONY: help setup browser demo test test-fast prove mutants wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -104,6 +104,9 @@ test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute,
 
 prove: $(READY) ## Every schedule of small worlds, with every crash and lost reply
 	$(QUICKLY)$(BIN)/python -m tests.prove
+
+mutants: $(READY) ## Break each rule of the protocol by one line, in a copy: the worlds of `make prove` find all
+	$(QUICKLY)$(BIN)/python -m tests.prove.kill
 
 wheel: $(BASE)
 	rm -rf $(WHEEL)
