@@ -31,6 +31,8 @@ MAY_IMPORT = {
     "testing": "checkpoints nodes protocol session stores",
     "cli": "inspect nodes protocol report session stores testing transfer",
     "torch": "checkpoints session",
+    "transformers": "checkpoints session torch",
+    "accelerate": "checkpoints session torch",
     "__init__": "checkpoints protocol session standalone transfer",
 }
 """A folder, or a module at the top: what it may import beside itself and the leaves."""
@@ -43,13 +45,14 @@ STORES = {
     "said": "",
     "sdk": "port",
     "parts": "room",
-    "local": "port",
+    "emptied": "",
+    "local": "port emptied",
     "memory": "port",
     "wrappers": "port",
     "s3": "port room sdk said parts",
     "gcs": "port room sdk said",
-    "azure": "port room sdk said parts",
-    "obstore": "port room sdk said wrappers s3 gcs azure parts",
+    "azure": "port room sdk said parts emptied",
+    "obstore": "port room sdk said wrappers s3 gcs azure parts emptied",
     "open": "port urls sdk local memory obstore",
 }
 

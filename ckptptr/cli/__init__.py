@@ -33,6 +33,7 @@ COMMANDS = {
     "sweep": "sweep:command",
     "find": "find:command",
     "du": "du:command",
+    "clean": "clean:command",
     "report": "report:command",
     "simulate": "simulate:command",
 }

@@ -40,7 +40,7 @@ def command(*, root: str, by: _By, flyte_2: bool, storage_options: dict[str, Any
     2, or a path above it.
 
     Expired: retention has released it. Orphaned: uploaded by a save that was killed. `ckptptr sweep` deletes
-    both.
+    both; `ckptptr clean` deletes the checkpoints of executions that are over.
 
 
     The exit code is 3 if there is no node.

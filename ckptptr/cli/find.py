@@ -16,7 +16,7 @@ from ckptptr.cli.command import answer, flyte_2_option, store_command
 from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.clock import written_at
-from ckptptr.errors import CkptptrError, UnsupportedFormatError
+from ckptptr.errors import UnsupportedFormatError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.base import Base
 from ckptptr.inspect.execution import rows_of
@@ -26,9 +26,7 @@ from ckptptr.inspect.sentences import headline
 from ckptptr.inspect.survey import FoundNode
 from ckptptr.inspect.target import NothingThereError
 from ckptptr.protocol.latest import Seen
-from ckptptr.protocol.listed import Listed
 from ckptptr.protocol.references import FRESH
-from ckptptr.protocol.resolve import Resolver
 from ckptptr.transfer.progress import Counting
 from ckptptr.wording import ago, counted, first_few, size, utc
 
@@ -132,7 +130,7 @@ def _look(base: Base, node: FoundNode, *, check: bool) -> shapes.NodeFound:
 
 def _checked(base: Base, prefix: str, seen: Seen, node: shapes.NodeFound) -> shapes.NodeFound:
     """The same, with what the next attempt would restore."""
-    if _is_followed(base, prefix, seen):
+    if base.is_followed(prefix, seen):
         return msgspec.structs.replace(node, checked="good")
     try:
         shown = explain(base.here(prefix))
@@ -146,17 +144,6 @@ def _checked(base: Base, prefix: str, seen: Seen, node: shapes.NodeFound) -> sha
     return msgspec.structs.replace(
         node, checked="passed-over" if shown.checkpoint else "nothing", problem=problem
     )
-
-
-def _is_followed(base: Base, prefix: str, seen: Seen) -> bool:
-    """Whether a restore simply takes what LATEST says; with few requests."""
-    here, _ = base.glance(prefix, seen)
-    try:
-        resolution = Resolver(here.candidates, here.latest).resolve(Listed(here.store), seen)
-    except CkptptrError:
-        return False  # the explanation says why
-    is_asked_for = seen.pointer is not None and seen.pointer.target.is_fresh
-    return not resolution.rejected and (resolution.found is not None or is_asked_for)
 
 
 def _unread(common: dict[str, Any], state: Any, problem: str | None) -> shapes.NodeFound:

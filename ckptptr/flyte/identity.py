@@ -28,6 +28,7 @@ from ckptptr.nodes.flyte_actions import Action
 from ckptptr.nodes.flyte_homes import Home
 from ckptptr.nodes.flyte_identity import FlyteIdentity, Recovered, check_names, given
 from ckptptr.nodes.flyte_paths import UID_LIMITS, NodePrefix, array_node, node_uid
+from ckptptr.stores.urls import bucket_of
 
 _EXECUTION = ("FLYTE_INTERNAL_EXECUTION_ID", "_F_NM")
 _PROJECT = ("FLYTE_INTERNAL_EXECUTION_PROJECT", "_F_PRJ")
@@ -224,10 +225,7 @@ def _recovered(read: _Read, previous: str) -> Recovered | None:
 
 def _root_unproven(home: str) -> str:
     """The bucket; on a disk, which has none, the folder that holds the home."""
-    scheme, separator, path = home.partition("://")
-    if separator and not path.startswith("/"):
-        return f"{scheme}://{path.partition('/')[0]}"
-    return home.rpartition("/")[0]
+    return bucket_of(home) or home.rpartition("/")[0]
 
 
 def _variable(environ: Mapping[str, str], names: tuple[str, ...]) -> str:

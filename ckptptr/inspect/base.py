@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,10 @@ from ckptptr.clock import SystemClock
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.inspect.lookup import nodes_below
 from ckptptr.inspect.many import Many, in_parallel
-from ckptptr.inspect.survey import Found, everywhere, folders_of, survey
+from ckptptr.inspect.survey import Found, FoundHome, everywhere, folders_of, survey
 from ckptptr.inspect.target import NothingThereError, patient_store
+from ckptptr.nodes.flyte_paths import NodePrefix
+from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.names import LATEST, NODES
 
 Tell = Callable[[int], object]
@@ -59,7 +61,7 @@ class Base(Many):
         """
         found = survey(self.patient, self._folders, tell)
         if self.is_flyte_2 and not found.nodes:  # it is above the bases of runs
-            found = survey(self.patient, everywhere(self.key, flyte_2=True), tell)
+            found = survey(self.patient, self._everywhere, tell)
         return self._with_latest(found)
 
     def everything(self, tell: Tell) -> Found:
@@ -68,20 +70,43 @@ class Base(Many):
         Raises:
             NothingThereError: there is no node.
         """
-        everything = everywhere(self.key, flyte_2=self.is_flyte_2)
         if not self.inside:
-            return self._with_latest(survey(self.patient, everything, tell))
+            found = self._with_latest(survey(self.patient, self._everywhere, tell))
+            if self._around(found.nodes) == [self.key]:
+                found.homes = survey(self.patient, [self.key], tell).homes
+            return found
         found = self.nodes(tell)
-        homes = in_parallel(lambda prefix: folders_of(prefix, self.seen(prefix).fence), found.nodes)
-        folders = min([folder for each in homes for folder in each], everything, key=len)
-        found.homes = survey(self.patient, folders, tell).homes
+        seen = in_parallel(self.seen, found.nodes)
+        found.homes = self.homes(dict(zip(found.nodes, seen, strict=True)), tell)
         return found
+
+    def homes(self, nodes: Mapping[str, Seen], tell: Tell) -> dict[str, FoundHome]:
+        """At least the homes of these nodes, by the folder that they are in.
+
+        Args:
+            nodes: LATEST by the node prefix.
+        """
+        folders = [folder for prefix, seen in nodes.items() for folder in folders_of(prefix, seen.fence)]
+        everything = self._around(nodes)
+        fewer = folders if len(folders) < len(everything) else everything
+        return survey(self.patient, fewer, tell).homes
+
+    def _around(self, prefixes: Iterable[str]) -> list[str]:
+        """Folders that all homes of these nodes are in: of the root of actions of Flyte 2, which has no
+        shards, it is the root."""
+        nodes = map(NodePrefix.parse, prefixes)
+        is_root = any(node and node.first_attempt and node.root == self.key for node in nodes)
+        return [self.key] if is_root else self._everywhere
+
+    @property
+    def _everywhere(self) -> list[str]:
+        return everywhere(self.key, flyte_2=self.is_flyte_2)
 
     @property
     def _folders(self) -> list[str]:
         """Those with the node prefixes."""
         if self.is_flyte_2:
-            return [f"{folder}/{NODES}" for folder in everywhere(self.key, flyte_2=True)]
+            return [f"{folder}/{NODES}" for folder in self._everywhere]
         return [self.inside or f"{self.key}/{NODES}"]
 
     def _with_latest(self, found: Found) -> Found:

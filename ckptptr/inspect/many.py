@@ -8,11 +8,13 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from ckptptr.clock import Clock
-from ckptptr.errors import UnsupportedFormatError
+from ckptptr.errors import CkptptrError, UnsupportedFormatError
 from ckptptr.inspect.quick import Glance, Quick
 from ckptptr.inspect.target import Here, author, locate
 from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.listed import Listed
+from ckptptr.protocol.resolve import Resolver
 from ckptptr.stores.port import Store
 from ckptptr.stores.wrappers.probe import with_known_guarantee
 from ckptptr.transfer.pool import run_all
@@ -50,6 +52,16 @@ class Many:
         seen = seen or self.seen(prefix)
         return self._here(Glance(self.store), prefix, seen), seen
 
+    def is_followed(self, prefix: str, seen: Seen) -> bool:
+        """Whether a restore simply takes what LATEST says; with few requests."""
+        here, _ = self.glance(prefix, seen)
+        try:
+            resolution = Resolver(here.candidates, here.latest).resolve(Listed(here.store), seen)
+        except CkptptrError:
+            return False  # `explain` says why
+        is_asked_for = seen.pointer is not None and seen.pointer.target.is_fresh
+        return not resolution.rejected and (resolution.found is not None or is_asked_for)
+
     def seen(self, prefix: str) -> Seen:
         """LATEST of a node. One of a newer format counts as damaged."""
         try:
@@ -61,13 +73,17 @@ class Many:
         """The same, after one probe for all nodes: does a custom endpoint support conditional writes?"""
         return replace(self, patient=with_known_guarantee(self.patient, prefix, self.clock))
 
-    def fresh(self, prefix: str) -> Here:
-        """One node, as it is now, to change it."""
-        latest = Latest(self.patient, prefix, self.clock, author(self.clock))
-        return replace(self._here(Quick(self.patient), prefix, latest.read()), latest=latest)
+    def fresh(self, prefix: str, attempt: int = 0) -> Here:
+        """One node, as it is now, to change it.
 
-    def _here(self, store: Store, prefix: str, seen: Seen) -> Here:
-        node = node_at(store, prefix, attempt=max(seen.fence, 0) + 1, read_only=True)
+        Args:
+            attempt: that is known, if LATEST does not know it.
+        """
+        latest = Latest(self.patient, prefix, self.clock, author(self.clock))
+        return replace(self._here(Quick(self.patient), prefix, latest.read(), attempt), latest=latest)
+
+    def _here(self, store: Store, prefix: str, seen: Seen, attempt: int = 0) -> Here:
+        node = node_at(store, prefix, attempt=max(seen.fence, attempt) + 1, read_only=True)
         latest = Latest(store, prefix, self.clock, author="")
         return Here(store, node, self.clock, latest, (), self.patient, self.options)
 

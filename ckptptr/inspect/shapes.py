@@ -45,8 +45,8 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     `use`; null if it is not held. `fence`: the highest attempt that published or adopted; null if there is
     none. `damage`: what is wrong. `guarantee`: `compare-and-swap`, `last-writer-wins` or `unproven`.
     `moved_at`, `moved_by`, `moved_with`: when its target or hold changed last, by whom and by what (`save`,
-    `restore`, `use`, `rollback`, `release`, `edit`); null if that is not known. For an edit the time is the
-    store's.
+    `restore`, `use`, `rollback`, `release`, `clean`, `edit`); null if that is not known. For an edit the time
+    is the store's.
     """
 
     url: str
@@ -358,6 +358,43 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     total: Used
     rows: list[Used]
     unowned: Unowned
+
+
+class Cleaned(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution that is over. `checkpoints`, `objects`, `bytes`: what is deleted of it.
+
+    `nodes`: how many have something to delete. `written_at`: when anything of it was written last, by the
+    clock of the store. `keeps`: references of what stays. `why_not`: why nothing, or not all, is deleted.
+    """
+
+    project: str
+    domain: str
+    execution: str
+    nodes: int
+    checkpoints: int
+    objects: int
+    bytes: int
+    written_at: str | None
+    keeps: list[str]
+    why_not: str | None
+
+
+class Clean(msgspec.Struct, frozen=True, kw_only=True):
+    """`executions`: what was deleted, or with `--dry-run` would be; `kept`: those that are over, but stay.
+    `before`: what was written later counts as moving. `moving`: how many executions do. `objects`, `bytes`:
+    of `executions`.
+    """
+
+    command: str = "clean"
+    root: str
+    before: str
+    dry_run: bool
+    keep_latest: bool
+    executions: list[Cleaned]
+    kept: list[Cleaned]
+    moving: int
+    objects: int
+    bytes: int
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

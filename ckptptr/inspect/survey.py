@@ -11,6 +11,7 @@ In Flyte 2 each action has a root of its own, with `_ckptptr` and homes: `<bucke
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -65,16 +66,23 @@ class Count:
 
 @dataclass(slots=True)
 class FoundNode:
-    """A node: all in its node prefix, and LATEST; None where there is no LATEST."""
+    """A node: LATEST, None where there is none, and what is beside it."""
 
     prefix: str
-    all: Count = field(default_factory=Count)
+    others: Count = field(default_factory=Count)
     latest: Entry | None = None
 
     @property
     def names(self) -> list[str]:
         """Project, domain, execution, node."""
         return self.prefix.split("/")[-4:]
+
+    @property
+    def all(self) -> Count:
+        found = dataclasses.replace(self.others)
+        if self.latest:
+            found.add(self.latest)
+        return found
 
     @property
     def root(self) -> str:
@@ -141,21 +149,28 @@ class Found:
         if mark and len(names) == _IN_NODE:
             prefix = f"{root}/{NODES}/{'/'.join(names[:-1])}"
             node = self.nodes.setdefault(prefix, FoundNode(prefix))
-            node.all.add(entry)
-            node.latest = entry if names[-1] == LATEST else node.latest
+            if names[-1] == LATEST:
+                node.latest = entry
+            else:
+                node.others.add(entry)
 
 
 _IN_HOME, _IN_NODES = f"/{HOME}/", f"/{NODES}/"
 _IN_NODE = 5  # project, domain, execution, node, and an object
 
 
-def survey(store: Store, folders: Iterable[str], tell: Callable[[int], object] = lambda _: None) -> Found:
+def survey(
+    store: Store,
+    folders: Iterable[str],
+    tell: Callable[[int], object] = lambda _: None,
+    *,
+    is_proof: bool = False,
+) -> Found:
     """Count what is in these folders, in parallel.
-
-    That a folder is empty is not proven: before a deletion, list again with `Store.list`.
 
     Args:
         tell: called from any thread with how many more objects were listed.
+        is_proof: by `Store.list`, which proves that a folder is empty: before a deletion.
 
     Raises: as `Store.list`.
     """
@@ -163,7 +178,7 @@ def survey(store: Store, folders: Iterable[str], tell: Callable[[int], object] =
     lock = threading.Lock()
 
     def list_one(folder: str) -> None:
-        part = _listed(store, folder, tell)
+        part = _counted(store.list(folder), tell) if is_proof else _listed(store, folder, tell)
         with lock:
             found.nodes |= part.nodes
             found.homes |= part.homes

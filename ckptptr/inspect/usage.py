@@ -93,19 +93,23 @@ def _may_go(store: Quick, node: FoundNode, home: FoundHome, seen: Seen) -> tuple
     late = {name for name in there if CheckpointId.parse(name).attempt < seen.fence}
     orphans = late - expired - named - home.pinned
     expired -= home.pinned
-    survivors = home.committed.keys() - expired - orphans
-    needed = _needed(store, home, survivors, (expired | orphans) & home.uploads.keys())
+    needed = _needed(store, home, expired | orphans)
     if needed is None:
         return Count(), Count()
     return _left(home, expired, needed), _left(home, orphans, needed)
 
 
-def _needed(
-    store: Quick, home: FoundHome, survivors: Iterable[str], uploaders: Collection[str]
-) -> dict[str, Count] | None:
-    """By uploader the payload that checkpoints which stay need; None where a damaged one may need all."""
+def freed(store: Quick, home: FoundHome, leaving: Collection[str]) -> Count:
+    """The payload that goes if these checkpoints of a home do; none where a damaged one may need all."""
+    needed = _needed(store, home, leaving)
+    return Count() if needed is None else _left(home, leaving, needed)
+
+
+def _needed(store: Quick, home: FoundHome, leaving: Collection[str]) -> dict[str, Count] | None:
+    """By uploader the payload of these that the others need; None where a damaged one may need all."""
     sizes: dict[str, int] = {}
-    for name in survivors if uploaders else ():
+    uploaders = home.uploads.keys() & leaving
+    for name in home.committed.keys() - leaving if uploaders else ():
         checkpoint = CheckpointId.parse(name)
         store.learn({manifest_key(home.key, checkpoint): home.committed[name]})
         try:

@@ -288,6 +288,23 @@ def search(store: Store, node: Node, seen: Seen, *, round_: str = "") -> Searche
     return Searched(tuple(orphans), tuple(others))
 
 
+def everything(store: Store, node: Node, homes: Iterable[str]) -> list[str]:
+    """References of all that a node has in these homes, whole or not, by home and age; not of what is another
+    node's, or may be, or is pinned."""
+    found: list[str] = []
+    for home in homes:
+        stock = committed(store, home)
+        manifests = _manifests(store, home, stock.ids, unless_damaged=stock.ids) or {}
+        theirs = {checkpoint for checkpoint, m in manifests.items() if node.lineage.differs_from(m.lineage)}
+        if theirs:
+            ours = manifests.keys() - theirs
+        else:  # a folder may be listed although nothing is in it
+            idle = payload_without(store, home, stock.ids)
+            ours = {*stock.ids, *(checkpoint for checkpoint, entries in idle.items() if entries)}
+        found += _references(node, home, ours - stock.pinned)
+    return [reference for reference in found if node.owns(reference)]
+
+
 def _worth_a_look(store: Store, node: Node, listed: Collection[str]) -> Iterable[str]:
     """The homes of a node, our own first, without those that hold only what LATEST lists.
 

@@ -7,6 +7,7 @@
     obstore                  over obstore (Rust): the fast way
     wrappers                 stores around stores: retries, a stop, a probe
     sdk, parts, room, said   what the clouds' adapters share
+    emptied                  the folders that deleted payload leaves empty
 
 May import the clock, the errors and the settings: nothing of the protocol.
 

@@ -16,7 +16,7 @@ from ckptptr.settings import ALLOW_ROOTS, STRICT
 from ckptptr.stores.obstore.lending import chosen
 from ckptptr.stores.port import Entry, Guarantee, HasAccount, Store, Token
 from ckptptr.stores.sdk import shown, start_event_loop
-from ckptptr.stores.urls import Place, lost_slash, split
+from ckptptr.stores.urls import Place, is_access_point, lost_slash, split
 
 __all__ = ["Entry", "Guarantee", "Store", "Token", "open_store"]
 
@@ -85,6 +85,10 @@ def open_store(
     def on_cloud(place: Place) -> Store:
         if settings is None:
             return _on_cloud(place, filesystem, storage_options, metadata)
+        if is_access_point(place.key.partition("/")[0]):
+            raise InvalidArgumentError(
+                "obstore takes no ARN of an access point", key=os.fspath(url), hint="Name the bucket"
+            )
         from ckptptr.stores.obstore import configured
         from ckptptr.stores.obstore.store import ObstoreStore
 
@@ -111,7 +115,8 @@ def _opened(url: str, root: str, on_cloud: Callable[[Place], Store]) -> tuple[St
     key = _object_key(place.key, url)
     if place.scheme == "memory":
         return _process_memory(), key
-    if not _BUCKET.fullmatch(key.partition("/")[0]):
+    bucket = key.partition("/")[0]
+    if not _BUCKET.fullmatch(bucket) and not (place.scheme == "s3" and is_access_point(bucket)):
         # Not repeated: people write `s3://access-key:secret@bucket`.
         raise InvalidArgumentError(
             "the URL has no valid bucket name", hint=f"It looks like {place.scheme}://bucket/folder"

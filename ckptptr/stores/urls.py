@@ -2,6 +2,9 @@
 
 The one place that knows schemes. No SDK is needed here, and nothing is asked of any store.
 
+An access point of S3 stands in place of a bucket, `s3://arn:aws:s3:<region>:<account>:accesspoint/<name>/path`.
+AWS takes a colon for that slash as well, and so it is one segment here, like any bucket.
+
 Azure has a long form, `abfss://container@account.dfs.core.windows.net/path`. adlfs takes it as it
 takes the short one, `abfs://container/path`, with the account left out; so do we.
 """
@@ -14,6 +17,9 @@ from typing import NamedTuple
 ALIASES = {"local": "file", "s3a": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}
 """Other names of a scheme."""
 
+_ARN = r"(arn:aws[a-z-]*:s3:[a-z0-9-]*:[0-9]{12}:accesspoint)[:/]([A-Za-z0-9.-]+)"
+_ACCESS_POINT = re.compile(_ARN)
+_BUCKET = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*://(?:{_ARN}|[^/]+)")
 _SCHEMES = {*ALIASES, *ALIASES.values(), "memory"}
 _ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9]*):/*")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
@@ -41,6 +47,17 @@ def lost_slash(path: str) -> str:
     return f"{found[1]}{slashes}{path[found.end() :]}"
 
 
+def is_access_point(bucket: str) -> bool:
+    """Whether the first segment of a key is an access point of S3 and no bucket."""
+    return _ACCESS_POINT.fullmatch(bucket) is not None
+
+
+def bucket_of(url: str) -> str:
+    """The beginning of a URL, up to its bucket, as it is written; empty where it has none: on a disk."""
+    found = _BUCKET.match(url)
+    return found[0] if found else ""
+
+
 def split(url: str) -> Place:
     """A URL or a plain path, taken apart; nothing is checked but the form."""
     found = _URL.fullmatch(url)
@@ -48,6 +65,8 @@ def split(url: str) -> Place:
         return Place("file", url)
     scheme = found[1].lower()
     scheme = ALIASES.get(scheme, scheme)
+    if scheme == "s3" and (point := _ACCESS_POINT.match(found[2])):
+        return Place(scheme, f"{point[1]}:{point[2]}{found[2][point.end() :]}")
     if scheme != "abfs":
         return Place(scheme, found[2])
     return Place(scheme, *_split_account(found[2]))

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-import torch.distributed as dist
 from torch.distributed.checkpoint import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.filesystem import FileSystem
 from torch.distributed.checkpoint.metadata import Metadata
@@ -26,6 +25,7 @@ from ckptptr.checkpoints import Checkpoint, Checkpoints
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.lifetime.temporary import TemporaryFolders
 from ckptptr.session.parts import DEADLINE, Parts
+from ckptptr.torch.ranks import rank, together
 
 _METADATA = ".metadata"
 
@@ -149,9 +149,9 @@ class DCPReader(FileSystemReader):  # type: ignore[misc]
         self._temporary = TemporaryFolders()
         super().__init__(self._temporary.new())
         self._checkpoints = checkpoints
-        reference = _from_rank_0(lambda: self._restored(checkpoint))
+        reference = together(lambda: self._restored(checkpoint) if rank() == 0 else None)[0]
         self.found = reference is not None
-        if reference is not None and _rank() != 0:
+        if reference is not None and rank() != 0:
             self._restored(reference)
         manifest = checkpoints.resolution.found.manifest if self.found else None  # type: ignore[union-attr]
         self.step = manifest.step if manifest else None
@@ -177,25 +177,3 @@ class _Opened(FileSystem):  # type: ignore[misc]
     def create_stream(self, path: str | os.PathLike[str], _: str) -> Iterator[IO[bytes]]:
         with self._checkpoints.open(os.path.basename(path)) as file:
             yield file
-
-
-def _rank() -> int:
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-
-
-def _from_rank_0(work: Any) -> str | None:
-    """What `work` returns on rank 0, on all ranks; what it raises there, too."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return work()  # type: ignore[no-any-return]
-    said: list[Any] = [None, None]
-    if dist.get_rank() == 0:
-        try:
-            said = [work(), None]
-        except Exception as error:
-            said = [None, error]
-            dist.broadcast_object_list(said, src=0)
-            raise
-    dist.broadcast_object_list(said, src=0)
-    if said[1] is not None:
-        raise said[1]
-    return said[0]  # type: ignore[no-any-return]

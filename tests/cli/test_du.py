@@ -167,12 +167,15 @@ def test_a_home_is_counted_for_its_node_in_each_layout_of_flyte(
 
 def test_with_flyte_2_the_base_of_a_run_is_enough(tmp_path: Path) -> None:
     root = str(tmp_path / "xy/org/run")
-    prefix = NodePrefix(root=root, project="p", domain="d", execution="run", node="a0_v2").prefix
+    prefix = NodePrefix(root=root, project="p", domain="d", execution="run", node="an-action_v2").prefix
     with ckptptr.open(prefix, attempt=1) as checkpoints:
         checkpoints.save(b"x" * 12_345)
     total = run_json("du", str(tmp_path))["total"]
+    assert total["bytes"] > 12_345
     for base in ("org/run", "org"):
         assert run_json("du", "--flyte-2", str(tmp_path / base))["total"] == total
+    for inside in (root, f"{root}/_ckptptr", prefix):
+        assert run_json("du", inside)["total"] == total
 
 
 def test_what_the_ranks_of_a_killed_save_recorded_is_orphaned_too(root: Path) -> None:
@@ -219,7 +222,7 @@ def test_the_memory_does_not_grow_with_the_number_of_objects() -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert sum(told) == sum(home.all.objects for home in found.homes.values()) + 1 == objects + 1
-    assert peaks[1] < 1.3 * peaks[0] < 4 * 2**20
+    assert peaks[1] < peaks[0] + 2**20 < 4 * 2**20  # 135,000 more objects; a few hundred KiB are chance
 
 
 def test_a_stream_that_breaks_off_is_counted_once() -> None:

@@ -129,6 +129,54 @@ def test_a_map_task_of_2000_indices_is_one_row_within_five_seconds(
     assert max(took.values()) < 5, took
 
 
+def test_3000_nodes_are_found_within_five_seconds(
+    s3_bucket: str, s3_filesystem: Any, options: list[str]
+) -> None:
+    root = f"s3://{s3_bucket}/{uuid.uuid4().hex}"
+    first = f"{root}/_ckptptr/p/d/exec/n0"
+    with ckptptr.open(first, filesystem=s3_filesystem, attempt=0) as checkpoints:
+        checkpoints.save(b"state", step=10)
+    latest = s3_filesystem.cat(f"{first}/LATEST")
+    others = {f"{root}/_ckptptr/p/d/exec{n // 10}/n{n % 10}/LATEST": latest for n in range(2999)}
+    s3_filesystem.pipe(others, batch_size=100)
+    took = 60.0
+    for _ in range(3):  # other tests run beside this one
+        began = time.monotonic()
+        found = run_json("find", root, *options)
+        took = min(took, time.monotonic() - began)
+        if took < 5:
+            break
+    assert found["summary"] == {"nodes": 3000, "damaged": 0, "held": 0, "readable": 3000}
+    assert took < 5
+
+
+def test_what_du_counts_a_clean_deletes_but_for_what_is_pinned(
+    s3_bucket: str, s3_filesystem: Any, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = f"s3://{s3_bucket}/{uuid.uuid4().hex}"
+    nodes = [f"{root}/_ckptptr/p/d/{execution}/n0" for execution in ("over", "pinned")]
+    for node in nodes:
+        with ckptptr.open(node, filesystem=s3_filesystem, attempt=0) as checkpoints:
+            for step in range(3):
+                checkpoints.save(b"state %d" % step, step=step)
+    run_json("pin", nodes[1], "--step", "1", *options)
+
+    def left() -> list[str]:
+        there: list[str] = s3_filesystem.find(root)
+        return there
+
+    used = run_json("du", root, "--by", "execution", *options)
+    assert used["total"]["objects"] == len(left())
+    assert [row["execution"] for row in used["rows"]] == ["pinned", "over"]
+    clean = ("clean", root, "--older-than", "30d", "--yes", *options)
+    assert (run_json(*clean)["executions"], run_json(*clean)["moving"]) == ([], 2)
+    monkeypatch.setattr("ckptptr.cli.clean.before", lambda *_: time.time() + 60)
+    told = run_json(*clean)
+    assert [each["execution"] for each in told["executions"]] == ["pinned", "over"]
+    assert len(left()) == 4  # LATEST, a manifest, its marker, and its payload
+    assert run_json("show", nodes[1], *options)["checkpoint"]["step"] == 1
+
+
 NAMES = [f"n1-0-n{index}" for index in range(5)]
 
 

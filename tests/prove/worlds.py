@@ -184,7 +184,7 @@ WORLDS = [
     ),
     Setting(
         "a sweep of what is borrowed",
-        _cast(A=(_resumes_and_adds("opt", "t11", "t12", "t13"), _SWEEPS), P=lambda p: p.pin(1)),
+        _cast(A=(_resumes_and_adds("opt", "t11", "t12", "t13"), _SWEEPS)),
         _two_saved,
     ),
     Setting(

@@ -208,11 +208,14 @@ class FaultProxy:
                     chunk = chunk[:position] + bytes([chunk[position] ^ 1]) + chunk[position + 1 :]  # noqa: PLW2901
                 yield chunk
 
+        return await self._send(request, body() if request.body_exists else None)
+
+    async def _send(self, request: web.Request, body: Any) -> aiohttp.ClientResponse:
         return await self._client.request(
             request.method,
             URL(self._upstream + request.raw_path, encoded=True),
             headers=_end_to_end(request.raw_headers),
-            data=body() if request.body_exists else None,
+            data=body,
             allow_redirects=False,
             skip_auto_headers=["User-Agent", "Accept", "Accept-Encoding", "Content-Type"],
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,9 @@ import s3fs
 from fsspec.asyn import sync
 
 from tests.servers.seaweed import Seaweed
+
+ACCOUNT = "123456789012"
+ARN = f"arn:aws:s3:us-east-1:{ACCOUNT}:accesspoint"
 
 
 @contextmanager
@@ -28,3 +32,10 @@ def open_filesystem(server: Seaweed, endpoint: str | None, **options: Any) -> It
     finally:
         # Its own finalizer gives the connections 0.1 s to close and then leaves them to the collector.
         sync(filesystem.loop, filesystem.s3.close)
+
+
+def access_point(filesystem: Any) -> str:
+    """The name of one: the server has a bucket for its host, `<name>-<account>.<endpoint>`."""
+    name = f"point-{uuid.uuid4().hex[:8]}"
+    filesystem.call_s3("create_bucket", Bucket=f"{name}-{ACCOUNT}")
+    return name

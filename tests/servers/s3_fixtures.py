@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -70,3 +71,14 @@ def s3_settings(s3_server: Seaweed) -> dict[str, Any]:
 @pytest.fixture
 def s3_proxied_settings(s3_server: Seaweed, s3_proxy: FaultProxy) -> dict[str, Any]:
     return _settings(s3_server, s3_proxy.endpoint)
+
+
+@pytest.fixture
+def names_below_localhost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are this machine: access points have host names."""
+    real = socket.getaddrinfo
+
+    def resolved(host: Any, *more: Any, **options: Any) -> Any:
+        return real("127.0.0.1" if str(host).endswith(".localhost") else host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)

@@ -38,6 +38,7 @@ class Seaweed(ServerProcess):
             "-webdav=false",
             "-admin.ui=false",
             f"-s3.port={self.port}",
+            "-s3.domainName=localhost",  # buckets as host names, as access points are
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             f"-master.port={master}",

@@ -2,8 +2,8 @@
 
 Credentials, endpoint and timeouts are those that the filesystem resolved; inside Flyte flytekit itself uses
 them. Every method of the port is one request, except a `copy` that Azure does not finish at once, payload
-larger than one block, listings of more than 5000 objects, deletions, which are one for each object, and
-reading an empty one.
+larger than one block, listings of more than 5000 objects, deletions, which are one for each object and each
+folder that payload leaves empty, and reading an empty one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ckptptr.stores.azure import copy as azure_copy
 from ckptptr.stores.azure.client import PATIENCE, AzureClient, url
 from ckptptr.stores.azure.upload import MAX_BLOCKS, checksum, upload_blocks
 from ckptptr.stores.azure.words import AZURE, metadata_name
+from ckptptr.stores.emptied import Emptied
 from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
@@ -107,13 +108,16 @@ class AzureStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         deletions: Parts[None] = Parts(self._client.start, Room(DELETES_IN_FLIGHT))
+        emptied = Emptied()
         try:
-            for key in keys:
+            for key in emptied.noting(keys):
                 deletions.wait_for_room(1)
                 deletions.start(self._delete(key), 1)
             deletions.finish()
         finally:
             deletions.cancel()
+        account = self._client.endpoint.partition("?")[0]
+        emptied.remove(account, lambda name: self._client.start(self._client.send("delete_blob", name)))
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         only, all_of_them = one_or_many(blocks)

@@ -112,6 +112,7 @@ _TABLE: dict[str, tuple[type[CkptptrError], str, str]] = {
     "BlobArchived": _ARCHIVED,
     "BlobBeingRehydrated": _ARCHIVED,
     "SnapshotsPresent": (StoreUnavailableError, "the object has snapshots", "Delete them first."),
+    "DirectoryIsNotEmpty": (ConflictError, "the folder is not empty", ""),
     "InvalidRange": (DamagedError, "the object is shorter than it should be", ""),
     "InvalidBlobOrBlock": (
         StoreUnavailableError,

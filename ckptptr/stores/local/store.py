@@ -37,6 +37,7 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.hidden import HIDDEN
+from ckptptr.stores.emptied import PAYLOAD
 from ckptptr.stores.local.errors import reading, writing
 from ckptptr.stores.local.inside import Inside
 from ckptptr.stores.local.lock import FolderLock, NoLocksError
@@ -54,8 +55,7 @@ _HIDDEN = HIDDEN.encode()
 _SILLY = re.compile(r"\.nfs[0-9a-f]{16,}")
 """What an NFS client calls a file that was deleted while somebody reads it."""
 
-_PAYLOAD = re.compile(rb"/data/[0-9]{10,}-a[0-9]{4,}-[a-z0-9]{6,}(/|$)")
-"""What is below a folder of one checkpoint's payload is only ours: see PROTOCOL.md, section 4."""
+_PAYLOAD = re.compile(PAYLOAD.pattern.encode())
 
 _FOLDER_TRIES = 10
 """How often a new file is begun again because its folder was removed, empty, at that moment."""
@@ -411,7 +411,7 @@ def _fsync_folder(folder: bytes) -> None:
         os.close(descriptor)
 
 
-_NO_FSYNC_OF_FOLDERS = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF)
+_NO_FSYNC_OF_FOLDERS = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF, errno.EPERM)
 """What mounts answer that cannot do it: there a crash of the machine can take the last rename back."""
 
 

@@ -56,6 +56,7 @@ class OnS3:
     deletes_together: ClassVar[int] = 1000
     page: ClassVar[int] = 1000
     copies: ClassVar[int] = 5 * 1024**3  # more takes parts, which obstore does not copy
+    has_folders: ClassVar[bool] = False
 
     def refusal(self, code: str, status: int, operation: str, url: str, said: str) -> CkptptrError:
         return refusal_of_s3(code, status, _S3[operation], url, said)
@@ -70,6 +71,7 @@ class OnGCS:
     deletes_together: ClassVar[int] = 1
     page: ClassVar[int] = 0
     copies: ClassVar[int] = 5 * 1024**3
+    has_folders: ClassVar[bool] = False
 
     compares_parts = False
 
@@ -100,6 +102,7 @@ class OnAzure:
     deletes_together: ClassVar[int] = 1
     page: ClassVar[int] = 0
     copies: ClassVar[int] = 0  # Azure copies in its own time, and obstore does not wait
+    has_folders: ClassVar[bool] = True
 
     compares_parts = False
 

@@ -126,7 +126,8 @@ class S3Lender(OnS3):
         for name, same in _SAME.items():
             given = {key for key, value in getattr(filesystem, name).items() if value is not None}
             refuse_unless(given <= same, f"{name} has {', '.join(sorted(given - same))}")
-        refuse_unless(not bucket.endswith(_OTHER_KINDS), "it is no general purpose bucket")
+        is_other = ":" in bucket or bucket.endswith(_OTHER_KINDS)  # an ARN, or an alias
+        refuse_unless(not is_other, "it is no general purpose bucket")
         own = [name for name in os.environ if name.upper().startswith(_OF_ITS_OWN)]
         refuse_unless(not own, f"{', '.join(own)} is set, which s3fs does not read")
 

@@ -68,6 +68,9 @@ class Lender(Protocol):
     copies: ClassVar[int]
     """The largest object in bytes that a copy is trusted with; larger ones pass through here."""
 
+    has_folders: ClassVar[bool]
+    """Whether some accounts have folders, which stay when they are empty."""
+
     @property
     def metadata(self) -> Mapping[str, str]:
         """User metadata of every payload object."""

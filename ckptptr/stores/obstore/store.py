@@ -34,6 +34,7 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.lifetime import daemon
+from ckptptr.stores.emptied import Emptied
 from ckptptr.stores.obstore import threads
 from ckptptr.stores.obstore.delete_signed import delete_signed
 from ckptptr.stores.obstore.feed import Feed
@@ -180,11 +181,17 @@ class ObstoreStore:
     def delete(self, keys: Iterable[str]) -> None:
         together = 1 if self._deletes_singly else self.lender.deletes_together
         deletions: Parts[None] = Parts(daemon.start, Room(_DELETES_IN_FLIGHT))
+        emptied = Emptied()
+        keys = emptied.noting(keys) if self.lender.has_folders else keys
         for _, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
             while batch := [*itertools.islice(group, together)]:
                 deletions.wait_for_room(1)
                 deletions.start(partial(self._delete, batch), 1)
         deletions.finish()
+        for folder in itertools.islice(emptied.folders, 1):
+            config = self.client(folder.partition("/")[0]).config
+            account = f"{config.get('endpoint')}/{config.get('account_name')}"
+            emptied.remove(account, lambda name: daemon.start(partial(self._remove_folder, name)))
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         count = operator.length_hint(blocks, _MANY)
@@ -366,6 +373,21 @@ class ObstoreStore:
             if not self._ask("delete", key, gone):
                 self.read(key, GLANCE)
                 raise StoreUnavailableError("the store failed to delete the object", key=self.url(key))
+
+    def _remove_folder(self, folder: str) -> None:
+        """Only if it is empty. Its name is no object's, so a 404 without words is good enough."""
+
+        def remove(client: Any, path: str) -> None:
+            try:
+                self._obstore.delete(client, path)
+            except FileNotFoundError:
+                raise NotFoundError("there is no such folder", key=self.url(folder)) from None
+            except Exception as error:
+                if answer_in(error).status == 409:
+                    raise ConflictError("the folder is not empty", key=self.url(folder)) from None
+                raise
+
+        self._ask("delete", folder, remove)
 
     def _size(self, key: str) -> int | None:
         """None where a HEAD says 404, which has no words: the copy's own answer has."""

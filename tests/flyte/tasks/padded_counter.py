@@ -1,10 +1,11 @@
 """The example's counter, with a payload of many network packets and ckptptr's log turned up to DEBUG."""
 
 import logging
+import os
 
 from flytekit import current_context, task
 
-SIZE = 400_000  # bytes
+SIZE = int(os.environ.get("PADDED", "400_000"))  # bytes
 
 heard = logging.StreamHandler()
 heard.setFormatter(logging.Formatter("heard %(name)s: %(message)s"))

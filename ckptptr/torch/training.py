@@ -1,0 +1,93 @@
+"""The saves of a training loop that a framework runs on all ranks, and its end when SIGTERM comes to one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ckptptr.checkpoints import Checkpoint
+from ckptptr.errors import PreemptedError
+from ckptptr.session.preemption import Preemption
+from ckptptr.torch.folders import preempted, save_folder
+from ckptptr.torch.ranks import any_rank, together
+
+
+class Training:
+    """What a callback does on each rank. Every method but `abandon` is collective.
+
+    Args:
+        checkpoints: what `ckptptr.open` returns, or the checkpoint of a task.
+        block, deadline: as in `Parts.save` and `Checkpoints.parts`.
+        grace: seconds from SIGTERM until the last save is abandoned; None: signals are left alone.
+
+    Attributes:
+        is_ending: SIGTERM has come to one of the ranks, and all know it.
+    """
+
+    def __init__(self, checkpoints: Any, *, block: bool, deadline: float, grace: float | None) -> None:
+        self.checkpoints = checkpoints
+        self.is_ending = False
+        self._block = block
+        self._deadline = deadline
+        self._grace = grace
+        self._preemption: Preemption | None = None
+
+    def begin(self) -> None:
+        """Hear SIGTERM from now on. A training that begins again is the same one."""
+        if self._grace is not None and self._preemption is None:
+            self._preemption = self.checkpoints.on_preemption(interrupt=False, deadline=self._grace)
+            self._preemption.__enter__()
+
+    def must_end(self) -> bool:
+        """Between two steps: whether all ranks save now, and end."""
+        self.is_ending = self._grace is not None and any_rank(self._is_told())
+        return self.is_ending
+
+    def save(self, folder: Path, *, step: int, metadata: Mapping[str, Any]) -> Checkpoint | None:
+        """As `save_folder`.
+
+        Raises:
+            PreemptedError: it was the last save, and is confirmed or abandoned.
+        """
+        try:
+            block = self._block or self.is_ending
+            saved = save_folder(
+                self.checkpoints, folder, step=step, metadata=metadata, deadline=self._deadline, block=block
+            )
+            if self.must_end():
+                together(self.checkpoints.wait)
+                preempted(self.checkpoints, "another rank is told to end; the last save is confirmed")
+        except BaseException:
+            self.abandon()
+            raise
+        return saved
+
+    def end(self) -> None:
+        """Wait for the saves in the background.
+
+        Raises:
+            PreemptedError: SIGTERM came to this rank meanwhile.
+        """
+        try:
+            together(self.checkpoints.wait)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Leave SIGTERM to what heard it before.
+
+        Raises:
+            PreemptedError: it came to this rank.
+        """
+        ending, self._preemption = self._preemption, None
+        if ending is not None:
+            ending.__exit__(None, None, None)
+
+    def _is_told(self) -> bool:
+        try:
+            if self._preemption is not None:
+                self._preemption.check()
+        except PreemptedError:
+            return True
+        return False

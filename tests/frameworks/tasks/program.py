@@ -1,0 +1,27 @@
+"""What a rank of torchrun does: `program.py FRAMEWORK URL FOLDER OPTIONS`, with options as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from trainings import Trained, kill, meet, rank, train
+
+import ckptptr
+
+
+def main(framework: str, url: str, folder: str, options: dict[str, Any]) -> None:
+    """Of the options, `apart` gives each rank a disk of its own, `dies_at` is the step of the kill,
+    `sigterm_at` that of the SIGTERM."""
+    meet()
+    place = Path(folder, f"disk-{rank()}") if options.pop("apart", False) else Path(folder)
+    in_save, trained = kill(options.pop("dies_at", 0)), Trained(options.pop("sigterm_at", 0))
+    with ckptptr.open(url) as checkpoints:
+        train(framework, trained, checkpoints, place, in_save, **options)
+        print(f"rank {rank()} of attempt {checkpoints.attempt}: {json.dumps(str(trained))}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4], json.loads(sys.argv[4]))

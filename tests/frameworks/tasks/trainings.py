@@ -1,0 +1,217 @@
+"""A training with each framework: a small model, fixed data, one loss a step, and a rank that dies.
+
+    print(train("transformers", Trained(), checkpoints, folder, in_save))
+
+`in_save` is called in the middle of each save, with its step. The ranks share each batch.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+import torch.distributed as dist
+
+InSave: TypeAlias = Callable[[int], None]
+
+STEPS, EVERY, BATCH = 6, 2, 8
+
+
+@dataclass
+class Trained:
+    """What a rank did. The last rank gets a SIGTERM after step `sigterm_at`, in the first round of ranks."""
+
+    sigterm_at: int = 0
+    begun_at: int = 0
+    losses: list[str] = field(default_factory=list)
+
+    def lost(self, step: int, loss: float) -> None:
+        self.losses.append(f"step {step}: loss {loss!r}")
+        if step == self.sigterm_at and rank() == ranks() - 1 and is_first_round():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def __str__(self) -> str:
+        return "\n".join([f"began after step {self.begun_at}", *self.losses])
+
+
+def rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def ranks() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_round() -> bool:
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
+
+
+def meet() -> None:
+    """Before the checkpoints are opened: so the ranks know each other."""
+    if ranks() > 1:
+        dist.init_process_group("gloo")
+
+
+def kill(dies_at: int) -> InSave:
+    """Rank 1 is killed in the middle of the save of that step, in the first round of ranks."""
+
+    def in_save(step: int) -> None:
+        if (step, rank()) == (dies_at, 1) and is_first_round():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return in_save
+
+
+def data() -> tuple[torch.Tensor, torch.Tensor]:
+    """Sequences of token ids, shape (24, 6), and their labels, shape (24,)."""
+    generator = torch.Generator().manual_seed(3)
+    return (
+        torch.randint(0, 32, (24, 6), generator=generator),
+        torch.randint(0, 2, (24,), generator=generator),
+    )
+
+
+def with_transformers(
+    trained: Trained,
+    checkpoints: Any,
+    folder: Path,
+    in_save: InSave,
+    *,
+    dropout: float = 0.1,
+    every: int = EVERY,
+    **options: Any,
+) -> None:
+    from transformers import (
+        BertConfig,
+        BertForSequenceClassification,
+        Trainer,
+        TrainerCallback,
+        TrainingArguments,
+        set_seed,
+    )
+
+    from ckptptr.transformers import CheckpointCallback
+
+    tokens, labels = data()
+    set_seed(5)
+    args = TrainingArguments(
+        str(folder),
+        max_steps=STEPS,
+        save_steps=every,
+        per_device_train_batch_size=BATCH // ranks(),
+        logging_steps=1,
+        learning_rate=0.01,
+        use_cpu=True,
+        disable_tqdm=True,
+        report_to=[],
+        average_tokens_across_devices=False,  # else several ranks multiply the loss of this model
+        **options,
+    )
+    config = BertConfig(
+        vocab_size=32,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+    )
+    callback = CheckpointCallback(checkpoints)
+
+    class Noting(TrainerCallback):
+        def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+            trained.begun_at = state.global_step
+
+        def on_log(self, _args: Any, state: Any, _control: Any, logs: Any, **_: Any) -> None:
+            if "loss" in logs:
+                trained.lost(state.global_step, logs["loss"])
+
+    class Dying(Trainer):
+        def _save_rng_state(self, output_dir: str) -> None:
+            in_save(self.state.global_step)
+            super()._save_rng_state(output_dir)
+
+    trainer = Dying(
+        BertForSequenceClassification(config),
+        args,
+        train_dataset=[
+            {"input_ids": row, "labels": label} for row, label in zip(tokens, labels, strict=True)
+        ],
+        callbacks=[Noting(), callback],
+    )
+    trainer.train(resume_from_checkpoint=callback.resume(folder))
+
+
+def with_accelerate(
+    trained: Trained,
+    checkpoints: Any,
+    folder: Path,
+    in_save: InSave,
+    *,
+    dropout: float = 0.1,
+) -> None:
+    from accelerate import Accelerator, DataLoaderConfiguration
+    from accelerate.utils import set_seed
+    from torch import nn
+    from torch.utils.data import DataLoader, TensorDataset
+
+    from ckptptr.accelerate import load_state, save_state
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = str(folder)  # this machine's
+    set_seed(5)
+    accelerator = Accelerator(
+        cpu=True,
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=3),
+        step_scheduler_with_optimizer=False,  # else a scheduler steps once for each rank
+    )
+    model = nn.Sequential(nn.Embedding(32, 8), nn.Flatten(), nn.Dropout(dropout), nn.Linear(48, 2))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    rate = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+    own = torch.Generator()  # else the loader of a resumed epoch draws from the random numbers of dropout
+    loader = DataLoader(TensorDataset(*data()), batch_size=BATCH // ranks(), shuffle=True, generator=own)
+    model, optimizer, loader, rate = accelerator.prepare(model, optimizer, loader, rate)
+
+    class Counted:
+        step = 0
+
+        def state_dict(self) -> dict[str, int]:
+            in_save(self.step)
+            return {"step": self.step}
+
+        def load_state_dict(self, state: dict[str, int]) -> None:
+            self.step = state["step"]
+
+    counted = Counted()
+    accelerator.register_for_checkpointing(counted)
+    trained.begun_at = load_state(accelerator, checkpoints) or 0
+    assert trained.begun_at == counted.step
+    while counted.step < STEPS:
+        epoch, within = divmod(counted.step, len(loader))
+        loader.set_epoch(epoch)
+        for tokens, labels in accelerator.skip_first_batches(loader, within):
+            loss = nn.functional.cross_entropy(model(tokens), labels)
+            accelerator.backward(loss)
+            optimizer.step()
+            rate.step()
+            optimizer.zero_grad()
+            counted.step += 1
+            trained.lost(counted.step, accelerator.gather(loss.detach()).mean().item())
+            if counted.step % EVERY == 0:
+                save_state(accelerator, checkpoints, step=counted.step)
+
+
+TRAININGS: dict[str, Callable[..., None]] = {"transformers": with_transformers, "accelerate": with_accelerate}
+
+
+def train(
+    framework: str, trained: Trained, checkpoints: Any, folder: Path, in_save: InSave, **options: Any
+) -> Trained:
+    TRAININGS[framework](trained, checkpoints, folder, in_save, **options)
+    return trained

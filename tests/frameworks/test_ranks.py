@@ -1,0 +1,81 @@
+"""A rank of two is killed in the middle of a save; what is trained then is what an undisturbed run trains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import ckptptr
+from tests.frameworks.launch import FRAMEWORKS, in_flyte, in_flyte_2, torchrun
+
+pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
+
+_straight: dict[str, list[str]] = {}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in FRAMEWORKS])
+def framework(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def straight(framework: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The lines of a run of two ranks that nothing disturbs: one for each loss, of steps 1 to 6."""
+    if framework not in _straight:
+        trained = torchrun(framework, tmp_path_factory.mktemp("straight"))
+        assert [text.partition("\n")[0] for text in trained] == ["began after step 0"] * 2
+        _straight[framework] = trained[0].split("\n")[1:]
+        assert [line.partition(":")[0] for line in _straight[framework]] == [f"step {n}" for n in range(1, 7)]
+    return _straight[framework]
+
+
+def steps_saved(at: Path) -> list[int | None]:
+    with ckptptr.open(at / "run", read_only=True) as checkpoints:
+        return [kept.step for kept in checkpoints.history()]
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["each rank has a disk", "one disk"])
+def test_torchrun_restarts_the_ranks_and_the_losses_are_equal(
+    framework: str, apart: bool, straight: list[str], tmp_path: Path
+) -> None:
+    trained = torchrun(framework, tmp_path, dies_at=4, apart=apart)
+    assert [text.split("\n")[0] for text in trained] == ["began after step 2"] * 2
+    assert trained[0].split("\n")[1:] == straight[2:]
+    assert steps_saved(tmp_path) == [6, 4, 2]
+
+
+@pytest.mark.parametrize("launch", [in_flyte, in_flyte_2], ids=["Flyte", "Flyte 2"])
+def test_an_elastic_task_restarts_the_ranks_and_the_losses_are_equal(
+    framework: str, launch: Callable[..., str], straight: list[str], tmp_path: Path
+) -> None:
+    trained = launch(framework, tmp_path, dies_at=4)
+    assert trained.split("\n") == ["began after step 2", *straight[2:]]
+
+
+def test_another_number_of_ranks_goes_on_and_the_losses_differ_by_rounding_at_most(
+    framework: str, tmp_path: Path
+) -> None:
+    """Without dropout: the random numbers of a rank are of no use to another number of ranks."""
+
+    def losses(lines: list[str]) -> list[float]:
+        return [float(re.sub(".*loss ", "", line)) for line in lines]
+
+    assert torchrun(framework, tmp_path, dies_at=4, restarts=0, dropout=0.0) == []
+    assert steps_saved(tmp_path) == [2]
+    (other,) = torchrun(framework, tmp_path, ranks=1, dropout=0.0)
+    (alone,) = torchrun(framework, tmp_path / "alone", ranks=1, dropout=0.0)
+    assert other.split("\n")[0] == "began after step 2"
+    assert losses(other.split("\n")[1:]) == pytest.approx(losses(alone.split("\n")[3:]), abs=1e-5)
+
+
+@pytest.mark.parametrize("framework", ["transformers"], indirect=True)  # with Accelerate the loop is yours
+def test_a_sigterm_to_one_rank_makes_all_save_the_step_and_end(
+    framework: str, straight: list[str], tmp_path: Path
+) -> None:
+    trained = torchrun(framework, tmp_path, sigterm_at=2, every=4)
+    assert [text.split("\n")[0] for text in trained] == ["began after step 3"] * 2
+    assert trained[0].split("\n")[1:] == straight[3:]
+    assert steps_saved(tmp_path) == [6, 4, 3]

@@ -1,0 +1,145 @@
+"""What `CheckpointCallback` does besides: the best model, the background, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+
+import ckptptr
+from ckptptr.transformers import CheckpointCallback
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Any:
+    best = ckptptr.Retention(keep_last=1, keep_best=1, best_by="eval_loss")
+    with ckptptr.open(tmp_path / "run", retention=best) as opened:
+        yield opened
+
+
+def trainer(callback: CheckpointCallback, folder: Path, rate: float = 0.01, **options: Any) -> Trainer:
+    data = [{"input_ids": torch.arange(6) + n, "labels": n % 2} for n in range(8)]
+    config = BertConfig(
+        vocab_size=32, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    given = {"max_steps": 4, "save_steps": 1, "logging_steps": 1, "report_to": [], "use_cpu": True} | options
+    args = TrainingArguments(str(folder), learning_rate=rate, disable_tqdm=True, **given)
+    model = BertForSequenceClassification(config)
+    return Trainer(model, args, train_dataset=data, eval_dataset=data, callbacks=[callback])
+
+
+def steps(checkpoints: ckptptr.Checkpoints) -> list[int | None]:
+    return [kept.step for kept in checkpoints.history()]
+
+
+def test_the_best_model_is_restored_beside_the_newest_on_a_new_machine(
+    checkpoints: ckptptr.Checkpoints, tmp_path: Path
+) -> None:
+    best = {"eval_strategy": "steps", "eval_steps": 1, "load_best_model_at_end": True}
+    worse = trainer(CheckpointCallback(checkpoints), tmp_path / "old", rate=3.0, **best)
+    worse.train()
+    assert worse.state.best_global_step < 4
+    assert steps(checkpoints) == [4, worse.state.best_global_step]
+
+    callback = CheckpointCallback(checkpoints)
+    newest = callback.resume(tmp_path / "new")
+    assert newest == str(tmp_path / "new/checkpoint-4")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {
+        "checkpoint-4",
+        f"checkpoint-{worse.state.best_global_step}",
+    }
+    later = trainer(callback, tmp_path / "new", rate=3.0, max_steps=5, **best)
+    later.train(resume_from_checkpoint=newest)
+    assert later.state.best_model_checkpoint.startswith(str(tmp_path / "new"))
+    (saved,) = [kept for kept in checkpoints.history() if kept.step == 5]
+    manifest = checkpoints.look().found.manifest  # type: ignore[union-attr]
+    assert (saved.step, manifest.step) == (5, 5)
+    assert manifest.metadata["eval_loss"] == later.state.log_history[-2]["eval_loss"]
+
+
+def test_a_best_model_that_retention_released_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ckptptr.open(tmp_path / "run", retention=ckptptr.Retention(keep_last=1)) as checkpoints:
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        (folder / "trainer_state.json").write_text(json.dumps({"global_step": 8, "best_global_step": 3}))
+        checkpoints.save(folder, step=8)
+        with caplog.at_level(logging.WARNING, "ckptptr"):
+            assert CheckpointCallback(checkpoints).resume(tmp_path / "new") == f"{tmp_path}/new/checkpoint-8"
+    assert "load_best_model_at_end needs it" in caplog.text
+
+
+def test_a_torn_folder_is_never_taken_and_one_of_the_same_step_is_replaced(
+    checkpoints: ckptptr.Checkpoints, tmp_path: Path
+) -> None:
+    for step in (2, 9):
+        (tmp_path / f"out/checkpoint-{step}").mkdir(parents=True)
+        (tmp_path / f"out/checkpoint-{step}/torn").write_text("torn")
+    callback = CheckpointCallback(checkpoints)
+    assert callback.resume(tmp_path / "out") is None
+    trainer(callback, tmp_path / "elsewhere", max_steps=2).train()
+    assert CheckpointCallback(checkpoints).resume(tmp_path / "out") == str(tmp_path / "out/checkpoint-2")
+    assert not (tmp_path / "out/checkpoint-2/torn").exists()
+    assert (tmp_path / "out/checkpoint-9/torn").exists()
+
+
+def test_saves_in_the_background_are_confirmed_when_train_returns(
+    checkpoints: ckptptr.Checkpoints, tmp_path: Path
+) -> None:
+    trainer(CheckpointCallback(checkpoints, block=False), tmp_path / "out", save_total_limit=1).train()
+    assert checkpoints.latest is not None
+    assert checkpoints.latest.step == 4
+
+
+def test_sigterm_saves_the_step_and_is_heard_by_others_again_after_the_end(
+    checkpoints: ckptptr.Checkpoints, tmp_path: Path
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    told = trainer(CheckpointCallback(checkpoints), tmp_path / "out", save_steps=100, max_steps=50)
+    step = told.training_step
+
+    def stepping(*arguments: Any, **more: Any) -> Any:
+        if told.state.global_step == 6:
+            signal.raise_signal(signal.SIGTERM)
+        return step(*arguments, **more)
+
+    told.training_step = stepping
+    with pytest.raises(ckptptr.PreemptedError, match="the last save is confirmed, LATEST is on step 7"):
+        told.train()
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert steps(checkpoints) == [7]
+
+
+def test_in_a_thread_and_without_grace_it_trains_as_ever(
+    checkpoints: ckptptr.Checkpoints, tmp_path: Path
+) -> None:
+    trained = trainer(CheckpointCallback(checkpoints, grace=None), tmp_path / "out")
+    thread = threading.Thread(target=trained.train)
+    thread.start()
+    thread.join()
+    assert steps(checkpoints)[0] == 4
+
+
+def test_what_it_cannot_resume_from_or_does_itself_is_refused(
+    checkpoints: ckptptr.Checkpoints, tmp_path: Path
+) -> None:
+    checkpoints.save(b"no trainer", step=1)
+    callback = CheckpointCallback(checkpoints)
+    with pytest.raises(ckptptr.InvalidArgumentError, match="no Trainer saved it"):
+        callback.resume(tmp_path / "out")
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(ckptptr.InvalidArgumentError, match="Leave out enable_jit_checkpoint"):
+            trainer(callback, tmp_path / "out", enable_jit_checkpoint=True).train()
+    finally:
+        signal.signal(signal.SIGTERM, before)
