@@ -54,7 +54,7 @@ GROUPS := lock dev elastic frameworks bench examples
 .PHONY: help setup browser demo test test-fast test-frameworks prove wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(READY) $(AZURITE_READY) $(ELASTIC_READY) $(EXAMPLES_READY) browser ## Everything that development needs, in .venv and .cache
 
