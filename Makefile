@@ -28,12 +28,6 @@ NPM := tests/servers/npm
 AZURITE := .cache/azurite
 AZURITE_READY := $(AZURITE)/.ready
 
-# torch's CPU build, kfpytorch and jax, for the tests of distributed tasks; from torch's own index where yours
-# does not have it; once.
-ELASTIC_READY := $(VENV)/.ready-elastic
-ELASTIC := $(BIN)/$(LOCKED) --group elastic
-TORCH_INDEX := https://download.pytorch.org/whl/cpu
-
 # scikit-learn and LightGBM, for the examples; once.
 EXAMPLES_READY := $(VENV)/.ready-examples
 
@@ -46,17 +40,18 @@ UV := .cache/uv/bin/uv
 ENVIRONMENTS := .cache/environments
 WHEEL := .cache/wheel
 TESTS := $(WHEEL)/tests
-# Torch, and what trains with it, for the tests of frameworks; once.
+# Torch's CPU build, jax, and what trains with them; torch from its own index where yours does not have it; once.
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
 FRAMEWORKS := $(ENVIRONMENTS)/frameworks
 IN_FRAMEWORKS := $(FRAMEWORKS)/bin/$(LOCKED) --editable '.[all]' --group dev --group frameworks
-GROUPS := lock dev elastic frameworks bench examples
+GROUPS := lock dev frameworks bench examples
 
-.PHONY: help setup browser demo test test-fast test-frameworks prove wheel test-pythons test-lowest test-newest lock bench lint types check format clean
+.PHONY: help setup browser demo test test-fast test-frameworks prove mutants wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-setup: $(READY) $(AZURITE_READY) $(ELASTIC_READY) $(EXAMPLES_READY) browser ## Everything that development needs, in .venv and .cache
+setup: $(READY) $(AZURITE_READY) $(EXAMPLES_READY) browser ## Everything that development needs, in .venv and .cache
 
 $(BASE): $(LOCK) Makefile
 	$(PYTHON) -m venv $(VENV)
@@ -75,10 +70,6 @@ $(AZURITE_READY): $(NPM)/package.json $(NPM)/package-lock.json | $(READY)
 	mkdir -p $(AZURITE)
 	cp $^ $(AZURITE)
 	$(BIN)/npm ci --prefix $(AZURITE) --ignore-scripts --no-audit --no-fund --loglevel=error
-	touch $@
-
-$(ELASTIC_READY): $(READY)
-	$(ELASTIC) || $(ELASTIC) --extra-index-url $(TORCH_INDEX)
 	touch $@
 
 $(EXAMPLES_READY): $(READY)
@@ -111,11 +102,14 @@ test: setup ## All tests; starts real servers for S3, Google Cloud Storage and A
 test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute, and a sample of the slow ones
 	$(QUICKLY)$(BIN)/pytest $(FAST)
 
-test-frameworks: $(FRAMEWORKS)/.ready ## Transformers and Accelerate: ranks are killed, and resume; in an environment of their own
+test-frameworks: $(FRAMEWORKS)/.ready ## What needs torch, jax or a framework: ranks are killed, and resume; in an environment of its own
 	$(QUICKLY)$(FRAMEWORKS)/bin/pytest -n logical --dist loadgroup tests/frameworks
 
 prove: $(READY) ## Every schedule of small worlds, with every crash and lost reply
 	$(QUICKLY)$(BIN)/python -m tests.prove
+
+mutants: $(READY) ## Break each rule of the protocol by one line, in a copy: the worlds of `make prove` find all
+	$(QUICKLY)$(BIN)/python -m tests.prove.kill
 
 wheel: $(BASE)
 	rm -rf $(WHEEL)

@@ -8,7 +8,8 @@ folders (`tests/documents/sitecustomize.py`), `aws`, `gcloud` and `az` stand-ins
 (`tests/documents/stand_ins.py`); `ckptptr` is the real one. What is installed or built (`pip`, `make`) is
 checked against pyproject.toml and the Makefile, and not run. What cannot be run says why in a comment above
 it, with one of the reasons below. docs/testing.md has its own test, in tests/testing/test_pytest_plugin.py,
-docs/flyte2.md in tests/flyte2/test_document.py, docs/frameworks.md in tests/frameworks/test_document.py.
+docs/flyte2.md in tests/flyte2/test_document.py. docs/frameworks.md and docs/distributed.md need torch, and
+run in tests/frameworks/test_document.py.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from ckptptr.cli import COMMANDS, main
 PROJECT = Path(__file__).parents[1]
 STANDING_IN = Path(__file__).with_name("documents")
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
-RUN_ELSEWHERE = {"testing.md", "flyte2.md", "frameworks.md"}
+RUN_ELSEWHERE = {"testing.md", "flyte2.md", "frameworks.md", "distributed.md"}
 ALSO_LINKED = (
     *("PROTOCOL.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
     *("examples/README.md", "benchmarks/README.md"),
@@ -137,6 +138,10 @@ def _marked(document: Path) -> object:
 def test_every_command_and_snippet_runs_and_prints_what_is_said(
     document: Path, reader: tuple[Path, dict[str, str]]
 ) -> None:
+    check_that_it_runs(document, reader)
+
+
+def check_that_it_runs(document: Path, reader: tuple[Path, dict[str, str]]) -> None:
     here, environ = reader
     blocks = blocks_of(document)
     script = ["set -euo pipefail"]

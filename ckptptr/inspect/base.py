@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from ckptptr.inspect.lookup import nodes_below
 from ckptptr.inspect.many import Many, in_parallel
 from ckptptr.inspect.survey import Found, FoundHome, everywhere, folders_of, survey
 from ckptptr.inspect.target import NothingThereError, patient_store
+from ckptptr.nodes.flyte_paths import NodePrefix
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.names import LATEST, NODES
 
@@ -70,7 +71,10 @@ class Base(Many):
             NothingThereError: there is no node.
         """
         if not self.inside:
-            return self._with_latest(survey(self.patient, self._everywhere, tell))
+            found = self._with_latest(survey(self.patient, self._everywhere, tell))
+            if self._around(found.nodes) == [self.key]:
+                found.homes = survey(self.patient, [self.key], tell).homes
+            return found
         found = self.nodes(tell)
         seen = in_parallel(self.seen, found.nodes)
         found.homes = self.homes(dict(zip(found.nodes, seen, strict=True)), tell)
@@ -83,9 +87,16 @@ class Base(Many):
             nodes: LATEST by the node prefix.
         """
         folders = [folder for prefix, seen in nodes.items() for folder in folders_of(prefix, seen.fence)]
-        everything = self._everywhere
+        everything = self._around(nodes)
         fewer = folders if len(folders) < len(everything) else everything
         return survey(self.patient, fewer, tell).homes
+
+    def _around(self, prefixes: Iterable[str]) -> list[str]:
+        """Folders that all homes of these nodes are in: of the root of actions of Flyte 2, which has no
+        shards, it is the root."""
+        nodes = map(NodePrefix.parse, prefixes)
+        is_root = any(node and node.first_attempt and node.root == self.key for node in nodes)
+        return [self.key] if is_root else self._everywhere
 
     @property
     def _everywhere(self) -> list[str]:

@@ -12,6 +12,7 @@ import msgspec
 from ckptptr.errors import CkptptrError, NotFoundError, StoreUnavailableError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_by_name, checkpoint_of, engine_of, latest_of
+from ckptptr.inspect.sentences import held_with
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found, Verdict
 from ckptptr.protocol.listed import Listed
@@ -99,7 +100,8 @@ class _Explanation:
         if pointer is not None and (starts_fresh or (taken is not None and taken.source == "latest")):
             if not pointer.held:
                 return "LATEST asks for it" if starts_fresh else "LATEST names it"
-            return f"a person chose it, {'by editing LATEST' if pointer.edited else 'with `ckptptr use`'}"
+            by_command = f"with `ckptptr {held_with(pointer.moved_with)}`"
+            return f"a person chose it, {'by editing LATEST' if pointer.edited else by_command}"
         if taken is None:
             return "nothing that can be restored was found"
         return self._why_past_latest(taken)

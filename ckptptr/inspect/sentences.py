@@ -110,12 +110,16 @@ def hold_sentence(latest: shapes.Latest) -> str:
 
 
 def _held_how(latest: shapes.Latest, it: str) -> str:
-    return f"a person edited {it}" if latest.held_by == "edit" else f"with `ckptptr {held_with(latest)}`"
+    return (
+        f"a person edited {it}"
+        if latest.held_by == "edit"
+        else f"with `ckptptr {held_with(latest.moved_with)}`"
+    )
 
 
-def held_with(latest: shapes.Latest) -> str:
-    """The command that holds it; `put` holds by `use`."""
-    return latest.moved_with if latest.moved_with in ("rollback", "clean") else "use"
+def held_with(moved_with: str | None) -> str:
+    """The command that holds a LATEST; `put` holds by `use`."""
+    return moved_with if moved_with in ("rollback", "clean") else "use"
 
 
 def steps_in_words(entries: Sequence[shapes.Checkpoint]) -> str:

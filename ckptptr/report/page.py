@@ -20,7 +20,7 @@ from ckptptr.report.attempts import AttemptSummary, Shown, named
 from ckptptr.report.facts import ExecutionReport, Report
 from ckptptr.report.picture import picture, row_id, small_picture
 from ckptptr.version import __version__
-from ckptptr.wording import counted, date, moment, number, size, span
+from ckptptr.wording import counted, date, moment, number, printable, size, span
 
 MARK = "<!-- written by ckptptr report -->"
 """The second line of every page: `ckptptr report` may overwrite a file that has it."""
@@ -31,7 +31,7 @@ _CODE = re.compile("`([^`]*)`")
 
 def page(report: Report) -> str:
     """The whole file."""
-    return _TEMPLATES.get_template("page.html").render(_values(report, adapts=True), mark=MARK)
+    return _rendered("page.html", **_values(report, adapts=True), mark=MARK)
 
 
 def execution_page(told: ExecutionReport) -> str:
@@ -39,13 +39,18 @@ def execution_page(told: ExecutionReport) -> str:
     nodes = [_values(report, adapts=True, key=f"n{number}-") for number, report in enumerate(told.reports)]
     pictures = [small_picture(report) for report in told.reports]
     numbers = {report.node: number for number, report in enumerate(told.reports)}
-    template = _TEMPLATES.get_template("execution.html")
-    return template.render(told=told, nodes=nodes, pictures=pictures, numbers=numbers, mark=MARK)
+    return _rendered("execution.html", told=told, nodes=nodes, pictures=pictures, numbers=numbers, mark=MARK)
 
 
 def section(report: Report) -> str:
     """The part for a page that is not ours, a Flyte deck: always light, without links."""
-    return _TEMPLATES.get_template("section.html").render(_values(report, adapts=False))
+    return _rendered("section.html", **_values(report, adapts=False))
+
+
+def _rendered(template: str, **values: Any) -> str:
+    """The text that a template gives; control characters from a bucket are written out."""
+    lines = _TEMPLATES.get_template(template).render(values).split("\n")
+    return "\n".join(map(printable, lines))
 
 
 def _values(report: Report, *, adapts: bool, key: str = "") -> dict[str, Any]:

@@ -167,12 +167,15 @@ def test_a_home_is_counted_for_its_node_in_each_layout_of_flyte(
 
 def test_with_flyte_2_the_base_of_a_run_is_enough(tmp_path: Path) -> None:
     root = str(tmp_path / "xy/org/run")
-    prefix = NodePrefix(root=root, project="p", domain="d", execution="run", node="a0_v2").prefix
+    prefix = NodePrefix(root=root, project="p", domain="d", execution="run", node="an-action_v2").prefix
     with ckptptr.open(prefix, attempt=1) as checkpoints:
         checkpoints.save(b"x" * 12_345)
     total = run_json("du", str(tmp_path))["total"]
+    assert total["bytes"] > 12_345
     for base in ("org/run", "org"):
         assert run_json("du", "--flyte-2", str(tmp_path / base))["total"] == total
+    for inside in (root, f"{root}/_ckptptr", prefix):
+        assert run_json("du", inside)["total"] == total
 
 
 def test_what_the_ranks_of_a_killed_save_recorded_is_orphaned_too(root: Path) -> None:

@@ -66,6 +66,8 @@ def test_a_checkpoint_that_was_used_says_so_with_its_note(node: FlyteNode, ids: 
     said = run("show", node.url).stdout
     assert "a person chose it, with `ckptptr use`" in said
     assert "3 diverged" in said
+    run("rollback", node.url)
+    assert run_json("show", node.url)["why"] == "a person chose it, with `ckptptr rollback`"
 
 
 @pytest.mark.parametrize(

@@ -26,37 +26,45 @@ def busy(node: FlyteNode, ids: dict[int, str]) -> FlyteNode:
 def table(said: str) -> list[str]:
     """The lines of the table: from its heading to an empty line, or to what is said about it."""
     lines = said.splitlines()
-    heading = re.compile(" +(outcome|#|state|published|size|written) +(step|state|UTC|objects|size)")
+    heading = re.compile(" +(outcome|#|state|published|size|written) +(step|state|UTC|objects|size|node)")
     first = next(place for place, line in enumerate(lines) if heading.match(line))
     return [*itertools.takewhile(lambda line: line.strip() and ": " not in line, lines[first:])]
 
 
+NODES = ("n0", "a-node-with-a-long-name", "a-map-task-0-n*")
+PLACE = (EXECUTION, "flytesnacks/development")
+TABLES = {
+    "show {node}": (),
+    "log {node} --column x": (),
+    "verify {node} --all": (),
+    "verify {execution}": NODES,
+    "doctor {execution}": NODES,
+    "find {root}": (*NODES, *PLACE),
+    "du {root} --by node": (*NODES, *PLACE),
+    "clean {root} --older-than 30d --dry-run": PLACE,
+}
+"""Each command, and the names that its table has; without any the ids of checkpoints."""
+
+
 @pytest.mark.parametrize("columns", [60, 80, 100, 200])
-@pytest.mark.parametrize("command", ["show", "log", "verify", "find", "du", "clean"])
+@pytest.mark.parametrize("command", TABLES)
 def test_no_row_is_wider_than_the_terminal_and_no_name_is_missing(
     busy: FlyteNode, columns: int, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ckptptr.cli.output.is_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr("ckptptr.cli.clean.before", lambda *_: time.time() + 60)
-    arguments = {
-        "find": [str(busy.root)],
-        "du": [str(busy.root), "--by", "node"],
-        "clean": [str(busy.root), "--older-than", "30d", "--dry-run"],
-        "verify": [busy.url, "--all"],
-        "log": [busy.url, "--column", "x"],
-    }
-    said = run(command, *arguments.get(command, [busy.url])).stdout
+    execution = busy.url.rpartition("/")[0]
+    said = run(*command.format(node=busy.url, execution=execution, root=busy.root).split()).stdout
     rows = table(said)
     too_wide = [line for line in rows if len(line) > columns and "  " in line.strip()]
     assert not too_wide
-    names = (EXECUTION, "a-node-with-a-long-name", "a-map-task-0-n*", "flytesnacks/development")
-    ids = [path.stem for path in busy.root.glob("*/*/_flytecheckpoints/manifests/*.json")]
-    ids = [name for name in ids if any(name in line for line in rows)]
-    if command == "clean":
-        names = (EXECUTION, "flytesnacks/development")
-    assert all(name in said for name in names) if command in ("find", "du", "clean") else len(ids) >= 3
-    if command == "find":
+    ids = {path.stem for path in busy.root.glob("*/*/_flytecheckpoints/manifests/*.json")}
+    in_table = "\n".join(rows)
+    names = TABLES[command]
+    assert all(name in in_table for name in names)
+    assert names or len([name for name in ids if name in in_table]) >= 3
+    if command.startswith("find"):
         assert "UTC" not in said or columns == 200
 
 

@@ -3,6 +3,7 @@ that refuses what they refuse."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,5 +59,7 @@ def test_an_attempt_ends_as_it_does_anywhere(
     assert attempt.outputs == {"o0": f"counted from {saved} to 4"}, attempt.log
     pointer = on_s3.pointer()
     assert (pointer["attempt"], pointer["fence"], pointer["held"]) == (1, 1, False)
-    parts = [seen for seen in s3_proxy.log if "?partNumber=2&" in seen.path]  # as obstore writes it
+    parts = [seen for seen in s3_proxy.log if "partNumber=2" in seen.path]
     assert {seen.status for seen in parts} == {200}
+    has_obstore = sys.version_info >= (3, 11)  # which writes it so
+    assert all(("?partNumber=2&" in seen.path) is has_obstore for seen in parts)

@@ -175,6 +175,13 @@ def test_a_setting_that_cannot_be_understood_stops_the_task_with_its_name(on_dis
     assert on_disk.node.run(2).outputs == COUNTED_ON
 
 
+def test_a_place_that_we_cannot_open_has_stock_checkpoints(on_s3: Place) -> None:
+    ours = replace(on_s3.node, root=f"{on_s3.node.root}//x")
+    done = ours.run(0)
+    assert done.outputs == {"o0": "counted from 0 to 8"}, done.log
+    assert done.log.count("stock flytekit checkpoints are used, not ckptptr's") == 1
+
+
 def test_what_stock_flytekit_saved_before_ckptptr_was_installed_is_restored(on_disk: Place) -> None:
     assert replace(on_disk.node, inputs={"n": 3}).run(0, CKPTPTR_DISABLE="1").outputs
     last = on_disk.node.run(1)

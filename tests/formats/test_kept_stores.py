@@ -77,6 +77,20 @@ def committed(store: Path, node: str) -> set[str]:
     return {path.name for path in homes.rglob(f"{MANIFESTS}/*.json")}
 
 
+def test_a_store_has_all_that_it_is_kept_for(store: Path, said: dict[str, list[Kept]]) -> None:
+    _, copied, _ = said[PLAIN]
+    assert json.loads((store / PLAIN / copied["checkpoint"]).read_text())["copied_from"]
+    assert [*(store / PLAIN).glob("LATEST.damaged-*")]
+    assert [*(store / PLAIN).glob("claims/*")]
+    assert [*(store / "data").rglob(f"{MANIFESTS}/*.pin")]
+    expired = json.loads((store / FLYTE / "LATEST").read_text())["doomed"]
+    there = {name for name in expired if (store / "data" / name).exists()}
+    steps = {json.loads((store / "data" / name).read_text())["step"] for name in there}
+    assert {5, 99} <= steps  # released by retention; committed by a save that was killed before LATEST
+    payload = {path.name for path in (store / "data").rglob(f"{DATA}/*-a*")}
+    assert [name for name in {*expired} - there if Path(name).stem in payload]  # killed before its manifest
+
+
 def test_the_history_is_what_its_own_version_said(store: Path, said: dict[str, list[Kept]]) -> None:
     for node, checkpoints in said.items():
         with ckptptr.open(store / node, read_only=True) as opened:

@@ -1,4 +1,4 @@
-"""docs/frameworks.md and the examples of frameworks: they run as they stand, and name tests that exist."""
+"""The pages and the examples that need torch: they run as they stand, and name tests that exist."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ import pytest
 
 from tests.examples.texts import bash, commands
 from tests.frameworks.launch import ENVIRON, PROJECT
-from tests.test_documents import blocks_of
+from tests.test_documents import blocks_of, check_that_it_runs, reader
 
 pytestmark = [pytest.mark.timeout(400)]
 
+__all__ = ["reader"]  # a fixture
+
 PAGE = PROJECT / "docs/frameworks.md"
+
+
+def test_the_page_on_many_ranks_does_what_it_says(reader: tuple[Path, dict[str, str]]) -> None:
+    check_that_it_runs(PROJECT / "docs/distributed.md", reader)
 
 
 def test_every_snippet_runs_and_prints_what_is_said(tmp_path: Path) -> None:

@@ -106,12 +106,12 @@ def retained(scratch: Path) -> Story:
 EVIL = "<script>document.title = 'PWN' + 'ED'; console.log('it ran')</script>"
 
 
-def hostile(scratch: Path) -> Story:
+def hostile(scratch: Path, evil: str = EVIL) -> Story:
     """Somebody wrote markup wherever text can be written."""
     story = Story(scratch)
     process = story.world.process(0)
     img = "\"><img src=http://example.invalid/x.png onerror=\"document.title='PWN'+'ED'\">"
-    saved = process.save({"a": "b"}, step=1, loss=EVIL, **{EVIL: img})
-    story.world.person().use(saved.reference, f"{EVIL} {img} `{EVIL}`")
-    story.world.edit(history=[{"checkpoint": f"nowhere/{EVIL}{img}", "step": 7}], published_by=EVIL)
+    saved = process.save({"a": "b"}, step=1, loss=evil, **{evil: img})
+    story.world.person().use(saved.reference, f"{evil} {img} `{evil}`")
+    story.world.edit(history=[{"checkpoint": f"nowhere/{evil}{img}", "step": 7}], published_by=evil)
     return story

@@ -51,6 +51,13 @@ def test_reasons_are_escaped_and_their_commands_set_as_code(tmp_path: Path) -> N
     assert "<code>use</code> &lt;script&gt;" in html.lower()
 
 
+def test_control_characters_are_written_out(tmp_path: Path) -> None:
+    report = gather(stories.hostile(tmp_path, evil="\x1b[2J\u202eevil").here(1))
+    for html in (page(report), section(report)):
+        assert all(line.isprintable() for line in html.split("\n"))
+        assert "\\x1b[2J\\u202eevil" in html
+
+
 def test_every_checkpoint_is_a_row_with_its_id_and_the_dot_leads_to_it(tmp_path: Path) -> None:
     report = gather(stories.forty(tmp_path).here(6))
     html = page(report)

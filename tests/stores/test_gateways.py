@@ -11,7 +11,7 @@ import pytest
 
 import ckptptr
 from ckptptr.errors import StoreUnavailableError
-from ckptptr.settings import ENGINE
+from ckptptr.settings import ENGINE, GUARANTEE
 from ckptptr.testing.conformance.faults import GATEWAY_PAGES
 from tests.helpers import read_folder
 from tests.servers.proxy import FaultProxy
@@ -82,3 +82,15 @@ def test_pages_that_pass_are_waited_for(
         proxy.fail(method="PUT|POST", path="LATEST", status=412, body=GATEWAY_PAGES[0], code="")
         checkpoints.save(b"a day more", step=2)
         assert [saved.step for saved in checkpoints.history()] == [2, 1]
+
+
+def test_a_page_is_no_reason_to_write_over_latest_where_the_last_writer_wins(
+    reopened: Callable[[], Any], proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(GUARANTEE.name, "last-writer-wins")
+    with reopened() as checkpoints:
+        proxy.fail(method="GET", path="LATEST", status=404, body=GATEWAY_PAGES[0], code="", times=None)
+        with pytest.raises(StoreUnavailableError):
+            checkpoints.save(b"from scratch", step=0)
+        proxy.reset()
+        assert checkpoints.latest.step == 1

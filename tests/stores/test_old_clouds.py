@@ -5,6 +5,7 @@ Deletions of many objects in one request are sent to S3 only: the rest is in `s3
 
 from __future__ import annotations
 
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 
 import ckptptr
 from ckptptr.settings import ENGINE, GUARANTEE
+from ckptptr.stores.open import open_store
+from ckptptr.stores.port import UploadGoneError
 from tests.servers.proxy import FaultProxy, Rule
 
 pytestmark = pytest.mark.servers
@@ -23,7 +26,7 @@ LARGE = bytes(range(256)) * (17 << 12)  # 17 MiB: too large for one request
 @pytest.fixture(autouse=True)
 def unassumed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(GUARANTEE.name, raising=False)
-    monkeypatch.setenv(ENGINE.name, "fsspec")
+    monkeypatch.setenv(ENGINE.name, "auto")
 
 
 def live(url: str, filesystem: Any, scratch: Path) -> None:
@@ -78,3 +81,16 @@ def test_a_resumable_upload_whose_last_reply_was_lost_and_whose_session_is_forgo
     gcs_proxy.add(Rule(method="PUT", headers={"Content-Range": "bytes */"}, status=404, body="{}"))
     live(f"gs://{gcs_bucket}/{uuid.uuid4().hex}", gcs_proxied, tmp_path)
     assert "forgotten the upload" in caplog.text
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="obstore needs Python 3.11")
+def test_obstore_says_so_too_of_google_and_the_object_is_there(
+    gcs_proxied_settings: dict[str, Any], gcs_proxy: FaultProxy, gcs_bucket: str
+) -> None:
+    key = f"{gcs_bucket}/{uuid.uuid4().hex}/x"
+    store, _ = open_store(f"gs://{key}", settings=gcs_proxied_settings)
+    gcs_proxy.add(Rule(method="POST", path="uploadId", drop="after"))
+    gcs_proxy.add(Rule(method="POST", path="uploadId", status=404, code="NoSuchUpload"))
+    with pytest.raises(UploadGoneError, match="forgotten the upload"):
+        store.upload(key, [LARGE[: 8 << 20], LARGE[8 << 20 :]])
+    assert [entry.size for entry in store.list(key.rpartition("/")[0])] == [len(LARGE)]

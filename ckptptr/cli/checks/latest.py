@@ -95,7 +95,7 @@ def _held_by(here: Here, latest: shapes.Latest) -> str:
     when = f" ({moment_in_words(latest.moved_at, here.clock.now())})" if latest.moved_at else ""
     if latest.held_by == "edit":
         return f"A person edited LATEST{when}{note}"
-    how = f", with `ckptptr {held_with(latest)}`" if latest.moved_with else ""
+    how = f", with `ckptptr {held_with(latest.moved_with)}`" if latest.moved_with else ""
     return f"{latest.moved_by or latest.written_by} holds LATEST{note}{how}{when}"
 
 

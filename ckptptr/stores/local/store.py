@@ -411,7 +411,7 @@ def _fsync_folder(folder: bytes) -> None:
         os.close(descriptor)
 
 
-_NO_FSYNC_OF_FOLDERS = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF)
+_NO_FSYNC_OF_FOLDERS = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF, errno.EPERM)
 """What mounts answer that cannot do it: there a crash of the machine can take the last rename back."""
 
 

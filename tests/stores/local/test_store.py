@@ -419,7 +419,7 @@ def test_a_rename_that_nfs_did_twice_has_succeeded(tmp_path: Path, monkeypatch: 
     assert STORE.read(str(tmp_path / "x"))[0] == b"1"
 
 
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF])
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF, errno.EPERM])
 def test_a_mount_that_cannot_sync_folders_is_written_to_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:

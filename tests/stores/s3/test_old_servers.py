@@ -71,11 +71,16 @@ class Life:
 
 
 @pytest.fixture
-def life(s3_proxied: Any, s3_filesystem: Any, engine: str, tmp_path: Path) -> Life:
-    """In a bucket of its own: an upload that is only said to be gone stays there."""
+def own_bucket(s3_filesystem: Any) -> str:
+    """Where uploads may stay unfinished."""
     bucket = f"bucket-{uuid.uuid4().hex[:12]}"
     s3_filesystem.call_s3("create_bucket", Bucket=bucket)
-    return Life(s3_proxied, f"s3://{bucket}/run", tmp_path, engine)
+    return bucket
+
+
+@pytest.fixture
+def life(s3_proxied: Any, own_bucket: str, engine: str, tmp_path: Path) -> Life:
+    return Life(s3_proxied, f"s3://{own_bucket}/run", tmp_path, engine)
 
 
 @pytest.fixture
@@ -403,3 +408,11 @@ def test_a_page_of_a_gateway_is_no_empty_listing(s3_proxied: Any, s3_proxy: Faul
     s3_proxy.add(Rule(method="GET", status=200, body="<html><body>Welcome</body></html>", times=None))
     with pytest.raises(StoreUnavailableError, match="the answer is no listing"):
         [*S3Store(s3_proxied).list(folder)]
+
+
+def test_unfinished_uploads_are_listed_too(s3_proxied: Any, s3_proxy: FaultProxy, own_bucket: str) -> None:
+    names = {f"{own_bucket}/run/{name}" for name in ("a", "b")}
+    for name in names:
+        s3_proxied.call_s3("create_multipart_upload", Bucket=own_bucket, Key=name.partition("/")[2])
+    s3_proxy.add(Rule(method="GET", path="uploads", omit="<IsTruncated>.*?</IsTruncated>", times=None))
+    assert {each.key for each in S3Store(s3_proxied).unfinished(f"{own_bucket}/run")} == names
