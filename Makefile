@@ -49,7 +49,7 @@ GROUPS := lock dev frameworks bench examples
 .PHONY: help setup browser demo test test-fast test-frameworks prove mutants wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(READY) $(AZURITE_READY) $(EXAMPLES_READY) browser ## Everything that development needs, in .venv and .cache
 
