@@ -111,6 +111,13 @@ MUTANTS = [
         ("siblings add files",),
     ),
     Mutant(
+        "5.1: in a second rebase, the checkpoint merged before is what ours was built on",
+        "session/rebase.py",
+        "self._merged.extend([theirs] if theirs else [])",
+        "pass",
+        ("siblings go on",),
+    ),
+    Mutant(
         "5, content: a sibling's checkpoint is the current content",
         "session/save.py",
         "theirs = sibling(session, seen)",
