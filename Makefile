@@ -46,10 +46,10 @@ FRAMEWORKS := $(ENVIRONMENTS)/frameworks
 IN_FRAMEWORKS := $(FRAMEWORKS)/bin/$(LOCKED) --editable '.[all]' --group dev --group frameworks
 GROUPS := lock dev frameworks bench examples
 
-.PHONY: help setup browser demo test test-fast test-frameworks prove wheel test-pythons test-lowest test-newest lock bench lint types check format clean
+.PHONY: help setup browser demo test test-fast test-frameworks prove mutants wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(READY) $(AZURITE_READY) $(EXAMPLES_READY) browser ## Everything that development needs, in .venv and .cache
 
@@ -107,6 +107,9 @@ test-frameworks: $(FRAMEWORKS)/.ready ## What needs torch, jax or a framework: r
 
 prove: $(READY) ## Every schedule of small worlds, with every crash and lost reply
 	$(QUICKLY)$(BIN)/python -m tests.prove
+
+mutants: $(READY) ## Break each rule of the protocol by one line, in a copy: the worlds of `make prove` find all
+	$(QUICKLY)$(BIN)/python -m tests.prove.kill
 
 wheel: $(BASE)
 	rm -rf $(WHEEL)

@@ -8,7 +8,7 @@ PROTOCOL.md.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -42,6 +42,8 @@ class Rebasing:
     ids: Ids
     sweeps: BackgroundSweeps
     dropped: Collection[str]
+    _merged: list[Manifest] = field(default_factory=list)
+    """The siblings' checkpoints that ours has in it by now: what is as in the last is no change of ours."""
 
     def rebase(self, seen: Seen, mine: Manifest) -> Rebased:
         """Whether our checkpoint fits, given LATEST as others have moved it, or what replaces it.
@@ -53,7 +55,7 @@ class Rebasing:
         if pointer is None:
             return Rebased(Fate.FITS, mine)
         theirs = sibling(self.session, seen)
-        base = self.session.content.files
+        base = {r.path: r for r in self._merged[-1].files} if self._merged else self.session.content.files
         merged = merge(mine, theirs, base=base, dropped=self.dropped) if theirs else None
         files = {record.path: record for record in mine.files} if merged is None else merged
         is_at_risk = self.session.publisher.may_be_deleted(pointer, mine)
@@ -63,7 +65,9 @@ class Rebasing:
             return Rebased(Fate.FITS, mine)
         if merged is None and theirs:
             return Rebased(Fate.CONTAINED, mine)
-        return Rebased(Fate.RENEWED, self._renewed(seen, mine, theirs, files, at_risk))
+        renewed = self._renewed(seen, mine, theirs, files, at_risk)
+        self._merged.extend([theirs] if theirs else [])
+        return Rebased(Fate.RENEWED, renewed)
 
     def _is_behind(self, pointer: Pointer, mine: Manifest) -> bool:
         """Whether our predecessor has gone on meanwhile: what takes its place needs a higher seq."""

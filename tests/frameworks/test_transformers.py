@@ -21,20 +21,27 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> Any:
-    best = ckptptr.Retention(keep_last=1, keep_best=1, best_by="eval_loss")
+    best = ckptptr.Retention(keep_last=1, keep_best=1, best_by="eval_level")
     with ckptptr.open(tmp_path / "run", retention=best) as opened:
         yield opened
 
 
-def trainer(callback: CheckpointCallback, folder: Path, rate: float = 0.01, **options: Any) -> Trainer:
+def trainer(callback: CheckpointCallback, folder: Path, **options: Any) -> Trainer:
     data = [{"input_ids": torch.arange(6) + n, "labels": n % 2} for n in range(8)]
     config = BertConfig(
         vocab_size=32, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
     )
     given = {"max_steps": 4, "save_steps": 1, "logging_steps": 1, "report_to": [], "use_cpu": True} | options
-    args = TrainingArguments(str(folder), learning_rate=rate, disable_tqdm=True, **given)
+    args = TrainingArguments(str(folder), disable_tqdm=True, **given)
     model = BertForSequenceClassification(config)
     return Trainer(model, args, train_dataset=data, eval_dataset=data, callbacks=[callback])
+
+
+def best_at_step_2(callback: CheckpointCallback, folder: Path, **options: Any) -> Trainer:
+    given = {"eval_strategy": "steps", "eval_steps": 1, "load_best_model_at_end": True} | options
+    made = trainer(callback, folder, metric_for_best_model="level", greater_is_better=False, **given)
+    made.compute_metrics = lambda _: {"level": abs(made.state.global_step - 2)}
+    return made
 
 
 def steps(checkpoints: ckptptr.Checkpoints) -> list[int | None]:
@@ -44,26 +51,20 @@ def steps(checkpoints: ckptptr.Checkpoints) -> list[int | None]:
 def test_the_best_model_is_restored_beside_the_newest_on_a_new_machine(
     checkpoints: ckptptr.Checkpoints, tmp_path: Path
 ) -> None:
-    best = {"eval_strategy": "steps", "eval_steps": 1, "load_best_model_at_end": True}
-    worse = trainer(CheckpointCallback(checkpoints), tmp_path / "old", rate=3.0, **best)
-    worse.train()
-    assert worse.state.best_global_step < 4
-    assert steps(checkpoints) == [4, worse.state.best_global_step]
+    first = best_at_step_2(CheckpointCallback(checkpoints), tmp_path / "old")
+    first.train()
+    assert steps(checkpoints) == [4, 2]
 
     callback = CheckpointCallback(checkpoints)
     newest = callback.resume(tmp_path / "new")
     assert newest == str(tmp_path / "new/checkpoint-4")
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {
-        "checkpoint-4",
-        f"checkpoint-{worse.state.best_global_step}",
-    }
-    later = trainer(callback, tmp_path / "new", rate=3.0, max_steps=5, **best)
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"checkpoint-4", "checkpoint-2"}
+    later = best_at_step_2(callback, tmp_path / "new", max_steps=5)
     later.train(resume_from_checkpoint=newest)
-    assert later.state.best_model_checkpoint.startswith(str(tmp_path / "new"))
-    (saved,) = [kept for kept in checkpoints.history() if kept.step == 5]
+    assert later.state.best_model_checkpoint == str(tmp_path / "new/checkpoint-2")
+    assert steps(checkpoints) == [5, 2]
     manifest = checkpoints.look().found.manifest  # type: ignore[union-attr]
-    assert (saved.step, manifest.step) == (5, 5)
-    assert manifest.metadata["eval_loss"] == later.state.log_history[-2]["eval_loss"]
+    assert (manifest.step, manifest.metadata["eval_level"]) == (5, 3)
 
 
 def test_a_best_model_that_retention_released_is_a_warning(

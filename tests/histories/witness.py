@@ -14,7 +14,8 @@ PROTOCOL.md: a goal of section 1, or a section.
 - section 6: no machine leaves a LATEST that is lost or not sealed;
 - section 8: a restore moves LATEST only where it was held, lost or broken; a forward copy takes the place of
   its source;
-- section 9: what is pinned is there; an expired checkpoint is never named again, and listed until it is gone.
+- section 9: what is pinned is there; a sweep deletes nothing that it saw named, and nothing if it saw a hold;
+  an expired checkpoint is never named again, and listed until it is gone.
 """
 
 from __future__ import annotations
@@ -150,6 +151,16 @@ class Witness:
         meant = self._meant(now)
         if before.pointer is None or before.pointer.find(meant) is None:
             self.excused.add(meant)
+
+    def judge_sweep(self, look: Seen, key: str) -> None:
+        """A manifest is deleted by a sweep that last saw LATEST as `look`."""
+        reference = self.world.node(0).root.ref(key)
+        if look.pointer is None or reference not in self.named_ever | self.expired_ever:
+            return
+        if look.is_held or look.pointer.find(reference) is not None:
+            self.note(
+                "section 9", f"a sweep deletes {reference} after it saw a LATEST that is held or names it"
+            )
 
     def judge_restored(
         self, first: int, resolution: Resolution, content: dict[str, str] | None, *, may_be_fresh: bool

@@ -343,3 +343,12 @@ def test_parent_and_metadata_are_recorded(world: World) -> None:
     assert (manifest.parent, manifest.step, manifest.attempt) == (source, 2, 1)
     assert manifest.metadata == {"loss": 0.25, "tags": ["a"]}
     assert manifest.total_bytes == saved.bytes == 1
+
+
+def test_a_second_merge_takes_what_the_sibling_saved_since_the_first(world: World) -> None:
+    world.process(0).save({"model": "1"}, step=1)
+    fast, slow = world.process(0), world.process(0)
+    slow.before("replace", "LATEST", lambda: fast.save_file("opt", "2", step=2))
+    slow.before("replace", "LATEST", lambda: fast.save_file("opt", "3", step=3), nth=2)
+    slow.save_file("rng", "2", step=2)
+    assert world.process(1).restore() == {"model": "1", "opt": "3", "rng": "2"}

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from tests.prove.report import BY_NAME, Report, prove_named, replayed
@@ -20,15 +21,12 @@ def main() -> int:
         return 0
     names = options.world or [name for name, world in BY_NAME.items() if world.slice or not options.slice]
     began, reports = time.monotonic(), []
-    workers = min(options.workers, len(names))
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        jobs = [pool.submit(prove_named, name, as_slice=options.slice) for name in names]
-        for job in as_completed(jobs):
-            reports.append(report := job.result())
-            print(report, flush=True)
-            if report.trace:
-                print(report.trace, flush=True)
-                pool.shutdown(wait=False, cancel_futures=True)
+    for report in _reports(names, min(options.workers, len(names)), as_slice=options.slice):
+        reports.append(report)
+        print(report, flush=True)
+        if report.trace:
+            print(report.trace, flush=True)
+            if options.workers == 1:
                 return 1
     total = Report(
         f"{len(reports)} worlds",
@@ -38,7 +36,16 @@ def main() -> int:
         sum(report.seconds for report in reports),
     )
     print(f"{total} of processor time, {time.monotonic() - began:.0f} s")
-    return 0
+    return int(any(report.trace for report in reports))
+
+
+def _reports(names: Sequence[str], workers: int, *, as_slice: bool) -> Iterator[Report]:
+    if workers == 1:
+        yield from (prove_named(name, as_slice=as_slice) for name in names)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        jobs = [pool.submit(prove_named, name, as_slice=as_slice) for name in names]
+        yield from (job.result() for job in as_completed(jobs))
 
 
 def _fault(text: str) -> Fault:

@@ -73,6 +73,7 @@ class Stage:
     """What the actors of one schedule share.
 
     Attributes:
+        begun: by file, what was saved as it, in the order in which that began.
         confirmed: what each save, of which its caller was told that it is confirmed, has made: the actor,
             the id, the files that were saved, and whether they are the whole content.
         wrong: the first rule that an actor saw broken.
@@ -84,6 +85,7 @@ class Stage:
         self.scheduler = scheduler
         self.folder = folder
         self.store = Paced(scheduler)
+        self.begun: dict[str, list[str]] = {}
         self.confirmed: list[tuple[Actor, str, dict[str, str], bool]] = []
         self.actors: list[Actor] = []
         self.wrong = ""
@@ -131,7 +133,6 @@ class Actor:
         *,
         attempt: int = 0,
         incarnation: str = "",
-        keep: int = 2,
         background: str = "never",
     ) -> None:
         self.stage = stage
@@ -143,7 +144,7 @@ class Actor:
         self.session = Session(
             stage.store,  # type: ignore[arg-type]
             stage.world.node(attempt),
-            retention=Retention(keep_last=keep),
+            retention=Retention(keep_last=stage.witness.keep),
             clock=clock,
             background=Beside(self, background),
             incarnation=incarnation,
@@ -184,6 +185,8 @@ class Actor:
         self._save({name: tag}, replaces=False)
 
     def _save(self, texts: dict[str, str], *, replaces: bool) -> None:
+        for name, text in texts.items():
+            self.stage.begun.setdefault(name, []).append(text)
         with self.doing("save"):
             published = self.saver.save(_change(texts, replaces=replaces), _step(texts), {})
         self._confirmed(published.manifest, published.standing, texts, replaces=replaces)
@@ -276,9 +279,15 @@ class Person:
 
     def use(self, nth: int) -> None:
         """Choose the nth checkpoint that was saved before the world began."""
-        reference = self.stage.world.prepared[nth]
+        reference, states = self.stage.world.prepared[nth], self.stage.witness.states
+        first = len(states)
         with self._doing("use"):
-            self._is_told(lambda: self._chooser.use(reference))
+            is_done = self._is_told(lambda: self._chooser.use(reference))
+        held = {seen.pointer.target.checkpoint for seen in states[first:] if seen.pointer and seen.is_held}
+        if is_done and reference not in held:
+            self.stage.note(
+                "section 10", f"{self.name} was told that {reference} is chosen, and it never was"
+            )
 
     def pin(self, nth: int) -> None:
         reference, witness = self.stage.world.prepared[nth], self.stage.witness

@@ -93,6 +93,7 @@ class Task:
         self.touch = Touch()
         self.waits_for: Lock | None = None
         self.error: BaseException | None = None
+        self.look: object = None
         self.greenlet = greenlet(self._run)
 
     @property
@@ -113,7 +114,7 @@ class Scheduler:
     """Runs tasks step by step.
 
     Attributes:
-        saw: is told of each write that was done: the operation, the key, and the task.
+        saw: is told of each write that was done, and each look at LATEST: the operation, the key, the task.
         bodies: a hash of what stands under each key; `state` is one of all of them.
     """
 
@@ -299,8 +300,10 @@ class Paced:
         return tuple(f"{home}/{name}" for name in _objects_in(manifest))
 
     def _look(self, op: str, key: str, touch: Touch, perform: Callable[[], Any]) -> Any:
-        process = self._scheduler.pause((op, key), touch).process
-        return self._answered(process, op, key, perform)
+        task = self._scheduler.pause((op, key), touch)
+        if key == self._scheduler.latest_key:
+            self._scheduler.saw(op, key, task)
+        return self._answered(task.process, op, key, perform)
 
     def _write(self, op: str, key: str, touch: Touch, perform: Callable[[], Any]) -> Any:
         scheduler = self._scheduler

@@ -1,7 +1,8 @@
-"""The explorer itself, and a slice of what it explores."""
+"""The explorer itself, a slice of what it explores, and the list of mutants."""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.prove.explore import Explorer, _Step
+from tests.prove.kill import PACKAGE, applied, fate
+from tests.prove.mutants import MUTANTS, Mutant
 from tests.prove.report import BY_NAME, prove, replayed
 from tests.prove.scheduler import Fault, Scheduler, Task
 from tests.prove.setting import Play, one_thread
@@ -78,6 +81,7 @@ def test_a_schedule_is_shown_again_by_its_number() -> None:
     assert replayed(world, (), 10**6).startswith("there are only")
 
 
+@pytest.mark.timeout(600)
 def test_a_slice_of_every_schedule_breaks_no_rule() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.prove", "--slice", "--workers", "1"],
@@ -91,3 +95,23 @@ def test_a_slice_of_every_schedule_breaks_no_rule() -> None:
     found = re.search(r"(\d+) fault plans +(\d+) schedules", done.stdout.splitlines()[-1])
     assert found
     assert int(found[2]) > int(found[1]) > 100
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
+def test_each_mutant_changes_one_place_of_the_code(mutant: Mutant, tmp_path: Path) -> None:
+    copy = tmp_path / mutant.file
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes((PACKAGE / mutant.file).read_bytes())
+    applied(mutant, tmp_path)
+
+    ast.parse(copy.read_text())
+    assert {*mutant.worlds} <= BY_NAME.keys()
+
+
+def test_the_mutants_are_many_and_each_breaks_something_else() -> None:
+    assert len({(mutant.file, mutant.old, mutant.new) for mutant in MUTANTS}) == len(MUTANTS) >= 25
+
+
+def test_a_mutant_is_killed_and_the_schedule_is_told() -> None:
+    """One of them; `make mutants` shows it of all."""
+    assert fate(MUTANTS[0]).startswith("killed by a zombie saves: goal 1: ")

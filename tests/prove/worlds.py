@@ -38,8 +38,19 @@ def _two_saved(world: Prepared) -> None:
 
 
 def _one_expired(world: Prepared) -> None:
-    """Of four saves two are named; of the other two one is deleted."""
+    """Of three saves two are named, and nothing is deleted yet."""
     world.save(0, "t1", "t2", "t3")
+
+
+def _two_expired(world: Prepared) -> None:
+    world.save(0, "t1", "t2", "t3", "t4")
+
+
+def _held_again(world: Prepared) -> None:
+    """A person has chosen since an attempt took over."""
+    world.save(0, "t1")
+    world.save(1, "t2")
+    world.person().use(world.committed()[0])
 
 
 def _held(world: Prepared) -> None:
@@ -54,6 +65,11 @@ def _orphan(world: Prepared) -> None:
     world.save(0, "t3")
     world.write(kept)
     world.save(1, "t4")
+
+
+def _pinned_and_held(world: Prepared) -> None:
+    _pinned(world)
+    world.person().use(world.committed()[0])
 
 
 def _pinned(world: Prepared) -> None:
@@ -93,10 +109,11 @@ def _resumes(*tags: str) -> Script:
     return script
 
 
-def _resumes_and_adds(name: str, tag: str) -> Script:
+def _resumes_and_adds(name: str, *tags: str) -> Script:
     def script(actor: Actor) -> None:
         actor.restore()
-        actor.add(name, tag)
+        for tag in tags:
+            actor.add(name, tag)
 
     return script
 
@@ -107,6 +124,12 @@ def _part(rank: int, of: int = 2) -> Script:
 
 _SAME = {"incarnation": "r1"}
 _SWEEPS = {"background": "now"}
+
+
+def _chooses_and_releases(person: Person) -> None:
+    person.use(1)
+    person.release()
+
 
 WORLDS = [
     Setting(
@@ -119,11 +142,6 @@ WORLDS = [
         "siblings add files to an empty node",
         _cast(A=_adds(("opt", "t11")), B=_adds(("rng", "t12"))),
         merges=True,
-    ),
-    Setting(
-        "siblings of one token save and sweep",
-        _cast(A=(_saves("t11"), _SAME | _SWEEPS), B=(_adds(("rng", "t13")), _SAME)),
-        _one_expired,
     ),
     Setting("a zombie saves", _cast(A=_of(0, _saves("t11")), B=_of(1, _saves("t12"))), _two_saved),
     Setting("a zombie goes on", _cast(A=_of(0, _saves("t11", "t12")), B=_of(1, _resumes("t13"))), _two_saved),
@@ -142,6 +160,49 @@ WORLDS = [
         "an attempt starts in place again and both restore",
         _cast(A=(_resumes("t11"), {"incarnation": "r1"}), B=(_resumes("t12"), {"incarnation": "r2"})),
         _held,
+    ),
+    Setting(
+        "an attempt starts in place again and does not restore",
+        _cast(A=(_saves("t11", "t12"), {"incarnation": "r1"}), B=(_saves("t13"), {"incarnation": "r2"})),
+        _two_saved,
+    ),
+    Setting(
+        "a zombie resumes what a person chose",
+        _cast(A=_of(0, _resumes("t11")), B=_of(1, _resumes("t12"))),
+        _held,
+    ),
+    Setting(
+        "a zombie restores what a person chose",
+        _cast(A=_of(0, _resumes("t11")), B=_of(1, _restores)),
+        _held_again,
+    ),
+    Setting(
+        "siblings go on",
+        _cast(A=_adds(("opt", "t11"), ("opt", "t13")), B=_adds(("rng", "t12"))),
+        _two_saved,
+        merges=True,
+    ),
+    Setting(
+        "a sweep of what is borrowed",
+        _cast(A=(_resumes_and_adds("opt", "t11", "t12", "t13"), _SWEEPS)),
+        _two_saved,
+    ),
+    Setting(
+        "a forward copy and a person who releases",
+        _cast(A=_of(1, _restores, background="beside"), P=_chooses_and_releases),
+        _held,
+    ),
+    Setting("a forward copy of a pinned checkpoint", _cast(A=_of(1, _restores, **_SWEEPS)), _pinned_and_held),
+    Setting(
+        "a late sweep and a text editor",
+        _cast(A=(_saves("t11"), _SWEEPS), P=lambda p: p.edit(0)),
+        _two_expired,
+    ),
+    Setting(
+        "a late sweep, one line and a restore",
+        _cast(A=(_saves("t11"), _SWEEPS), B=_restores, P=lambda p: p.write(1)),
+        _one_expired,
+        faults=("crash",),
     ),
     Setting(
         "two ranks restore",
@@ -223,14 +284,9 @@ WORLDS = [
     Setting("parts of two ranks", _cast(A=(_part(0), _SAME), B=(_part(1), _SAME)), _two_saved),
     Setting(
         "parts and a new attempt",
-        _cast(A=(_part(0), _SAME), B=(_part(1), _SAME), C=_of(1, _resumes("t22"), incarnation="r2")),
+        _cast(A=(_part(0), _SAME), B=(_part(1), _SAME), C=_of(1, _saves("t22"), incarnation="r2")),
         _two_saved,
-    ),
-    Setting(
-        "three siblings add files",
-        _cast(A=_adds(("opt", "t11")), B=_adds(("rng", "t12")), C=_adds(("log", "t13"))),
-        _two_saved,
-        merges=True,
+        faults=("crash",),
     ),
     Setting(
         "a zombie, its successor and a person",
