@@ -101,7 +101,7 @@ class Line:
             self.give(size, count)
 
     def took(self, seconds: float, size: int) -> None:
-        """A part has arrived in so long, with so many bytes under way."""
+        """A part has arrived after these seconds, while `size` bytes were under way."""
         with self._changed:
             if size >= _TELLING:
                 self._pace, self._last = seconds / size, self.timer()
