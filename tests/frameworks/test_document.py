@@ -11,11 +11,11 @@ import pytest
 
 from tests.examples.texts import bash, commands
 from tests.frameworks.launch import ENVIRON, PROJECT
-from tests.test_documents import blocks_of, check_that_it_runs, reader
+from tests.test_documents import blocks_of, buckets, check_that_it_runs, reader
 
 pytestmark = [pytest.mark.timeout(400)]
 
-__all__ = ["reader"]  # a fixture
+__all__ = ["buckets", "reader"]  # fixtures
 
 PAGE = PROJECT / "docs/frameworks.md"
 
