@@ -32,7 +32,8 @@ PATIENCE = Patience(tries=5, wait=0.3, longest_wait=4.0, at_most=45.0)
 ANSWER = 120.0
 """Seconds without a byte of an answer, except for uploads, which a `Watch` ends."""
 
-_STATUS = re.compile(r"status code: (\d{3})")
+_STATUS = re.compile(r"(?:status |\()code: (\d{3})")
+"""Not that of the operating system: `Os { code: 110 }`."""
 _DOCUMENT = re.compile(r"[^<]*(?:<\?xml[^>]*>\s*)?<Error\b[^>]*>(.*?)(?:</Error>|\Z)", re.DOTALL)
 """The error document of the store, after the status; a page of a gateway may contain the same words."""
 _WORDS = re.compile(r"<(Code|Message)>([^<]*)</")

@@ -442,4 +442,6 @@ def test_an_error_of_the_system_is_no_answer_of_the_store() -> None:
         ' sending request\n\nDebug source: hyper { kind: Timeout, Os { code: 110, message: "timed out" } }'
     )
     assert answer_in(error) == ("", 0, "")
+    refused = Exception("Bulk delete request failed for key x: a non-empty directory. (code: 409)")
+    assert answer_in(refused).status == 409
     assert unanswered(error) == ("http://127.0.0.1:9/bucket/x", "Timeout after 120 s")
