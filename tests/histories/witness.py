@@ -10,7 +10,7 @@ PROTOCOL.md: a goal of section 1, or a section.
 - goal 4: the fence never goes down while machines write, an incarnation that lost the node never has it
   again, and no save of an older attempt becomes the target;
 - goal 5: none but a restore and a person moves a held LATEST, and the restore takes what the person meant;
-- section 5, step 5: a save moves LATEST to something new;
+- section 5, step 5: a save moves LATEST to something new, and leaves a newer sibling's as the target;
 - section 6: no machine leaves a LATEST that is lost or not sealed;
 - section 8: a restore moves LATEST only where it was held, lost or broken; a forward copy takes the place of
   its source;
@@ -194,6 +194,10 @@ class Witness:
             return
         if now.target.checkpoint in self.named_ever - self.excused:
             self.note("section 5, step 5", f"a save has moved LATEST back to {now.target.checkpoint}")
+        old, incarnations = before.pointer.target, (before.pointer.incarnation, now.incarnation)
+        is_siblings = old.attempt == now.target.attempt == now.fence == before.fence
+        if is_siblings and incarnations[0] == incarnations[1] and now.target.seq < old.seq:
+            self.note("section 5, step 5", f"a save put {now.target.checkpoint} before a newer sibling's")
         if _age(now.target) < (before.fence, 0):
             self.note("goal 4", f"a save of an older attempt than {before.fence} became the target")
 

@@ -87,7 +87,7 @@ MUTANTS = [
         "protocol/publish.py",
         "return is_siblings and pointer.target.seq > entry.seq",
         "return False",
-        ("siblings go on",),
+        ("parts of two steps at once",),
     ),
     Mutant(
         "5.5.4: the fence is our attempt",

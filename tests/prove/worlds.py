@@ -283,6 +283,14 @@ WORLDS = [
     ),
     Setting("parts of two ranks", _cast(A=(_part(0), _SAME), B=(_part(1), _SAME)), _two_saved),
     Setting(
+        "parts of two steps at once",
+        _cast(
+            A=(lambda a: a.part(0, 1, "t21"), _SAME),
+            B=(lambda b: b.part(0, 1, "t22"), _SAME),
+        ),
+        _two_saved,
+    ),
+    Setting(
         "parts and a new attempt",
         _cast(A=(_part(0), _SAME), B=(_part(1), _SAME), C=_of(1, _saves("t22"), incarnation="r2")),
         _two_saved,
