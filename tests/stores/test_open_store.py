@@ -132,8 +132,11 @@ def test_a_secret_in_a_url_is_not_repeated(url: str) -> None:
 
 
 class FakeFilesystem:
+    read_timeout = 15
+
     def __init__(self, protocol: str | tuple[str, ...]) -> None:
         self.protocol = protocol
+        self.config_kwargs: dict[str, object] = {}
 
 
 @pytest.mark.parametrize("protocol", ["s3", ("s3", "s3a")])

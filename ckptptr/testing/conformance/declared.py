@@ -30,7 +30,7 @@ class Declared:
     """The token depends only on the content: writing the same content again does not change it."""
 
     tokens_are_of_the_body: ClassVar[bool] = True
-    """`read` gives body and token of one version, also while the object is overwritten."""
+    """`read` gives body, length and token of one version, also while the object is overwritten."""
 
     an_object_can_have_objects_below: ClassVar[bool] = True
     """`a` and `a/b` can both exist, as on object stores and not on disks."""

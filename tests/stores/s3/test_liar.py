@@ -77,7 +77,7 @@ class TestLastWriterWinsOnALiar(StoreConformance):
 
     guarantee = Guarantee.LAST_WRITER_WINS
     equal_bodies_have_equal_tokens = True
-    tokens_are_of_the_body = False  # a reader can get the ETag of the version before
+    tokens_are_of_the_body = False  # a reader can get ETag and length of the version before
     an_object_can_have_objects_below = False  # JuiceFS is a file system
 
     @pytest.fixture
