@@ -12,8 +12,8 @@ LOCKED := $(PIP) --constraint $(LOCK)
 # tests stay on a disk. What pytest and the programs that it starts have compiled is kept, also where images
 # say not to.
 QUICKLY := PYTHONDONTWRITEBYTECODE= $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )
-# Half of the time they wait, for servers and deadlines: hence two workers a core. Those of FAST do not.
-WORKERS := $(shell echo $$((2 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu))))
+# Most of the time they wait, for servers and deadlines: hence three workers a core. Those of FAST do not.
+WORKERS := $(shell echo $$((3 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu))))
 FAST := -n logical --dist worksteal -m 'not servers and not slow'
 EACH := -n $(WORKERS) --dist worksteal -m 'pythons or not (servers or slow)'
 ON_EACH := CKPTPTR_SKIP_SERVERS=gcs,azure $(QUICKLY)
