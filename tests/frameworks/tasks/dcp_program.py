@@ -37,7 +37,8 @@ def main(url: str, dies_at: int, how: str) -> None:
             dcp.load(state, storage_reader=reader)
         begin = int(state["step"])
         print(
-            f"rank {rank} begins at {begin}, attempt {checkpoints.attempt}, reader says {reader.step}",
+            f"rank {rank} begins at {begin}, attempt {checkpoints.attempt}, reader says {reader.step}\n",
+            end="",  # the line end is in the same write: both ranks write to one pipe
             flush=True,
         )
         for step in range(begin + 1, STEPS + 1):
@@ -53,7 +54,7 @@ def main(url: str, dies_at: int, how: str) -> None:
                 dcp.save(state, storage_writer=writer)
         whole = state["tensor"].full_tensor()
         if rank == 0:
-            print("ends with", whole.sum().item(), flush=True)
+            print(f"ends with {whole.sum().item()}\n", end="", flush=True)
     dist.destroy_process_group()
 
 

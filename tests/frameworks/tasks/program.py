@@ -20,7 +20,9 @@ def main(framework: str, url: str, folder: str, options: dict[str, Any]) -> None
     in_save, trained = kill(options.pop("dies_at", 0)), Trained(options.pop("sigterm_at", 0))
     with ckptptr.open(url) as checkpoints:
         train(framework, trained, checkpoints, place, in_save, **options)
-        print(f"rank {rank()} of attempt {checkpoints.attempt}: {json.dumps(str(trained))}", flush=True)
+        said = json.dumps(str(trained))
+        # The line end is in the same write: both ranks write to one pipe.
+        print(f"rank {rank()} of attempt {checkpoints.attempt}: {said}\n", end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ rank = int(os.environ["RANK"])
 with ckptptr.open(url) as checkpoints:
     found = checkpoints.restore(scratch / f"restored-{rank}-{os.getpid()}", only=f"state-{rank}")
     state = [] if found is None else (found / f"state-{rank}").read_text().split()
-    print(f"rank {rank} attempt {checkpoints.attempt} begins at step {len(state)}", flush=True)
+    print(f"rank {rank} attempt {checkpoints.attempt} begins at step {len(state)}\n", end="", flush=True)
     parts = checkpoints.parts(deadline=60)
     for step in range(len(state), 6):
         state.append(f"{rank}.{step}")
@@ -25,4 +25,4 @@ with ckptptr.open(url) as checkpoints:
         mine.mkdir(exist_ok=True)
         (mine / f"state-{rank}").write_text(" ".join(state))
         parts.save(mine, step=step)
-    print(f"rank {rank} ends with {state}", flush=True)
+    print(f"rank {rank} ends with {state}\n", end="", flush=True)
