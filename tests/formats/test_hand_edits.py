@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import logging
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,8 +83,10 @@ class Node:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Node:
-    return Node(f"b{abs(hash(tmp_path)):x}")
+def node() -> Node:
+    return Node(
+        f"b{uuid.uuid4().hex}"
+    )  # folders of tests that passed are deleted, and their names come again
 
 
 OBEYED, FRESH, REFUSED = "resumes from it", "starts fresh", "goes on without it"
