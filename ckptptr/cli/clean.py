@@ -56,7 +56,6 @@ def command(
     not write: outputs of tasks, checkpoints of stock flytekit. Keeps executions that have a LATEST that is
     held, damaged, or of a newer format. What runs in other bases name, or CKPTPTR_SEED, is not seen: pin it.
 
-
     Asks first, unless --yes or --dry-run is given. It looks at each execution again before it deletes it. If
     it is interrupted, LATEST names nothing that is gone: run it again.
 

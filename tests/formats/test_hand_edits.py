@@ -84,9 +84,7 @@ class Node:
 
 @pytest.fixture
 def node() -> Node:
-    return Node(
-        f"b{uuid.uuid4().hex}"
-    )  # folders of tests that passed are deleted, and their names come again
+    return Node(f"b{uuid.uuid4().hex}")  # not of tmp_path, whose names come again
 
 
 OBEYED, FRESH, REFUSED = "resumes from it", "starts fresh", "goes on without it"
