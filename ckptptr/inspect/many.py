@@ -64,10 +64,11 @@ class Many:
 
     def seen(self, prefix: str) -> Seen:
         """LATEST of a node. One of a newer format counts as damaged."""
-        try:
-            return self.store.latest(prefix, self.clock)
-        except UnsupportedFormatError as error:
-            return Seen(damage=f"{error.message}. {error.hint}")
+        return _or_damaged(lambda: self.store.latest(prefix, self.clock))
+
+    def seen_now(self, prefix: str) -> Seen:
+        """The same by a read that proves it, before a deletion."""
+        return _or_damaged(Latest(self.patient, prefix, self.clock, author="").read)
 
     def for_writing(self: _Many, prefix: str) -> _Many:
         """The same, after one probe for all nodes: does a custom endpoint support conditional writes?"""
@@ -86,6 +87,13 @@ class Many:
         node = node_at(store, prefix, attempt=max(seen.fence, attempt) + 1, read_only=True)
         latest = Latest(store, prefix, self.clock, author="")
         return Here(store, node, self.clock, latest, (), self.patient, self.options)
+
+
+def _or_damaged(read: Callable[[], Seen]) -> Seen:
+    try:
+        return read()
+    except UnsupportedFormatError as error:
+        return Seen(damage=f"{error.message}. {error.hint}")
 
 
 def in_parallel(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:

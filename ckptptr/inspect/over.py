@@ -18,7 +18,7 @@ from ckptptr.inspect.survey import Count, FoundHome, FoundNode, Owners, folders_
 from ckptptr.inspect.usage import freed
 from ckptptr.nodes.flyte_paths import NodePrefix
 from ckptptr.protocol.clean import Cleaner, is_begun, is_moved_by_clean
-from ckptptr.protocol.latest import Latest, Seen
+from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.names import CheckpointId, manifest_key
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.references import FRESH, AtManifest, InFolder, Root
@@ -139,7 +139,7 @@ def delete(base: Base, over: Over, rules: Rules, tell: Tell) -> Over:
     Raises: as the store.
     """
     prefixes = [leaving.prefix for leaving in over.nodes]
-    seen = dict(zip(prefixes, in_parallel(lambda prefix: _read(base, prefix), prefixes), strict=True))
+    seen = dict(zip(prefixes, in_parallel(base.seen_now, prefixes), strict=True))
     folders = {folder for prefix in prefixes for folder in folders_of(prefix, seen[prefix].fence)}
     known = {home.key for leaving in over.nodes for home in leaving.homes}
     folders |= {key for key in known if not any(f"{key}/".startswith(f"{folder}/") for folder in folders)}
@@ -185,13 +185,6 @@ class _Counting(Around):
         while some := [*islice(left, _BATCH)]:
             self._store.delete(some)
             self._tell(len(some))
-
-
-def _read(base: Base, prefix: str) -> Seen:
-    try:
-        return Latest(base.patient, prefix, base.clock, author="").read()
-    except UnsupportedFormatError as error:
-        return Seen(damage=f"{error.message}. {error.hint}")
 
 
 def _executions(nodes: Iterable[FoundNode]) -> list[list[FoundNode]]:

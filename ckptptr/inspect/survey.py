@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ckptptr.errors import StoreUnavailableError
+from ckptptr.inspect.many import in_parallel
 from ckptptr.nodes.flyte_homes import Home
 from ckptptr.nodes.flyte_paths import HOME, SHARDS, UID_LIMITS, NodePrefix
 from ckptptr.nodes.plain import EMPTY_IN_A_ROW
@@ -33,9 +34,7 @@ from ckptptr.protocol.names import (
 )
 from ckptptr.stores.port import Entry, HasStream, Store
 from ckptptr.stores.wrappers.around import unwrap
-from ckptptr.transfer.pool import run_all
 
-WORKERS = 32
 _TELL_EVERY = 1000
 _HASHED_ATTEMPTS = 100
 """How many homes are computed of a node whose homes may have hashed names."""
@@ -183,7 +182,7 @@ def survey(
             found.nodes |= part.nodes
             found.homes |= part.homes
 
-    run_all(list_one, folders, workers=WORKERS)
+    in_parallel(list_one, folders)
     return found
 
 

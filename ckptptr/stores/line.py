@@ -14,9 +14,10 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from ckptptr.errors import AccessDeniedError, DamagedError, NotFoundError
 from ckptptr.lifetime.forks import renew_in_child
 
 IN_TIME = 60.0
@@ -27,6 +28,8 @@ SMALL = 64 * 1024
 """Bytes: what is not larger has the time of an answer, and needs none for itself."""
 LONG = 3600.0
 """Seconds in place of an SDK's own limit, where a `Line` ends what takes too long."""
+ANSWERS = (NotFoundError, DamagedError, AccessDeniedError)
+"""What a store that refuses a request has answered all the same."""
 CURE = "The line is slow, or too many share it: save less, less often, or from fewer machines at once."
 
 _SLACK = 4  # times as long as others took may an upload take
@@ -117,7 +120,7 @@ class Line:
         """The answer to a request of that many bytes, which has the time that it needs.
 
         Args:
-            sign: a request that raises where the store does not answer; sent now and then while it waits.
+            sign: a request to the store, sent now and then while it waits; a refusal is an answer, too.
 
         Raises:
             OverdueError: there was none, and the store answers.
@@ -126,7 +129,8 @@ class Line:
         task = asyncio.ensure_future(request)
         try:
             while not (await asyncio.wait({task}, timeout=self.wait(begun, size)))[0]:
-                await sign()
+                with suppress(*ANSWERS):
+                    await sign()
                 self.check(begun, size)
         finally:
             if not task.done():

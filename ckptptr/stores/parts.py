@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
@@ -56,3 +56,20 @@ class Parts(Generic[_T]):
 
     def _collect(self) -> None:
         self._results.append(self._pending.popleft().result())
+
+
+def each(
+    begin: Callable[[Any], Future[object]], work: Callable[[_T], object], items: Iterable[_T], at_once: int
+) -> None:
+    """Begin `work(item)` of each item, so many side by side, and wait for all.
+
+    Raises what the first that failed failed with; what is under way then is interrupted.
+    """
+    jobs = Parts(begin, Room(at_once))
+    try:
+        for item in items:
+            jobs.wait_for_room(1)
+            jobs.start(work(item), 1)
+        jobs.finish()
+    finally:
+        jobs.cancel()

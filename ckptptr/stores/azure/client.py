@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,7 +17,7 @@ import fsspec.asyn
 from azure.core.credentials import AzureSasCredential
 
 from ckptptr.clock import Patience
-from ckptptr.errors import AccessDeniedError, InvalidArgumentError, NotFoundError, StoreUnavailableError
+from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
 from ckptptr.stores.azure.errors import translated
 from ckptptr.stores.line import LONG, SMALL, Line
 from ckptptr.stores.sdk import Body, Client, patiently
@@ -77,14 +76,9 @@ class AzureClient(Client):
             if size <= SMALL:
                 return request(**parameters, **limits)  # type: ignore[no-any-return]
             answer = request(**parameters, **{**limits, "read_timeout": LONG})
-            return self.line.sent(size, answer, partial(self._sign, key))
+            return self.line.sent(size, answer, partial(self.send, "get_blob_properties", key))
 
         return await self._patiently(operation, key, sent)
-
-    async def _sign(self, key: str) -> None:
-        """Raise if the store does not answer."""
-        with suppress(NotFoundError, AccessDeniedError):  # answers, too
-            await self.send("get_blob_properties", key)
 
     def download(self, key: str, *, at_most: int | None = None, **span: int) -> tuple[bytes, Any]:
         """The bytes (`offset`, `length`; else all) and the properties that came with them, in one request.

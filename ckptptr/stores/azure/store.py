@@ -22,7 +22,7 @@ from ckptptr.stores.azure.client import PATIENCE, AzureClient, url
 from ckptptr.stores.azure.upload import MAX_BLOCKS, checksum, upload_blocks
 from ckptptr.stores.azure.words import AZURE, metadata_name
 from ckptptr.stores.emptied import Emptied
-from ckptptr.stores.parts import Parts
+from ckptptr.stores.parts import each
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
 from ckptptr.stores.sdk import check_length, guarantee_at, last_names, one_or_many, seconds
@@ -107,15 +107,8 @@ class AzureStore:
         return iter(sorted(self.stream(folder), key=lambda entry: entry.key))
 
     def delete(self, keys: Iterable[str]) -> None:
-        deletions: Parts[None] = Parts(self._client.start, Room(DELETES_IN_FLIGHT))
         emptied = Emptied()
-        try:
-            for key in emptied.noting(keys):
-                deletions.wait_for_room(1)
-                deletions.start(self._delete(key), 1)
-            deletions.finish()
-        finally:
-            deletions.cancel()
+        each(self._client.start, self._delete, emptied.noting(keys), DELETES_IN_FLIGHT)
         account = self._client.endpoint.partition("?")[0]
         emptied.remove(account, lambda name: self._client.start(self._client.send("delete_blob", name)))
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import functools
 import json
 import threading
@@ -33,7 +32,6 @@ from yarl import URL
 
 from ckptptr.clock import Patience
 from ckptptr.errors import (
-    AccessDeniedError,
     DamagedError,
     InvalidArgumentError,
     NotFoundError,
@@ -187,7 +185,7 @@ class GCSClient(sdk.Client):
         """One request, one time. Raises `PassingError` for a failure that may pass, our errors for others."""
         with answered(request.operation, request.url, self.endpoint):
             if request.body and request.body.size > SMALL:
-                sign = functools.partial(self._sign, request.key)
+                sign = functools.partial(self.once, _look(request.key))
                 answer = await self.line.sent(request.body.size, self._exchange(request), sign)
             else:
                 answer = await self._exchange(request)
@@ -206,11 +204,6 @@ class GCSClient(sdk.Client):
         elif isinstance(error, NotFoundError) and bucket not in self._buckets:
             await self._prove_bucket(bucket)  # it is not there, so nothing was said about the object
         raise error
-
-    async def _sign(self, key: str) -> None:
-        """Raise if the store does not answer."""
-        with contextlib.suppress(NotFoundError, AccessDeniedError):  # answers, too
-            await self.once(_look(key))
 
     async def _prove(self, request: Request, status: int) -> None:
         """Raise unless a listing of the bucket proves that the object, or the range of it, does not exist."""

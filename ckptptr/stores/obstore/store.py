@@ -26,7 +26,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ckptptr.errors import (
-    AccessDeniedError,
     CkptptrError,
     ConflictError,
     DamagedError,
@@ -332,9 +331,8 @@ class ObstoreStore:
 
     def _watch(self, key: str, size: int, parts: int = 1) -> Watch:
         def sign() -> None:
-            with suppress(NotFoundError, DamagedError, AccessDeniedError):  # answers, too
-                for _ in self.download(key, 0, 1):
-                    pass
+            for _ in self.download(key, 0, 1):
+                pass
 
         return Watch(self._line, sign, size, parts)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import TypeVar
 
-from ckptptr.stores.line import Line
+from ckptptr.stores.line import ANSWERS, Line
 
 _T = TypeVar("_T")
 
@@ -20,7 +21,7 @@ class Watch:
     """Waits for one upload.
 
     Args:
-        sign: raises `StoreUnavailableError` if the store does not answer.
+        sign: a request to the store; a refusal is an answer, too.
         size: of a part in bytes; `parts` of them are under way at once.
     """
 
@@ -60,6 +61,7 @@ class Watch:
         line = self._line
         begun = line.timer()
         while not happened(line.wait(begun)):
-            self._sign()
+            with suppress(*ANSWERS):
+                self._sign()
             line.check(begun)
         return line.timer() - begun

@@ -16,7 +16,7 @@ import hashlib
 import logging
 from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ import fsspec.asyn
 from botocore.exceptions import ClientError
 
 from ckptptr.clock import Patience
-from ckptptr.errors import AccessDeniedError, NotFoundError, StoreUnavailableError
+from ckptptr.errors import StoreUnavailableError
 from ckptptr.stores.line import LONG, SMALL, Line
 from ckptptr.stores.port import UnsupportedError
 from ckptptr.stores.s3.errors import translated
@@ -132,14 +132,9 @@ class S3Client(Client):
 
         async def attempt() -> dict[str, Any]:
             with translated(operation, f"s3://{key}", self._known_endpoint):
-                return await self.line.sent(len(body), request(), partial(self._sign, key))
+                return await self.line.sent(len(body), request(), partial(self.send, "head_object", key))
 
         return await patiently(PATIENCE, attempt)
-
-    async def _sign(self, key: str) -> None:
-        """Raise if the store does not answer."""
-        with suppress(NotFoundError, AccessDeniedError):  # answers, too
-            await self.send("head_object", key)
 
     async def send(
         self, operation: str, key: str, *, at_most: int | None = None, once: bool = False, **parameters: Any

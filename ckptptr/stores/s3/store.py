@@ -16,7 +16,7 @@ from typing import Any
 
 from ckptptr.errors import ConflictError, NotFoundError, StoreUnavailableError
 from ckptptr.stores.line import Line
-from ckptptr.stores.parts import Parts
+from ckptptr.stores.parts import each
 from ckptptr.stores.port import Block, Entry, Guarantee, Token, Unfinished, UnsupportedError
 from ckptptr.stores.room import Room
 from ckptptr.stores.s3.client import S3Client, part_of
@@ -199,14 +199,8 @@ class S3Store:
                 return
             except (UnsupportedError, NotFoundError):  # some take the bucket for an object
                 pass
-        deletions: Parts[None] = Parts(self._client.start, Room(_DELETES_IN_FLIGHT))
-        try:
-            for path in paths:
-                deletions.wait_for_room(1)
-                deletions.start(self._delete_one(f"{bucket}/{path}"), 1)
-            deletions.finish()
-        finally:
-            deletions.cancel()
+        keys = (f"{bucket}/{path}" for path in paths)
+        each(self._client.start, self._delete_one, keys, _DELETES_IN_FLIGHT)
         self._deletes_singly = True
 
     def _delete_at_once(self, bucket: str, paths: Sequence[str]) -> None:
