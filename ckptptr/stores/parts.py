@@ -61,7 +61,7 @@ class Parts(Generic[_T]):
 def each(
     begin: Callable[[Any], Future[object]], work: Callable[[_T], object], items: Iterable[_T], at_once: int
 ) -> None:
-    """Begin `work(item)` of each item, so many side by side, and wait for all.
+    """Begin `work(item)` of each item, at most `at_once` side by side, and wait for all.
 
     Raises what the first that failed failed with; what is under way then is interrupted.
     """
