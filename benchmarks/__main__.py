@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import blocked, growth, report
+from benchmarks import blocked, growth, null, report
 from benchmarks.clients import CLIENTS, CONNECTIONS
 from benchmarks.places import PLACES, started
 from benchmarks.rows import rows
@@ -28,6 +28,9 @@ HERE = Path(__file__).parent
 def measure(arguments: argparse.Namespace, results: dict[str, Any]) -> None:
     """The rows, into the records; those of the same row and network that are there are replaced."""
     for server in arguments.servers:
+        if server == "null" and not null.can_build():
+            results["missing"]["the null server"] = "gcc, which builds it, is not installed"
+            continue
         for network in PLACES[server].networks:
             if network in arguments.networks:
                 _measure(arguments, results, server, network)
