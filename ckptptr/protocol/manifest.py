@@ -74,6 +74,9 @@ class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         return ""
 
 
+ROWS = sealed.Rows("files", list[FileRecord])
+
+
 class Lineage(msgspec.Struct, frozen=True):
     """Whose work this is, unhashed: Flyte's 32-bit node hash does collide.
 
@@ -146,14 +149,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         if flaw:
             raise InvalidArgumentError(f"this cannot be saved as one checkpoint: it names {flaw}")
         try:
-            document = sealed.seal(msgspec.to_builtins(self))
-            msgspec.convert(document, Manifest)
+            body = sealed.encode(self, ROWS)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             raise InvalidArgumentError(
                 f"the step or the metadata cannot be saved ({error})",
                 hint="A step is a whole number; metadata are numbers, strings, lists and dictionaries",
             ) from error
-        body = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
         if len(body) > LIMIT:
             raise InvalidArgumentError(
                 f"this cannot be saved as one checkpoint: its manifest has more than {LIMIT >> 20} MiB",
@@ -171,7 +172,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """
         if len(body) > LIMIT:
             raise DamagedError(f"the manifest has more than {LIMIT >> 20} MiB", key=url)
-        document = sealed.unseal(body, "the manifest", url)
+        document = sealed.unseal(body, "the manifest", url, ROWS)
         try:
             manifest = msgspec.convert(document, cls)
         except msgspec.ValidationError as error:
@@ -205,6 +206,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 # msgspec works a type out when it first needs it, and crashes the process if two threads do so at once:
 # an import works it out once, in one thread.
 msgspec.json.Decoder(Manifest)
+msgspec.json.Decoder(ROWS.type)
 
 
 def folders_above(path: str) -> Iterator[str]:
