@@ -116,8 +116,9 @@ class Person:
     def _put(self) -> None:
         """Into the home of the last attempt."""
         history, place = self.history, self.place
-        step = history.next_step()
-        session = Session(history.bucket, place.node(history.newest), clock=place.clock)  # type: ignore[arg-type]
+        step, fence = history.next_step(), self.witness.states[-1].fence
+        last = fence if fence >= 0 else history.newest
+        session = Session(history.bucket, place.node(last), clock=place.clock)  # type: ignore[arg-type]
         change = change_of(place.folder({"by hand": f"step {step}"}))
         self.witness.acting = "put"
         reference = put(session, change, step=step, metadata={}, showing=SAVING)

@@ -90,6 +90,10 @@ class Place(World):
         is_first = attempt == self.first_attempt
         return self._origin is not None and (is_first or self.setting.origin == "seed")
 
+    def key_of(self, reference: str) -> str:
+        """Also of what the origin has on a disk, outside the root."""
+        return reference if reference.startswith("/") else super().key_of(reference)
+
     def find(self, pattern: str = "") -> list[str]:
         return [key for key in super().find(pattern) if "earlier" not in key]
 
