@@ -24,9 +24,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # with all that was started
     logging.getLogger("aiohttp.server").disabled = True  # what the proxies cut
     folder = Path(tempfile.mkdtemp(prefix=f"trouble-{options.store}-"))
+    commit = _commit()
     print(f"seed {options.seed}, store {options.store}, logs in {folder}", flush=True)
     summary = trouble(options.store, folder, seed=options.seed, seconds=60 * options.minutes)
-    summary.commit = _commit()
+    summary.commit = commit
     summary.date = time.strftime("%Y-%m-%d", time.gmtime())
     print(summary)
     if options.record:
