@@ -116,7 +116,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """See PROTOCOL.md, section "Manifest".
 
     `parent` is what the run that wrote it had resumed from; `copied_from` is set on forward copies
-    and names the source. Both are references as in LATEST. `folders` are empty folders.
+    and names the source. Both are references as in LATEST. `folders` are empty folders. `put` is left out
+    where a run made the checkpoint, and not a person.
     """
 
     id: str
@@ -132,6 +133,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[FileRecord, ...]
     folders: tuple[str, ...] = ()
     total_bytes: Number
+    put: bool | msgspec.UnsetType = msgspec.UNSET
     format: str = sealed.FORMAT
     checksum: str = ""
 
