@@ -46,7 +46,7 @@ FRAMEWORKS := $(ENVIRONMENTS)/frameworks
 IN_FRAMEWORKS := $(FRAMEWORKS)/bin/$(LOCKED) --editable '.[all]' --group dev --group frameworks
 GROUPS := lock dev frameworks bench examples
 
-.PHONY: help setup browser demo test test-fast test-frameworks prove mutants histories wheel test-pythons test-lowest test-newest lock bench lint types check format clean
+.PHONY: help setup browser demo test test-fast test-frameworks prove mutants histories trouble wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -118,6 +118,12 @@ FIRST := 1000
 
 histories: $(READY) ## Random histories for HOURS=1, or SECONDS=; a history that breaks a rule is named by its seed
 	$(QUICKLY)$(BIN)/python -m tests.histories --seconds $(SECONDS) --first $(FIRST)
+
+STORE := s3
+MINUTES := 30
+
+trouble: $(READY) $(AZURITE_READY) ## Real processes on a real server, killed and cut off: MINUTES=30 STORE=s3, gcs, azure or disk
+	$(QUICKLY)$(BIN)/python -m tests.trouble --store $(STORE) --minutes $(MINUTES) --record
 
 wheel: $(BASE)
 	rm -rf $(WHEEL)
