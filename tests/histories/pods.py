@@ -13,6 +13,7 @@ from ckptptr.errors import (
     StoreUnavailableError,
     SupersededError,
 )
+from ckptptr.events import Event, on_event
 from tests.helpers import Paused, Process, id_of
 from tests.histories.turns import Paced, Turn
 
@@ -127,13 +128,18 @@ class Pod:
         history, chance = self.history, self.history.random
         step = history.next_step()
         name = chance.choice(["model", "opt", f"of-{self.rank}"])
-        if chance.random() < 0.5:
-            saved = self.process.save({"model": f"step {step}", "frozen": "same"}, step=step)
-        else:
-            saved = self.process.save_file(name, f"step {step}", step=step)
-        witness = history.witness
-        is_passed = saved.reference not in witness.named_ever and not witness.states[-1].is_held
-        assert is_passed or witness.contents[id_of(saved.reference)] is not None, "a broken one was confirmed"
+        told: list[Event] = []
+        forget = on_event(told.append)
+        try:
+            if chance.random() < 0.5:
+                saved = self.process.save({"model": f"step {step}", "frozen": "same"}, step=step)
+            else:
+                saved = self.process.save_file(name, f"step {step}", step=step)
+        finally:
+            forget()
+        (verdict,) = (e.verdict for e in told if (e.name, e.checkpoint) == ("save", saved.reference))
+        content = history.witness.contents[id_of(saved.reference)]
+        assert verdict == "passed" or content is not None, "a broken one was confirmed"
         history.confirmed.add(self.attempt)
 
     def _save_part(self) -> None:
