@@ -70,6 +70,19 @@ class FakeClock:
         return 0.5
 
 
+class Meanwhile(FakeClock):
+    """While a process sleeps, the next of `acts` happens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acts: list[Callable[[], object]] = []
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.acts:
+            self.acts.pop(0)()
+
+
 class Immediate(Background):
     """Does the work at once, in the caller's thread."""
 

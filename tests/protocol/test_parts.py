@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,20 +19,7 @@ from ckptptr.errors import (
 )
 from ckptptr.protocol.retention import Retention
 from ckptptr.testing.faults import Fault, Killed
-from tests.helpers import LAYOUTS, Content, FakeClock, Process, World
-
-
-class Meanwhile(FakeClock):
-    """While a process sleeps, the next of `acts` happens."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.acts: list[Callable[[], object]] = []
-
-    def sleep(self, seconds: float) -> None:
-        super().sleep(seconds)
-        if self.acts:
-            self.acts.pop(0)()
+from tests.helpers import LAYOUTS, Content, FakeClock, Meanwhile, Process, World
 
 
 class Ranks:
