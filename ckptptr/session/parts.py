@@ -223,7 +223,8 @@ class Parts(Generic[_Saved]):
         session, began = self._session, time.monotonic()
         session.has_saved.set()
         with session.lock, session.forgetting_on_failure():
-            named, ours = self._named(session.look(), step)
+            # Its id stays whatever others save meanwhile, so that it must be above all that they have saved.
+            named, ours = self._named(session.look(again=True), step)
             if ours is not None:
                 self._check_same(ours, change, metadata, step)
                 return named, began

@@ -69,6 +69,16 @@ def test_the_parts_of_all_ranks_are_one_checkpoint_that_each_of_them_gets(world:
     assert got[0].bytes == sum(map(len, step_of(10).values()))
 
 
+def test_a_set_is_newer_than_what_a_rank_had_saved_alone_before(world: World) -> None:
+    ranks = Ranks(world, 2)
+    ranks.save_all(1)
+    for step in (2, 3, 4):
+        ranks.processes[1].save_file("notes", str(step), step=step)
+    ranks.save_all(5)
+    assert world.steps()[0] == 5
+    assert world.process(1).restore() == step_of(5, 2)
+
+
 def test_later_sets_build_a_history_and_retention_deletes_all_of_the_first(world: World) -> None:
     ranks = Ranks(world, 2, retention=Retention(keep_last=1))
     for step in range(4):
@@ -174,7 +184,7 @@ def test_a_reply_that_is_lost_anywhere_is_made_good(world: World, op: Any) -> No
             except StoreUnavailableError:  # an upload is not sent twice by itself
                 ranks.save(rank, {f"rank{rank}": f"{rank} at 2"}, step=2)
 
-        place.clock.acts.append(lambda save=save: save(1))  # type: ignore[misc]
+        ranks.processes[0].after("create", "/0-of-2", lambda save=save: save(1))  # type: ignore[misc]
         save(0)
         assert place.process(1).restore() == step_of(2, 2)
 
