@@ -116,8 +116,8 @@ SECONDS := $(shell echo $$(($(HOURS) * 3600)))
 # Seeds that `make test` does not live.
 FIRST := 1000
 
-histories: $(READY) ## Random histories for HOURS=1, or SECONDS=; a history that breaks a rule is named by its seed
-	$(QUICKLY)$(BIN)/python -m tests.histories --seconds $(SECONDS) --first $(FIRST)
+histories: $(READY) ## Random histories for HOURS=1, or SECONDS=; SERVER=1: on a real S3 server. A seed names each broken one
+	$(QUICKLY)$(BIN)/python -m tests.histories --seconds $(SECONDS) --first $(FIRST) $(if $(SERVER),--server)
 
 STORE := s3
 MINUTES := 30

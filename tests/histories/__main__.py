@@ -7,9 +7,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
+from tests.histories.places import STORES
 from tests.histories.run import lived
+from tests.histories.served import ENGINES, buckets_on_s3
 from tests.histories.turns import one_after_the_other
 
 TELL_EVERY = 60.0
@@ -20,10 +23,10 @@ def main() -> int:
     began, told, broken, steps = time.monotonic(), 0.0, 0, 0
     done: Counter[str] = Counter()
     seed, end = options.first, options.first + options.count if options.count else sys.maxsize
-    with one_after_the_other():
+    with one_after_the_other(), buckets_on_s3() if options.server else nullcontext() as served:
         while seed < end and time.monotonic() - began < options.seconds:
             try:
-                history = lived(seed, options.scratch)
+                history = lived(seed, options.scratch, tuple(ENGINES) if served else STORES, served)
             except AssertionError as wrong:
                 broken += 1
                 print(wrong, flush=True)
@@ -62,6 +65,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--digest", action="store_true", help="print of each history only what identifies its requests"
     )
+    parser.add_argument("--server", action="store_true", help="on a real S3 server, by both engines; slower")
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
     return parser.parse_args()
 

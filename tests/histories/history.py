@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 from ckptptr.protocol.retention import Retention
 from ckptptr.session import background_sweeps as sweeping
-from ckptptr.stores.port import Store
 from ckptptr.testing import Fault
 from tests.helpers import Paused, Process, id_of
 from tests.histories.people import Person
 from tests.histories.places import STORES, Place, Setting
 from tests.histories.pods import Pod, Round
+from tests.histories.served import Served
 from tests.histories.witness import Witness, Witnessed
 
 
@@ -30,7 +29,7 @@ class History:
 
     Args:
         stores: the kinds that one is drawn from.
-        served: the bucket of a real server, by the kind of store.
+        served: makes the bucket on a real server.
 
     Attributes:
         done: how often what was done.
@@ -41,7 +40,7 @@ class History:
         seed: int,
         scratch: Path,
         stores: tuple[str, ...] = STORES,
-        served: Callable[[str], tuple[Store, str]] | None = None,
+        served: Served | None = None,
     ) -> None:
         self.random = random.Random(seed)
         self.setting = setting = Setting.drawn(self.random, stores)

@@ -20,8 +20,6 @@ PLAIN = "run"
 FLYTE = "data/_ckptptr/project/domain/execution/n0"
 FLYTE_2 = "data/_ckptptr/project/domain/execution/a0_v2"
 STORES = ("memory", "memory", "memory", "last writer", "disk", "obstore")
-SERVERS = ("s3fs", "obstore on S3")
-"""Stores of a real server: for long runs only."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Setting:
     """What a history is drawn with.
 
     Attributes:
-        store: one of `STORES` or `SERVERS`.
+        store: one of `STORES`, or of `tests.histories.served.ENGINES`.
         origin: where the node begins that has nothing: `seed`, `recovered` (which the first attempt only is
             told) or nowhere.
     """

@@ -8,12 +8,15 @@ from pathlib import Path
 from ckptptr.session import background_sweeps as sweeping
 from tests.histories.history import History
 from tests.histories.places import STORES
+from tests.histories.served import Served
 
 LISTING_EVERY = 4
 """Saves between two searches for orphans: in a history there are not fifty."""
 
 
-def lived(seed: int, scratch: Path, stores: tuple[str, ...] = STORES, served: object = None) -> History:
+def lived(
+    seed: int, scratch: Path, stores: tuple[str, ...] = STORES, served: Served | None = None
+) -> History:
     """The history of that seed, after it was lived.
 
     Raises:
@@ -22,7 +25,7 @@ def lived(seed: int, scratch: Path, stores: tuple[str, ...] = STORES, served: ob
     often, sweeping.LISTING_EVERY = sweeping.LISTING_EVERY, LISTING_EVERY
     try:
         with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            history = History(seed, Path(folder), stores, served)  # type: ignore[arg-type]
+            history = History(seed, Path(folder), stores, served)
             try:
                 history.run()
             except Exception as broken:
