@@ -108,7 +108,7 @@ def payload_without(
 ) -> dict[CheckpointId, list[Entry]]:
     """The payload objects and records of a home by the checkpoint that uploaded them, but for these."""
     ids, sets = uploads(store, home)
-    found = _payload_of(store, home, ids - {*committed})
+    found = _payload_of(store, home, sorted(ids - {*committed}, key=lambda id: id.age))
     for id in ids:
         of_set = sets.pop(id.nonce, [])
         if id in found:

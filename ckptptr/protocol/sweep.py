@@ -183,14 +183,13 @@ def _deletion_in_home(
     if manifests is None:
         return None
     theirs = {checkpoint for checkpoint, m in manifests.items() if lineage.differs_from(m.lineage)}
-    deleted = unpinned - theirs
+    deleted = dict.fromkeys(sorted(unpinned - theirs, key=lambda checkpoint: checkpoint.age))
     live = _objects(m for checkpoint, m in manifests.items() if checkpoint not in deleted)
     unused = _unused(store, home, deleted, {*stock.ids}, manifests)
-    by_age = sorted(deleted, key=lambda checkpoint: checkpoint.age)
     return Deletion(
         home=home,
         references=tuple(expired.values()),
-        manifests=tuple(manifest_key(home, checkpoint) for checkpoint in by_age),
+        manifests=tuple(manifest_key(home, checkpoint) for checkpoint in deleted),
         # From the end: the record that names a set comes after all that it leads to.
         objects=tuple(sorted((e for e in unused if e.key not in live), key=lambda e: e.key, reverse=True)),
     )
