@@ -13,13 +13,14 @@ import math
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from ckptptr.checkpoints import Checkpoint
+from ckptptr.checkpoints import Checkpoint, Checkpoints
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.lifetime.temporary import TemporaryFolders
 
@@ -57,7 +58,8 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):  # type: ignore[misc]
         if save_freq != "epoch" and (type(save_freq) is not int or save_freq < 1):
             raise InvalidArgumentError(f"save_freq is {save_freq!r}, not 'epoch' or a number above 0")
         self.saved: Checkpoint | None = None
-        self._checkpoints = checkpoints
+        self._checkpoints: Checkpoints = getattr(checkpoints, "checkpoints", checkpoints)
+        self._manners = getattr(checkpoints, "_manners", nullcontext)  # a task's kind of errors
         self._block = block
         self._logs: Mapping[str, Any] = {}
         self._temporary = TemporaryFolders()
@@ -66,8 +68,8 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):  # type: ignore[misc]
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         folder = Path(self.backup_dir)
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier `fit`
-        # Without `only` a task's checkpoint returns the folder of its first restore again.
-        found = self._checkpoints.restore(folder, only="*")
+        with self._manners():
+            found = self._checkpoints.restore(folder)
         if found is not None and not all((folder / name).is_file() for name in (_WEIGHTS, _EPOCH)):
             raise InvalidArgumentError(
                 f"this checkpoint has no {_WEIGHTS} with its {_EPOCH}, so BackupAndRestore did not save it",
@@ -89,8 +91,9 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):  # type: ignore[misc]
         self._logs = logs or {}
         super().on_train_batch_end(batch, logs)
 
-    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._checkpoints.wait()
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002 - it deletes nothing
+        with self._manners():
+            self._checkpoints.wait()
 
     def _save_model(self) -> None:
         super()._save_model()
@@ -98,18 +101,22 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):  # type: ignore[misc]
         (folder / _RANDOM).write_text(json.dumps(self._random_numbers()))
         if os.environ.get("RANK", "0") != "0":
             return
-        numbers = {name: n for name, n in self._logs.items() if isinstance(n, int | float) and math.isfinite(n)}
-        saved = self._checkpoints.save(
-            folder,
-            step=self._current_epoch if self.save_freq == "epoch" else int(self.model.optimizer.iterations),
-            metadata={**numbers, "epoch": self._current_epoch},
-            block=self._block,
-            consume=not self._block,
-        )
+        numbers = {
+            name: n for name, n in self._logs.items() if isinstance(n, int | float) and math.isfinite(n)
+        }
+        by_epoch = self.save_freq == "epoch"
+        with self._manners():
+            saved = self._checkpoints.save(
+                folder,
+                step=self._current_epoch if by_epoch else int(self.model.optimizer.iterations),
+                metadata={**numbers, "epoch": self._current_epoch},
+                block=self._block,
+                consume=not self._block,
+            )
         self.saved = saved if isinstance(saved, Checkpoint) else None
 
     def _random_numbers(self) -> dict[str, Any]:
-        kind, keys, *more = np.random.get_state()
+        kind, keys, *more = tuple[Any, ...](np.random.get_state())
         seeds = [keras.ops.convert_to_numpy(seed).tolist() for seed in self._seeds()]
         return {"layers": seeds, "numpy": [kind, keys.tolist(), *more]}
 

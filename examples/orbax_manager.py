@@ -22,7 +22,10 @@ def one_step(state: dict) -> dict:
     key, drawn = jax.random.split(jax.random.wrap_key_data(state["key"]))
     batch = jax.random.normal(drawn, (16, 4))
     loss = lambda weights: jnp.mean((batch @ weights - batch.sum(axis=1)) ** 2)  # noqa: E731
-    return {"weights": state["weights"] - 0.1 * jax.grad(loss)(state["weights"]), "key": jax.random.key_data(key)}
+    return {
+        "weights": state["weights"] - 0.1 * jax.grad(loss)(state["weights"]),
+        "key": jax.random.key_data(key),
+    }
 
 
 def main() -> None:

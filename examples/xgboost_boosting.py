@@ -1,6 +1,6 @@
 """XGBoost: boosting goes on from the trees that were saved, and ends with the same model.
 
-The checkpoint is XGBoost's own JSON format: what `ckptptr get TARGET .` fetches, `Booster(model_file=...)` reads.
+The checkpoint is XGBoost's own JSON: `Booster(model_file=...)` reads what `ckptptr get TARGET .` fetches.
 
     ckptptr simulate xgboost_boosting:boost --folder examples --input rounds=30 \
         --die 'after save 2' --die 'before the first save'
@@ -20,8 +20,8 @@ PARAMETERS = {"max_depth": 4, "nthread": 1, "seed": 7}
 
 
 class SaveEveryFewRounds(xgboost.callback.TrainingCallback):
-    def after_iteration(self, model: xgboost.Booster, epoch: int, evals_log: dict) -> bool:
-        rounds = model.num_boosted_rounds()  # `epoch` counts from 0 again after a restart
+    def after_iteration(self, model: xgboost.Booster, *_: object) -> bool:
+        rounds = model.num_boosted_rounds()  # the `epoch` that is passed counts from 0 again after a restart
         if rounds % EVERY == 0:
             checkpoint().save(bytes(model.save_raw("json")), step=rounds)
         return False  # do not stop

@@ -81,13 +81,13 @@ def test_a_save_in_the_middle_of_an_epoch_names_that_epoch_also_after_a_resume(
     assert steps(checkpoints) == [6, 3]
     assert metadata(checkpoints)["epoch"] == 1
 
-    class Died(Exception):
+    class DiedError(Exception):
         pass
 
     def die() -> None:
-        raise Died
+        raise DiedError
 
-    with pytest.raises(Died):
+    with pytest.raises(DiedError):
         fit(BackupAndRestore(checkpoints, 3), at_batch(3, die), epochs=2)
     assert steps(checkpoints) == [9, 6, 3]
     assert metadata(checkpoints)["epoch"] == 1
