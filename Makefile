@@ -48,7 +48,7 @@ IN_FRAMEWORKS := $(FRAMEWORKS)/bin/$(LOCKED) --editable '.[all]' --group dev --g
 JAX := $(ENVIRONMENTS)/jax
 GROUPS := lock dev frameworks jax bench examples
 
-.PHONY: help setup browser demo test test-fast test-frameworks prove mutants trouble wheel test-pythons test-lowest test-newest lock bench lint types check format clean
+.PHONY: help setup browser demo test test-fast test-frameworks prove mutants histories trouble wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -119,6 +119,14 @@ prove: $(READY) ## Every schedule of small worlds, with every crash and lost rep
 
 mutants: $(READY) ## Break each rule of the protocol by one line, in a copy: the worlds of `make prove` find all
 	$(QUICKLY)$(BIN)/python -m tests.prove.kill
+
+HOURS := 1
+SECONDS := $(shell echo $$(($(HOURS) * 3600)))
+# Seeds that `make test` does not live.
+FIRST := 1000
+
+histories: $(READY) ## Random histories for HOURS=1, or SECONDS=; a history that breaks a rule is named by its seed
+	$(QUICKLY)$(BIN)/python -m tests.histories --seconds $(SECONDS) --first $(FIRST)
 
 STORE := s3
 MINUTES := 30
