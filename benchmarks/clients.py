@@ -73,6 +73,27 @@ class Ours(Client):
         self._reader.restore(target)
 
 
+class OursAsOnAmazon(Ours):
+    """The same as it is over https on Amazon's own endpoint, without the TLS: the checksum of a part protects
+    it, and the signature leaves it out; nothing is probed."""
+
+    servers = frozenset({"null"})
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        from ckptptr.stores.obstore import lend_s3
+
+        make = lend_s3.S3Lender._client
+
+        def unsigned(lender: Any, bucket: str, meta: Any, checksum: Any) -> Any:
+            return make(
+                lender, bucket, meta, {**checksum, "unsigned_payload": "unsigned_payload" in checksum}
+            )
+
+        lend_s3.S3Lender._client = unsigned  # type: ignore[method-assign]
+        lend_s3.AMAZON = ("127.0.0.1",)  # type: ignore[assignment]
+
+
 class Stock(Client):
     """flytekit's own `SyncCheckpoint`, with the settings that it has in a pod."""
 
@@ -308,6 +329,7 @@ CLIENTS: dict[str, type[Client]] = {
     "stock": Stock,
     "ckptptr (fsspec)": Ours,
     "ckptptr (obstore)": Ours,
+    "ckptptr (obstore), as on Amazon": OursAsOnAmazon,
     "raw obstore": Obstore,
     "raw obstore, unsigned": ObstoreUnsigned,
     "s5cmd": S5cmd,
@@ -315,4 +337,4 @@ CLIENTS: dict[str, type[Client]] = {
     "s3torchconnector": TorchConnector,
     "C reference": Reference,
 }
-ENGINES = {"ckptptr (fsspec)": "fsspec", "ckptptr (obstore)": "obstore"}
+ENGINES = {name: "fsspec" if "fsspec" in name else "obstore" for name in CLIENTS if "ckptptr" in name}

@@ -16,6 +16,7 @@ COLOURS = {
     "stock": "#999999",
     "ckptptr (fsspec)": "#56b4e9",
     "ckptptr (obstore)": "#0072b2",
+    "ckptptr (obstore), as on Amazon": "#003f66",
     "raw obstore": "#d55e00",
     "raw obstore, unsigned": "#e69f00",
     "s5cmd": "#009e73",

@@ -32,6 +32,7 @@ from ckptptr.protocol.names import (
     DATA,
     MANIFESTS,
     NODES,
+    SETS,
     CheckpointId,
     data_folder,
     manifest_key,
@@ -184,6 +185,8 @@ def object_at(store: Store, home: str) -> tuple[FileRecord, ...]:
 
 
 def _is_ours(path: str) -> bool:
+    if f"/{SETS}/" in f"/{path}":
+        return True
     return any(
         CheckpointId.match(name.removesuffix(".json").removesuffix(".pin")) for name in path.split("/")
     )

@@ -161,8 +161,11 @@ class Restorer:
             self._session.content = Content()
 
     def _build_on(self, found: Found, files: list[FileRecord]) -> None:
-        self._session.content = Content.of(found, files)
-        self._session.parent = found.reference
+        session, manifest = self._session, found.manifest
+        is_copied_first = found.origin and found.home == session.node.home
+        source = manifest.copied_from if manifest and is_copied_first else None
+        session.content = Content.of(found, files)
+        session.parent = source or found.reference
 
     def _resolve(
         self, fetch: Callable[[Found], list[FileRecord]]
@@ -180,8 +183,10 @@ class Restorer:
         def accept(found: Found) -> None:
             if found.reference not in records:
                 records[found.reference] = fetch(found)
-            if found.may_not_be_named and not self._read_only and found.reference not in copies:
-                copy = self._copy_home(found, records[found.reference])
+            if self._read_only or found.reference in copies:
+                return
+            copy = self._copy_first(found, records[found.reference])
+            if copy is not None:
                 copies[found.reference], records[copy.reference] = copy, [*copy.files]
 
         resolution: Resolution
@@ -193,8 +198,9 @@ class Restorer:
             is_taken_over = session.latest.fence.is_of_another_incarnation(resolution.seen.pointer)
             if self._read_only or (resolution.follows_latest and not is_taken_over):
                 return None
-            if found is not None and found.may_not_be_named:
-                resolution = replace(resolution, found=copies[found.reference])
+            if found is not None and found.reference in copies:
+                copy = replace(copies[found.reference], origin=found.origin)
+                resolution = replace(resolution, found=copy)
             return adopt(session.store, session.node, session.latest, resolution, session.retention)
 
         updated = session.latest.update(decide)
@@ -205,10 +211,19 @@ class Restorer:
         emit(self._event("adopt", message, resolution))
         return resolution, files, updated.seen
 
+    def _copy_first(self, found: Found, files: Sequence[FileRecord]) -> Found | None:
+        """A copy in our own home, where LATEST must not name the checkpoint itself, or where a later attempt
+        would not take it: it is outside the root, and only we were told of it."""
+        if found.may_not_be_named:
+            return self._copy_home(found, files)
+        is_outside = not self._session.node.root.may_name(found.reference)
+        if is_outside and all(record.xxh3_128 for record in files):
+            with suppress(Exception), Watch("forward-copy", goes_on=True):
+                return self._copy_home(found, files)
+        return None
+
     def _forward(self, found: Found, files: Sequence[FileRecord]) -> None:
-        """Copy what was adopted into our own home: in the background, or at once if it is in another
-        bucket, which later attempts may not know."""
-        root = self._session.node.root
+        """Copy what was adopted into our own home, in the background."""
 
         def forward() -> None:
             try:
@@ -217,11 +232,7 @@ class Restorer:
                 return
             self._publish_copy(found, copied)
 
-        if root.bucket_of(found.home) == root.bucket_of(root.base):
-            self._session.background.run("forward-copy", forward)
-            return
-        with suppress(Exception), Watch("forward-copy", goes_on=True):
-            forward()
+        self._session.background.run("forward-copy", forward)
 
     def _copy_home(
         self, found: Found, files: Sequence[FileRecord], *, is_cancelled: Callable[[], bool] = lambda: False

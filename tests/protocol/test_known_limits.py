@@ -82,7 +82,7 @@ def test_a_hand_edit_that_drops_the_expired_is_believed_during_a_sweep(world: Wo
 
 @pytest.mark.servers
 def test_a_recovered_execution_whose_first_attempt_never_ran_python_starts_fresh(tmp_path: Path) -> None:
-    """The first attempt of a recovered execution dies before Python"""
+    """The first attempt of a recovered execution dies before it moves LATEST"""
     old = SimulatedNode("counter_task", "count_to", f"{tmp_path}/data", str(EXAMPLES), {"n": 3})
     assert old.run(0).outputs == {"o0": "counted from 0 to 3"}
     new = replace(old, execution="recovered-run", previous=old.home(0), inputs={"n": 5})

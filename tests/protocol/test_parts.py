@@ -249,6 +249,14 @@ def test_a_set_whose_round_lives_is_never_an_orphan_and_one_of_a_dead_round_is(w
     assert world.find(r"rank0$") == [key for key in world.find("rank0$") if world.home_of(1) in key]
 
 
+def test_the_record_of_a_set_alone_is_no_plain_checkpoint(world: World) -> None:
+    ranks = Ranks(world, 2)
+    ranks.processes[0].fail(Fault("kill", "after", op="create", key="sets"))
+    with pytest.raises(Killed):
+        ranks.save(0, {"rank0": "0 at 1"}, step=1)
+    assert world.process(1).restore() is None
+
+
 def test_the_record_of_a_set_of_which_nothing_was_uploaded_is_deleted_too(world: World) -> None:
     ranks = Ranks(world, 2)
     ranks.processes[0].fail(Fault("kill", "after", op="create", key="sets"))
