@@ -15,7 +15,7 @@ from ckptptr.testing.attempts import SimulatedNode
 
 PROJECT = Path(__file__).parents[2]
 TASKS = Path(__file__).with_name("tasks")
-FRAMEWORKS = ["accelerate", "transformers"]
+FRAMEWORKS = ["accelerate", "lightning", "transformers"]
 
 # Without the second, a group of torch 2.13 fails after a restart: docs/flyte.md.
 ENVIRON = {
@@ -33,12 +33,46 @@ def torchrun(framework: str, at: Path, *, ranks: int = 2, restarts: int = 1, **o
         *(f"--max-restarts={restarts}", str(TASKS / "program.py")),
         *(framework, str(at / "run"), str(at / "disk"), json.dumps(options)),
     ]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CKPTPTR_")}
-    environ = kept | ENVIRON | {"PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=280)
+    done = subprocess.run(command, env=_environ(), capture_output=True, text=True, check=False, timeout=280)
     assert (done.returncode == 0) == (restarts > 0), done.stderr
-    said = re.findall(r"^rank (\d) of attempt \d: (.*)$", done.stdout, re.MULTILINE)
+    said = re.findall(r"^rank (\d): (.*)$", done.stdout, re.MULTILINE)
     return [json.loads(text) for _, text in sorted(said)]
+
+
+class Forks:
+    """The same, many times, by a process that imports each framework once; its ranks are forks of it."""
+
+    def __init__(self) -> None:
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+
+    def __call__(
+        self, framework: str, at: Path, *, ranks: int = 2, restarts: int = 1, **options: Any
+    ) -> list[str]:
+        process = self._processes.get(framework) or self._started(framework)
+        training = [ranks, restarts, str(at / "run"), str(at / "disk"), options]
+        assert process.stdin is not None
+        assert process.stdout is not None
+        print(json.dumps(training), file=process.stdin, flush=True)
+        trained: list[str] | None = json.loads(process.stdout.readline())
+        assert (trained is None) == (restarts == 0)
+        return trained or []
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes.values():
+            process.communicate(timeout=60)
+
+    def _started(self, framework: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(TASKS / "forks.py"), framework]
+        self._processes[framework] = subprocess.Popen(
+            command, env=_environ(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        return self._processes[framework]
+
+
+def _environ() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CKPTPTR_")}
+    return kept | ENVIRON | {"PYTHONPATH": str(PROJECT)}
 
 
 def in_flyte(framework: str, at: Path, *, dies_at: int) -> str:
