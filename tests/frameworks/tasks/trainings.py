@@ -228,6 +228,7 @@ def with_lightning(
     from torch.distributed.fsdp import fully_shard
     from torch.utils.data import DataLoader
 
+    from ckptptr.errors import PreemptedError
     from ckptptr.lightning import Checkpoint, CheckpointIO
 
     assert dropout == 0.0
@@ -299,7 +300,12 @@ def with_lightning(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    trainer.fit(Module(), DataLoader(torch.arange(4)), ckpt_path=(io if plugin else callback).resume())
+    resumed = (io if plugin else callback).resume()
+    try:
+        trainer.fit(Module(), DataLoader(torch.arange(4)), ckpt_path=resumed)
+    except PreemptedError:
+        dist.barrier()  # no rank waits for the end of another one's process
+        raise
 
 
 TRAININGS: dict[str, Callable[..., None]] = {
