@@ -74,6 +74,9 @@ class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         return ""
 
 
+ROWS = sealed.Rows("files", list[FileRecord])
+
+
 class Lineage(msgspec.Struct, frozen=True):
     """Whose work this is, unhashed: Flyte's 32-bit node hash does collide.
 
@@ -113,7 +116,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """See PROTOCOL.md, section "Manifest".
 
     `parent` is what the run that wrote it had resumed from; `copied_from` is set on forward copies
-    and names the source. Both are references as in LATEST. `folders` are empty folders.
+    and names the source. Both are references as in LATEST. `folders` are empty folders. `put` is left out
+    where a run made the checkpoint, and not a person.
     """
 
     id: str
@@ -129,6 +133,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[FileRecord, ...]
     folders: tuple[str, ...] = ()
     total_bytes: Number
+    put: bool | msgspec.UnsetType = msgspec.UNSET
     format: str = sealed.FORMAT
     checksum: str = ""
 
@@ -146,14 +151,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         if flaw:
             raise InvalidArgumentError(f"this cannot be saved as one checkpoint: it names {flaw}")
         try:
-            document = sealed.seal(msgspec.to_builtins(self))
-            msgspec.convert(document, Manifest)
+            body = sealed.encode(self, ROWS)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             raise InvalidArgumentError(
                 f"the step or the metadata cannot be saved ({error})",
                 hint="A step is a whole number; metadata are numbers, strings, lists and dictionaries",
             ) from error
-        body = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
         if len(body) > LIMIT:
             raise InvalidArgumentError(
                 f"this cannot be saved as one checkpoint: its manifest has more than {LIMIT >> 20} MiB",
@@ -171,7 +174,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """
         if len(body) > LIMIT:
             raise DamagedError(f"the manifest has more than {LIMIT >> 20} MiB", key=url)
-        document = sealed.unseal(body, "the manifest", url)
+        document = sealed.unseal(body, "the manifest", url, ROWS)
         try:
             manifest = msgspec.convert(document, cls)
         except msgspec.ValidationError as error:
@@ -193,18 +196,20 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
                 return f"the folder {_shown(folder)}, which is outside the checkpoint"
             if unfit := why_unfit(folder):
                 return f"the folder {_shown(folder)}: {unfit}"
-        paths = [record.path for record in self.files]
-        files = set(paths)
-        if len(files) != len(paths):
+        files = {record.path for record in self.files}
+        if len(files) != len(self.files):
             return "a file twice"
-        above = (folder for path in chain(paths, self.folders) for folder in folders_above(path))
-        both = next((folder for folder in chain(self.folders, above) if folder in files), None)
+        # Many files share a folder; all folders of all files could be more text than the manifest.
+        parents = {path.rpartition("/")[0] for path in files}
+        above = (folder for path in chain(parents, self.folders) for folder in folders_above(f"{path}/"))
+        both = next((folder for folder in above if folder in files), None)
         return f"{_shown(both)} as a file and as a folder" if both else ""
 
 
 # msgspec works a type out when it first needs it, and crashes the process if two threads do so at once:
 # an import works it out once, in one thread.
 msgspec.json.Decoder(Manifest)
+msgspec.json.Decoder(ROWS.type)
 
 
 def folders_above(path: str) -> Iterator[str]:
@@ -214,19 +219,17 @@ def folders_above(path: str) -> Iterator[str]:
 
 def is_plain_path(path: str) -> bool:
     """Relative, forward slashes, no empty, `.` or `..` segments, no NUL: cannot leave a folder."""
-    return (
-        bool(path)
-        and "\0" not in path
-        and not path.startswith("/")
-        and all(segment not in {"", ".", ".."} for segment in path.split("/"))
-    )
+    framed = f"/{path}/"
+    return not ("//" in framed or "/./" in framed or "/../" in framed or "\0" in path)
 
 
 def why_unfit(path: str) -> str:
     """Why a plain path cannot be a file of a checkpoint, in words; empty where it can."""
-    names = path.split("/")
-    if any(name.startswith(HIDDEN) for name in names):
+    if f"/{HIDDEN}" in f"/{path}":
         return f"names that start with {HIDDEN} are ckptptr's own"
+    if 4 * len(path) <= _NAME_LIMIT:
+        return ""  # no character has more than 4 bytes
+    names = path.split("/")
     if len(_utf8(path)) > PATH_LIMIT or len(names) > _DEPTH_LIMIT:
         return f"a path has at most {PATH_LIMIT} bytes and {_DEPTH_LIMIT} names"
     if len(_utf8(path)) > _NAME_LIMIT and any(len(_utf8(name)) > _NAME_LIMIT for name in names):

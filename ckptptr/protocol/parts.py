@@ -18,7 +18,7 @@ import xxhash
 
 from ckptptr.errors import ConflictError, DamagedError
 from ckptptr.protocol import sealed
-from ckptptr.protocol.manifest import LIMIT, FileRecord, Lineage, Manifest
+from ckptptr.protocol.manifest import LIMIT, ROWS, FileRecord, Lineage, Manifest
 from ckptptr.protocol.names import CheckpointId, parts_folder
 
 _NAME = re.compile(r"([0-9]+)-of-([0-9]+)\.json")
@@ -32,8 +32,7 @@ class _Sealed(msgspec.Struct, frozen=True, kw_only=True):
 
     def encode(self) -> bytes:
         """The bytes to store, sealed."""
-        document = sealed.seal(msgspec.to_builtins(self))
-        return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+        return sealed.encode(self, ROWS)
 
     @classmethod
     def decode(cls: type[_Record], body: bytes, url: str) -> _Record:
@@ -45,7 +44,7 @@ class _Sealed(msgspec.Struct, frozen=True, kw_only=True):
         """
         if len(body) > LIMIT:
             raise DamagedError(f"the record has more than {LIMIT >> 20} MiB", key=url)
-        document = sealed.unseal(body, "the record", url)
+        document = sealed.unseal(body, "the record", url, ROWS)
         try:
             return msgspec.convert(document, cls)
         except msgspec.ValidationError as error:

@@ -81,6 +81,7 @@ def test_a_schedule_is_shown_again_by_its_number() -> None:
     assert replayed(world, (), 10**6).startswith("there are only")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_slice_of_every_schedule_breaks_no_rule() -> None:
     done = subprocess.run(
