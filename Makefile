@@ -46,7 +46,7 @@ FRAMEWORKS := $(ENVIRONMENTS)/frameworks
 IN_FRAMEWORKS := $(FRAMEWORKS)/bin/$(LOCKED) --editable '.[all]' --group dev --group frameworks
 GROUPS := lock dev frameworks bench examples
 
-.PHONY: help setup browser demo test test-fast test-frameworks prove mutants wheel test-pythons test-lowest test-newest lock bench lint types check format clean
+.PHONY: help setup browser demo test test-fast test-frameworks prove mutants trouble wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -110,6 +110,12 @@ prove: $(READY) ## Every schedule of small worlds, with every crash and lost rep
 
 mutants: $(READY) ## Break each rule of the protocol by one line, in a copy: the worlds of `make prove` find all
 	$(QUICKLY)$(BIN)/python -m tests.prove.kill
+
+STORE := s3
+MINUTES := 30
+
+trouble: $(READY) $(AZURITE_READY) ## Real processes on a real server, killed and cut off: MINUTES=30 STORE=s3, gcs, azure or disk
+	$(QUICKLY)$(BIN)/python -m tests.trouble --store $(STORE) --minutes $(MINUTES) --record
 
 wheel: $(BASE)
 	rm -rf $(WHEEL)

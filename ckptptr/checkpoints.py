@@ -23,8 +23,9 @@ from ckptptr.session.batch import Batch
 from ckptptr.session.cohort import Cohort
 from ckptptr.session.content import Change, Saveable, addition, change_of
 from ckptptr.session.parts import DEADLINE as PARTS_DEADLINE
-from ckptptr.session.parts import Parts, rank_and_size
+from ckptptr.session.parts import Parts
 from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
+from ckptptr.session.rank import rank_and_size
 from ckptptr.session.restore import Restorer
 from ckptptr.session.save import Saver
 from ckptptr.session.session import Session
