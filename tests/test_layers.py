@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "transformers": "checkpoints session torch",
     "accelerate": "checkpoints session torch",
     "keras": "checkpoints",
+    "lightning": "checkpoints session torch",
     "__init__": "checkpoints protocol session standalone transfer",
 }
 """A folder, or a module at the top: what it may import beside itself and the leaves."""
