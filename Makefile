@@ -44,7 +44,9 @@ TESTS := $(WHEEL)/tests
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 FRAMEWORKS := $(ENVIRONMENTS)/frameworks
 IN_FRAMEWORKS := $(FRAMEWORKS)/bin/$(LOCKED) --editable '.[all]' --group dev --group frameworks
-GROUPS := lock dev frameworks bench examples
+# Keras on jax, Orbax and XGBoost, without torch; once.
+JAX := $(ENVIRONMENTS)/jax
+GROUPS := lock dev frameworks jax bench examples
 
 .PHONY: help setup browser demo test test-fast test-frameworks prove mutants histories trouble wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
@@ -82,6 +84,12 @@ $(FRAMEWORKS)/.ready: $(LOCK) pyproject.toml
 	$(IN_FRAMEWORKS) || $(IN_FRAMEWORKS) --extra-index-url $(TORCH_INDEX)
 	touch $@
 
+$(JAX)/.ready: $(LOCK) pyproject.toml
+	$(PYTHON) -m venv --clear $(JAX)
+	$(JAX)/bin/$(LOCKED) pip
+	$(JAX)/bin/$(LOCKED) --editable '.[all]' --group dev --group jax
+	touch $@
+
 $(UV): $(LOCK)
 	$(PYTHON) -m venv .cache/uv
 	.cache/uv/bin/$(LOCKED) uv
@@ -102,8 +110,9 @@ test: setup ## All tests; starts real servers for S3, Google Cloud Storage and A
 test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute, and a sample of the slow ones
 	$(QUICKLY)$(BIN)/pytest $(FAST)
 
-test-frameworks: $(FRAMEWORKS)/.ready ## What needs torch, jax or a framework: ranks are killed, and resume; in an environment of its own
+test-frameworks: $(FRAMEWORKS)/.ready $(JAX)/.ready ## What needs torch, jax or a framework: processes are killed, and resume; in two environments of its own
 	$(QUICKLY)$(FRAMEWORKS)/bin/pytest -n logical --dist loadgroup tests/frameworks
+	$(QUICKLY)$(JAX)/bin/pytest -n logical --dist loadgroup tests/jax
 
 prove: $(READY) ## Every schedule of small worlds, with every crash and lost reply
 	$(QUICKLY)$(BIN)/python -m tests.prove

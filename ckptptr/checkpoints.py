@@ -360,6 +360,19 @@ class Checkpoints:
 
         return self._turns.restore(in_turn)
 
+    def _restore_beside(self, path: Path, step: int) -> Resolution:
+        """Restore the retained checkpoint of that step. The current one stays, and so does `resolution`.
+
+        Raises: as `restore` with `step`.
+        """
+        self._turns.begin()
+
+        def restore() -> Resolution:
+            reference = naming.at_step(self._session, step)
+            return self._restorer.restore_named(path, reference, becomes_current=False)
+
+        return self._turns.restore(restore)
+
     def open(self, name: str | None = None) -> BufferedReader:
         """Read one file of the current checkpoint as it is needed, without a restore.
 

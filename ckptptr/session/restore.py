@@ -58,6 +58,7 @@ class Restorer:
             found = resolution.found
             if found is not None:
                 self._put_in_place(download, found, files, only)
+                self._make_current(found, files)
                 session.restored_in = watch.seconds
             self._tell(resolution, files, watch, only)
             if adopted and found is not None and found.home != session.node.home:
@@ -90,11 +91,17 @@ class Restorer:
         return resolution
 
     def restore_named(
-        self, destination: Path, checkpoint: str, only: GitIgnoreSpec | None = None
+        self,
+        destination: Path,
+        checkpoint: str,
+        only: GitIgnoreSpec | None = None,
+        *,
+        becomes_current: bool = True,
     ) -> Resolution:
         """Put the checkpoint of that name into `destination`, or fail: there is no second choice.
 
-        LATEST is not moved: the process that resolved for all ranks has done that.
+        LATEST is not moved: the process that resolved for all ranks has done that. The next save builds on
+        it, unless `becomes_current` is False.
         """
         session = self._session
         with session.watch("restore") as watch, session.lock, self._download(destination) as download:
@@ -105,6 +112,8 @@ class Restorer:
             found = candidate.load()
             files = self._fetch(download, found, only)
             self._put_in_place(download, found, files, only)
+            if becomes_current:
+                self._make_current(found, files)
             resolution = Resolution(candidate.verdict_on(found), found, (), seen)
             self._tell(resolution, files, watch, only)
         return resolution
@@ -156,6 +165,8 @@ class Restorer:
                 key=found.reference,
                 hint=f"It has {', '.join(record.path for record in files[:_SHOWN])}",
             )
+
+    def _make_current(self, found: Found, files: list[FileRecord]) -> None:
         self._build_on(found, files)
         if not all(record.xxh3_128 for record in files):  # the rest of a plain folder: nothing builds on it
             self._session.content = Content()
