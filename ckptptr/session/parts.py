@@ -48,11 +48,14 @@ from ckptptr.transfer.pool import run_all
 
 DEADLINE = 600.0
 """How long a rank waits for the parts of the others, in seconds."""
+MOST_RANKS = 1_000_000
+"""How many ranks save one checkpoint together: each that waits counts them."""
 LISTING_EVERY = 4
 """One look at LATEST in this many also lists the parts: the writer that saw all of them may have died."""
 
 _WAITING = Patience(wait=0.1, longest_wait=5.0)
 _SHOWN = 10
+_DIGITS = 10
 _AHEAD = 2
 
 _Saved = TypeVar("_Saved")
@@ -71,8 +74,10 @@ def rank_and_size(
     """
 
     def told(given: int | None, name: str) -> int | None:
+        if given is not None:
+            return whole_number(given, name)
         text = environ.get(name, "")
-        return whole_number(given, name) if given is not None else int(text) if text.isdecimal() else None
+        return int(text) if text.isdecimal() and len(text) < _DIGITS else None
 
     rank, world_size = told(rank, "RANK"), told(world_size, "WORLD_SIZE")
     if rank is None or world_size is None:
@@ -82,6 +87,8 @@ def rank_and_size(
         )
     if not 0 <= rank < world_size:
         raise InvalidArgumentError(f"rank {rank} of {world_size}: ranks count from 0")
+    if world_size > MOST_RANKS:
+        raise InvalidArgumentError(f"{world_size} ranks; at most {MOST_RANKS} save one checkpoint together")
     return rank, world_size
 
 
