@@ -46,7 +46,7 @@ FRAMEWORKS := $(ENVIRONMENTS)/frameworks
 IN_FRAMEWORKS := $(FRAMEWORKS)/bin/$(LOCKED) --editable '.[all]' --group dev --group frameworks
 GROUPS := lock dev frameworks bench examples
 
-.PHONY: help setup browser demo test test-fast test-frameworks prove mutants wheel test-pythons test-lowest test-newest lock bench lint types check format clean
+.PHONY: help setup browser demo test test-fast test-frameworks prove mutants fuzz wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -110,6 +110,11 @@ prove: $(READY) ## Every schedule of small worlds, with every crash and lost rep
 
 mutants: $(READY) ## Break each rule of the protocol by one line, in a copy: the worlds of `make prove` find all
 	$(QUICKLY)$(BIN)/python -m tests.prove.kill
+
+MINUTES := 10
+
+fuzz: $(READY) ## Damaged stores and odd environments, drawn at random: MINUTES=10
+	$(QUICKLY)$(BIN)/python -m tests.fuzz $(MINUTES)
 
 wheel: $(BASE)
 	rm -rf $(WHEEL)
