@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, MutableMapping
 
+import msgspec
+
 from ckptptr.settings import HANDED_ON
 
 
@@ -20,8 +22,7 @@ def hand_on(environ: MutableMapping[str, str], *, checkpoint_path: str, output_p
 def handed_on(environ: Mapping[str, str], *, checkpoint_path: str) -> str | None:
     """The output prefix that came with exactly this checkpoint path; None if there is none."""
     try:
-        known = json.loads(HANDED_ON.read(environ))
-        output_prefix = known["output_prefix"] if known["checkpoint_path"] == checkpoint_path else None
-    except (ValueError, KeyError, TypeError):
+        known = msgspec.json.decode(HANDED_ON.read(environ), type=dict[str, str])
+    except ValueError:
         return None
-    return output_prefix if isinstance(output_prefix, str) else None
+    return known.get("output_prefix") if known.get("checkpoint_path") == checkpoint_path else None

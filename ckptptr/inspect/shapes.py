@@ -9,6 +9,8 @@ nothing to restore, and what `verify` and `doctor` find, are not errors, though 
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -343,6 +345,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int
 
 
+_ESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")
+
+
 def encode(shape: msgspec.Struct) -> str:
-    """Indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(shape), indent=2).decode()
+    """Indented JSON. Control characters, which a terminal obeys, are escaped, and so is half a character: a
+    name on a disk, or in an argument, need not be UTF-8."""
+    text = json.dumps(msgspec.to_builtins(shape), indent=2, ensure_ascii=False)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

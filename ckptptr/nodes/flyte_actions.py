@@ -47,7 +47,7 @@ class Action:
     @staticmethod
     def read(home: str | None, *, run: str, name: str, base: str) -> Action | None:
         """The action whose home this is; None if it is not the home of an action of that name."""
-        found = re.fullmatch(rf"(.+)/{re.escape(name)}/([1-9][0-9]*)/{HOME}", home or "")
+        found = re.fullmatch(rf"(.+)/{re.escape(name)}/([1-9][0-9]{{0,17}})/{HOME}", home or "")
         if not (run and name and found and home):
             return None
         return Action(run, name, int(found[2]), home, found[1], base.rstrip("/"))

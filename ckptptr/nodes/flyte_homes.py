@@ -13,7 +13,7 @@ from ckptptr.nodes.flyte_paths import HOME, UID_LIMITS, NodePrefix, action_node,
 _HASHED = re.compile(r"f[a-z1-6]{7}")
 # A uid is never all digits; the two numbers are the index and the retry of a legacy map task.
 _TAIL = re.compile(
-    rf"(?P<above>.+)/(?P<uid>[^/]*[^/0-9][^/]*)(?:/(?P<index>[0-9]+)/(?P<retry>[0-9]+))?/{HOME}"
+    rf"(?P<above>.+)/(?P<uid>[^/]*[^/0-9][^/]*)(?:/(?P<index>[0-9]{{1,18}})/(?P<retry>[0-9]{{1,18}}))?/{HOME}"
 )
 
 

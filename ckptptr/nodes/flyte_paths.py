@@ -78,7 +78,7 @@ def shard(uid: str) -> str:
 
 def is_lineage(text: str) -> bool:
     """Whether `node_uid` can read it: a manifest may say anything."""
-    return re.fullmatch(r"[^/]+(/[0-9]+/[^/]+)*", text) is not None
+    return re.fullmatch(r"[^/]+(/[0-9]{1,18}/[^/]+)*", text) is not None
 
 
 def node_uid(lineage: str) -> str:

@@ -23,6 +23,7 @@ from ckptptr.protocol.names import CheckpointId, parts_folder
 
 _NAME = re.compile(r"([0-9]+)-of-([0-9]+)\.json")
 _CLAIM = "commit-"
+_SHOWN = 200
 _Record = TypeVar("_Record", bound="_Sealed")
 
 
@@ -61,6 +62,10 @@ class Named(_Sealed, frozen=True, kw_only=True):
     created_by: str
     parent: str | None = None
     lineage: Lineage = Lineage()
+
+    def __post_init__(self) -> None:
+        if CheckpointId.match(self.id) is None:
+            raise ValueError(f"the id is {self.id[:_SHOWN]!r}")
 
     @property
     def checkpoint_id(self) -> CheckpointId:

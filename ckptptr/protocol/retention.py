@@ -44,7 +44,10 @@ class Retention:
     def score(self, metadata: Mapping[str, Any]) -> float | None:
         """What `metadata` says for the ranking; None where it says nothing."""
         value = metadata.get(self.best_by) if self.best_by else None
-        return float(value) if isinstance(value, int | float) else None
+        try:
+            return float(value) if isinstance(value, int | float) else None
+        except OverflowError:  # a whole number of more than 308 digits
+            return None
 
     def split(self, named: Sequence[Target]) -> tuple[list[Target], list[Target]]:
         """`(kept, released)` of what LATEST would name, which comes newest publish first."""

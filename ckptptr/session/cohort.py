@@ -46,6 +46,7 @@ log = logging.getLogger("ckptptr")
 
 _SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """Where torch, Open MPI and MPICH tell a process how many ranks there are."""
+_OF_WORKER = ("MASTER_ADDR", "TORCHELASTIC_RUN_ID", "GROUP_RANK", "RANK", "TORCHELASTIC_RESTART_COUNT")
 
 PATIENCE = timedelta(seconds=20)
 
@@ -199,17 +200,13 @@ class _Agent:
 
     @staticmethod
     def of(environ: Mapping[str, str]) -> _Agent | None:
-        """None if the agent keeps none."""
-        if environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        """None if the agent keeps none, or this process was not told all that a worker is told."""
+        host, *told = (environ.get(name, "") for name in _OF_WORKER)
+        port = environ.get("MASTER_PORT", "")
+        is_port = port.isdecimal() and len(port) < 6
+        if environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or not (is_port and host and all(told)):
             return None
-        return _Agent(
-            environ["MASTER_ADDR"],
-            int(environ["MASTER_PORT"]),
-            environ["TORCHELASTIC_RUN_ID"],
-            environ["GROUP_RANK"],
-            environ["RANK"],
-            environ["TORCHELASTIC_RESTART_COUNT"],
-        )
+        return _Agent(host, int(port), *told)
 
     @property
     def place(self) -> str:

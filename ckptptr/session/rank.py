@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.protocol.manifest import whole_number
 
+MOST_RANKS = 1_000_000
+"""How many ranks save one checkpoint together: each that waits counts them."""
+_DIGITS = 10
+
 
 def rank_and_size(
     rank: int | None, world_size: int | None, environ: Mapping[str, str] = os.environ
@@ -19,8 +23,10 @@ def rank_and_size(
     """
 
     def told(given: int | None, name: str) -> int | None:
+        if given is not None:
+            return whole_number(given, name)
         text = environ.get(name, "")
-        return whole_number(given, name) if given is not None else int(text) if text.isdecimal() else None
+        return int(text) if text.isdecimal() and len(text) < _DIGITS else None
 
     rank, world_size = told(rank, "RANK"), told(world_size, "WORLD_SIZE")
     if rank is None or world_size is None:
@@ -30,4 +36,6 @@ def rank_and_size(
         )
     if not 0 <= rank < world_size:
         raise InvalidArgumentError(f"rank {rank} of {world_size}: ranks count from 0")
+    if world_size > MOST_RANKS:
+        raise InvalidArgumentError(f"{world_size} ranks; at most {MOST_RANKS} save one checkpoint together")
     return rank, world_size

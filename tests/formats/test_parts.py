@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from ckptptr.errors import ConflictError, DamagedError
 from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.names import CheckpointId, round_and_nonce, set_key
 from ckptptr.protocol.parts import Named, Part, assemble, missing, nonce_of, part_key, rank_of
+from ckptptr.protocol.sealed import seal
 
 NAMED = Named(
     id="0000000003-a0001-0123456789abcdef",
@@ -59,6 +62,12 @@ def test_a_record_is_read_as_it_was_written_and_not_when_a_byte_is_missing(all_p
         assert (read.encode(), read) == (body, read)
         with pytest.raises(DamagedError):
             type(each).decode(body[:-3], "url")
+
+
+def test_a_record_that_names_no_checkpoint_is_damaged() -> None:
+    document = {**json.loads(NAMED.encode()), "id": "x"}
+    with pytest.raises(DamagedError, match="the id is 'x'"):
+        Named.decode(msgspec.json.encode(seal(document)), "url")
 
 
 @given(st.integers(0, 50), st.integers(1, 50), st.integers())

@@ -305,7 +305,7 @@ def test_without_a_token_ranks_are_refused_and_a_world_of_one_needs_none(world: 
     assert world.process(1).restore() == {"a": "1"}
 
 
-@pytest.mark.parametrize(("rank", "size"), [(2, 2), (-1, 2), (None, 2), (0, None), (0, 0)])
+@pytest.mark.parametrize(("rank", "size"), [(2, 2), (-1, 2), (None, 2), (0, None), (0, 0), (0, 10**7)])
 def test_a_rank_that_cannot_be_is_refused(world: World, rank: Any, size: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="rank"):
         Ranks(world, 1).processes[0].checkpoints.parts(rank, size)
