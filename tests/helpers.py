@@ -385,7 +385,9 @@ class World:
 
     def strays(self) -> list[str]:
         """Objects in the homes that no checkpoint which LATEST names has any use for; pins aside."""
-        needed = {key for name in self.named() for key in (self.key_of(name), *self.objects_of(name))}
+        committed = {*self.committed()}
+        named = [name for name in self.named() if name in committed or not name.endswith(".json")]
+        needed = {key for name in named for key in (self.key_of(name), *self.objects_of(name))}
         there = self.find(rf"/({MANIFESTS}|{DATA})/\d{{10}}-.*(?<!\.pin)$")
         return [key for key in there if key not in needed]
 

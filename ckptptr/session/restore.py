@@ -204,6 +204,8 @@ class Restorer:
 
         def decide(seen: Seen) -> Move | None:
             nonlocal resolution
+            for source in [name for name, made in copies.items() if made.reference in seen.expired]:
+                del copies[source]  # a person has dropped the copy
             resolution = resolver.resolve(accept, seen)
             found = resolution.found
             is_taken_over = session.latest.fence.is_of_another_incarnation(resolution.seen.pointer)

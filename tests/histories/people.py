@@ -31,6 +31,8 @@ class Person:
         self.place = place
         self.perhaps_pinned: set[str] = set()
         """Their marker may have come too late."""
+        self._named_by_hand: set[str] = set()
+        """A run may be deleting them: section 11."""
 
     def choose(self) -> None:
         """One command, about a checkpoint that is there."""
@@ -62,6 +64,8 @@ class Person:
             return
         self.history.done[f"person: {command}"] += 1
         pointer = self.witness.states[-1].pointer
+        named = {target.checkpoint for target in pointer.retained} if pointer else set()
+        self._named_by_hand |= {name for name in named if self._was_going(before, name)}
         if pointer is not None and pointer is not before.pointer and command not in ("pin", "unpin"):
             self.excuse_if_going(before, pointer.target.checkpoint)
 
@@ -104,7 +108,8 @@ class Person:
     def _pin(self, reference: str) -> None:
         before = self.witness.states[-1]
         self.chooser.pin(reference)
-        if before.is_held and self._was_going(before, reference):
+        is_going = self._was_going(before, reference) or reference in self._named_by_hand
+        if before.is_held and is_going:
             self.perhaps_pinned.add(reference)
         else:
             self.witness.pinned.add(reference)

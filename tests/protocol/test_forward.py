@@ -207,3 +207,19 @@ def test_what_later_attempts_would_not_take_is_copied_before_latest_names_it(
     assert Process(world, world.node(1, root=root)).restore() == {"model": "1"}
     (copied,) = world.named()
     assert old.named()[0] in (world.manifest(copied).copied_from or "")
+
+
+def test_a_copy_that_was_dropped_before_it_is_adopted_is_made_again(world: World) -> None:
+    world.process(0).save({"model": "1"}, step=1)
+    (source,) = world.named()
+    world.edit(checkpoint=source, doomed=[source])
+    run = world.process(1, background=Paused())
+
+    def drop() -> None:
+        (copy,) = (name for name in world.committed() if name != source)
+        world.edit(doomed=[source, copy])
+
+    run.before("replace", "LATEST", drop)
+    assert run.restore() == {"model": "1"}
+    (named,) = world.named()
+    assert named not in world.latest().expired
