@@ -84,7 +84,8 @@ def run(step: str, url: str, place: Path) -> None:
         print(json.dumps([step, seconds, cpu, peak, now[0] - sent, now[1] - listed]), flush=True)
 
     if step == "save":
-        with ckptptr.open(url) as checkpoints:
+        # So the sweep has something to delete.
+        with ckptptr.open(url, retention=ckptptr.Retention(keep_last=1)) as checkpoints:
             measured("save", lambda: checkpoints.save(source, step=1))
             change(source)
             measured("later save", lambda: checkpoints.save(source, step=2))
