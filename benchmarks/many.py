@@ -1,10 +1,10 @@
 """Checkpoints of very many files: time and memory of each step, in a process of its own.
 
     python -m benchmarks.many 10000 100000 1000000              # on this machine's disk
-    python -m benchmarks.many 100000 --url s3://bucket/many     # on an object store
+    python -m benchmarks.many 100000 --null                     # on the null server, with requests
 
-Files of 100 bytes, 1000 in a folder. Memory is the highest resident size above what the process had before,
-so it includes what Python keeps for reuse. A million files take about half an hour and 12 GB of disk.
+Files of 100 bytes, 1000 in a folder. Memory is the highest resident size above what the process had when it
+began; it includes what Python keeps for reuse. A million files take an hour or more, and 12 GB of disk.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.request import urlopen
 
 import ckptptr
+from benchmarks import null
+from benchmarks.places import Place, environment, started
 from ckptptr.cli import main as command
 
 MIB = 1 << 20
@@ -54,13 +58,13 @@ def _status(key: str) -> int:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith(key))
 
 
-def measured(step: str, work: Callable[[], object]) -> None:
-    """Print what one step takes, as a line of JSON."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
-    before, began, cpu = _status("VmRSS"), time.perf_counter(), time.process_time()
-    work()
-    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    print(json.dumps([step, seconds, cpu, (_status("VmHWM") - before) / MIB]), flush=True)
+def _requests() -> tuple[int, int]:
+    """How many the null server has had, and how many of them are pages of listings."""
+    if not (endpoint := os.environ.get("AWS_ENDPOINT_URL")):
+        return 0, 0
+    with urlopen(f"{endpoint}/__stats") as answer:  # noqa: S310 - our own
+        stats = json.load(answer)
+    return sum(stats[kind] for kind in null.KINDS), stats["list"]
 
 
 def run(step: str, url: str, place: Path) -> None:
@@ -68,9 +72,20 @@ def run(step: str, url: str, place: Path) -> None:
     with tempfile.TemporaryDirectory() as warm, ckptptr.open(Path(warm) / "run") as checkpoints:
         checkpoints.save(b"warm")
         checkpoints.restore(Path(warm) / "restored")
-    source = place / "source"
+    source, at_first = place / "source", _status("VmRSS")
+
+    def measured(step: str, work: Callable[[], object]) -> None:
+        """Print what it takes, as a line of JSON."""
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
+        (sent, listed), began, cpu = _requests(), time.perf_counter(), time.process_time()
+        work()
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        peak, now = (_status("VmHWM") - at_first) / MIB, _requests()
+        print(json.dumps([step, seconds, cpu, peak, now[0] - sent, now[1] - listed]), flush=True)
+
     if step == "save":
-        with ckptptr.open(url) as checkpoints:
+        # So the sweep has something to delete.
+        with ckptptr.open(url, retention=ckptptr.Retention(keep_last=1)) as checkpoints:
             measured("save", lambda: checkpoints.save(source, step=1))
             change(source)
             measured("later save", lambda: checkpoints.save(source, step=2))
@@ -82,19 +97,22 @@ def run(step: str, url: str, place: Path) -> None:
         measured(step, lambda: command([step, *options, url], standalone_mode=False))
 
 
-def table(files: int, url: str) -> None:
+def table(files: int, server: Place | None) -> None:
     place = Path(tempfile.mkdtemp(prefix="many-"))
+    url = f"{server.root}/{place.name}" if server else str(place / "run")
     try:
         write(place / "source", files)
-        at = f"{url.rstrip('/')}/{place.name}" if url else str(place / "run")
         for step in STEPS:
-            arguments = [sys.executable, "-m", "benchmarks.many", "--step", step, "--url", at]
-            done = subprocess.run([*arguments, str(place)], stdout=subprocess.PIPE, text=True, check=True)
+            arguments = [sys.executable, "-m", "benchmarks.many", "--step", step, "--url", url, str(place)]
+            done = subprocess.run(arguments, stdout=subprocess.PIPE, text=True, check=True)
             shutil.rmtree(place / "restored", ignore_errors=True)
             for line in done.stdout.splitlines():
                 if line.startswith("["):
-                    name, seconds, cpu, peak = json.loads(line)
-                    print(f"| {files:,} | {name} | {seconds:.1f} | {cpu:.1f} | {peak:.0f} |", flush=True)
+                    name, seconds, cpu, peak, sent, listed = json.loads(line)
+                    counts = f" {sent:,} | {listed:,} |" if server else ""
+                    print(
+                        f"| {files:,} | {name} | {seconds:.1f} | {cpu:.1f} | {peak:.0f} |{counts}", flush=True
+                    )
     finally:
         shutil.rmtree(place)
 
@@ -102,14 +120,19 @@ def table(files: int, url: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("files", nargs="+", help="how many")
-    parser.add_argument("--url", default="", help="where the checkpoints are; by default on this disk")
+    parser.add_argument("--null", action="store_true", help="on the null server instead of this disk")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.step:
         return run(asked.step, asked.url, Path(asked.files[0]))
-    print("| files | step | seconds | CPU seconds | MiB |\n|---|---|---|---|---|")
-    for files in asked.files:
-        table(int(files), asked.url)
+    with ExitStack() as stack:
+        server = stack.enter_context(started("null")) if asked.null else None
+        stack.enter_context(environment(server.environ(server.port) if server else {}))
+        columns = ["files", "step", "seconds", "CPU seconds", "MiB", *["requests", "listings"] * asked.null]
+        print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
+        for files in asked.files:
+            table(int(files), server)
     return None
 
 

@@ -26,7 +26,11 @@ from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.inventory import committed, read_manifest
 from ckptptr.protocol.names import CheckpointId, manifest_key
 from ckptptr.protocol.pointer import Pointer, Target
-from ckptptr.transfer.pool import run_all
+from ckptptr.transfer.plan import MIB
+from ckptptr.transfer.pool import WORKERS, run_all
+
+_TEXT = 32 * MIB
+"""How much text of manifests is read side by side at most. While it is read, it takes three times as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +103,15 @@ def _described(here: Here, item: _Shelved, named: Target | None) -> shapes.Check
 
 def _in_homes(here: Here) -> list[_Shelved]:
     jobs: list[tuple[str, CheckpointId | None, bool]] = []
-    for stock in run_all(lambda home: committed(here.store, home), here.node.own_homes(here.store)):
+    stocks = run_all(lambda home: committed(here.store, home), here.node.own_homes(here.store))
+    largest = max((stock.largest for stock in stocks), default=0)
+    for stock in stocks:
         jobs += [(stock.home, checkpoint, checkpoint in stock.pinned) for checkpoint in stock.ids]
         if not stock.ids:
             jobs.append((stock.home, None, False))
-    return [item for item in run_all(lambda job: _read(here, *job), jobs) if item is not None]
+    workers = max(1, min(WORKERS, _TEXT // (largest + 1)))
+    items = run_all(lambda job: _read(here, *job), jobs, workers=workers)
+    return [item for item in items if item is not None]
 
 
 def _read(here: Here, home: str, checkpoint: CheckpointId | None, pinned: bool) -> _Shelved | None:

@@ -52,26 +52,33 @@ listing of all is cheaper."""
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The checkpoints committed in one home, newest first, and which of them are pinned."""
+    """The checkpoints committed in one home, newest first, and which of them are pinned.
+
+    `largest`: the size of their largest manifest in bytes, as it is listed.
+    """
 
     home: str
     ids: tuple[CheckpointId, ...]
     pinned: frozenset[CheckpointId]
+    largest: int
 
 
 def committed(store: Store, home: str) -> Committed:
     """One listing of the manifests of a home."""
     ids: list[CheckpointId] = []
     pinned: set[CheckpointId] = set()
+    largest = 0
     for entry in store.list(f"{home}/{MANIFESTS}"):
         name = entry.key.rpartition("/")[2]
         stem, _, kind = name.rpartition(".")
         checkpoint = CheckpointId.match(stem)
         if checkpoint and kind == "json":
             ids.append(checkpoint)
+            largest = max(largest, entry.size)
         elif checkpoint and kind == "pin":
             pinned.add(checkpoint)
-    return Committed(home, tuple(sorted(ids, key=lambda id: id.age, reverse=True)), frozenset(pinned))
+    newest_first = sorted(ids, key=lambda id: id.age, reverse=True)
+    return Committed(home, tuple(newest_first), frozenset(pinned), largest)
 
 
 def is_pinned(store: Store, home: str, manifest: Manifest | None) -> bool:
