@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -73,11 +74,11 @@ def main(kind: str, url: str, scratch: str, ledgers: str) -> None:
     jumping_clock.install()
     ledger = Ledger(Path(ledgers), kind)
     ledger.watch()
-    folder = Path(scratch) / str(os.getpid())
+    Path(scratch).mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=scratch))  # a killed process with the same number can have left one
     run = {"alone": alone, "behind": behind, "ranks": ranks}[kind]
     try:
         with ledger.errors():
-            folder.mkdir(parents=True)
             run(url, folder, ledger)
     finally:
         with suppress(OSError):
