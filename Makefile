@@ -44,9 +44,11 @@ TESTS := $(WHEEL)/tests
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 FRAMEWORKS := $(ENVIRONMENTS)/frameworks
 IN_FRAMEWORKS := $(FRAMEWORKS)/bin/$(LOCKED) --editable '.[all]' --group dev --group frameworks
-GROUPS := lock dev frameworks bench examples
+# Keras on jax, Orbax and XGBoost, without torch; once.
+JAX := $(ENVIRONMENTS)/jax
+GROUPS := lock dev frameworks jax bench examples
 
-.PHONY: help setup browser demo test test-fast test-frameworks prove mutants fuzz wheel test-pythons test-lowest test-newest lock bench lint types check format clean
+.PHONY: help setup browser demo test test-fast test-frameworks prove mutants histories trouble fuzz wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -82,6 +84,12 @@ $(FRAMEWORKS)/.ready: $(LOCK) pyproject.toml
 	$(IN_FRAMEWORKS) || $(IN_FRAMEWORKS) --extra-index-url $(TORCH_INDEX)
 	touch $@
 
+$(JAX)/.ready: $(LOCK) pyproject.toml
+	$(PYTHON) -m venv --clear $(JAX)
+	$(JAX)/bin/$(LOCKED) pip
+	$(JAX)/bin/$(LOCKED) --editable '.[all]' --group dev --group jax
+	touch $@
+
 $(UV): $(LOCK)
 	$(PYTHON) -m venv .cache/uv
 	.cache/uv/bin/$(LOCKED) uv
@@ -102,8 +110,9 @@ test: setup ## All tests; starts real servers for S3, Google Cloud Storage and A
 test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute, and a sample of the slow ones
 	$(QUICKLY)$(BIN)/pytest $(FAST)
 
-test-frameworks: $(FRAMEWORKS)/.ready ## What needs torch, jax or a framework: ranks are killed, and resume; in an environment of its own
+test-frameworks: $(FRAMEWORKS)/.ready $(JAX)/.ready ## What needs torch, jax or a framework: processes are killed, and resume; in two environments of its own
 	$(QUICKLY)$(FRAMEWORKS)/bin/pytest -n logical --dist loadgroup tests/frameworks
+	$(QUICKLY)$(JAX)/bin/pytest -n logical --dist loadgroup tests/jax
 
 prove: $(READY) ## Every schedule of small worlds, with every crash and lost reply
 	$(QUICKLY)$(BIN)/python -m tests.prove
@@ -111,9 +120,21 @@ prove: $(READY) ## Every schedule of small worlds, with every crash and lost rep
 mutants: $(READY) ## Break each rule of the protocol by one line, in a copy: the worlds of `make prove` find all
 	$(QUICKLY)$(BIN)/python -m tests.prove.kill
 
-MINUTES := 10
+HOURS := 1
+SECONDS := $(shell echo $$(($(HOURS) * 3600)))
+# Seeds that `make test` does not live.
+FIRST := 1000
 
-fuzz: $(READY) ## Damaged stores and odd environments, drawn at random: MINUTES=10
+histories: $(READY) ## Random histories for HOURS=1, or SECONDS=; SERVER=1: on a real S3 server. A seed names each broken one
+	$(QUICKLY)$(BIN)/python -m tests.histories --seconds $(SECONDS) --first $(FIRST) $(if $(SERVER),--server)
+
+STORE := s3
+MINUTES := 30
+
+trouble: $(READY) $(AZURITE_READY) ## Real processes on a real server, killed and cut off: MINUTES=30 STORE=s3, gcs, azure or disk
+	$(QUICKLY)$(BIN)/python -m tests.trouble --store $(STORE) --minutes $(MINUTES) --record
+
+fuzz: $(READY) ## Damaged stores and odd environments, drawn at random: MINUTES=30
 	$(QUICKLY)$(BIN)/python -m tests.fuzz $(MINUTES)
 
 wheel: $(BASE)

@@ -47,6 +47,24 @@ def change(row: Row, folder: Path) -> None:
         _write_one(folder, number, row.size)
 
 
+def change_all(folder: Path) -> None:
+    """Change some bytes in each MiB of each file; no size changes."""
+    for path in folder.iterdir():
+        with path.open("r+b", buffering=0) as file:
+            for start in range(0, path.stat().st_size, MIB):
+                os.pwrite(file.fileno(), os.urandom(8), start)
+
+
+def touch(size: int, folder: Path) -> None:
+    """Have the system find memory for so many bytes of files, and free it: a page that was never used costs
+    up to 2.5 CPU seconds a GiB on a virtual machine, which would be the time of who comes first."""
+    path, block = folder / "touched", bytes(MIB)
+    with path.open("wb", buffering=0) as file:
+        for _ in range(0, size, MIB):
+            file.write(block)
+    path.unlink()
+
+
 def _write_one(folder: Path, number: int, size: int) -> None:
     with (folder / f"part-{number:05}.bin").open("wb") as file:
         for start in range(0, size, 64 * MIB):

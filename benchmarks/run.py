@@ -5,23 +5,28 @@ A turn counts only where what was restored is what was saved.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.clients import CLIENTS
-from benchmarks.link import link
 from benchmarks.places import Place
-from benchmarks.rows import Row, change, write
+from benchmarks.rows import Row, change, change_all, touch, write
 from benchmarks.worker import Worker, cpu_of
 from ckptptr.transfer.digest import digest_of
 from tests.servers.proxy import FaultProxy
+
+LATER = "later save"
+"""Of files that have all changed, to where they were saved before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +34,14 @@ class Bench:
     """One row for some contestants on one server, by one network."""
 
     server: str
-    server_pid: int
+    place: Place
     network: str
     row: Row
     workers: dict[str, Worker]
     scratch: Path
     records: list[dict[str, Any]]
+    said: Mapping[str, Any]
+    """What each record says of the run."""
 
     def run(self, rounds: int, proxy: FaultProxy | None = None) -> None:
         source = self.scratch / "source"
@@ -61,20 +68,35 @@ class Bench:
                     worker.run(operation, path, name)
                 time.sleep(1.1)  # s5cmd goes by times, in whole seconds
                 change(self.row, source)
-            for operation, path in (("save", what), ("restore", target)):
-                worker.prepare(operation, name)
-                if proxy:
-                    proxy.reset()
-                spent = -cpu_of(self.server_pid)
-                cost = worker.run(operation, path, name)
-                spent += cpu_of(self.server_pid)
-                self._record(client, operation, turn, {**asdict(cost), "server_cpu": spent}, proxy)
+            self._measure(client, "save", what, name, turn, proxy)
+            if CLIENTS[client].knows_the_last and not self.row.changed and not proxy:
+                change_all(source)
+                self._measure(client, LATER, what, name, turn, proxy)
+            self._measure(client, "restore", target, name, turn, proxy)
             expected = {file.name: digest_of(file) for file in source.iterdir()}
             if {file.name: digest_of(file) for file in target.iterdir()} != expected:
                 del self.records[before:]
                 raise RuntimeError("restored something else")
         finally:
             shutil.rmtree(target)
+            self.place.reset()
+
+    def _measure(  # noqa: PLR0917
+        self, client: str, operation: str, path: Path, name: str, turn: int, proxy: FaultProxy | None
+    ) -> None:
+        worker, is_later = self.workers[client], operation == LATER
+        if not is_later:
+            worker.prepare(operation, name)
+        if proxy:
+            proxy.reset()
+        if operation == "restore":
+            touch(self.row.bytes, self.scratch)
+        answered, spent = self.place.requests(), cpu_of(self.place.pid)
+        cost: dict[str, float] = asdict(worker.run("save" if is_later else operation, path, name))
+        cost["server_cpu"] = cpu_of(self.place.pid) - spent
+        if answered is not None:
+            cost["requests"] = (self.place.requests() or 0) - answered
+        self._record(client, operation, turn, cost, proxy)
 
     def _record(
         self, client: str, operation: str, turn: int, cost: dict[str, float], proxy: FaultProxy | None
@@ -96,16 +118,17 @@ class Bench:
                 "client": client,
                 "operation": operation,
                 "round": turn,
+                **self.said,
                 **cost,
                 **counted,
             }
         )
         rate = self.row.bytes / cost["seconds"] / 2**20
         print(
-            f"{self.server:6} {self.network:9} {self.row.name:15} {operation:8} {client:18}"
+            f"{self.server:6} {self.network:9} {self.row.name:15} {operation:10} {client:22}"
             f"{cost['seconds']:8.2f} s {rate:6.0f} MiB/s {cost['cpu']:6.2f}+{cost['server_cpu']:.2f} CPU s "
             f"{cost['peak'] / 2**20:5.0f} MiB",
-            counted or "",
+            counted or cost.get("requests", ""),
             flush=True,
         )
 
@@ -119,36 +142,40 @@ class Run:
     place: Place
     scratch: Path
     records: list[dict[str, Any]]
+    missing: dict[str, str]
+    """Contestants that could not even begin, with the reason."""
 
-    def timed(self, row: Row, rounds: int, slow_rounds: int) -> None:
-        if rounds:
-            with self._workers(self.place.port) as workers:
-                self._bench("loopback", row, workers).run(rounds)
-        if slow_rounds:
-            with link(self.place.port) as port, self._workers(port) as workers:
-                self._bench("slow", row, workers).run(slow_rounds)
-
-    def counted(self, row: Row) -> None:
-        with (
-            FaultProxy(f"http://127.0.0.1:{self.place.port}") as proxy,
-            self._workers(proxy.port) as workers,
-        ):
-            self._bench("counted", row, workers).run(1, proxy)
-
-    def _bench(self, network: str, row: Row, workers: dict[str, Worker]) -> Bench:
-        return Bench(self.server, self.place.pid, network, row, workers, self.scratch, self.records)
+    def measure(self, row: Row, network: str, rounds: int) -> None:
+        said = {"commit": _commit(), "load": os.getloadavg()[0]}
+        bench = partial(Bench, self.server, self.place, network, row)
+        self.place.set_network(network)
+        with ExitStack() as stack:
+            proxy, port = None, self.place.port
+            if network == "counted":
+                proxy = stack.enter_context(FaultProxy(f"http://127.0.0.1:{port}"))
+                port = proxy.port
+            workers = stack.enter_context(self._workers(port, network))
+            bench(workers, self.scratch, self.records, said).run(1 if proxy else rounds, proxy)
 
     @contextmanager
-    def _workers(self, port: int) -> Iterator[dict[str, Worker]]:
+    def _workers(self, port: int, network: str) -> Iterator[dict[str, Worker]]:
         with ExitStack() as stack:
             workers = {
-                name: stack.enter_context(Worker(name, self.place.root, self.place.environ(port)))
+                name: stack.enter_context(Worker(name, self.place.root, self.place.environ(port), network))
                 for name in self.clients
                 if self.server in CLIENTS[name].servers
             }
-            for name, worker in workers.items():  # all, before the first is timed
+            for name, worker in [*workers.items()]:  # all, before the first is timed
                 try:
                     worker.warm_up()
                 except RuntimeError as error:
+                    self.missing[name] = str(error)
+                    del workers[name]
                     print(f"{self.server} {name}, before anything is timed: {error}", file=sys.stderr)
             yield workers
+
+
+def _commit() -> str:
+    """The commit that is measured; with a `+` where files were changed since."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude", "*"]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from benchmarks.clients import CLIENTS, ENGINES, Client
+from benchmarks.clients import CLIENTS, CONNECTIONS, ENGINES, Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,17 @@ class Cost:
 class Worker:
     """The other end, in the process that measures. Use as a context manager."""
 
-    def __init__(self, client: str, root: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, client: str, root: str, environ: Mapping[str, str], network: str = "loopback") -> None:
         self._command = [sys.executable, "-m", "benchmarks.worker", client, root]
         engine = {"CKPTPTR_ENGINE": ENGINES[client]} if client in ENGINES else {}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        self._environ = {**os.environ, "PATH": path, **environ, **engine}
+        self._environ = {
+            **os.environ,
+            "PATH": path,
+            "CONNECTIONS": str(CONNECTIONS[network]),
+            **environ,
+            **engine,
+        }
 
     def __enter__(self) -> Worker:
         self._process = subprocess.Popen(

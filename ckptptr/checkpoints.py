@@ -23,8 +23,9 @@ from ckptptr.session.batch import Batch
 from ckptptr.session.cohort import Cohort
 from ckptptr.session.content import Change, Saveable, addition, change_of
 from ckptptr.session.parts import DEADLINE as PARTS_DEADLINE
-from ckptptr.session.parts import Parts, rank_and_size
+from ckptptr.session.parts import Parts
 from ckptptr.session.preemption import DEADLINE, SIGNALS, Preemption
+from ckptptr.session.rank import rank_and_size
 from ckptptr.session.restore import Restorer
 from ckptptr.session.save import Saver
 from ckptptr.session.session import Session
@@ -358,6 +359,19 @@ class Checkpoints:
             return self._ranks().restore(restore, lambda: self._resolution)
 
         return self._turns.restore(in_turn)
+
+    def _restore_beside(self, path: Path, step: int) -> Resolution:
+        """Restore the retained checkpoint of that step. The current one stays, and so does `resolution`.
+
+        Raises: as `restore` with `step`.
+        """
+        self._turns.begin()
+
+        def restore() -> Resolution:
+            reference = naming.at_step(self._session, step)
+            return self._restorer.restore_named(path, reference, becomes_current=False)
+
+        return self._turns.restore(restore)
 
     def open(self, name: str | None = None) -> BufferedReader:
         """Read one file of the current checkpoint as it is needed, without a restore.

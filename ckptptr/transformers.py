@@ -12,10 +12,7 @@ from.
 from __future__ import annotations
 
 import json
-import logging
-import math
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +20,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ckptptr.checkpoints import Checkpoint
-from ckptptr.errors import InvalidArgumentError, NotFoundError
+from ckptptr.errors import InvalidArgumentError
 from ckptptr.session.parts import DEADLINE
 from ckptptr.session.preemption import DEADLINE as GRACE
-from ckptptr.torch.folders import Common, checkpoints_and_manners, restore_folder
-from ckptptr.torch.training import Training
-
-log = logging.getLogger("ckptptr")
+from ckptptr.torch.resuming import Restored, move, resume
+from ckptptr.torch.training import Training, numbers
 
 _STATE = "trainer_state.json"
 
@@ -65,7 +60,6 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         self.saved: Checkpoint | None = None
         self._training = Training(checkpoints, block=block, deadline=deadline, grace=grace)
-        self._step: int | None = None
 
     def resume(self, output_dir: str | os.PathLike[str]) -> str | None:
         """The newest good checkpoint as `output_dir/checkpoint-N`, for `resume_from_checkpoint`.
@@ -78,14 +72,8 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         Raises: as `Checkpoints.restore`.
             InvalidArgumentError: what was saved last is no folder of a Trainer.
         """
-        place = Path(output_dir)
-        place.mkdir(parents=True, exist_ok=True)
-        restored = restore_folder(
-            self._training.checkpoints,
-            Common.near(place, lambda: _emptied(place / ".ckptptr-restored")),
-            self._put_in_place,
-        )
-        return str(restored.folder) if restored else None
+        where, needed_by = Path(output_dir), "load_best_model_at_end"
+        return resume(self._training.checkpoints, where, _put, _best, needed_by=needed_by)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_: Any
@@ -108,36 +96,28 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
     def on_save(
         self, args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_: Any
     ) -> None:
-        if state.global_step == self._step:
-            return  # at the end of an epoch the Trainer may save a step again
         folder = _folder(args.output_dir, state.global_step)
         self.saved = self._training.save(folder, step=state.global_step, metadata=_logged(state))
-        self._step = state.global_step
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
         self._training.end()
 
-    def _put_in_place(self, restored: Path) -> Path:
-        """Give it the name that the Trainer knows it by, and put the best one beside it."""
-        checkpoints, _ = checkpoints_and_manners(self._training.checkpoints)
-        newest = checkpoints.resolution.found.reference  # type: ignore[union-attr]
-        if not (restored / _STATE).is_file():
-            raise InvalidArgumentError(
-                f"this checkpoint has no {_STATE}, so no Trainer saved it",
-                key=newest,
-                hint="Choose another one with `ckptptr use`, or train at another place",
-            )
-        state = json.loads((restored / _STATE).read_text())
-        step, best = state["global_step"], state.get("best_global_step")
-        if best not in (None, step) and not _folder(restored.parent, best).is_dir():
-            try:
-                found = checkpoints.restore(_emptied(restored.with_name(".ckptptr-best")), step=best)
-            except NotFoundError as error:
-                log.warning("the best checkpoint is not restored, load_best_model_at_end needs it: %s", error)
-            else:
-                found.rename(_folder(restored.parent, best))  # type: ignore[union-attr]
-                checkpoints.restore(restored, checkpoint=newest, only=_STATE)  # the next save builds on it
-        return restored.rename(_emptied(_folder(restored.parent, step)))
+
+def _put(restored: Restored) -> Path:
+    """Give it the name that the Trainer knows it by."""
+    folder = restored.folder
+    if not (folder / _STATE).is_file():
+        raise restored.refused(f"this checkpoint has no {_STATE}, so no Trainer saved it")
+    return move(folder, _folder(folder.parent, _state(folder)["global_step"]))
+
+
+def _best(newest: Path, _restored: Restored) -> dict[Path, int]:
+    step = _state(newest).get("best_global_step")
+    return {} if step is None else {_folder(newest.parent, step): step}
+
+
+def _state(folder: Path) -> Any:
+    return json.loads((folder / _STATE).read_text())
 
 
 def _logged(state: TrainerState) -> dict[str, float]:
@@ -145,14 +125,8 @@ def _logged(state: TrainerState) -> dict[str, float]:
     logged: dict[str, Any] = {}
     for entry in state.log_history:
         logged.update(entry if entry.get("step") == state.global_step else {})
-    return {name: n for name, n in logged.items() if isinstance(n, int | float) and math.isfinite(n)}
+    return numbers(logged)
 
 
 def _folder(output_dir: Any, step: int | None) -> Path:
     return Path(output_dir, f"{PREFIX_CHECKPOINT_DIR}-{step}")
-
-
-def _emptied(folder: Path) -> Path:
-    """The path of a folder that is not there any more."""
-    shutil.rmtree(folder, ignore_errors=True)
-    return folder

@@ -70,6 +70,19 @@ class FakeClock:
         return 0.5
 
 
+class Meanwhile(FakeClock):
+    """While a process sleeps, the next of `acts` happens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acts: list[Callable[[], object]] = []
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.acts:
+            self.acts.pop(0)()
+
+
 class Immediate(Background):
     """Does the work at once, in the caller's thread."""
 
@@ -238,6 +251,7 @@ class World:
         scratch: a folder of the test's own.
         key: where the node is: `PLAIN` or `FLYTE`.
         beside: another node in the same bucket.
+        store, bucket: where the bucket is; in memory if it is not given.
     """
 
     def __init__(
@@ -247,10 +261,14 @@ class World:
         *,
         guarantee: Guarantee = Guarantee.COMPARE_AND_SWAP,
         beside: World | None = None,
+        store: Any = None,
+        bucket: str = "bucket",
     ) -> None:
-        self.store = beside.store if beside else MemoryStore(guarantee)
+        self.store = beside.store if beside else store or MemoryStore(guarantee)
+        self.bucket = beside.bucket if beside else bucket
         self.clock = beside.clock if beside else FakeClock()
         self.key = key
+        self.first_attempt = int(key.endswith("_v2"))  # Flyte 2 counts from 1
         self._scratch = beside._scratch if beside else scratch
         self._folders = beside._folders if beside else itertools.count(1)
 
@@ -265,6 +283,7 @@ class World:
     # Who acts
 
     def node(self, attempt: int, **changes: Any) -> Node:
+        attempt = max(attempt, self.first_attempt)
         return replace(node_at(self.store, self.key, attempt=attempt, read_only=False), **changes)
 
     def process(self, attempt: int, *faults: Fault, **settings: Any) -> Process:
@@ -314,7 +333,7 @@ class World:
 
     def find(self, pattern: str = "") -> list[str]:
         """The keys in the bucket that a regular expression is found in."""
-        return [entry.key for entry in self.store.list("bucket") if re.search(pattern, entry.key)]
+        return [entry.key for entry in self.store.list(self.bucket) if re.search(pattern, entry.key)]
 
     def key_of(self, reference: str) -> str:
         return self.node(0).root.key(reference)
@@ -366,7 +385,9 @@ class World:
 
     def strays(self) -> list[str]:
         """Objects in the homes that no checkpoint which LATEST names has any use for; pins aside."""
-        needed = {key for name in self.named() for key in (self.key_of(name), *self.objects_of(name))}
+        committed = {*self.committed()}
+        named = [name for name in self.named() if name in committed or not name.endswith(".json")]
+        needed = {key for name in named for key in (self.key_of(name), *self.objects_of(name))}
         there = self.find(rf"/({MANIFESTS}|{DATA})/\d{{10}}-.*(?<!\.pin)$")
         return [key for key in there if key not in needed]
 

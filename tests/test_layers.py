@@ -33,6 +33,8 @@ MAY_IMPORT = {
     "torch": "checkpoints session",
     "transformers": "checkpoints session torch",
     "accelerate": "checkpoints session torch",
+    "keras": "checkpoints",
+    "lightning": "checkpoints session torch",
     "__init__": "checkpoints protocol session standalone transfer",
 }
 """A folder, or a module at the top: what it may import beside itself and the leaves."""

@@ -25,7 +25,7 @@ PARTS: dict[str, Callable[[Site, int], Any]] = {
 def measure(
     parts: Sequence[str], most_files: int, scratch: Path | None = None, server_dir: Path | None = None
 ) -> dict[str, Any]:
-    """The parts asked for, by name. `most_files` is for a local disk; a tenth of it is for the server."""
+    """The parts asked for, by name. `most_files`: at most; a tenth of it for stock."""
     with (
         started("s3", server_dir) as place,
         FaultProxy(f"http://127.0.0.1:{place.port}") as proxy,

@@ -1,5 +1,5 @@
-"""A checkpoint of 10 to 100,000 small files: on a local disk, where only our own cost is left, and on S3
-beside stock."""
+"""A checkpoint of 10 to 100,000 small files: on a local disk, and on the null server beside stock; there also
+the requests and the memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.growth.site import Site
+from benchmarks.places import Place, started
 from benchmarks.rows import Row, write
 from benchmarks.worker import Worker
 
@@ -17,33 +18,45 @@ TIMES = 3  # up to 1000 files; of more, once
 
 
 def measure(site: Site, most: int) -> list[dict[str, Any]]:
-    s3 = (site.place.root, site.place.environ(site.place.port))
+    with started("null", gib=1.5) as place:
+        return _measure(site, place, most)
+
+
+def _measure(site: Site, place: Place, most: int) -> list[dict[str, Any]]:
+    at = (place.root, place.environ(place.port))
     contestants = {
         ("local disk", "ckptptr"): (Worker("ckptptr (fsspec)", str(site.scratch), {}), most),
-        ("s3", "ckptptr"): (Worker("ckptptr (obstore)", *s3), most // 10),
-        ("s3", "stock"): (Worker("stock", *s3), most // 10),
+        ("null", "ckptptr"): (Worker("ckptptr (obstore)", *at), most),
+        ("null", "stock"): (Worker("stock", *at), most // 10),
     }
     found = []
     for (where, client), (worker, limit) in contestants.items():
         with worker:
             worker.warm_up()
             for count in (each for each in FILES if each <= limit):
-                took = _seconds(site, worker, count)
+                took = _costs(site, place, worker, count)
                 found.append({"where": where, "client": client, "files": count, **took})
                 print(f"growth    {count} files, {where}, {client}: {took}", flush=True)
     return found
 
 
-def _seconds(site: Site, worker: Worker, count: int) -> dict[str, float]:
+def _costs(site: Site, place: Place, worker: Worker, count: int) -> dict[str, float]:
+    """Seconds of each operation; `peak` bytes of memory; `requests` of a save."""
     source, target = site.scratch / "files", site.scratch / "files-restored"
-    took: dict[str, list[float]] = {"save": [], "restore": []}
+    took: dict[str, list[float]] = {"save": [], "restore": [], "peak": [], "requests": []}
     for number in range(TIMES if count <= 1000 else 1):
         write(Row("", count, SIZE), source)
         target.mkdir()
         name = f"files-{count}-{number}"
         for operation, path in (("save", source), ("restore", target)):
             worker.prepare(operation, name)
-            took[operation].append(worker.run(operation, path, name).seconds)
+            answered = place.requests() or 0
+            cost = worker.run(operation, path, name)
+            took[operation].append(cost.seconds)
+            took["peak"].append(cost.peak)
+            if operation == "save":
+                took["requests"].append((place.requests() or 0) - answered)
+        place.reset()
         shutil.rmtree(source)
         shutil.rmtree(target)
-    return {operation: median(each) for operation, each in took.items()}
+    return {what: (max if what == "peak" else median)(each) for what, each in took.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchmarks.places import LATENCY, RATE
 from benchmarks.report import blocked, goals, growth, growth_plots, measured, plots
 from benchmarks.report.cells import by_cell
 
@@ -28,16 +29,11 @@ def write(results: dict[str, Any], folder: Path) -> None:
 
 
 def _head(results: dict[str, Any]) -> str:
-    link = results["link"]
+    commits = dict.fromkeys(record["commit"] for record in results["records"])
+    loads = sorted(record["load"] for record in results["records"]) or [0.0]
+    missing = "".join(f"\n\n**Not measured**: {name}: {why}" for name, why in results["missing"].items())
     return (
-        f"# Measured\n\n`{results['command']}` on {results['machine']}, load {results['load']:.1f}; the rows "
-        f"are scaled by {results['size']}. Medians. The slow link lets each connection carry "
-        f"{link['rate'] / 1e6:.0f} MB/s with {link['latency'] * 1000:.0f} ms of latency; the proxy itself "
-        f"carries {link['carries']['at_that_rate_16'] / 1e6:.0f} MB/s over 16 connections at that rate and "
-        f"{link['carries']['unthrottled'] / 1e6:.0f} MB/s where it does not throttle.\n\n"
-        "*What this machine allows* is how many times stock a client would be that costs nothing: no client "
-        "is faster than the least CPU time that the server spent on that row for any contestant, spread over "
-        "all cores, and than 32 connections of the slow link; the client's own CPU time comes on top. "
-        "*Cheapest* adds the least CPU time of any client: what a perfect one would reach that keeps all "
-        "cores busy and is as cheap as the cheapest here."
+        f"# Measured\n\nOn {results['machine']}; commit {', '.join(commits)}; load when a row began "
+        f"{loads[0]:.1f} to {loads[-1]:.1f}. Medians. The slow network: {LATENCY * 1000:.0f} ms for each "
+        f"request, {RATE / 1e6:.0f} MB/s for each connection.{missing}"
     )

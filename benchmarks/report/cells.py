@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from benchmarks.clients import CLIENTS, ENGINES
 
-STOCK, OURS = "stock", "ckptptr (obstore)"
-OTHERS = [name for name in CLIENTS if name not in ENGINES and name != STOCK]
+STOCK, OURS, REFERENCE = "stock", "ckptptr (obstore)", "C reference"
+OTHERS = [name for name in CLIENTS if name not in ENGINES and name not in (STOCK, REFERENCE)]
+SIGNING = ("raw obstore", "s5cmd")
+"""Those of them whose signature includes the payload, as ours over http."""
 
 Records = list[dict[str, Any]]
 
@@ -48,5 +50,5 @@ def payload(records: dict[str, Records]) -> int:
     return int(next(iter(records.values()))[0]["bytes"])
 
 
-def medians(records: dict[str, Records]) -> dict[str, float]:
-    return {name: middle(each) for name, each in records.items()}
+def medians(records: dict[str, Records], what: str = "seconds") -> dict[str, float]:
+    return {name: middle(each, what) for name, each in records.items()}

@@ -16,8 +16,13 @@ COLOURS = {
     "stock": "#999999",
     "ckptptr (fsspec)": "#56b4e9",
     "ckptptr (obstore)": "#0072b2",
-    "s5cmd": "#009e73",
+    "ckptptr (obstore), as on Amazon": "#003f66",
     "raw obstore": "#d55e00",
+    "raw obstore, unsigned": "#e69f00",
+    "s5cmd": "#009e73",
+    "awscrt": "#cc79a7",
+    "s3torchconnector": "#f0e442",
+    "C reference": "#000000",
 }
 """By contestant; told apart by people who see no red or no green too."""
 

@@ -61,13 +61,14 @@ def _history(found: list[dict[str, Any]]) -> str:
 def _files(found: list[dict[str, Any]]) -> str:
     lines = [
         f"| {each['where']} | {each['client']} | {each['files']} | {each['save']:.2f} "
-        f"| {_each(each, 'save')} | {each['restore']:.2f} | {_each(each, 'restore')} |"
+        f"| {_each(each, 'save')} | {each['restore']:.2f} | {_each(each, 'restore')} "
+        f"| {each['peak'] / 2**20:.0f} | {each['requests'] or ''} |"
         for each in found
     ]
     return (
         "![files](growth-files.png)\n\nFiles of 100 bytes.\n\n"
-        "| on | client | files | save, s | µs per file | restore, s | µs per file |\n"
-        "|---|---|---:|---:|---:|---:|---:|\n" + "\n".join(lines)
+        "| on | client | files | save, s | µs per file | restore, s | µs per file | peak MiB "
+        "| requests of the save |\n|---|---|---:|---:|---:|---:|---:|---:|---:|\n" + "\n".join(lines)
     )
 
 

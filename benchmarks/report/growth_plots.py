@@ -9,7 +9,7 @@ from benchmarks.report.cells import OURS
 from benchmarks.report.drawing import COLOURS, figure, grow, save
 
 _COLOUR = {"ckptptr": COLOURS[OURS], "stock": COLOURS["stock"]}
-_DASH = {"local disk": ":", "s3": "-", "the last three": "-", "all": "--"}
+_DASH = {"local disk": ":", "null": "-", "the last three": "-", "all": "--"}
 _HISTORY_COLOURS = {"save": "#0072b2", "restore": "#d55e00", "history": "#009e73"}
 _LABELS = {"save": "save", "restore": "restore", "history": "listing the history"}
 

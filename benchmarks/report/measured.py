@@ -8,8 +8,9 @@ from benchmarks.clients import CLIENTS
 from benchmarks.report.cells import OTHERS, STOCK, Cells, medians, middle, payload, spread
 
 _HEAD = (
-    "| row | | client | s | least to most | MiB/s | times stock | of the fastest | CPU s | server CPU s "
-    "| peak MiB |\n|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+    "| row | | client | s | least to most | MiB/s | times stock | of the fastest | CPU s | least to most "
+    "| server CPU s | peak MiB | requests |\n"
+    "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
 )
 
 
@@ -26,8 +27,9 @@ def tables(cells: Cells) -> list[str]:
                 f"| {cell.row} | {cell.operation} | {name} | {seconds[name]:.2f} | {spread(of_one)} | "
                 f"{payload(records) / seconds[name] / 2**20:.0f} | "
                 f"{_ratio(seconds.get(STOCK), seconds[name])} | {_ratio(best, seconds[name])} | "
-                f"{middle(of_one, 'cpu'):.2f} | {middle(of_one, 'server_cpu'):.2f} | "
-                f"{max(record['peak'] for record in of_one) >> 20} |"
+                f"{middle(of_one, 'cpu'):.2f} | {spread(of_one, 'cpu')} | "
+                f"{middle(of_one, 'server_cpu'):.2f} | {max(record['peak'] for record in of_one) >> 20} | "
+                f"{max(record.get('requests', 0) for record in of_one) or ''} |"
             )
     return [
         f"## {server}, {network}\n\n![{server}, {network}]({server}-{network}.png)\n\n{_HEAD}"

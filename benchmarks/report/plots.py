@@ -1,43 +1,52 @@
-"""A plot for each server and network: the speed of each client, in each row."""
+"""Plots for each server and network: the speed of each client, and on the null server its CPU time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from matplotlib.patches import Patch
 
 from benchmarks.clients import CLIENTS
-from benchmarks.report.cells import Cells, middle, payload
+from benchmarks.report.cells import Cells, Records, middle
 from benchmarks.report.drawing import COLOURS, figure, save
-
-_OPERATIONS = ("save", "restore")
 
 
 def write(cells: Cells, folder: Path) -> None:
     for server, network in dict.fromkeys((cell.server, cell.network) for cell in cells):
+        drawn = {cell: cells[cell] for cell in cells if cell[:2] == (server, network)}
+        title = f"{server}, {network}"
         if network != "counted":
-            _draw({cell: cells[cell] for cell in cells if cell[:2] == (server, network)}, folder)
+            _draw(drawn, title, "MiB/s (median)", _speed, folder / f"{server}-{network}.png")
+        if (server, network) == ("null", "loopback"):
+            _draw(drawn, title, "CPU ms for each MiB (median)", _cpu, folder / "null-cpu.png")
 
 
-def _draw(cells: Cells, folder: Path) -> None:
+def _speed(records: Records) -> float:
+    return float(records[0]["bytes"] / middle(records) / 2**20)
+
+
+def _cpu(records: Records) -> float:
+    return float(1000 * middle(records, "cpu") / records[0]["bytes"] * 2**20)
+
+
+def _draw(cells: Cells, title: str, up: str, height: Callable[[Records], float], path: Path) -> None:
     """Its rows side by side, each with a scale of its own: an unchanged file is fast beyond comparison."""
     rows = [*dict.fromkeys(cell.row for cell in cells)]
+    operations = [*dict.fromkeys(cell.operation for cell in cells)]
     names = [name for name in CLIENTS if any(name in records for records in cells.values())]
-    (server, network), width = next(iter(cells))[:2], 0.8 / len(names)
-    with figure(max(7, 3.2 * len(rows)), 3.8, len(rows)) as (drawn, axes):
+    width = 0.8 / len(names)
+    with figure(max(7, 4 * len(rows)), 4, len(rows)) as (drawn, axes):
         for place, row in zip(axes if len(rows) > 1 else [axes], rows, strict=True):
             for cell, records in cells.items():
-                if cell.row != row:
-                    continue
                 for number, name in enumerate(names):
-                    if name in records:
-                        at = _OPERATIONS.index(cell.operation) + (number + 0.5) * width - 0.4
-                        speed = payload(records) / middle(records[name]) / 2**20
-                        place.bar(at, speed, width, color=COLOURS[name])
-            place.set_xticks(range(len(_OPERATIONS)), _OPERATIONS)
+                    if cell.row == row and name in records:
+                        at = operations.index(cell.operation) + (number + 0.5) * width - 0.4
+                        place.bar(at, height(records[name]), width, color=COLOURS[name])
+            place.set_xticks(range(len(operations)), operations)
             place.set_title(row, fontsize=10)
-            place.set_ylabel("MiB/s (median)")
+            place.set_ylabel(up)
         handles = [Patch(color=COLOURS[name], label=name) for name in names]
-        drawn.legend(handles=handles, loc="lower center", ncols=len(names), fontsize=8)
-        drawn.suptitle(f"{server}, {network}")
-        save(drawn, folder / f"{server}-{network}.png", bottom=0.08)
+        drawn.legend(handles=handles, loc="lower center", ncols=min(len(names), 5), fontsize=8)
+        drawn.suptitle(title)
+        save(drawn, path, bottom=0.12)

@@ -13,7 +13,7 @@ from ckptptr.cli.command import answer, flyte_2_option, store_command
 from ckptptr.cli.confirm import confirm
 from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.clock import isoformat, written_at
-from ckptptr.inspect import shapes
+from ckptptr.inspect import root_shapes
 from ckptptr.inspect.base import Base
 from ckptptr.inspect.over import Over, delete, look, rules_now
 from ckptptr.transfer.pool import run_all
@@ -26,7 +26,7 @@ _AT_ONCE = 4
 _LEAST = timedelta(days=1)
 
 
-@store_command("clean", "Delete the checkpoints of executions that are over.", shapes.Clean)
+@store_command("clean", "Delete the checkpoints of executions that are over.", root_shapes.Clean)
 @click.argument("root")
 @older_than(
     "Executions of which nothing was written for so long, such as 30d or 6w; at least 1d.", required=True
@@ -69,9 +69,9 @@ def command(
     with Counting("listing", None) as listing:
         found = look(base, end, keep_latest=keep_latest, tell=listing.add)
 
-    def told(overs: Sequence[Over]) -> shapes.Clean:
+    def told(overs: Sequence[Over]) -> root_shapes.Clean:
         leaving = [_told(over) for over in overs if not over.why_not and not over.is_moving]
-        return shapes.Clean(
+        return root_shapes.Clean(
             root=base.url,
             before=isoformat(now - older_than),
             dry_run=dry_run,
@@ -102,9 +102,9 @@ def command(
     answer(told([*done, *others]), lambda cleaned: _print(cleaned, now), as_json=as_json)
 
 
-def _told(over: Over) -> shapes.Cleaned:
+def _told(over: Over) -> root_shapes.Cleaned:
     nodes = [leaving for leaving in over.nodes if leaving.all.objects]
-    return shapes.Cleaned(
+    return root_shapes.Cleaned(
         project=over.names.project,
         domain=over.names.domain,
         execution=over.names.execution,
@@ -118,7 +118,7 @@ def _told(over: Over) -> shapes.Cleaned:
     )
 
 
-def _counted(told: shapes.Clean) -> str:
+def _counted(told: root_shapes.Clean) -> str:
     executions = counted(len(told.executions), "execution")
     return f"{executions}, {size(told.bytes)} in {counted(told.objects, 'object')}"
 
@@ -135,7 +135,7 @@ _COLUMNS = (
 )
 
 
-def _print_table(out: Output, told: shapes.Clean, now: datetime) -> None:
+def _print_table(out: Output, told: root_shapes.Clean, now: datetime) -> None:
     out.blank()
     rows = [
         [
@@ -153,7 +153,7 @@ def _print_table(out: Output, told: shapes.Clean, now: datetime) -> None:
     out.table(_COLUMNS, rows)
 
 
-def _print(told: shapes.Clean, now: datetime) -> None:
+def _print(told: root_shapes.Clean, now: datetime) -> None:
     out = Output()
     if not told.executions:
         out.headline(f"There is nothing to clean below {told.root}.")

@@ -3,7 +3,7 @@
     @node_command("show", "What the next attempt would restore.", shapes.Show)
     def command(here: Here, as_json: bool) -> None: ...
 
-    @store_command("find", "The nodes below a root.", shapes.Find)
+    @store_command("find", "The nodes below a root.", root_shapes.Find)
     def command(as_json: bool, storage_options: dict[str, Any]) -> None: ...
 
 An error of the library is one message, a hint and an exit code, on stderr; JSON with `--json`. It is

@@ -13,7 +13,7 @@ import msgspec
 from ckptptr.cli.command import answer, flyte_2_option, store_command
 from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.clock import written_at
-from ckptptr.inspect import shapes
+from ckptptr.inspect import root_shapes
 from ckptptr.inspect.base import Base
 from ckptptr.inspect.execution import rows_of
 from ckptptr.inspect.survey import FoundHome
@@ -25,7 +25,7 @@ _By: TypeAlias = Literal["project", "domain", "execution", "node"]
 _LEVELS = ("project", "domain", "execution", "node")
 
 
-@store_command("du", "What checkpoints take, and what a sweep would free.", shapes.Usage)
+@store_command("du", "What checkpoints take, and what a sweep would free.", root_shapes.Usage)
 @click.argument("root")
 @click.option(
     "--by", type=click.Choice(_LEVELS), default="project", show_default=True, help="One row for each."
@@ -48,7 +48,7 @@ def command(*, root: str, by: _By, flyte_2: bool, storage_options: dict[str, Any
     base = Base.at(root, storage_options, flyte_2=flyte_2)
     with Counting("listing", None) as listing:
         used, unowned = usage_of(base, listing.add)
-    told = shapes.Usage(
+    told = root_shapes.Usage(
         root=base.url,
         by=by,
         total=_told((), used.values()),
@@ -58,7 +58,7 @@ def command(*, root: str, by: _By, flyte_2: bool, storage_options: dict[str, Any
     answer(told, lambda told: _print(told, base.clock.now()), as_json=as_json)
 
 
-def _rows(used: dict[str, Usage], depth: int) -> list[shapes.Used]:
+def _rows(used: dict[str, Usage], depth: int) -> list[root_shapes.Used]:
     """The largest first."""
 
     def names(prefix: str) -> list[str]:
@@ -69,12 +69,12 @@ def _rows(used: dict[str, Usage], depth: int) -> list[shapes.Used]:
     return sorted(rows, key=lambda row: -row.bytes)
 
 
-def _told(names: Sequence[str], used: Iterable[Usage]) -> shapes.Used:
+def _told(names: Sequence[str], used: Iterable[Usage]) -> root_shapes.Used:
     total = Usage()
     for each in used:
         total += each
     known = dict(zip(("project", "domain", "execution", "name"), names, strict=False))
-    return shapes.Used(
+    return root_shapes.Used(
         project=known.get("project"),
         domain=known.get("domain"),
         execution=known.get("execution"),
@@ -91,8 +91,8 @@ def _told(names: Sequence[str], used: Iterable[Usage]) -> shapes.Used:
     )
 
 
-def _unowned(homes: Sequence[FoundHome]) -> shapes.Unowned:
-    return shapes.Unowned(
+def _unowned(homes: Sequence[FoundHome]) -> root_shapes.Unowned:
+    return root_shapes.Unowned(
         homes=len(homes),
         objects=sum(home.all.objects for home in homes),
         bytes=sum(home.all.bytes for home in homes),
@@ -114,7 +114,7 @@ _COLUMNS = (
 )
 
 
-def _print(told: shapes.Usage, now: datetime) -> None:
+def _print(told: root_shapes.Usage, now: datetime) -> None:
     out = Output()
     total = told.total
     nodes = counted(total.nodes, "node")
@@ -140,7 +140,7 @@ def _amount(bytes_: int, objects: int) -> str:
     return f"{size(bytes_)} in {objects:,} object{'' if objects == 1 else 's'}"
 
 
-def _map_tasks(rows: Sequence[shapes.Used]) -> list[tuple[str, shapes.Used]]:
+def _map_tasks(rows: Sequence[root_shapes.Used]) -> list[tuple[str, root_shapes.Used]]:
     """The indices of a map task as one row, the largest first."""
     by_place = {f"{row.project}/{row.domain}/{row.execution}/{row.name}": row for row in rows}
     merged = []
@@ -160,7 +160,7 @@ _SUMMED = (
 )
 
 
-def _row(name: str, row: shapes.Used, now: datetime) -> list[str]:
+def _row(name: str, row: root_shapes.Used, now: datetime) -> list[str]:
     return [
         size(row.bytes),
         f"{row.objects:,}",

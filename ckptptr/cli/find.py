@@ -17,7 +17,7 @@ from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.cli.output import Cell, Column, Output
 from ckptptr.clock import written_at
 from ckptptr.errors import UnsupportedFormatError
-from ckptptr.inspect import shapes
+from ckptptr.inspect import root_shapes
 from ckptptr.inspect.base import Base
 from ckptptr.inspect.execution import rows_of
 from ckptptr.inspect.explain import explain
@@ -31,7 +31,7 @@ from ckptptr.transfer.progress import Counting
 from ckptptr.wording import ago, counted, first_few, size, utc
 
 
-@store_command("find", "The executions and nodes of Flyte below a root.", shapes.Find)
+@store_command("find", "The executions and nodes of Flyte below a root.", root_shapes.Find)
 @click.argument("root")
 @click.option("--check", is_flag=True, help="Also ask what the next attempt of each node would restore.")
 @flyte_2_option
@@ -84,10 +84,10 @@ def command(
     bad = [node for node in nodes if node.problem]
     are_held = [node for node in nodes if node.held and not node.problem]
     chosen = [*(bad if damaged else ()), *(are_held if held else ())] if held or damaged else nodes
-    told = shapes.Find(
+    told = root_shapes.Find(
         root=base.url,
         nodes=chosen,
-        summary=shapes.Summary(
+        summary=root_shapes.Summary(
             nodes=len(nodes),
             damaged=len(bad),
             held=len(are_held),
@@ -100,7 +100,7 @@ def command(
         ctx.exit(ExitCode.PROBLEMS)
 
 
-def _look(base: Base, node: FoundNode, *, check: bool) -> shapes.NodeFound:
+def _look(base: Base, node: FoundNode, *, check: bool) -> root_shapes.NodeFound:
     names = dict(zip(("project", "domain", "execution", "name"), node.names, strict=True))
     modified = written_at(node.latest.modified) if node.latest else None
     common: dict[str, Any] = {"url": base.store.url(node.prefix), **names, "written_at": modified}
@@ -114,7 +114,7 @@ def _look(base: Base, node: FoundNode, *, check: bool) -> shapes.NodeFound:
     else:
         target = pointer.target
         is_told = not (pointer.edited or target.is_fresh)
-        told = shapes.NodeFound(
+        told = root_shapes.NodeFound(
             **common,
             state="edited" if pointer.edited else "written",
             checkpoint=FRESH if target.is_fresh else target.checkpoint,
@@ -128,7 +128,7 @@ def _look(base: Base, node: FoundNode, *, check: bool) -> shapes.NodeFound:
     return _checked(base, node.prefix, seen, told) if check else told
 
 
-def _checked(base: Base, prefix: str, seen: Seen, node: shapes.NodeFound) -> shapes.NodeFound:
+def _checked(base: Base, prefix: str, seen: Seen, node: root_shapes.NodeFound) -> root_shapes.NodeFound:
     """The same, with what the next attempt would restore."""
     if base.is_followed(prefix, seen):
         return msgspec.structs.replace(node, checked="good")
@@ -146,9 +146,9 @@ def _checked(base: Base, prefix: str, seen: Seen, node: shapes.NodeFound) -> sha
     )
 
 
-def _unread(common: dict[str, Any], state: Any, problem: str | None) -> shapes.NodeFound:
+def _unread(common: dict[str, Any], state: Any, problem: str | None) -> root_shapes.NodeFound:
     nothing: dict[str, Any] = dict.fromkeys(("checkpoint", "step", "bytes", "published_at"))
-    return shapes.NodeFound(**common, **nothing, state=state, held=False, note="", problem=problem)
+    return root_shapes.NodeFound(**common, **nothing, state=state, held=False, note="", problem=problem)
 
 
 _COLUMNS = (
@@ -167,7 +167,9 @@ _COLUMNS = (
 _CHECKED = {"good": "good", "passed-over": "passed over", "nothing": "nothing good"}
 
 
-def _print(told: shapes.Find, nodes: Sequence[shapes.NodeFound], now: datetime, *, is_checked: bool) -> None:
+def _print(
+    told: root_shapes.Find, nodes: Sequence[root_shapes.NodeFound], now: datetime, *, is_checked: bool
+) -> None:
     """`nodes`: all of them, also those that are not listed."""
     out = Output()
     executions = {(node.project, node.domain, node.execution) for node in nodes}
@@ -193,7 +195,7 @@ def _print(told: shapes.Find, nodes: Sequence[shapes.NodeFound], now: datetime, 
     out.line(Cell(f"To see one: ckptptr show {shlex.quote(told.nodes[0].url)}", "dim"))
 
 
-def _row(name: str, nodes: Sequence[shapes.NodeFound], now: datetime) -> list[str]:
+def _row(name: str, nodes: Sequence[root_shapes.NodeFound], now: datetime) -> list[str]:
     """Of one node, or of all indices of a map task."""
     published = max(node.published_at or "" for node in nodes) or None
     steps = sorted(node.step for node in nodes if node.step is not None)
@@ -217,7 +219,7 @@ def _row(name: str, nodes: Sequence[shapes.NodeFound], now: datetime) -> list[st
 _STYLES = ("red", "yellow", "green")
 
 
-def _state(node: shapes.NodeFound) -> tuple[int, str]:
+def _state(node: root_shapes.NodeFound) -> tuple[int, str]:
     """Its place in `_STYLES`, the worst first, and what the table says."""
     read = _CHECKED[node.checked] if node.checked else "readable" if node.checkpoint else node.state
     if node.problem:

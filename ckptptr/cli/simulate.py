@@ -25,6 +25,7 @@ from ckptptr.cli.pairs import json_or_text, pairs_option
 from ckptptr.cli.verbosity import verbose_option
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.inspect import shapes
+from ckptptr.inspect.simulate_shapes import Simulate, SimulatedAttempt, SimulatedRestore, SimulatedSave
 
 if TYPE_CHECKING:
     from ckptptr.testing.deaths import Death
@@ -68,7 +69,7 @@ class SimulateCommand(ToldCommand):
 
 
 @click.command(
-    "simulate", cls=SimulateCommand, shape=shapes.Simulate, short_help="Run a task through attempts that die."
+    "simulate", cls=SimulateCommand, shape=Simulate, short_help="Run a task through attempts that die."
 )
 @click.argument("task", metavar="MODULE:TASK")
 @pairs_option(
@@ -258,8 +259,8 @@ def _print(node: Simulated, life: Life, is_kept: bool) -> None:
         out.line(Cell(f"To see it: ckptptr log {shlex.quote(node.prefix)}", "dim"))
 
 
-def _shape(node: Simulated, life: Life, task: str, is_kept: bool) -> shapes.Simulate:
-    return shapes.Simulate(
+def _shape(node: Simulated, life: Life, task: str, is_kept: bool) -> Simulate:
+    return Simulate(
         node=node.prefix,
         kept=is_kept,
         task=task,
@@ -269,7 +270,7 @@ def _shape(node: Simulated, life: Life, task: str, is_kept: bool) -> shapes.Simu
         repeated_steps=list(life.repeated_steps),
         outputs=life.outputs,
         attempts=[
-            shapes.SimulatedAttempt(
+            SimulatedAttempt(
                 attempt=attempt.number,
                 death=str(attempt.death) if attempt.death else None,
                 came=attempt.struck,
@@ -277,12 +278,8 @@ def _shape(node: Simulated, life: Life, task: str, is_kept: bool) -> shapes.Simu
                 signal=attempt.signal or None,
                 exit_code=None if attempt.signal else attempt.exit_code,
                 reason=attempt.reason,
-                restored=msgspec.convert(
-                    attempt.restored, shapes.SimulatedRestore | None, from_attributes=True
-                ),
-                saves=[
-                    shapes.SimulatedSave(step=s.step, checkpoint=s.checkpoint or None) for s in attempt.saves
-                ],
+                restored=msgspec.convert(attempt.restored, SimulatedRestore | None, from_attributes=True),
+                saves=[SimulatedSave(step=s.step, checkpoint=s.checkpoint or None) for s in attempt.saves],
                 seconds=round(attempt.seconds, 3),
             )
             for attempt in life.attempts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from ckptptr.inspect import shapes
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
@@ -13,10 +15,8 @@ from ckptptr.stores.port import HasEngine
 from ckptptr.stores.wrappers.around import unwrap
 
 
-def checkpoint_of(
-    here: Here, found: Found, named: Target | None = None, *, pinned: bool = False
-) -> shapes.Checkpoint:
-    """A checkpoint whose manifest was read. `named`: its entry in LATEST, if there is one."""
+def checkpoint_of(here: Here, found: Found, *, pinned: bool = False) -> shapes.Checkpoint:
+    """A checkpoint whose manifest was read."""
     url = here.store.url(here.node.root.key(found.reference))
     manifest = found.manifest
     if manifest is None:
@@ -31,12 +31,23 @@ def checkpoint_of(
         seq=manifest.seq,
         bytes=manifest.total_bytes,
         files=len(manifest.files),
-        # A forward copy is newer than the publish of its source.
-        published_at=(named.published_at if named else "") or manifest.created_at,
+        published_at=manifest.created_at,
         published_by=manifest.created_by,
         parent=manifest.parent,
-        pinned=pinned or bool(named and named.pinned),
+        pinned=pinned,
         metadata=manifest.metadata,
+    )
+
+
+def as_named(shape: shapes.Checkpoint, named: Target | None) -> shapes.Checkpoint:
+    """The same with what LATEST says of it, if it names it."""
+    if named is None or shape.id is None:
+        return shape
+    return msgspec.structs.replace(
+        shape,
+        # A forward copy is newer than the publish of its source.
+        published_at=named.published_at or shape.published_at,
+        pinned=shape.pinned or named.pinned,
     )
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from ckptptr.errors import CkptptrError, NotFoundError, StoreUnavailableError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import checkpoint_by_name, checkpoint_of, engine_of, latest_of
+from ckptptr.inspect.describe import as_named, checkpoint_by_name, checkpoint_of, engine_of, latest_of
 from ckptptr.inspect.sentences import held_with
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found, Verdict
@@ -153,7 +153,7 @@ class _Explanation:
             reference=found.reference,
             source=self._source(found.reference),
             reason="",
-            checkpoint=checkpoint_of(self._here, found, self._named(found.reference)),
+            checkpoint=as_named(checkpoint_of(self._here, found), self._named(found.reference)),
         )
 
     def _rejected(self, rejected: Rejected) -> shapes.Candidate:

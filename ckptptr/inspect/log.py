@@ -20,7 +20,7 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.inspect import shapes
-from ckptptr.inspect.describe import checkpoint_by_name, checkpoint_of, latest_of
+from ckptptr.inspect.describe import as_named, checkpoint_by_name, checkpoint_of, latest_of
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.inventory import committed, read_manifest
@@ -31,10 +31,13 @@ from ckptptr.transfer.pool import run_all
 
 @dataclass(frozen=True, slots=True)
 class _Shelved:
-    """A checkpoint, or why it cannot be read. `age` orders those in homes of this node."""
+    """A checkpoint, or why it cannot be read. `age` orders those in homes of this node.
+
+    Its manifest is not kept: it may name a million files.
+    """
 
     reference: str
-    found: Found | None = None
+    shape: shapes.Checkpoint | None = None
     problem: CkptptrError | None = None
     pinned: bool = False
     age: tuple[int, int, str] | None = None
@@ -86,12 +89,12 @@ def _state(
 
 
 def _described(here: Here, item: _Shelved, named: Target | None) -> shapes.Checkpoint:
-    if item.found is not None:
-        return checkpoint_of(here, item.found, named, pinned=item.pinned)
-    described = checkpoint_by_name(here, named or Target(checkpoint=item.reference))
-    return msgspec.structs.replace(
-        described, checkpoint=item.reference, pinned=described.pinned or item.pinned
-    )
+    if item.shape is None:
+        described = checkpoint_by_name(here, named or Target(checkpoint=item.reference))
+        return msgspec.structs.replace(
+            described, checkpoint=item.reference, pinned=described.pinned or item.pinned
+        )
+    return as_named(item.shape, named)
 
 
 def _in_homes(here: Here) -> list[_Shelved]:
@@ -116,13 +119,14 @@ def _read(here: Here, home: str, checkpoint: CheckpointId | None, pinned: bool) 
         raise
     except CkptptrError as error:
         return replace(item, problem=error)
-    return replace(item, found=Found(reference, home, manifest.files, manifest))
+    found = Found(reference, home, manifest.files, manifest)
+    return replace(item, shape=checkpoint_of(here, found, pinned=pinned))
 
 
 def _plain(here: Here, home: str) -> _Shelved | None:
     item = _Shelved(here.node.root.ref(home), age=(here.node.attempt_of(home) or 0, -1, ""))
     try:
-        return replace(item, found=here.candidates.plain(home))
+        return replace(item, shape=checkpoint_of(here, here.candidates.plain(home)))
     except NotFoundError:
         return None
     except (DamagedError, InvalidArgumentError) as problem:
@@ -152,7 +156,7 @@ def _look(here: Here, text: str, pointer: Pointer | None) -> _Shelved:
         except CkptptrError as error:
             problem = error
             continue
-        return _Shelved(found.reference, found)
+        return _Shelved(found.reference, checkpoint_of(here, found))
     return _Shelved(text, problem=problem)
 
 

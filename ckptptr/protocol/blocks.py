@@ -9,7 +9,7 @@ BLOCK = 8 * 1024 * 1024
 MOST = 10_000
 
 
-class Blocks(msgspec.Struct, frozen=True):
+class Blocks(msgspec.Struct, frozen=True, gc=False):
     """`size` is what each block but the last has, in bytes; `xxh3_128` the digest of each, in order."""
 
     size: int

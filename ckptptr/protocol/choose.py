@@ -183,6 +183,7 @@ class Chooser:
 
         Raises:
             InvalidArgumentError: it has expired, or it is a plain folder (which retention never touches).
+            NotFoundError, DamagedError: not all of it is there.
         """
         _check(note)
         seen = self.latest.read()
@@ -194,6 +195,7 @@ class Chooser:
         self._refuse_expired(found, seen)
         key = pin_key(found.home, found.manifest.checkpoint_id)
         with self._marked(key, note):
+            Listed(self.store)(found)
             self._move(lambda seen, named: self._flag(found, seen, named, pinned=True), "pin")
         return found
 
@@ -211,7 +213,8 @@ class Chooser:
 
     @contextmanager
     def _marked(self, key: str, note: str) -> Iterator[None]:
-        """The marker first, since a sweep looks at it; it is deleted again if the pin comes too late."""
+        """The marker first, since a sweep looks at it; it is deleted again if the pin comes too late, or if
+        the checkpoint is not whole."""
         try:
             self.store.create(key, msgspec.json.encode({"note": note, "pinned_at": self.latest.stamp()}))
         except ConflictError:  # pinned before
@@ -219,7 +222,7 @@ class Chooser:
             return
         try:
             yield
-        except InvalidArgumentError:
+        except (InvalidArgumentError, NotFoundError, DamagedError):
             self.store.delete([key])
             raise
 

@@ -62,6 +62,8 @@ def move_latest(publisher: Publisher, source: Found, copied: Found) -> Seen:
         pointer = seen.pointer
         if pointer is None or not _still_names(pointer, source, publisher.latest.fence):
             return None
+        if copied.reference in pointer.expired:
+            return None  # a person has dropped the copy
         target = msgspec.structs.replace(
             copied.as_target(publisher.node),
             published_at=pointer.target.published_at,
@@ -70,6 +72,9 @@ def move_latest(publisher: Publisher, source: Found, copied: Found) -> Seen:
         )
         history = (pointer.target, *pointer.history) if pointer.target.pinned else pointer.history
         moved = msgspec.structs.replace(pointer, target=target, history=history)
+        if pointer.fence < publisher.node.attempt:  # a person's edit has lost ours
+            incarnation = publisher.latest.fence.marked_on(pointer)
+            moved = msgspec.structs.replace(moved, fence=publisher.node.attempt, incarnation=incarnation)
         return Move(moved, "forward copy", publishes=target.checkpoint)
 
     return publisher.latest.update(decide).seen

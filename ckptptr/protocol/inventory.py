@@ -32,6 +32,7 @@ from ckptptr.protocol.names import (
     DATA,
     MANIFESTS,
     NODES,
+    SETS,
     CheckpointId,
     data_folder,
     manifest_key,
@@ -107,7 +108,7 @@ def payload_without(
 ) -> dict[CheckpointId, list[Entry]]:
     """The payload objects and records of a home by the checkpoint that uploaded them, but for these."""
     ids, sets = uploads(store, home)
-    found = _payload_of(store, home, ids - {*committed})
+    found = _payload_of(store, home, sorted(ids - {*committed}, key=lambda id: id.age))
     for id in ids:
         of_set = sets.pop(id.nonce, [])
         if id in found:
@@ -184,6 +185,8 @@ def object_at(store: Store, home: str) -> tuple[FileRecord, ...]:
 
 
 def _is_ours(path: str) -> bool:
+    if f"/{SETS}/" in f"/{path}":
+        return True
     return any(
         CheckpointId.match(name.removesuffix(".json").removesuffix(".pin")) for name in path.split("/")
     )

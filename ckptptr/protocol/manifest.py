@@ -34,7 +34,7 @@ _MAX_MODE = 0o7777
 _MAX_MTIME_NS = (1 << 63) - 1
 
 
-class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One file of a checkpoint.
 
     `path` is as the user wrote it, relative, with forward slashes. `object` is where its bytes are,
@@ -42,6 +42,8 @@ class FileRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     plain folders, which have none. `mode` are the permission bits where they are not 0o644. `mtime_ns` is
     when the file was last changed, in nanoseconds since 1970; None where it is not known. `blocks` are the
     digests of its blocks; None for a file of one block, and where they are not known.
+
+    The garbage collector leaves it out: there may be a million, and none can be part of a cycle.
     """
 
     path: str
@@ -116,7 +118,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """See PROTOCOL.md, section "Manifest".
 
     `parent` is what the run that wrote it had resumed from; `copied_from` is set on forward copies
-    and names the source. Both are references as in LATEST. `folders` are empty folders.
+    and names the source. Both are references as in LATEST. `folders` are empty folders. `put` is left out
+    where a run made the checkpoint, and not a person.
     """
 
     id: str
@@ -132,6 +135,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[FileRecord, ...]
     folders: tuple[str, ...] = ()
     total_bytes: Number
+    put: bool | msgspec.UnsetType = msgspec.UNSET
     format: str = sealed.FORMAT
     checksum: str = ""
 

@@ -25,6 +25,7 @@ from ckptptr.errors import InvalidArgumentError
 LATEST = "LATEST"
 MANIFESTS = "manifests"
 DATA = "data"
+SETS = f"{DATA}/.sets"
 ATTEMPTS = "attempts"
 """Outside Flyte the folder in a node prefix that the homes are in, and CLAIMS that of the attempt numbers."""
 CLAIMS = "claims"
@@ -127,7 +128,7 @@ def payload_object(checkpoint: CheckpointId, path: str) -> str:
 
 
 def sets_folder(home: str) -> str:
-    return f"{home}/{DATA}/.sets"
+    return f"{home}/{SETS}"
 
 
 def set_key(home: str, round_: str, nonce: str) -> str:

@@ -118,6 +118,14 @@ class Root:
             )
         return key
 
+    def may_name(self, ref: str) -> bool:
+        """Whether a process with this root takes what `ref` names."""
+        try:
+            self.key(ref)
+        except InvalidArgumentError:
+            return False
+        return True
+
     def check_plain(self, folder: str) -> None:
         """Refuse a plain folder, which has no digests.
 

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -29,7 +30,7 @@ from ckptptr.protocol.inventory import (
     uploads,
 )
 from ckptptr.protocol.latest import Latest, Move, Seen
-from ckptptr.protocol.manifest import Lineage, Manifest
+from ckptptr.protocol.manifest import FileRecord, Lineage, Manifest
 from ckptptr.protocol.names import DATA, CheckpointId, data_folder, manifest_key, round_and_nonce, uploader_of
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer
@@ -182,14 +183,13 @@ def _deletion_in_home(
     if manifests is None:
         return None
     theirs = {checkpoint for checkpoint, m in manifests.items() if lineage.differs_from(m.lineage)}
-    deleted = unpinned - theirs
-    live = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint not in deleted))
+    deleted = dict.fromkeys(sorted(unpinned - theirs, key=lambda checkpoint: checkpoint.age))
+    live = _objects(m for checkpoint, m in manifests.items() if checkpoint not in deleted)
     unused = _unused(store, home, deleted, {*stock.ids}, manifests)
-    by_age = sorted(deleted, key=lambda checkpoint: checkpoint.age)
     return Deletion(
         home=home,
         references=tuple(expired.values()),
-        manifests=tuple(manifest_key(home, checkpoint) for checkpoint in by_age),
+        manifests=tuple(manifest_key(home, checkpoint) for checkpoint in deleted),
         # From the end: the record that names a set comes after all that it leads to.
         objects=tuple(sorted((e for e in unused if e.key not in live), key=lambda e: e.key, reverse=True)),
     )
@@ -200,7 +200,7 @@ def _unused(
     home: str,
     deleted: Collection[CheckpointId],
     committed: Collection[CheckpointId],
-    manifests: Mapping[CheckpointId, Manifest],
+    manifests: Mapping[CheckpointId, _Stated],
 ) -> Iterator[Entry]:
     """What the deleted checkpoints uploaded, and what only they still borrowed from others that were deleted
     earlier; perhaps used by others. Their manifests tell, where they have some."""
@@ -210,24 +210,34 @@ def _unused(
         if checkpoint not in manifests:
             yield from store.list(f"{home}/{data_folder(checkpoint)}")
             continue
-        for record in manifests[checkpoint].files:
-            uploader = uploader_of(home, key := f"{home}/{record.object}")
+        for entry in manifests[checkpoint].objects:
+            uploader = uploader_of(home, entry.key)
             if uploader and (uploader in deleted or uploader not in committed):
-                yield Entry(key, record.size)
+                yield entry
+
+
+class _Stated(NamedTuple):
+    """What a manifest says of whose it is, and of what it consists."""
+
+    lineage: Lineage
+    objects: tuple[Entry, ...]
 
 
 def _manifests(
     store: Store, home: str, ids: Iterable[CheckpointId], *, unless_damaged: Collection[CheckpointId] = ()
-) -> dict[CheckpointId, Manifest] | None:
-    """The manifests of those checkpoints; None where one cannot tell us what it consists of.
+) -> dict[CheckpointId, _Stated] | None:
+    """What the manifests of those checkpoints say; None where one cannot tell us what it consists of.
 
     A damaged manifest might have named anything, so that nothing of its home may be deleted; but for those
     in `unless_damaged`, which are deleted themselves.
+
+    Only one of them is whole at a time. Objects that several reference are there once.
     """
-    found: dict[CheckpointId, Manifest] = {}
+    found: dict[CheckpointId, _Stated] = {}
+    known: dict[str, Entry] = {}
     for checkpoint in ids:
         try:
-            found[checkpoint] = read_manifest(store, home, checkpoint)
+            found[checkpoint] = _stated(home, read_manifest(store, home, checkpoint), known)
         except NotFoundError:
             continue
         except DamagedError as error:
@@ -239,9 +249,19 @@ def _manifests(
     return found
 
 
-def _objects(home: str, manifests: Iterable[Manifest]) -> set[str]:
+def _stated(home: str, manifest: Manifest, known: dict[str, Entry]) -> _Stated:
+    def entry(record: FileRecord) -> Entry:
+        same = known.get(record.object)
+        if same is None or same.size != record.size:
+            same = known[record.object] = Entry(f"{home}/{record.object}", record.size)
+        return same
+
+    return _Stated(manifest.lineage, tuple(map(entry, manifest.files)))
+
+
+def _objects(manifests: Iterable[_Stated]) -> set[str]:
     """The keys of the objects that those checkpoints consist of."""
-    return {f"{home}/{record.object}" for manifest in manifests for record in manifest.files}
+    return {entry.key for stated in manifests for entry in stated.objects}
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +299,7 @@ def search(store: Store, node: Node, seen: Seen, *, round_: str = "") -> Searche
             continue
         theirs = {checkpoint for checkpoint, m in manifests.items() if node.lineage.differs_from(m.lineage)}
         # Where another node saves as well, payload without a manifest may be what it is just uploading.
-        idle = {} if theirs else _idle(store, stock, _objects(home, manifests.values()))
+        idle = {} if theirs else _idle(store, stock, _objects(manifests.values()))
         idle_ids = {c for c, entries in idle.items() if not rounds_of(home, entries) & alive}
         ours = {*stock.ids, *idle_ids} - theirs - stock.pinned
         late = [checkpoint for checkpoint in ours if _is_too_late(node, pointer, home, checkpoint)]
@@ -392,7 +412,7 @@ def idle_payload(store: Store, stock: Committed) -> dict[CheckpointId, list[Entr
     manifest: saves that were killed or are under way, and what a killed sweep left. None where a damaged
     manifest cannot tell what it needs."""
     manifests = _manifests(store, stock.home, stock.ids)
-    return None if manifests is None else _idle(store, stock, _objects(stock.home, manifests.values()))
+    return None if manifests is None else _idle(store, stock, _objects(manifests.values()))
 
 
 def _idle(store: Store, stock: Committed, needed: Collection[str]) -> dict[CheckpointId, list[Entry]]:

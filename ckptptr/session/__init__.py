@@ -8,6 +8,7 @@
     restore, put             a restore; a checkpoint that a person makes
     snapshot, background_saves           saves for which the caller does not wait
     cohort, jax_store        the ranks of a distributed task, which restore the same checkpoint
+    parts, background_parts, rank        the ranks of a training, which make one checkpoint together
     signals                  one handler, and all that listen to it
     preemption               the last save of a process that is told to end
 

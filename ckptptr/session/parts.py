@@ -11,11 +11,8 @@ others to complete the set.
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent import futures
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
@@ -28,7 +25,6 @@ from ckptptr.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from ckptptr.lifetime.daemon import done_now, start
 from ckptptr.protocol.inventory import read_manifest
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.manifest import LIMIT, Manifest, plain_metadata, whole_number
@@ -36,60 +32,27 @@ from ckptptr.protocol.names import manifest_key, parts_folder, set_key
 from ckptptr.protocol.once import create_once
 from ckptptr.protocol.parts import Named, Part, assemble, claim_key, claims_in, missing, nonce_of, part_key
 from ckptptr.protocol.publish import Fate, Rebased
-from ckptptr.session.at_exit import AtExit
+from ckptptr.session.background_parts import InOrder
 from ckptptr.session.content import Change, Content, Saveable, change_of
 from ckptptr.session.objects import send
 from ckptptr.session.save import Saver, is_unchanged
 from ckptptr.session.session import Session
-from ckptptr.session.snapshot import Snapshot, snapshot
+from ckptptr.session.snapshot import snapshot
 from ckptptr.stores.port import GLANCE
 from ckptptr.transfer.folder import Links
 from ckptptr.transfer.pool import run_all
 
 DEADLINE = 600.0
 """How long a rank waits for the parts of the others, in seconds."""
-MOST_RANKS = 1_000_000
-"""How many ranks save one checkpoint together: each that waits counts them."""
 LISTING_EVERY = 4
 """One look at LATEST in this many also lists the parts: the writer that saw all of them may have died."""
 
 _WAITING = Patience(wait=0.1, longest_wait=5.0)
 _SHOWN = 10
-_DIGITS = 10
-_AHEAD = 2
 
 _Saved = TypeVar("_Saved")
-_Uploaded = TypeVar("_Uploaded")
 _Meta: TypeAlias = Mapping[str, Any] | None
 _Ignore: TypeAlias = str | Iterable[str] | None
-
-
-def rank_and_size(
-    rank: int | None, world_size: int | None, environ: Mapping[str, str] = os.environ
-) -> tuple[int, int]:
-    """Which rank of how many; what is not given is as torchrun tells its workers.
-
-    Raises:
-        InvalidArgumentError: it is said nowhere, or there is no such rank.
-    """
-
-    def told(given: int | None, name: str) -> int | None:
-        if given is not None:
-            return whole_number(given, name)
-        text = environ.get(name, "")
-        return int(text) if text.isdecimal() and len(text) < _DIGITS else None
-
-    rank, world_size = told(rank, "RANK"), told(world_size, "WORLD_SIZE")
-    if rank is None or world_size is None:
-        raise InvalidArgumentError(
-            "which rank of how many is this?",
-            hint="Give rank and world_size; torchrun sets RANK and WORLD_SIZE",
-        )
-    if not 0 <= rank < world_size:
-        raise InvalidArgumentError(f"rank {rank} of {world_size}: ranks count from 0")
-    if world_size > MOST_RANKS:
-        raise InvalidArgumentError(f"{world_size} ranks; at most {MOST_RANKS} save one checkpoint together")
-    return rank, world_size
 
 
 class Parts(Generic[_Saved]):
@@ -127,7 +90,7 @@ class Parts(Generic[_Saved]):
         self._begin = begin
         self._turn = turn
         self._deadline = deadline
-        self._background = _InOrder[_Saved](
+        self._background = InOrder[_Saved](
             session.store.url(session.node.prefix), lambda: session.background.until
         )
         self.rank = rank
@@ -260,7 +223,8 @@ class Parts(Generic[_Saved]):
         session, began = self._session, time.monotonic()
         session.has_saved.set()
         with session.lock, session.forgetting_on_failure():
-            named, ours = self._named(session.look(), step)
+            # Its id stays whatever others save meanwhile, so that it must be above all that they have saved.
+            named, ours = self._named(session.look(again=True), step)
             if ours is not None:
                 self._check_same(ours, change, metadata, step)
                 return named, began
@@ -409,61 +373,3 @@ class Parts(Generic[_Saved]):
 
 def _folders(change: Change) -> tuple[str, ...]:
     return tuple(sorted({*change.folders}))
-
-
-class _InOrder(AtExit, Generic[_Saved]):
-    """Saves of parts in the background: uploads one after the other, waiting for other ranks side by side."""
-
-    def renew(self) -> None:
-        self._uploads: list[Future[None]] = []
-        self._pending: list[Future[_Saved]] = []
-        self._lock = threading.Lock()
-
-    def run(
-        self,
-        content: Snapshot,
-        upload: Callable[[Change], _Uploaded],
-        complete: Callable[[_Uploaded], _Saved],
-        guard: Callable[[], AbstractContextManager[object]],
-    ) -> Future[_Saved]:
-        """Wait for a place, then return: at most `_AHEAD` contents wait for their upload."""
-        begin = done_now if self._begins_at_exit() else start
-        with self._lock:
-            futures.wait(self._uploads[:-_AHEAD])
-            before = self._uploads[-1] if self._uploads else None
-            uploaded: Future[None] = Future()
-            self._uploads = [*self._uploads[-_AHEAD:], uploaded]
-
-            def work() -> _Saved:
-                with guard():
-                    try:
-                        if before is not None:
-                            futures.wait([before])
-                        sent = upload(content.change)
-                    except BaseException:
-                        content.give_back()
-                        raise
-                    finally:
-                        uploaded.set_result(None)
-                    content.release()
-                    return complete(sent)
-
-            done = begin(work)
-            self._pending = [*(each for each in self._pending if not _succeeded(each)), done]
-        return done
-
-    def wait(self, until: float | None = None) -> bool:
-        left = None if until is None else max(0.0, until - time.monotonic())
-        return not futures.wait(self._pending, timeout=left).not_done
-
-    def raise_failure(self) -> None:
-        """Raise the error of a failed save that no call has raised yet."""
-        with self._lock:
-            failed = [each for each in self._pending if each.done() and each.exception()]
-            self._pending = [each for each in self._pending if not each.done()]
-        for each in failed[:1]:
-            each.result()
-
-
-def _succeeded(future: Future[_Saved]) -> bool:
-    return future.done() and future.exception() is None

@@ -1,13 +1,16 @@
 """Put: a checkpoint that a person makes of local files, beside whatever runs.
 
 It is committed in the home of the last attempt that left a trace, under the next `seq`: so the walk-back
-finds it, retention may release it, and no attempt is fenced by it. LATEST is not touched: the next step is
+finds it, retention may release it, and no attempt is fenced by it. Its manifest says that a person made it:
+an attempt that still saves there does not take it for a sibling's. LATEST is not touched: the next step is
 to `use` it, which holds LATEST, so that no running attempt publishes over the choice.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import msgspec
 
 from ckptptr.protocol.inventory import committed
 from ckptptr.protocol.names import CheckpointId
@@ -31,6 +34,7 @@ def put(
     checkpoint = CheckpointId.new(_highest_seq(session) + 1, session.node.attempt, session.clock)
     files = send(session, checkpoint, [*change.files.values()], showing)
     manifest = publisher.manifest(checkpoint, files, folders=change.folders, step=step, metadata=metadata)
+    manifest = msgspec.structs.replace(manifest, put=True)
     publisher.commit(manifest)
     return publisher.found(manifest).reference
 

@@ -58,6 +58,7 @@ class Restorer:
             found = resolution.found
             if found is not None:
                 self._put_in_place(download, found, files, only)
+                self._make_current(found, files)
                 session.restored_in = watch.seconds
             self._tell(resolution, files, watch, only)
             if adopted and found is not None and found.home != session.node.home:
@@ -90,11 +91,17 @@ class Restorer:
         return resolution
 
     def restore_named(
-        self, destination: Path, checkpoint: str, only: GitIgnoreSpec | None = None
+        self,
+        destination: Path,
+        checkpoint: str,
+        only: GitIgnoreSpec | None = None,
+        *,
+        becomes_current: bool = True,
     ) -> Resolution:
         """Put the checkpoint of that name into `destination`, or fail: there is no second choice.
 
-        LATEST is not moved: the process that resolved for all ranks has done that.
+        LATEST is not moved: the process that resolved for all ranks has done that. The next save builds on
+        it, unless `becomes_current` is False.
         """
         session = self._session
         with session.watch("restore") as watch, session.lock, self._download(destination) as download:
@@ -105,6 +112,8 @@ class Restorer:
             found = candidate.load()
             files = self._fetch(download, found, only)
             self._put_in_place(download, found, files, only)
+            if becomes_current:
+                self._make_current(found, files)
             resolution = Resolution(candidate.verdict_on(found), found, (), seen)
             self._tell(resolution, files, watch, only)
         return resolution
@@ -156,13 +165,18 @@ class Restorer:
                 key=found.reference,
                 hint=f"It has {', '.join(record.path for record in files[:_SHOWN])}",
             )
+
+    def _make_current(self, found: Found, files: list[FileRecord]) -> None:
         self._build_on(found, files)
         if not all(record.xxh3_128 for record in files):  # the rest of a plain folder: nothing builds on it
             self._session.content = Content()
 
     def _build_on(self, found: Found, files: list[FileRecord]) -> None:
-        self._session.content = Content.of(found, files)
-        self._session.parent = found.reference
+        session, manifest = self._session, found.manifest
+        is_copied_first = found.origin and found.home == session.node.home
+        source = manifest.copied_from if manifest and is_copied_first else None
+        session.content = Content.of(found, files)
+        session.parent = source or found.reference
 
     def _resolve(
         self, fetch: Callable[[Found], list[FileRecord]]
@@ -180,21 +194,26 @@ class Restorer:
         def accept(found: Found) -> None:
             if found.reference not in records:
                 records[found.reference] = fetch(found)
-            if found.may_not_be_named and not self._read_only and found.reference not in copies:
-                copy = self._copy_home(found, records[found.reference])
+            if self._read_only or found.reference in copies:
+                return
+            copy = self._copy_first(found, records[found.reference])
+            if copy is not None:
                 copies[found.reference], records[copy.reference] = copy, [*copy.files]
 
         resolution: Resolution
 
         def decide(seen: Seen) -> Move | None:
             nonlocal resolution
+            for source in [name for name, made in copies.items() if made.reference in seen.expired]:
+                del copies[source]  # a person has dropped the copy
             resolution = resolver.resolve(accept, seen)
             found = resolution.found
             is_taken_over = session.latest.fence.is_of_another_incarnation(resolution.seen.pointer)
             if self._read_only or (resolution.follows_latest and not is_taken_over):
                 return None
-            if found is not None and found.may_not_be_named:
-                resolution = replace(resolution, found=copies[found.reference])
+            if found is not None and found.reference in copies:
+                copy = replace(copies[found.reference], origin=found.origin)
+                resolution = replace(resolution, found=copy)
             return adopt(session.store, session.node, session.latest, resolution, session.retention)
 
         updated = session.latest.update(decide)
@@ -205,10 +224,19 @@ class Restorer:
         emit(self._event("adopt", message, resolution))
         return resolution, files, updated.seen
 
+    def _copy_first(self, found: Found, files: Sequence[FileRecord]) -> Found | None:
+        """A copy in our own home, where LATEST must not name the checkpoint itself, or where a later attempt
+        would not take it: it is outside the root, and only we were told of it."""
+        if found.may_not_be_named:
+            return self._copy_home(found, files)
+        is_outside = not self._session.node.root.may_name(found.reference)
+        if is_outside and all(record.xxh3_128 for record in files):
+            with suppress(Exception), Watch("forward-copy", goes_on=True):
+                return self._copy_home(found, files)
+        return None
+
     def _forward(self, found: Found, files: Sequence[FileRecord]) -> None:
-        """Copy what was adopted into our own home: in the background, or at once if it is in another
-        bucket, which later attempts may not know."""
-        root = self._session.node.root
+        """Copy what was adopted into our own home, in the background."""
 
         def forward() -> None:
             try:
@@ -217,11 +245,7 @@ class Restorer:
                 return
             self._publish_copy(found, copied)
 
-        if root.bucket_of(found.home) == root.bucket_of(root.base):
-            self._session.background.run("forward-copy", forward)
-            return
-        with suppress(Exception), Watch("forward-copy", goes_on=True):
-            forward()
+        self._session.background.run("forward-copy", forward)
 
     def _copy_home(
         self, found: Found, files: Sequence[FileRecord], *, is_cancelled: Callable[[], bool] = lambda: False

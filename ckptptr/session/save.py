@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -154,7 +153,9 @@ class Saver:
         for path, file in change.files.items():
             before = content.files.get(path) if may_refer else None
             if before is not None and is_unchanged(file, before):
-                unchanged.append(msgspec.structs.replace(before, mode=file.mode, mtime_ns=file.mtime_ns))
+                is_same = (before.mode, before.mtime_ns) == (file.mode, file.mtime_ns)
+                renewed = {"mode": file.mode, "mtime_ns": file.mtime_ns}
+                unchanged.append(before if is_same else msgspec.structs.replace(before, **renewed))
             else:
                 new.append(file)
         sent = send(self._session, checkpoint, new)
@@ -174,7 +175,7 @@ class Saver:
 
 def is_unchanged(file: Local, before: FileRecord) -> bool:
     """Same size, and then the same bytes: only a file that may be unchanged is read ahead."""
-    if file.size != before.size or not isinstance(file.source, Path | bytes):
+    if file.size != before.size or not isinstance(file.source, str | bytes):
         return False
     try:
         return holds(file.source, before)

@@ -121,13 +121,13 @@ class Session:
             self.seen = None
             raise
 
-    def look(self) -> Seen:
-        """LATEST as last seen; read again where that is nothing, or a hold that may be over.
+    def look(self, *, again: bool = False) -> Seen:
+        """LATEST as last seen; read `again` where that is nothing, or a hold that may be over.
 
         Raises:
             SupersededError: a newer attempt has taken over.
         """
-        if self.seen is None or self.seen.is_held or self.seen.damage:
+        if again or self.seen is None or self.seen.is_held or self.seen.damage:
             self.seen = self.latest.read()
         hint = "This process must stop; nothing was uploaded"
         self.latest.check_fence(self.seen.fence, self.seen.pointer, hint=hint)

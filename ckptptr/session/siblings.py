@@ -25,5 +25,7 @@ def sibling(session: Session, seen: Seen) -> Manifest | None:
         return None
     if node.lineage.differs_from(manifest.lineage):
         return None  # another node: Flyte's hashes collide
+    if manifest.put is True:
+        return None  # a person's
     is_our_start = manifest.copied_from is not None and manifest.copied_from == session.content.reference
     return None if is_our_start or manifest.created_by == session.author else manifest

@@ -78,18 +78,19 @@ def snapshot(change: Change, *, consume: bool) -> Snapshot:
     try:
         # Links first: what one points to may be taken away.
         for path, file in sorted(change.files.items(), key=lambda item: not _is_link(item[1])):
-            if not isinstance(file.source, Path):
+            if not isinstance(file.source, str):
                 files[path] = file
                 continue
-            if not os.path.lexists(file.source) and file.top is not None and file.top.is_dir():
+            source = Path(file.source)
+            if not os.path.lexists(source) and file.top is not None and file.top.is_dir():
                 gone.append(file)
                 continue
-            with _disk(file.source):
-                place = _place(file.source, path)
+            with _disk(source):
+                place = _place(source, path)
                 if place not in folders:
                     folders[place] = SnapshotFolder(place)
                     taken.folders.append(folders[place])
-                held = folders[place].take(file, file.source, consume=consume)
+                held = folders[place].take(file, source, consume=consume)
             if held is None:
                 gone.append(file)
             else:
@@ -123,7 +124,7 @@ class SnapshotFolder(HiddenFolder):
             return one_file(staged, file.path)
         done = steadily(file, lambda file, may_grow: _copy(file, source, staged, may_grow=may_grow))
         # The copy does not change, and must not be missing.
-        return done and replace(done[0], source=staged, top=None, inode=0)
+        return done and replace(done[0], source=str(staged), top=None, inode=0)
 
     def _rename(self, source: Path, staged: Path) -> None:
         try:
@@ -165,7 +166,7 @@ def _place(source: Path, name: str) -> Path:
 def _copy(file: Local, source: Path, target: Path, *, may_grow: bool) -> None:
     with (
         target.open("wb", buffering=0) as new,
-        Steady(file, source, may_grow=may_grow, digest=lambda: digest_of(target)) as old,
+        Steady(file, str(source), may_grow=may_grow, digest=lambda: digest_of(target)) as old,
     ):
         if not _copied_in_kernel(old.fileno(), new.fileno(), file.size):
             _copied_here(old, new, file.size)
@@ -197,7 +198,7 @@ def _copied_in_kernel(source: int, target: int, size: int) -> bool:
 
 
 def _is_link(file: Local) -> bool:
-    return isinstance(file.source, Path) and file.source.is_symlink()
+    return isinstance(file.source, str) and os.path.islink(file.source)
 
 
 def _device(path: Path) -> int:

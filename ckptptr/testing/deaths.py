@@ -58,7 +58,7 @@ class Point:
             case "before":
                 return Fault(action, save=self.save, times=times)
             case "in":
-                return Fault(action, save=self.save, op="create", key=f"/{MANIFESTS}/", times=times)
+                return Fault(action, save=self.save, key=f"/{MANIFESTS}/", times=times)
             case "byte":
                 return Fault(action, "during", "upload", save=self.save, byte=self.byte, times=times)
             case "after":

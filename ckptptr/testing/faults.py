@@ -157,10 +157,12 @@ class FaultyStore(Around):
         return _corrupted(armed, body), token
 
     def create(self, key: str, body: bytes) -> Token:
-        return self._write("create", key, body, lambda: self.inner.create(key, body))
+        armed = self._start("create", key, body)
+        return self._write(armed, key, body, lambda: self.inner.create(key, body))
 
     def replace(self, key: str, body: bytes, token: Token) -> Token:
-        return self._write("replace", key, body, lambda: self.inner.replace(key, body, token))
+        armed = self._start("replace", key, body)
+        return self._write(armed, key, body, lambda: self.inner.replace(key, body, token))
 
     def list(self, folder: str) -> Iterator[Entry]:
         return iter(self._run(self._start("list", folder), lambda: [*self.inner.list(folder)]))
@@ -177,10 +179,13 @@ class FaultyStore(Around):
         self._run(armed, lambda: self.inner.delete(listed))
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
-        armed = self._start("upload", key)
+        body = b""
+        if self._saves.tells(key):  # written without a condition, where the last writer wins
+            blocks = [body := b"".join(blocks)]
+        armed = self._start("upload", key, body)
         if armed and armed.when == "during":
             blocks = self._broken_off(armed, blocks)
-        return self._run(armed, lambda: self.inner.upload(key, blocks))
+        return self._write(armed, key, body, lambda: self.inner.upload(key, blocks))
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         armed = self._start("download", key)
@@ -215,16 +220,16 @@ class FaultyStore(Around):
             self._strike(armed)
         return result
 
-    def _write(self, op: Op, key: str, body: bytes, perform: Callable[[], Token]) -> Token:
-        def write() -> Token:
-            token = perform()
+    def _write(self, armed: Armed | None, key: str, body: bytes, perform: Callable[[], _T]) -> _T:
+        def write() -> _T:
+            answer = perform()
             self._wrote(key, body)
-            return token
+            return answer
 
-        return self._run(self._start(op, key, body), write)
+        return self._run(armed, write)
 
     def _wrote(self, key: str, body: bytes) -> None:
-        """For subclasses: a conditional write succeeded, even if its reply is lost."""
+        """For subclasses: a write succeeded, even if its reply is lost. `body` is empty for payload."""
 
     def _broken_off(self, armed: Armed, blocks: Iterable[bytes]) -> Iterator[bytes]:
         is_due = True

@@ -36,15 +36,20 @@ class Saves:
 
     def number(self, op: str, key: str, body: bytes = b"") -> int | None:
         """The number of the save that this request belongs to; None if it belongs to none."""
-        if op == "upload":
-            found = _PAYLOAD.search(key)
-            return self._count(found[1]) if found else None
-        if op == "create" and (split := split_manifest_key(key)):
+        if op not in ("create", "replace", "upload"):
+            return None
+        if found := _PAYLOAD.search(key):
+            return self._count(found[1])
+        if split := split_manifest_key(key):
             manifest = _parsed(body, _Manifest)
             return self._count(str(split[1])) if manifest and manifest.copied_from is None else None
-        if op in ("create", "replace") and (target := self.published(key, body)):
-            return self._named_by(target)
-        return None
+        target = self.published(key, body)
+        return self._named_by(target) if target else None
+
+    @staticmethod
+    def tells(key: str) -> bool:
+        """Whether it is the body of this object that says which save it is of."""
+        return key.rpartition("/")[2] == LATEST or split_manifest_key(key) is not None
 
     def published(self, key: str, body: bytes) -> Target | None:
         """The newest of the saves that LATEST names; None if it names none, or this is not LATEST."""

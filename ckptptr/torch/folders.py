@@ -8,18 +8,19 @@ All functions are collective: every rank calls them at the same time.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 from uuid import uuid4
 
 from ckptptr.checkpoints import Checkpoint, Checkpoints
-from ckptptr.errors import PreemptedError
+from ckptptr.errors import InvalidArgumentError, PreemptedError
 from ckptptr.session.content import change_of
 from ckptptr.session.parts import DEADLINE
-from ckptptr.torch.ranks import gather, rank, together
+from ckptptr.torch.ranks import gather, is_one_of_several, rank, together
 
 _MARK = ".ckptptr-rank-"
 
@@ -45,7 +46,16 @@ class Common:
 
     @classmethod
     def near(cls, place: Path, make: Callable[[], Path]) -> Common:
-        """What `make` returns on one of the ranks that see the same `place`, which is an existing folder."""
+        """What `make` returns on one of the ranks that see the same `place`, which is an existing folder.
+
+        Raises:
+            InvalidArgumentError: these are several ranks, and they have no process group.
+        """
+        if os.environ.get("WORLD_SIZE", "1") != "1" and not is_one_of_several():
+            raise InvalidArgumentError(
+                "the ranks do not know each other yet",
+                hint="Call torch.distributed.init_process_group first, or what does so in your framework",
+            )
         mark = place / f"{_MARK}{uuid4().hex}"
         try:
             together(mark.touch)
@@ -76,8 +86,12 @@ def save_folder(
     metadata: Mapping[str, Any] | None = None,
     deadline: float = DEADLINE,
     block: bool = True,
+    only: str = "",
 ) -> Checkpoint | None:
     """Save a folder that the ranks have written, each its own files, as one checkpoint.
+
+    Args:
+        only: the name of one file or folder in it: nothing else is saved.
 
     Returns: the checkpoint, on all ranks; None with `block=False`.
 
@@ -85,6 +99,8 @@ def save_folder(
     """
     gather(None)  # every rank has written its files
     selection = checkpoints_and_manners(given)[0]._session.selection(None, None)
+    if only:
+        selection = replace(selection, ignore=(*selection.ignore, "/*", f"!/{_escaped(only)}"))
     seen = together(lambda: {*change_of(folder, selection).files} if folder.is_dir() else set())
     others = set().union(*seen[: rank()]) & seen[rank()]
     writers = [0]

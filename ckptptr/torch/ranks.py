@@ -7,6 +7,7 @@ minutes, in which rank 0 may not have restored a large model.
 
 from __future__ import annotations
 
+import atexit
 import weakref
 from collections.abc import Callable
 from datetime import timedelta
@@ -26,12 +27,12 @@ _groups: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
 def rank() -> int:
     """Of this process, from 0."""
-    return dist.get_rank() if _is_one_of_several() else 0
+    return dist.get_rank() if is_one_of_several() else 0
 
 
 def gather(mine: _T) -> list[_T]:
     """What each rank says, by rank. No rank returns before all have called it."""
-    if not _is_one_of_several():
+    if not is_one_of_several():
         return [mine]
     said: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(said, mine, group=_group())
@@ -40,7 +41,7 @@ def gather(mine: _T) -> list[_T]:
 
 def any_rank(mine: bool) -> bool:
     """Whether any rank says yes; fast enough for each step of a training."""
-    if not _is_one_of_several():
+    if not is_one_of_several():
         return mine
     flag = torch.tensor(int(mine))
     dist.all_reduce(flag, dist.ReduceOp.MAX, group=_group())
@@ -65,7 +66,8 @@ def together(work: Callable[[], _T]) -> list[_T]:
     return [each for each, _ in told]  # type: ignore[misc]
 
 
-def _is_one_of_several() -> bool:
+def is_one_of_several() -> bool:
+    """Whether this process is in a process group with others."""
     return bool(dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1)
 
 
@@ -73,4 +75,12 @@ def _group() -> Any:
     world = dist.group.WORLD
     if world not in _groups:
         _groups[world] = dist.new_group(backend="gloo", timeout=PATIENCE)
+        atexit.register(_close)
     return _groups[world]
+
+
+def _close() -> None:
+    """Before the interpreter ends: a thread of gloo that is left then aborts the process now and then."""
+    group = _groups.pop(dist.group.WORLD, None) if dist.is_initialized() else None
+    if group is not None:
+        dist.destroy_process_group(group)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ckptptr.checkpoints import Checkpoint
 from ckptptr.errors import PreemptedError
@@ -32,10 +36,17 @@ class Training:
         self._deadline = deadline
         self._grace = grace
         self._preemption: Preemption | None = None
+        self._last: tuple[int, Checkpoint | None] | None = None
 
-    def begin(self) -> None:
-        """Hear SIGTERM from now on. A training that begins again is the same one."""
+    def begin(self, *, instead: Any = None) -> None:
+        """Hear SIGTERM from now on. A training that begins again is the same one.
+
+        Args:
+            instead: a handler to put back first, in place of the framework's.
+        """
         if self._grace is not None and self._preemption is None:
+            if instead is not None and instead is not signal.getsignal(signal.SIGTERM):
+                signal.signal(signal.SIGTERM, instead)
             self._preemption = self.checkpoints.on_preemption(interrupt=False, deadline=self._grace)
             self._preemption.__enter__()
 
@@ -44,17 +55,21 @@ class Training:
         self.is_ending = self._grace is not None and any_rank(self._is_told())
         return self.is_ending
 
-    def save(self, folder: Path, *, step: int, metadata: Mapping[str, Any]) -> Checkpoint | None:
-        """As `save_folder`.
+    def save(
+        self, folder: Path, *, step: int, metadata: Mapping[str, Any], only: str = ""
+    ) -> Checkpoint | None:
+        """As `save_folder`; once for each step, which a framework may write several times.
 
         Raises:
             PreemptedError: it was the last save, and is confirmed or abandoned.
         """
+        if self._last is not None and self._last[0] == step:
+            return self._last[1]
+        options: dict[str, Any] = {"metadata": metadata, "only": only, "deadline": self._deadline}
         try:
             block = self._block or self.is_ending
-            saved = save_folder(
-                self.checkpoints, folder, step=step, metadata=metadata, deadline=self._deadline, block=block
-            )
+            saved = save_folder(self.checkpoints, folder, step=step, block=block, **options)
+            self._last = step, saved
             if self.must_end():
                 together(self.checkpoints.wait)
                 preempted(self.checkpoints, "another rank is told to end; the last save is confirmed")
@@ -91,3 +106,13 @@ class Training:
         except PreemptedError:
             return True
         return False
+
+
+def numbers(logged: Mapping[str, Any]) -> dict[str, float]:
+    """What was logged, for the metadata: the numbers, also those that are tensors of one element."""
+    plain = {name: each.item() if _is_one(each) else each for name, each in logged.items()}
+    return {name: n for name, n in plain.items() if isinstance(n, int | float) and math.isfinite(n)}
+
+
+def _is_one(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.numel() == 1

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 import msgspec
 
@@ -35,13 +34,6 @@ AT_ONCE = 32
 """Maximum requests in flight: more connections get more of a network. The store bounds their memory."""
 LARGE = 1024 * MIB
 """A file that claims to be larger is looked for in a listing first."""
-
-
-class _Staged(NamedTuple):
-    """A verified file: its record, with the digests, and where it waits to be put in place."""
-
-    record: FileRecord
-    path: str
 
 
 class Download:
@@ -98,7 +90,7 @@ class Download:
         absent = self._not_in_place(new)
         self._check_large(home, absent)
         staged = self._stage(home, absent) if absent else {}
-        self._verified.update(((found.path, found.xxh3_128), path) for found, path in staged.values())
+        self._verified.update(((e.record.path, e.record.xxh3_128), e.path) for e in staged.values())
         return [staged[record.path].record if record.path in staged else record for record in files]
 
     def install(self, files: Sequence[FileRecord], folders: Sequence[str] = ()) -> None:
@@ -142,17 +134,17 @@ class Download:
         except OSError:
             return False
 
-    def _stage(self, home: str, records: Sequence[FileRecord]) -> dict[str, _Staged]:
+    def _stage(self, home: str, records: Sequence[FileRecord]) -> dict[str, _Arriving]:
         """All of them in a new folder, by name: a killed restore had some, the rest is fetched."""
         with self._staging() as staging:
             inherited = self._inherited(staging, records)
             arriving = [
-                _Arriving(record, self._destination.path(record.path), staging.new(record.xxh3_128))
+                _Arriving(record, self._destination, staging.new(record.xxh3_128))
                 for record in records
                 if record.path not in inherited
             ]
             self._fetch(home, arriving)
-            return inherited | {each.record.path: _Staged(each.record, each.path) for each in arriving}
+            return inherited | {each.record.path: each for each in arriving}
 
     @contextmanager
     def _staging(self) -> Iterator[Staging]:
@@ -166,18 +158,18 @@ class Download:
             staging.remove()
             raise
 
-    def _inherited(self, staging: Staging, records: Sequence[FileRecord]) -> dict[str, _Staged]:
+    def _inherited(self, staging: Staging, records: Sequence[FileRecord]) -> dict[str, _Arriving]:
         """Those of the files that a killed restore had fetched."""
         wanted: dict[str, list[FileRecord]] = {}
         for record in records:
             wanted.setdefault(record.xxh3_128, []).append(record)
-        found: dict[str, _Staged] = {}
+        found: dict[str, _Arriving] = {}
         with _disk(self._destination.folder):
             for digest, path in staging.inherited():
                 like = wanted.get(digest)
                 if like and path.stat().st_size == like[-1].size and holds(path, like[-1]):
                     record = like.pop()
-                    found[record.path] = _Staged(record, str(path))
+                    found[record.path] = _Arriving(record, self._destination, str(path))
                 else:
                     path.unlink()
         return found
@@ -217,20 +209,27 @@ class Download:
 
 
 class _Arriving:
-    """A file whose pieces come in any order, each written in place.
+    """A file whose pieces come in any order, each written in place; there may be a million.
 
     Args:
-        target: where it will be put.
-        path: where it is written.
+        destination: where it will be put.
+        path: where it is written, and waits.
     """
 
-    def __init__(self, record: FileRecord, target: str, path: str) -> None:
+    __slots__ = ("_descriptor", "_destination", "_lock", "_users", "path", "record")
+
+    def __init__(self, record: FileRecord, destination: Destination, path: str) -> None:
         self.record = record
-        self.target = target
+        self._destination = destination
         self.path = path
         self._lock = threading.Lock()
         self._users = 0
         self._descriptor = -1
+
+    @property
+    def target(self) -> str:
+        """Where it will be put."""
+        return self._destination.path(self.record.path)
 
     @contextmanager
     def opened(self) -> Iterator[int]:

@@ -93,7 +93,7 @@ def one_file(path: Path, name: str | None = None, top: Path | None = None) -> Lo
         raise LocalDiskError(f"cannot read the file ({error.strerror})", key=str(path)) from error
     if not stat.S_ISREG(status.st_mode):
         raise InvalidArgumentError("neither a file nor a folder", key=str(path))
-    return _local(path, name or _name(path.name), status, top)
+    return _local(str(path), name or _name(path.name), status, top)
 
 
 def folder(top: Path, selection: Selection | None = None) -> tuple[list[Local], list[str]]:
@@ -105,7 +105,7 @@ def folder(top: Path, selection: Selection | None = None) -> tuple[list[Local], 
     """
     walk = _Walk(top, selection or Selection())
     try:
-        found = list(walk.below(top, (), ""))
+        found = list(walk.below(str(top), (), ""))
     except OSError as error:
         raise LocalDiskError(
             f"cannot read the folder ({error.strerror})", key=str(error.filename or top)
@@ -133,17 +133,18 @@ class _Walk:
         self._top = top
         self._real_top = _real(top)
         self._selection = selection
+        self._without = {str(path) for path in selection.without}
         self._left_out: dict[str, list[str]] = defaultdict(list)
         if self._real_top in selection.without:
             raise InvalidArgumentError(
                 "this folder holds the checkpoints themselves", key=str(top), hint="Save another folder"
             )
 
-    def below(self, here: Path, above: tuple[Path, ...], name: str) -> Iterator[Local | str]:
+    def below(self, here: str, above: tuple[Path, ...], name: str) -> Iterator[Local | str]:
         real = _real(here)
         try:
             with os.scandir(here) as found:
-                children = sorted(found, key=lambda child: child.name)
+                children = sorted(found, key=lambda child: child.name, reverse=True)
         except FileNotFoundError:
             if not name:
                 raise
@@ -151,28 +152,34 @@ class _Walk:
         children = [child for child in children if not child.name.startswith(HIDDEN)]
         if not children and name:
             yield check_path(name)
-        for child in children:
+        while children:  # each goes when it was looked at: there may be a million
+            child = children.pop()
             inside = f"{name}/{_name(child.name)}" if name else _name(child.name)
-            is_folder = os.path.isdir(child.path)  # `child.is_dir` raises for links that point at each other
+            is_link = child.is_symlink()
+            # `child.is_dir` raises for links that point at each other.
+            is_folder = os.path.isdir(child.path) if is_link else child.is_dir(follow_symlinks=False)
             if self._selection.ignores(inside, is_folder=is_folder):
                 continue
-            path = Path(child.path)
-            if child.is_symlink() and not self._follows(path, inside, (*above, real)):
+            if is_link and not self._follows(Path(child.path), inside, (*above, real)):
                 continue
-            if self._selection.without and _real(path) in self._selection.without:
+            if self._without and self._is_excluded(child, real):
                 continue
             if is_folder:
-                yield from self.below(path, (*above, real), inside)
+                yield from self.below(child.path, (*above, real), inside)
             else:
-                yield from self._file(path, inside)
+                yield from self._file(child.path, inside)
 
     def warn(self) -> None:
         for reason, names in self._left_out.items():
             _tell(str(self._top), reason, names)
 
-    def _file(self, path: Path, inside: str) -> Iterator[Local]:
+    def _is_excluded(self, child: os.DirEntry[str], real: Path) -> bool:
+        is_there = os.path.realpath(child.path) if child.is_symlink() else os.path.join(real, child.name)
+        return is_there in self._without
+
+    def _file(self, path: str, inside: str) -> Iterator[Local]:
         try:
-            status = path.stat()
+            status = os.stat(path)
         except FileNotFoundError:
             return self._leave_out("deleted meanwhile", inside)
         if not stat.S_ISREG(status.st_mode):
@@ -200,7 +207,7 @@ class _Walk:
         self._left_out[reason].append(inside)
 
 
-def _local(path: Path, name: str, status: os.stat_result, top: Path | None) -> Local:
+def _local(path: str, name: str, status: os.stat_result, top: Path | None) -> Local:
     mode = stat.S_IMODE(status.st_mode) & 0o777  # no set-uid bit crosses machines
     return Local(
         check_path(name),
@@ -218,6 +225,6 @@ def _name(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
-def _real(path: Path) -> Path:
+def _real(path: str | Path) -> Path:
     """`path` without symbolic links; `Path.resolve` raises where they point at each other."""
     return Path(os.path.realpath(path))

@@ -36,14 +36,15 @@ UNKNOWN = -1
 class Local:
     """A file to upload: on disk, in memory, or written while it is sent.
 
-    `path` is its name in the checkpoint; `size` what it has when it is looked at, in bytes; `mode` its
-    permission bits where they are not 0o644; `mtime_ns` when it was last changed, in nanoseconds since 1970;
-    `top` the folder that it was found in, None for a file that the caller named; `inode` its number on the
-    disk, 0 where it does not matter.
+    `path` is its name in the checkpoint; `source`, of a file on disk, its path, as a string, since there may
+    be a million of them; `size` what it has when it is looked at, in bytes; `mode` its permission bits where
+    they are not 0o644; `mtime_ns` when it was last changed, in nanoseconds since 1970; `top` the folder that
+    it was found in, None for a file that the caller named; `inode` its number on the disk, 0 where it does
+    not matter.
     """
 
     path: str
-    source: Path | bytes | Blocks
+    source: str | bytes | Blocks
     size: int
     mode: int | None = None
     mtime_ns: int | None = field(default=None, compare=False)

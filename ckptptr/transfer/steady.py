@@ -70,7 +70,7 @@ class Steady:
         GoneError, LocalDiskError: there is no such file, or it cannot be read.
     """
 
-    def __init__(self, file: Local, path: Path, *, may_grow: bool, digest: Callable[[], str]) -> None:
+    def __init__(self, file: Local, path: str, *, may_grow: bool, digest: Callable[[], str]) -> None:
         self._file = file
         self._path = path
         self._may_grow = may_grow
@@ -80,7 +80,7 @@ class Steady:
         try:
             self._opened = FileIO(self._path, "rb")
         except FileNotFoundError as error:
-            raise GoneError("there is no such file any more", key=str(self._path)) from error
+            raise GoneError("there is no such file any more", key=self._path) from error
         except OSError as error:
             raise self._unreadable(error) from error
         self._before = os.fstat(self._opened.fileno())
@@ -116,10 +116,10 @@ class Steady:
         return again.size == self._file.size and again.hex() == self._digest()
 
     def _unreadable(self, error: OSError) -> LocalDiskError:
-        return LocalDiskError(f"cannot read the file ({error.strerror})", key=str(self._path))
+        return LocalDiskError(f"cannot read the file ({error.strerror})", key=self._path)
 
 
 def _planned_again(file: Local) -> Local:
-    if not isinstance(file.source, Path) or not file.source.exists():
+    if not isinstance(file.source, str) or not os.path.exists(file.source):
         return file  # gone: the next try finds that out
-    return one_file(file.source, file.path, file.top)
+    return one_file(Path(file.source), file.path, file.top)

@@ -7,7 +7,6 @@ import math
 import os
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from ckptptr.errors import StoreUnavailableError
@@ -130,7 +129,7 @@ class _Blocks:
 
     def __iter__(self) -> Iterator[bytes]:
         source = self._file.source
-        if isinstance(source, Path):
+        if isinstance(source, str):
             return self._progress.over(self._from_disk(source))
         blocks: Iterator[bytes]
         if isinstance(source, bytes):
@@ -139,7 +138,7 @@ class _Blocks:
             blocks = source.blocks()
         return self._progress.over(self.digest.over(blocks))
 
-    def _from_disk(self, path: Path) -> Iterator[bytes]:
+    def _from_disk(self, path: str) -> Iterator[bytes]:
         with Steady(self._file, path, may_grow=self._may_grow, digest=self.digest.hex) as source:
             while data := _full_read(source.fileno(), min(self._block, self._file.size - self.digest.size)):
                 self.digest.add(data)

@@ -54,6 +54,27 @@ def test_an_attempt_that_runs_is_not_fenced_off_and_goes_on_after_a_release(
 
 
 @pytest.mark.usefixtures("ids")
+@pytest.mark.parametrize("is_whole", [True, False], ids=["a folder", "a file"])
+def test_what_the_last_attempt_saves_after_a_release_on_it_has_none_of_its_files(
+    node: FlyteNode, mine: Path, tmp_path: Path, is_whole: bool
+) -> None:
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    (ours / "model.pt").write_text("trained")
+    with ckptptr.open(node.url, attempt=1) as checkpoints:
+        checkpoints.save(ours)
+        run("put", node.url, str(mine))
+        assert run("release", node.url, run_json("show", node.url)["checkpoint"]["id"]).exit_code == 0
+        (ours / "opt.pt").write_text("trained on")
+        checkpoints.save(ours if is_whole else ours / "opt.pt")
+    with ckptptr.open(node.url, attempt=2) as checkpoints:
+        restored = checkpoints.restore()
+        assert restored is not None
+        found = {path.name: path.read_text() for path in restored.iterdir()}
+    assert found == {"model.pt": "trained", "opt.pt": "trained on"}
+
+
+@pytest.mark.usefixtures("ids")
 def test_the_walk_back_finds_it_when_latest_is_lost(node: FlyteNode, mine: Path) -> None:
     node.save(3, 4)
     run("put", node.url, str(mine), "--step", "99")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,9 @@ from ckptptr.testing.attempts import SimulatedNode
 
 PROJECT = Path(__file__).parents[2]
 TASKS = Path(__file__).with_name("tasks")
-FRAMEWORKS = ["accelerate", "transformers"]
+TIMEOUT = 280
+"""Seconds that one training may take."""
+FRAMEWORKS = ["accelerate", "lightning", "transformers"]
 
 # Without the second, a group of torch 2.13 fails after a restart: docs/flyte.md.
 ENVIRON = {
@@ -33,12 +37,55 @@ def torchrun(framework: str, at: Path, *, ranks: int = 2, restarts: int = 1, **o
         *(f"--max-restarts={restarts}", str(TASKS / "program.py")),
         *(framework, str(at / "run"), str(at / "disk"), json.dumps(options)),
     ]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CKPTPTR_")}
-    environ = kept | ENVIRON | {"PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=280)
+    done = subprocess.run(
+        command, env=_environ(), capture_output=True, text=True, check=False, timeout=TIMEOUT
+    )
     assert (done.returncode == 0) == (restarts > 0), done.stderr
-    said = re.findall(r"^rank (\d) of attempt \d: (.*)$", done.stdout, re.MULTILINE)
+    said = re.findall(r"^rank (\d): (.*)$", done.stdout, re.MULTILINE)
     return [json.loads(text) for _, text in sorted(said)]
+
+
+class Forks:
+    """The same, many times, by a process that imports each framework once; its ranks are forks of it."""
+
+    def __init__(self) -> None:
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+
+    def __call__(
+        self, framework: str, at: Path, *, ranks: int = 2, restarts: int = 1, **options: Any
+    ) -> list[str]:
+        process = self._processes.get(framework) or self._started(framework)
+        training = [ranks, restarts, str(at / "run"), str(at / "disk"), options]
+        assert process.stdin is not None
+        assert process.stdout is not None
+        print(json.dumps(training), file=process.stdin, flush=True)
+        if not select.select([process.stdout], [], [], TIMEOUT)[0]:
+            os.killpg(process.pid, signal.SIGKILL)  # with its ranks
+        trained: list[str] | None = json.loads(process.stdout.readline())
+        assert (trained is None) == (restarts == 0)
+        return trained or []
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes.values():
+            process.communicate(timeout=60)
+
+    def _started(self, framework: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(TASKS / "forks.py"), framework]
+        self._processes[framework] = subprocess.Popen(
+            command,
+            env=_environ(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        return self._processes[framework]
+
+
+def _environ() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CKPTPTR_")}
+    return kept | ENVIRON | {"PYTHONPATH": str(PROJECT)}
 
 
 def in_flyte(framework: str, at: Path, *, dies_at: int) -> str:
@@ -54,6 +101,6 @@ def in_flyte_2(framework: str, at: Path, *, dies_at: int) -> str:
 
 
 def _trained(simulated: SimulatedNode | SimulatedAction) -> str:
-    done = simulated.run(simulated.first_attempt, timeout=280)
+    done = simulated.run(simulated.first_attempt, timeout=TIMEOUT)
     assert done.outputs is not None, done.log
     return str(done.outputs["o0"])

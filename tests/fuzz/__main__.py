@@ -1,4 +1,4 @@
-"""`make fuzz MINUTES=10`: cases without end. The first that is wrong is made small and kept, and ends it.
+"""`make fuzz MINUTES=30`: cases without end. The first that is wrong is made small and kept, and ends it.
 
 With `--guided` atheris, which is not installed by `make setup`, looks for inputs that reach new code.
 """

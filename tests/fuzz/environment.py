@@ -23,7 +23,7 @@ from ckptptr.protocol.node import Node
 from ckptptr.protocol.resolve import Resolver
 from ckptptr.protocol.retention import retention_of
 from ckptptr.session.cohort import _Agent
-from ckptptr.session.parts import rank_and_size
+from ckptptr.session.rank import rank_and_size
 from ckptptr.settings import HANDED_ON, SETTINGS, check_all
 from ckptptr.stores.memory import MemoryStore
 from tests.fuzz.case import Told

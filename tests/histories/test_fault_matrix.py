@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from ckptptr.errors import CkptptrError
+from ckptptr.errors import CkptptrError, IncompleteError, SupersededError
 from ckptptr.protocol.retention import Retention
 from ckptptr.session.content import BYTES_NAME
 from ckptptr.testing import Fault, FaultyStore
 from ckptptr.testing.faults import Killed
-from tests.helpers import FLYTE, PLAIN, Immediate, Paused, Process, World
+from tests.helpers import FLYTE, PLAIN, Immediate, Meanwhile, Paused, Process, World
 from tests.sampling import sampled
 
 KEEP_TWO = Retention(keep_last=2)
@@ -124,6 +124,52 @@ class Life:
             self.possible = {step}
 
 
+class LifeOfRanks(Life):
+    """A life in parts: retention and sweeps, a hold, another number of ranks, a straggler of an old round."""
+
+    def live(self) -> None:
+        self.world.clock = Meanwhile()
+        two = self.begin_round(2)
+        for step in (1, 2, 3):
+            self.save_parts(two, step)
+        self.choose(2, lambda: self.world.person(self.store).use(self.reference(2)))
+        self.save_parts(two, 4)
+
+        self.attempt = 1
+        three = self.begin_round(3)
+        self.restore(three[0])
+        for step in (5, 6):
+            self.save_parts(three, step)
+        with suppress(SupersededError, IncompleteError):
+            self._share(two, 0, 7)
+        self.save_file(three[1], 8, "more", "8")
+        self.save_parts(three, 9)
+
+    def begin_round(self, size: int) -> list[Process]:
+        self._content = {}
+        return [
+            self.world.process(
+                self.attempt, store=self.store, retention=KEEP_TWO, incarnation=f"round of {size}"
+            )
+            for _ in range(size)
+        ]
+
+    def save_parts(self, ranks: list[Process], step: int) -> None:
+        """All ranks save, one while the one before waits."""
+
+        def save(rank: int) -> None:
+            if rank + 1 < len(ranks):
+                self.world.clock.acts = [lambda: save(rank + 1)]  # type: ignore[attr-defined]
+            self._share(ranks, rank, step)
+
+        content = {f"rank{rank}": f"{rank} at {step}" for rank in range(len(ranks))}
+        self._save(step, content, lambda: save(0))
+
+    def _share(self, ranks: list[Process], rank: int, step: int) -> None:
+        parts = ranks[rank].checkpoints.parts(rank, len(ranks), deadline=60)
+        parts.save(self.world.folder({f"rank{rank}": f"{rank} at {step}"}), step=step)
+
+
 def check_the_sequel(life: Life, what: str) -> None:
     """Whatever has happened: all that is named is whole, and the next attempts find it and go on."""
     pointer = life.world.seen().pointer
@@ -155,9 +201,9 @@ def goes_on(world: World, attempt: int, run: Process, content: dict[str, str] | 
     assert world.process(attempt + 1).restore() == expected, f"{what}: what was saved next is not found"
 
 
-def live(folder: Path, key: str, *faults: Fault) -> Life:
+def live(folder: Path, key: str, *faults: Fault, kind: type[Life] = Life) -> Life:
     folder.mkdir(parents=True)
-    life = Life(World(folder, key), *faults)
+    life = kind(World(folder, key), *faults)
     with suppress(Killed):
         life.live()
     return life
@@ -179,6 +225,17 @@ def test_a_fault_at_any_request_loses_nothing_that_was_confirmed(tmp_path: Path,
     for number, (request, action, when) in list(enumerate(matrix))[chunk::CHUNKS]:
         fault = Fault(action, when=when, nth=request.n)  # type: ignore[arg-type]
         life = live(tmp_path / str(number), PLAIN, fault)
+        check_the_sequel(life, f"{action} {when} request {request.n} ({request.op} {request.key})")
+
+
+@pytest.mark.parametrize("chunk", sampled(range(5)))
+def test_a_fault_at_any_request_of_ranks_loses_no_part_that_was_confirmed(tmp_path: Path, chunk: int) -> None:
+    whole = live(tmp_path / "count", PLAIN, kind=LifeOfRanks)
+    assert whole.possible == {9}
+    matrix = list(product(whole.store.log, ["kill", "fail"], ["before", "after"]))
+    for number, (request, action, when) in list(enumerate(matrix))[chunk::5]:
+        fault = Fault(action, when=when, nth=request.n)  # type: ignore[arg-type]
+        life = live(tmp_path / str(number), PLAIN, fault, kind=LifeOfRanks)
         check_the_sequel(life, f"{action} {when} request {request.n} ({request.op} {request.key})")
 
 

@@ -7,11 +7,38 @@ always gives the same one.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
+from ckptptr.nodes import plain
+from ckptptr.session import parts
 from ckptptr.testing.faults import Killed
+from ckptptr.transfer import copy, download, upload
 from tests.helpers import Interleaved
+
+
+@contextmanager
+def one_after_the_other() -> Iterator[None]:
+    """Inside, what a process would send at once it sends one by one: the order of requests is part of a
+    history. It is silent too: a thousand lives have a lot to say, mostly about faults that were ordered."""
+    modules: tuple[Any, ...] = (copy, download, upload, parts, plain)
+    at_once = [module.run_all for module in modules]
+    for module in modules:
+        module.run_all = _one_by_one
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        for module, run_all in zip(modules, at_once, strict=True):
+            module.run_all = run_all
+
+
+def _one_by_one(work: Callable[[Any], Any], items: Iterable[Any], **_: Any) -> list[Any]:
+    return [work(item) for item in items]
 
 
 class Turn:

@@ -23,6 +23,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+import xxhash
+
 from ckptptr.errors import NotFoundError
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.names import MANIFESTS, CheckpointId
@@ -37,6 +39,8 @@ class Witness:
 
     Attributes:
         keep: how many checkpoints every retention keeps at least.
+        is_fair: conditional writes hold; else an update of LATEST may be lost, and only what is restored is
+            judged.
         acting: who acts at the moment: `save`, `restore`, `sweep`, `forward copy`, `use`, `pin`, `edit`, ...
         states: every LATEST there ever was, in order.
         contents: of every checkpoint whose commit was seen, by id; None where it was broken even then.
@@ -44,11 +48,13 @@ class Witness:
             when they were going, or a rebuilt history has what nobody had published.
         pinned: what must be there.
         expired_ever: what some LATEST listed as expired.
+        foreign: ids of what another node has, which retention only takes out of the history.
         wrong: the first rule that was broken, by its name and in words.
     """
 
     world: World
     keep: int = 1
+    is_fair: bool = True
     acting: str = ""
     states: list[Seen] = field(default_factory=lambda: [Seen()])
     contents: dict[str, dict[str, str] | None] = field(default_factory=dict)
@@ -56,6 +62,7 @@ class Witness:
     pinned: set[str] = field(default_factory=set)
     named_ever: set[str] = field(default_factory=set)
     expired_ever: set[str] = field(default_factory=set)
+    foreign: frozenset[str] = frozenset()
     owners: set[tuple[int, str]] = field(default_factory=set)
     wrong: str = ""
 
@@ -66,7 +73,7 @@ class Witness:
         """A request was carried out."""
         if key == self.world.latest_key or self.world.latest_key in key.split():
             self._saw_latest()
-        elif op == "create" and f"/{MANIFESTS}/" in key and key.endswith(".json"):
+        elif op in ("create", "upload") and f"/{MANIFESTS}/" in key and key.endswith(".json"):
             self._saw_commit(key)
         elif op == "delete":
             self._look_at_the_named()
@@ -78,6 +85,18 @@ class Witness:
             self.contents[id_of(reference)] = self.world.content(reference)
         except NotFoundError:
             self.contents[id_of(reference)] = None
+        else:
+            self._judge_parts(reference)
+
+    def _judge_parts(self, reference: str) -> None:
+        """What ranks saved as parts of one step is there as a whole, or not at all."""
+        shares = {
+            name: text for name, text in (self.contents[id_of(reference)] or {}).items() if "-of-" in name
+        }
+        size = next(iter(shares), "").rpartition("-")[2]
+        whole = {f"rank{rank}-of-{size}" for rank in range(int(size or 0))}
+        if shares.keys() != whole or len({*shares.values()}) > 1:
+            self.note("goal 2", f"{reference} is a mix of parts: {shares}")
 
     def _saw_latest(self) -> None:
         before, now = self.states[-1], self.world.seen()
@@ -90,10 +109,8 @@ class Witness:
             elif now.pointer is not None:
                 self._excuse_if_going(before, now.pointer)
             return
-        self._judge_fence(before, now.pointer)
-        self._judge_history(before, now.pointer)
-        judge = {"save": self._judge_save, "restore": self._judge_restore, "forward copy": self._judge_copy}
-        judge.get(self.acting, lambda *_: None)(before, now.pointer)
+        if self.is_fair:
+            self._judge_move(before, now.pointer)
         named = {target.checkpoint for target in now.pointer.retained}
         if before.pointer is None or before.pointer.edited:
             # Found in a listing: nobody had published them, or the list of what has expired was lost.
@@ -102,8 +119,14 @@ class Witness:
         self.expired_ever |= {*now.pointer.expired}
         self._look_at_the_named()
         both = {target.checkpoint for target in now.pointer.retained} & set(now.pointer.expired)
-        if both:
+        if both and self.is_fair:
             self.note("section 9", f"{both} are named and doomed")
+
+    def _judge_move(self, before: Seen, now: Pointer) -> None:
+        self._judge_fence(before, now)
+        self._judge_history(before, now)
+        judge = {"save": self._judge_save, "restore": self._judge_restore, "forward copy": self._judge_copy}
+        judge.get(self.acting, lambda *_: None)(before, now)
 
     def _judge_fence(self, before: Seen, now: Pointer) -> None:
         if now.fence < before.fence:
@@ -128,6 +151,8 @@ class Witness:
             left -= set() if old.target.pinned else {old.target.checkpoint}
         elif self.acting == "restore":
             left -= {name for name in left if not self.world.is_whole(name)}
+        if self.acting == "save":
+            left -= {name for name in left if id_of(name) in self.foreign}
         if lost := left - listed:
             self.note("goal 1", f"{lost} was named, and is neither named nor expired")
         expired = left & listed
@@ -180,7 +205,7 @@ class Witness:
         said = {target.checkpoint for target in targets if target is not None}
         copied = (found.manifest.copied_from if found.manifest else None) or ""
         is_said = any(name in found.reference or name in copied for name in said)
-        if not (is_said or None in targets or resolution.rejected):
+        if self.is_fair and not (is_said or None in targets or resolution.rejected):
             self.note("section 7", f"{found.reference} was restored, LATEST said {said}")
         if content != self.contents[id_of(found.reference)]:
             self.note("goal 2", f"{content} was restored from {found.reference}")
@@ -237,7 +262,7 @@ class Witness:
 
     def _look_at_the_named(self) -> None:
         pointer = self.states[-1].pointer
-        if pointer is None or pointer.edited:
+        if pointer is None or pointer.edited or not self.is_fair:
             return
         for target in pointer.retained:
             name = target.checkpoint
@@ -256,10 +281,21 @@ def _age(target: Target) -> tuple[int, int]:
 
 
 class Witnessed(Interleaved):
-    """A store whose requests a witness sees."""
+    """A store whose requests a witness sees.
+
+    Attributes:
+        requests: how many it has seen.
+        digest: of what they were, in their order.
+    """
 
     witness: Witness
+    requests = 0
+    digest = ""
 
     def _let_act(self, when: str, op: str, key: str) -> None:
+        if when == "after":
+            self.requests += 1
+            said = f"{self.digest} {self.witness.acting} {op} {key}".replace(self.witness.world.bucket, "")
+            self.digest = xxhash.xxh3_64_hexdigest(said.encode())
         if when == "after" and op in ("create", "replace", "upload", "delete"):
             self.witness.saw(op, key)

@@ -56,6 +56,17 @@ def test_a_changed_mind_is_a_second_use(world: World) -> None:
     assert world.process(1).restore() == {"model": "step 1"}
 
 
+def test_what_lacks_a_payload_object_cannot_be_pinned(world: World) -> None:
+    saved(world, 1, 2)
+    broken = world.named()[1]
+    world.store.delete(world.objects_of(broken))
+    before = world.seen()
+    with pytest.raises(DamagedError, match="it is gone"):
+        world.person().pin(broken)
+    assert world.seen() == before
+    assert pins(world) == []
+
+
 def test_use_repairs_what_a_bare_edit_has_dropped(world: World) -> None:
     saved(world, 1, 2, 3)
     three, two, one = world.named()

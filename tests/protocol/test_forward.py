@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from ckptptr.errors import SupersededError
+from ckptptr.protocol.node import Origin
 from ckptptr.testing import Fault
 from tests.helpers import Paused, Process, World
 
@@ -152,3 +157,69 @@ def test_the_source_of_a_copy_is_swept_in_the_end(world: World) -> None:
         run.background.catch_up()
     assert not world.find(f"{world.home_of(0)}/")
     assert world.strays() == [] or all(world.home_of(1) in key for key in world.strays())
+
+
+def test_a_copy_that_a_person_has_dropped_is_not_named(world: World) -> None:
+    run = walked_back(world)
+    source = world.latest().target.checkpoint
+
+    def drop() -> None:
+        (copy,) = (name for name in world.committed() if name != source)
+        world.person().drop([world.person().droppable(copy)])
+
+    run.after("create", "manifests", drop)
+    run.background.catch_up()
+    assert world.named() == [source]
+    assert not {*world.named()} & {*world.latest().expired}
+
+
+def test_a_copy_brings_back_the_fence_that_a_hand_edit_has_lost(world: World) -> None:
+    old = world.process(0)
+    old.save({"model": "1"}, step=1)
+    source = world.named()[0]
+    middle, run = world.process(1, background=Paused()), world.process(2, background=Paused())
+    world.person().use(source)
+    run.restore()
+    world.write("no/such/checkpoint")
+    middle.restore()  # nothing tells it of attempt 2, which has saved nothing
+    assert (world.latest().fence, world.named()) == (1, [source])
+    run.background.catch_up()
+    assert world.latest().fence == 2
+    with pytest.raises(SupersededError):
+        middle.save({"model": "2"}, step=2)
+
+
+@pytest.mark.parametrize("is_strict", [False, True], ids=["another bucket", "strict"])
+def test_what_later_attempts_would_not_take_is_copied_before_latest_names_it(
+    tmp_path: Path, is_strict: bool
+) -> None:
+    old = World(tmp_path, "bucket/old" if is_strict else "elsewhere/old")
+    old.process(0).save({"model": "1"}, step=1)
+    world = World(tmp_path, beside=old)
+    homes = (old.home_of(0),)
+    origin = Origin(what="another", homes=lambda *_: homes, prefix=old.key, root=old.node(0).root)
+    root = replace(world.node(0).root, strict=is_strict)
+    run = Process(world, world.node(0, origins=(origin,), root=root))
+    run.before("create", "LATEST", lambda: seen.append(world.find("manifests")))
+    seen: list[list[str]] = []
+    assert run.restore() == {"model": "1"}
+    assert any(key.startswith(world.home_of(0)) for key in seen[0])
+    assert Process(world, world.node(1, root=root)).restore() == {"model": "1"}
+    (copied,) = world.named()
+    assert old.named()[0] in (world.manifest(copied).copied_from or "")
+
+
+def test_a_copy_that_was_dropped_before_it_is_adopted_is_made_again(world: World) -> None:
+    world.process(0).save({"model": "1"}, step=1)
+    (source,) = world.named()
+    world.edit(checkpoint=source, doomed=[source])
+    run = world.process(1, background=Paused())
+
+    def drop() -> None:
+        (copy,) = (name for name in world.committed() if name != source)
+        world.edit(doomed=[source, copy])
+
+    run.before("replace", "LATEST", drop)
+    assert run.restore() == {"model": "1"}
+    (named,) = world.named()
+    assert named not in world.latest().expired

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,20 +19,7 @@ from ckptptr.errors import (
 )
 from ckptptr.protocol.retention import Retention
 from ckptptr.testing.faults import Fault, Killed
-from tests.helpers import LAYOUTS, Content, FakeClock, Process, World
-
-
-class Meanwhile(FakeClock):
-    """While a process sleeps, the next of `acts` happens."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.acts: list[Callable[[], object]] = []
-
-    def sleep(self, seconds: float) -> None:
-        super().sleep(seconds)
-        if self.acts:
-            self.acts.pop(0)()
+from tests.helpers import LAYOUTS, Content, FakeClock, Meanwhile, Process, World
 
 
 class Ranks:
@@ -81,6 +67,16 @@ def test_the_parts_of_all_ranks_are_one_checkpoint_that_each_of_them_gets(world:
     assert world.steps() == [10]
     assert world.process(1).restore() == step_of(10)
     assert got[0].bytes == sum(map(len, step_of(10).values()))
+
+
+def test_a_set_is_newer_than_what_a_rank_had_saved_alone_before(world: World) -> None:
+    ranks = Ranks(world, 2)
+    ranks.save_all(1)
+    for step in (2, 3, 4):
+        ranks.processes[1].save_file("notes", str(step), step=step)
+    ranks.save_all(5)
+    assert world.steps()[0] == 5
+    assert world.process(1).restore() == step_of(5, 2)
 
 
 def test_later_sets_build_a_history_and_retention_deletes_all_of_the_first(world: World) -> None:
@@ -188,7 +184,7 @@ def test_a_reply_that_is_lost_anywhere_is_made_good(world: World, op: Any) -> No
             except StoreUnavailableError:  # an upload is not sent twice by itself
                 ranks.save(rank, {f"rank{rank}": f"{rank} at 2"}, step=2)
 
-        place.clock.acts.append(lambda save=save: save(1))  # type: ignore[misc]
+        ranks.processes[0].after("create", "/0-of-2", lambda save=save: save(1))  # type: ignore[misc]
         save(0)
         assert place.process(1).restore() == step_of(2, 2)
 
@@ -247,6 +243,14 @@ def test_a_set_whose_round_lives_is_never_an_orphan_and_one_of_a_dead_round_is(w
         later.save_all(step)
     assert world.find(rf"{world.home_of(0)}/data/\.sets/") == []
     assert world.find(r"rank0$") == [key for key in world.find("rank0$") if world.home_of(1) in key]
+
+
+def test_the_record_of_a_set_alone_is_no_plain_checkpoint(world: World) -> None:
+    ranks = Ranks(world, 2)
+    ranks.processes[0].fail(Fault("kill", "after", op="create", key="sets"))
+    with pytest.raises(Killed):
+        ranks.save(0, {"rank0": "0 at 1"}, step=1)
+    assert world.process(1).restore() is None
 
 
 def test_the_record_of_a_set_of_which_nothing_was_uploaded_is_deleted_too(world: World) -> None:

@@ -67,6 +67,18 @@ def test_the_first_save_of_a_node_also_looks_for_what_is_there(world: World) -> 
     assert "create manifests" in control(requests)
 
 
+def test_a_first_save_costs_a_request_for_each_file_and_a_constant(world: World) -> None:
+    counts = []
+    for files in (1, 150):
+        run = world.fork().process(0)
+        with run.requests() as requests:
+            run.save({f"shard-{number % 7}/item-{number}": f"{number}" for number in range(files)})
+        counted = Counter(request.split()[0] for request in requests)
+        assert counted.pop("upload") == files
+        counts.append(counted)
+    assert counts[0] == counts[1]
+
+
 def test_no_listing_grows_with_the_files_that_are_saved(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

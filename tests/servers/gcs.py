@@ -44,11 +44,8 @@ class GCSServer(ABC):
 
     def __enter__(self: _Server) -> _Server:
         for start in range(1, _STARTS + 1):
-            self._process = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
             try:
-                self._wait_until_ready()
+                self._start()
                 break
             except GCSServerError:
                 self._stop()
@@ -60,6 +57,12 @@ class GCSServer(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop()
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            self._command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        self._wait_until_ready()
 
     @property
     def endpoint(self) -> str:
@@ -96,8 +99,18 @@ class MiniGCS(GCSServer):
         self._arguments = [*arguments, *(["--token", token] if token else [])]
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
 
+    def restart(self) -> None:
+        """End it by SIGTERM and start it again. It needs a port and `--state` among its arguments."""
+        self._process.terminate()
+        self._process.communicate()
+        self._start()
+
     def _command(self) -> list[str]:
-        return [sys.executable, str(mini_gcs.__file__), *self._arguments]  # it takes a free port
+        return [
+            sys.executable,
+            str(mini_gcs.__file__),
+            *self._arguments,
+        ]  # it takes a free port if given none
 
     def _wait_until_ready(self) -> None:
         assert self._process.stdout

@@ -2,6 +2,7 @@
 of the XML API, which obstore speaks, what moves payload.
 
     python tests/servers/mini_gcs.py [PORT] [--one-write-a-second] [--token T] [--keep N] [--copy-step N]
+        [--state FILE]
 
 It prints the port that it listens on, on loopback. All requests share one event loop, and between the
 look at a condition and the write that depends on it nothing is awaited: so a check-and-set is atomic.
@@ -15,12 +16,15 @@ import base64
 import hashlib
 import itertools
 import json
+import pickle
 import re
+import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
@@ -41,12 +45,14 @@ class Options:
         token: refuse requests that do not carry it.
         keep: of each part of a resumable upload keep at most that many bytes.
         copy_step: rewrite that many bytes in one request, and give a token to go on with.
+        state: a file: SIGTERM writes into it all that is stored, and the next server begins with that.
     """
 
     one_write_a_second: bool = False
     token: str = ""
     keep: int = 0
     copy_step: int = 0
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,13 @@ class MiniGCS:
         self._copies: dict[str, int] = {}
         self._multiparts: dict[str, dict[int, bytes]] = {}
         self._numbers = itertools.count(time.time_ns() // 1000)
+        if options.state and Path(options.state).exists():
+            vars(self).update(pickle.loads(Path(options.state).read_bytes()))  # noqa: S301 - our own file
+
+    def keep_state(self) -> None:
+        kept = {name: value for name, value in vars(self).items() if isinstance(value, dict)}
+        if self._options.state:
+            Path(self._options.state).write_bytes(pickle.dumps(kept))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -501,12 +514,16 @@ def _base64(data: bytes) -> str:
 
 async def _serve(port: int, options: Options) -> None:
     application = web.Application(client_max_size=0)
-    application.router.add_route("*", "/{path:.*}", MiniGCS(options).handle)
-    runner = web.AppRunner(application, access_log=None)
+    server, is_told = MiniGCS(options), asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, is_told.set)
+    application.router.add_route("*", "/{path:.*}", server.handle)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     print(runner.addresses[0][1], flush=True)
-    await asyncio.Event().wait()
+    await is_told.wait()
+    await runner.cleanup()
+    server.keep_state()
 
 
 def main() -> None:
@@ -516,6 +533,7 @@ def main() -> None:
     parser.add_argument("--token", default="")
     parser.add_argument("--keep", type=int, default=0)
     parser.add_argument("--copy-step", type=int, default=0)
+    parser.add_argument("--state", default="")
     arguments = vars(parser.parse_args())
     asyncio.run(_serve(arguments.pop("port"), Options(**arguments)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -89,13 +90,26 @@ class ServerProcess(ABC):
         except (URLError, ConnectionError, TimeoutError):
             return False
 
+    def restart(self) -> None:
+        """End it by SIGTERM, as a shutdown does, and start it again on what it has stored."""
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._kill()
+        self._start_again()
+        self._wait_until_ready()
+
     def _start(self) -> None:
-        command, environ = self.command(), self.environ()
-        with (self.folder / "log").open("ab") as log:
+        self._line = self.command()
+        self._start_again()
+
+    def _start_again(self) -> None:
+        with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                command,
+                self._line,
                 cwd=self.folder,
-                env={**os.environ, "TMPDIR": str(self.folder), **environ},
+                env={**os.environ, "TMPDIR": str(self.folder), **self.environ()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -115,12 +129,15 @@ class ServerProcess(ABC):
         )
 
     def _stop(self) -> None:
+        self._kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _kill(self) -> None:
         process = getattr(self, "_process", None)
         if process is not None:
             with contextlib.suppress(ProcessLookupError):  # it died by itself
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def program(name: str, package: str) -> str:
@@ -133,9 +150,15 @@ def program(name: str, package: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at this moment."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+    """Ports that nobody listens on at this moment, and that no outgoing connection gets."""
+    found = [port for port in random.sample(range(22_000, 32_000), 100 + count) if is_free(port)]
+    return found[:count]
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 import secrets
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.servers.process import ServerError, ServerProcess, program
+from tests.servers.process import ServerError, ServerProcess, is_free, program
 
 GRPC = 10_000
 """How far above each port weed takes another one."""
@@ -66,17 +65,8 @@ def _free_ports(count: int) -> list[int]:
     """Ports that are free now, and so is the one that weed takes above it."""
     found: list[int] = []
     for port in random.sample(range(12_000, 22_000), 10_000):  # below the ports that outgoing connections get
-        if _is_free(port) and _is_free(port + GRPC):
+        if is_free(port) and is_free(port + GRPC):
             found.append(port)
         if len(found) == count:
             return found
     raise ServerError("no free ports between 12000 and 22000")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True

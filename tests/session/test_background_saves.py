@@ -34,7 +34,7 @@ class Saver:
             (
                 step,
                 {
-                    p: f.source if isinstance(f.source, bytes) else f.source.read_bytes()
+                    p: f.source if isinstance(f.source, bytes) else Path(f.source).read_bytes()
                     for p, f in files.items()
                 },
             )

@@ -69,7 +69,7 @@ def test_a_file_is_added_under_its_own_name(tmp_path: Path, spell: type) -> None
     path = tmp_path / "model.pt"
     path.write_bytes(b"abc")
     path.chmod(0o644)
-    assert change_of(spell(path)) == Change({"model.pt": Local("model.pt", path, 3)}, replaces=False)
+    assert change_of(spell(path)) == Change({"model.pt": Local("model.pt", str(path), 3)}, replaces=False)
 
 
 def test_a_folder_replaces_the_content(tmp_path: Path) -> None:

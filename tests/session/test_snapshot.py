@@ -37,7 +37,9 @@ def staging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def contents(taken: Snapshot) -> dict[str, bytes]:
     files = taken.change.files
-    return {p: f.source if isinstance(f.source, bytes) else f.source.read_bytes() for p, f in files.items()}
+    return {
+        p: f.source if isinstance(f.source, bytes) else Path(f.source).read_bytes() for p, f in files.items()
+    }
 
 
 def hidden(folder: Path) -> list[Path]:
@@ -149,8 +151,8 @@ def test_files_that_are_given_away_are_renamed_and_not_copied(model: Path) -> No
     taken = snapshot(change_of(model), consume=True)
     assert [path for path in model.rglob("*") if path.is_file()] == []
     source = taken.change.files["a"].source
-    assert isinstance(source, Path)
-    assert source.stat().st_ino == inode
+    assert isinstance(source, str)
+    assert Path(source).stat().st_ino == inode
     assert contents(taken) == {"a": b"a", "deep/b": b"b"}
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.stores.memory import MemoryStore
+from ckptptr.stores.port import Guarantee
 from ckptptr.testing import Fault, FaultyStore, Killed
 from ckptptr.testing.deaths import Death, after_save, at_byte, before_save, in_save, lost_network
 from tests.helpers import LAYOUTS, Process, World
@@ -19,6 +20,13 @@ FILES = {"a": "1234", "b": "5678"}
 @pytest.fixture(params=LAYOUTS)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     return World(tmp_path, request.param)
+
+
+@pytest.fixture(params=[*LAYOUTS, Guarantee.LAST_WRITER_WINS])
+def any_world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    """Where the last writer wins, manifests and LATEST are uploads."""
+    kind = request.param
+    return World(tmp_path, guarantee=kind) if isinstance(kind, Guarantee) else World(tmp_path, kind)
 
 
 def dying(world: World, death: Death, attempt: int = 0) -> Process:
@@ -35,23 +43,23 @@ def save_until_death(process: Process, saves: int = 5) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_after_a_save_latest_names_it_and_nothing_newer_is_there(world: World, number: int) -> None:
-    save_until_death(dying(world, after_save(number)))
-    assert world.latest().target.step == number
-    assert len(world.find(r"/data/.*/a$")) == len(world.find(r"\.json$")) == number
+def test_after_a_save_latest_names_it_and_nothing_newer_is_there(any_world: World, number: int) -> None:
+    save_until_death(dying(any_world, after_save(number)))
+    assert any_world.latest().target.step == number
+    assert len(any_world.find(r"/data/.*/a$")) == len(any_world.find(r"\.json$")) == number
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_before_a_save_nothing_of_it_is_there(world: World, number: int) -> None:
-    save_until_death(dying(world, before_save(number)))
-    assert len(world.find(r"/data/.*/a$")) == number - 1
+def test_before_a_save_nothing_of_it_is_there(any_world: World, number: int) -> None:
+    save_until_death(dying(any_world, before_save(number)))
+    assert len(any_world.find(r"/data/.*/a$")) == number - 1
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_in_a_save_its_payload_is_there_and_its_manifest_is_not(world: World, number: int) -> None:
-    save_until_death(dying(world, in_save(number)))
-    assert len(world.find(r"/data/.*/[ab]$")) == 2 * number
-    assert len(world.find(r"\.json$")) == number - 1
+def test_in_a_save_its_payload_is_there_and_its_manifest_is_not(any_world: World, number: int) -> None:
+    save_until_death(dying(any_world, in_save(number)))
+    assert len(any_world.find(r"/data/.*/[ab]$")) == 2 * number
+    assert len(any_world.find(r"\.json$")) == number - 1
 
 
 def test_saves_are_counted_in_the_attempt_and_neither_adopts_nor_forward_copies_are_saves(

@@ -37,7 +37,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_a_file_is_known_by_its_own_name(tmp_path: Path) -> None:
     path = make(tmp_path, "sub/model.pt") / "sub/model.pt"
-    assert one_file(path) == Local("model.pt", path, 12)
+    assert one_file(path) == Local("model.pt", str(path), 12)
     assert one_file(path, "weights/a.pt").path == "weights/a.pt"
 
 
@@ -78,7 +78,7 @@ def test_a_folder_is_its_files_by_name_and_its_empty_folders(tmp_path: Path) -> 
     (tmp_path / "a/empty").mkdir()
     files, folders = folder(tmp_path)
     assert files == [
-        Local(path, tmp_path / path, len(path)) for path in ["a/b/c.pt", "a/z.pt", "a.pt", "b.pt"]
+        Local(path, str(tmp_path / path), len(path)) for path in ["a/b/c.pt", "a/z.pt", "a.pt", "b.pt"]
     ]
     assert folders == ["a/empty", "logs/tb"]
 

@@ -37,8 +37,8 @@ def written(folder: Path, size: int, name: str = "model.pt") -> Local:
 
 
 def source(file: Local) -> Path:
-    assert isinstance(file.source, Path)
-    return file.source
+    assert isinstance(file.source, str)
+    return Path(file.source)
 
 
 def whole(file: Local) -> Sent:

@@ -83,6 +83,7 @@ class ObstoreStore:
         self._clients: dict[str, Any] = {}
         self._comparing: dict[str, Any] = {}
         self._written: set[str] = set()
+        self._tried: set[str] = set()
         self._deletes_singly = False  # until the server turns out to want it
         self._patient: dict[int, tuple[Any, Any]] = {}
         self._room = Room()
@@ -249,17 +250,20 @@ class ObstoreStore:
                 return self._watch(key, len(body)).last(sent)
 
         comparing = self._comparing_at(key)
-        if comparing and len(body) <= _SMALL and not self._knows_parts(key):
-            comparing = None  # it goes as parts will: so it is known how the bucket takes them
+        is_trial = comparing is not None and len(body) <= _SMALL and self._is_trial(key)
         with self._line.taken(len(body)):
-            answer = (
-                self._ask("upload", key, put, comparing) if comparing else self._write("upload", key, put)
-            )
-        etag, is_proven = (answer["e_tag"] or "").strip('"'), comparing is not None
-        # The ETag may be an MD5; of large blocks that would cost more than the listing that it saves.
-        if not is_proven and len(body) <= _SMALL and len(etag) == _MD5:
-            is_proven = etag == hashlib.md5(body, usedforsecurity=False).hexdigest()
-        return is_proven
+            if comparing and not is_trial:
+                self._ask("upload", key, put, comparing)
+                return True
+            etag = (self._write("upload", key, put)["e_tag"] or "").strip('"')
+            # The ETag may be an MD5; of large blocks that would cost more than the listing that it saves.
+            if len(body) <= _SMALL and len(etag) == _MD5:
+                is_proven = etag == hashlib.md5(body, usedforsecurity=False).hexdigest()
+                if is_proven or not is_trial:
+                    return is_proven
+            if is_trial:  # again, with its checksum: a listing has all files of the checkpoint
+                self._ask("upload", key, put, comparing)
+        return is_trial
 
     def try_blocks(self, key: str) -> None:
         """Begin an upload in parts, and abandon it when the store has taken one. Asked once of each bucket.
@@ -279,6 +283,14 @@ class ObstoreStore:
                 self._obstore.put(client, path, blocks(), chunk_size=2, max_concurrency=0)
 
         self._write("upload", key, put)
+
+    def _is_trial(self, key: str) -> bool:
+        """Whether this one goes as parts will. One does, so that it is known how the bucket takes them."""
+        bucket, knows = key.partition("/")[0], self._knows_parts(key)
+        with self._lock:
+            is_first = bucket not in self._tried
+            self._tried.add(bucket)
+        return is_first and not knows
 
     def _knows_parts(self, key: str) -> bool:
         """Whether the bucket took something that was sent as the parts of an upload are."""

@@ -36,6 +36,7 @@ IMPORTED_ONCE = {
         "ckptptr.transformers",
     ),
     "accelerate": ("accelerate", "ckptptr.accelerate"),
+    "lightning": ("lightning.pytorch", "ckptptr.lightning"),
 }
 DIES_AFTER = 4
 """The step of the save in which it dies. The one before was after step 2."""

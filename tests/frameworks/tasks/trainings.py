@@ -58,11 +58,11 @@ def meet() -> None:
         dist.init_process_group("gloo")
 
 
-def kill(dies_at: int) -> InSave:
-    """Rank 1 is killed in the middle of the save of that step, in the first round of ranks."""
+def kill(dies_at: int, who: int = 1) -> InSave:
+    """That rank is killed in the middle of the save of that step, in the first round of ranks."""
 
     def in_save(step: int) -> None:
-        if (step, rank()) == (dies_at, 1) and is_first_round():
+        if (step, rank()) == (dies_at, who) and is_first_round():
             os.kill(os.getpid(), signal.SIGKILL)
 
     return in_save
@@ -207,7 +207,112 @@ def with_accelerate(
                 save_state(accelerator, checkpoints, step=counted.step)
 
 
-TRAININGS: dict[str, Callable[..., None]] = {"transformers": with_transformers, "accelerate": with_accelerate}
+def with_lightning(
+    trained: Trained,
+    checkpoints: Any,
+    folder: Path,
+    in_save: InSave,
+    *,
+    dropout: float = 0.0,
+    every: int = EVERY,
+    sharded: bool = False,
+    plugin: bool = False,
+) -> None:
+    """Without dropout, since Lightning restores no random numbers. The batch is chosen by the step, since it
+    restores no place in an epoch. Where `sharded`, the middle of a save is before `meta.pt`, on rank 0; with
+    the `plugin` it is when rank 0 has written the bytes."""
+    from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+    from lightning.pytorch.callbacks import ModelCheckpoint
+    from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
+    from torch import nn
+    from torch.distributed.fsdp import fully_shard
+    from torch.utils.data import DataLoader
+
+    from ckptptr.errors import PreemptedError
+    from ckptptr.lightning import Checkpoint, CheckpointIO
+
+    assert dropout == 0.0
+    tokens, labels = data()
+    write = torch.save
+
+    def writing(content: Any, file: Any, *given: Any, **more: Any) -> None:
+        if sharded and str(file).endswith("meta.pt"):
+            in_save(content["global_step"])
+        write(content, file, *given, **more)
+        if plugin:
+            in_save(content["global_step"])
+
+    torch.save = writing
+
+    class Module(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.Embedding(32, 8), nn.Flatten(), nn.Linear(48, 2))
+
+        def configure_model(self) -> None:
+            if sharded:
+                fully_shard(self.layers, mesh=self.device_mesh["data_parallel"])
+
+        def on_train_start(self) -> None:
+            trained.begun_at = self.global_step
+
+        def training_step(self, _: Any) -> torch.Tensor:
+            begin = self.global_step * BATCH % len(labels) + rank() * BATCH // ranks()
+            mine = slice(begin, begin + BATCH // ranks())
+            loss = nn.functional.cross_entropy(self.layers(tokens[mine]), labels[mine])
+            mean = self.all_gather(loss.detach()).mean().item()
+            self.log("loss", mean)
+            noting.loss = mean
+            return loss
+
+        def on_save_checkpoint(self, _: Any) -> None:
+            if not (sharded or plugin):
+                in_save(self.global_step)
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.AdamW(self.parameters(), lr=0.05)
+
+    class Noting(Callback):
+        loss = 0.0
+
+        def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+            trained.lost(trainer.global_step, self.loss)
+
+    seed_everything(5, verbose=False)
+    noting = Noting()
+    strategy: Any = "auto"
+    if sharded:
+        strategy = ModelParallelStrategy(ranks(), 1, process_group_backend="gloo")
+    elif ranks() > 1:
+        strategy = DDPStrategy(process_group_backend="gloo")
+    options: Any = {"every_n_train_steps": every, "save_top_k": -1}
+    callback = ModelCheckpoint(folder, **options) if plugin else Checkpoint(checkpoints, folder, **options)
+    io = CheckpointIO(checkpoints)
+    trainer = Trainer(
+        accelerator="cpu",
+        strategy=strategy,
+        devices=ranks(),
+        max_steps=STEPS,
+        callbacks=[callback, noting],
+        plugins=[io] if plugin else [],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    resumed = (io if plugin else callback).resume()
+    try:
+        trainer.fit(Module(), DataLoader(torch.arange(4)), ckpt_path=resumed)
+    except PreemptedError:
+        dist.barrier()  # no rank waits for the end of another one's process
+        raise
+
+
+TRAININGS: dict[str, Callable[..., None]] = {
+    "accelerate": with_accelerate,
+    "lightning": with_lightning,
+    "transformers": with_transformers,
+}
 
 
 def train(

@@ -237,6 +237,17 @@ def test_where_the_store_compares_checksums_all_is_proven(lane: FastLane, lender
     assert lane.upload("bucket/a", [b"1" * BLOCK] * 2) is True
 
 
+def test_a_first_object_that_its_etag_does_not_prove_is_sent_again_with_its_checksum(
+    lane: FastLane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = through(lane, put={"e_tag": '"0x8D"'})
+    monkeypatch.setattr(FakeLender, "comparing", lambda self, _: self.cloud)
+    assert lane.upload("bucket/a", [b"1"]) is True
+    assert stub.asked == ["put a", "put a"]
+    assert lane.upload("bucket/b", [b"1"]) is True
+    assert stub.asked[2:] == ["put b"]
+
+
 def test_of_many_blocks_nothing_is_proven(lane: FastLane) -> None:
     assert lane.upload("bucket/a", [b"1" * BLOCK] * 2) is False
 
