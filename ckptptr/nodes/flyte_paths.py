@@ -43,6 +43,11 @@ _ACTION_NODE = re.compile(r"(?P<action>.+)_v2")
 _NODE_PREFIX = re.compile(rf"(.*)/{NODES}/([^/]+)/([^/]+)/([^/]+)/([^/]+)/?")
 
 
+def _utf8(text: str) -> bytes:
+    """Also of a path on a disk, or in an argument, that is not valid UTF-8."""
+    return text.encode("utf-8", "surrogatepass")
+
+
 def fnv1a_32(data: bytes) -> int:
     """The 32-bit FNV-1a hash, as Go's `hash/fnv.New32a`."""
     value = 0x811C9DC5
@@ -61,7 +66,7 @@ def fixed_length_id(max_bytes: int, parts: Iterable[str]) -> str:
     for part in parts:
         # As Flyte does: a dash follows only what is not empty.
         joined += f"-{part}" if joined else part
-    encoded = joined.encode()
+    encoded = _utf8(joined)
     if len(encoded) <= max_bytes:
         return joined
     digest = base64.b32encode(fnv1a_32(encoded).to_bytes(4, "big")).rstrip(b"=").translate(_BASE32)
@@ -73,7 +78,7 @@ def fixed_length_id(max_bytes: int, parts: Iterable[str]) -> str:
 
 def shard(uid: str) -> str:
     """The two characters that spread raw outputs over a bucket; they differ between attempts."""
-    return SHARDS[fnv1a_32(uid.encode()) % len(SHARDS)]
+    return SHARDS[fnv1a_32(_utf8(uid)) % len(SHARDS)]
 
 
 def is_lineage(text: str) -> bool:

@@ -60,6 +60,7 @@ class Chooser:
         def hold(seen: Seen, named: list[Target]) -> Pointer:
             return self._naming(checkpoint, seen, named, held=True, note=note)
 
+        _check(note)
         return self._move(hold, "use")
 
     def rollback(self, back: int = 1, note: str = "", drop: Collection[str] = ()) -> tuple[Seen, Seen]:
@@ -84,6 +85,7 @@ class Chooser:
                 )
             return self._naming(before[back - 1].checkpoint, seen, named, held=True, note=note)
 
+        _check(note)
         return self._move(hold, "rollback", drop)
 
     def passed_by(self, back: int) -> list[Target]:
@@ -183,6 +185,7 @@ class Chooser:
             InvalidArgumentError: it has expired, or it is a plain folder (which retention never touches).
             NotFoundError, DamagedError: not all of it is there.
         """
+        _check(note)
         seen = self.latest.read()
         found = self.find(checkpoint, seen)
         if found.manifest is None:
@@ -313,6 +316,14 @@ class Chooser:
 
         updated = self.latest.update(move)
         return updated.before, updated.seen
+
+
+def _check(note: str) -> None:
+    """Refuse what JSON cannot say: the bytes of an argument need not be UTF-8."""
+    try:
+        note.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError("the note is not valid UTF-8", key=repr(note)) from None
 
 
 def earlier(node: Node, named: Iterable[Target], current: Target | None) -> list[Target]:

@@ -90,7 +90,7 @@ class Cohort:
     @staticmethod
     def at(url: str, environ: MutableMapping[str, str] = os.environ) -> Cohort:
         """That of this process, for what it opens at `url` now. The n-th openings of all ranks are one."""
-        cohort = Cohort.of(environ, xxhash.xxh3_64_hexdigest(url.encode()))
+        cohort = Cohort.of(environ, xxhash.xxh3_64_hexdigest(url.encode("utf-8", "surrogatepass")))
         if cohort._store is None:
             return cohort
         opened = cohort._store().add(cohort._key(f"rank/{environ.get('RANK')}/opened"), 1)

@@ -386,4 +386,8 @@ def _operations(begin: Start) -> st.SearchStrategy[tuple[str, ...]]:
         st.sampled_from(["use", "pin", "unpin", "drop", "get", "verify", "release", "export"]), one
     )
     with_yes = choosing.map(lambda pair: (*pair, "--yes") if pair[0] in ("use", "drop", "get") else pair)
+    note = TEXTS.filter(lambda text: "\0" not in text).map(lambda text: f"--note={text}")
+    noted = st.tuples(st.sampled_from(["use", "pin"]), st.sampled_from(names), note, st.just("--yes"))
+    noted = noted.map(lambda words: words if words[0] == "use" else words[:-1])
+    with_yes |= noted
     return plain | st.tuples(commands | with_yes, as_json).map(lambda pair: (*pair[0], *pair[1]))
