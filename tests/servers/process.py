@@ -25,6 +25,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 _STARTS = 3
+_ENDS_WITHIN = 20.0
 
 Self = TypeVar("Self", bound="ServerProcess")
 
@@ -92,13 +93,22 @@ class ServerProcess(ABC):
 
     def restart(self) -> None:
         """End it by SIGTERM, as a shutdown does, and start it again on what it has stored."""
-        self._process.terminate()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._kill()
+        os.killpg(self._process.pid, signal.SIGTERM)  # of node, what we started is only a wrapper
+        deadline = time.monotonic() + _ENDS_WITHIN
+        while self._is_alive() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self._kill()
         self._start_again()
         self._wait_until_ready()
+
+    def _is_alive(self) -> bool:
+        """Whether anything of its process group is left."""
+        self._process.poll()
+        try:
+            os.killpg(self._process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _start(self) -> None:
         self._line = self.command()
