@@ -28,6 +28,7 @@ from ckptptr.nodes.flyte_actions import Action
 from ckptptr.nodes.flyte_homes import Home
 from ckptptr.nodes.flyte_identity import FlyteIdentity, Recovered, check_names, given
 from ckptptr.nodes.flyte_paths import UID_LIMITS, NodePrefix, array_node, node_uid
+from ckptptr.protocol.names import DIGITS
 from ckptptr.stores.urls import bucket_of
 
 _EXECUTION = ("FLYTE_INTERNAL_EXECUTION_ID", "_F_NM")
@@ -143,7 +144,7 @@ def _by_uid(outputs: str | None, home: str, unplaced: NodePrefix) -> _Read:
         UnidentifiedError: the uid is hashed, or the layout is not Flyte's.
     """
     given, execution = Home.parse(home), unplaced.execution
-    found = given and re.fullmatch(rf"{re.escape(execution)}-(.+)-([0-9]{{1,18}})", given.uid)
+    found = given and re.fullmatch(rf"{re.escape(execution)}-(.+)-({DIGITS})", given.uid)
     proven = found and _prove(_Claim(found[1], int(found[2]), lineage=""), given, unplaced)
     if not proven:
         raise UnidentifiedError(
@@ -166,9 +167,7 @@ class _Step(NamedTuple):
 def _steps(outputs: str, execution: str) -> list[_Step]:
     """The levels of `.../<execution>/<node>/data/<attempt>[/<child>/<attempt>...]`; else none."""
     # The greedy start finds the last such segment: the deployment decides what is before it.
-    found = re.fullmatch(
-        rf".*/{re.escape(execution)}/([^/]+)/data/([0-9]{{1,18}})((?:/[^/]+/[0-9]{{1,18}})*)", outputs
-    )
+    found = re.fullmatch(rf".*/{re.escape(execution)}/([^/]+)/data/({DIGITS})((?:/[^/]+/{DIGITS})*)", outputs)
     if found is None:
         return []
     node, attempt, below = found.groups()
@@ -218,7 +217,7 @@ def _recovered(read: _Read, previous: str) -> Recovered | None:
         return None
     if home.is_hashed:  # the shard fits the uid: all the proof that a hash can give
         return Recovered(home=previous)
-    found = re.fullmatch(rf"(.+)-{re.escape(node.node)}-([0-9]{{1,18}})", home.uid)
+    found = re.fullmatch(rf"(.+)-{re.escape(node.node)}-({DIGITS})", home.uid)
     if found is None or found[1] == node.execution:
         return None
     placed = home.place(replace(node, execution=found[1]), int(found[2]))

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 
 from ckptptr.nodes.flyte_identity import FlyteIdentity, check_names
 from ckptptr.nodes.flyte_paths import HOME, UID_LIMITS, NodePrefix, action_node
+from ckptptr.protocol.names import NUMERAL
 
 _ROOT = re.compile(r"(?P<bucket>(?:[^/:]+://[^/]*)?)(?P<path>(?:/[^/]+)+)")
 _SHARD = re.compile(r"[a-z0-9]{2}")
@@ -47,7 +48,7 @@ class Action:
     @staticmethod
     def read(home: str | None, *, run: str, name: str, base: str) -> Action | None:
         """The action whose home this is; None if it is not the home of an action of that name."""
-        found = re.fullmatch(rf"(.+)/{re.escape(name)}/([1-9][0-9]{{0,17}})/{HOME}", home or "")
+        found = re.fullmatch(rf"(.+)/{re.escape(name)}/({NUMERAL})/{HOME}", home or "")
         if not (run and name and found and home):
             return None
         return Action(run, name, int(found[2]), home, found[1], base.rstrip("/"))

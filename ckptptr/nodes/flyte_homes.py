@@ -9,11 +9,12 @@ import re
 from dataclasses import dataclass, replace
 
 from ckptptr.nodes.flyte_paths import HOME, UID_LIMITS, NodePrefix, action_node, shard
+from ckptptr.protocol.names import DIGITS, NUMERAL
 
 _HASHED = re.compile(r"f[a-z1-6]{7}")
 # A uid is never all digits; the two numbers are the index and the retry of a legacy map task.
 _TAIL = re.compile(
-    rf"(?P<above>.+)/(?P<uid>[^/]*[^/0-9][^/]*)(?:/(?P<index>[0-9]{{1,18}})/(?P<retry>[0-9]{{1,18}}))?/{HOME}"
+    rf"(?P<above>.+)/(?P<uid>[^/]*[^/0-9][^/]*)(?:/(?P<index>{DIGITS})/(?P<retry>{DIGITS}))?/{HOME}"
 )
 
 
@@ -61,7 +62,7 @@ class Home:
         return replace(placed, uid_limits=limits) if limits else None
 
 
-_ACTION = re.compile(rf"(?P<root>.+)/(?P<action>[^/]+)/(?P<attempt>[1-9][0-9]{{0,17}})/{HOME}")
+_ACTION = re.compile(rf"(?P<root>.+)/(?P<action>[^/]+)/(?P<attempt>{NUMERAL})/{HOME}")
 
 
 @dataclass(frozen=True, slots=True)

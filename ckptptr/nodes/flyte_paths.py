@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ckptptr.errors import InvalidArgumentError
-from ckptptr.protocol.names import NODES
+from ckptptr.protocol.names import DIGITS, NODES, utf8
 
 HOME = "_flytecheckpoints"
 """The last segment of every home (`CheckpointPrefix` in Flyte's `ioutils`)."""
@@ -41,11 +41,6 @@ _BASE32 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"abcdefghijklmno
 _ARRAY_NODE = re.compile(r"(?P<parent>.+)_(?P<attempt>[0-9]+)_i(?P<index>[0-9]+)")
 _ACTION_NODE = re.compile(r"(?P<action>.+)_v2")
 _NODE_PREFIX = re.compile(rf"(.*)/{NODES}/([^/]+)/([^/]+)/([^/]+)/([^/]+)/?")
-
-
-def _utf8(text: str) -> bytes:
-    """Also of a path on a disk, or in an argument, that is not valid UTF-8."""
-    return text.encode("utf-8", "surrogatepass")
 
 
 def fnv1a_32(data: bytes) -> int:
@@ -66,7 +61,7 @@ def fixed_length_id(max_bytes: int, parts: Iterable[str]) -> str:
     for part in parts:
         # As Flyte does: a dash follows only what is not empty.
         joined += f"-{part}" if joined else part
-    encoded = _utf8(joined)
+    encoded = utf8(joined)
     if len(encoded) <= max_bytes:
         return joined
     digest = base64.b32encode(fnv1a_32(encoded).to_bytes(4, "big")).rstrip(b"=").translate(_BASE32)
@@ -78,12 +73,12 @@ def fixed_length_id(max_bytes: int, parts: Iterable[str]) -> str:
 
 def shard(uid: str) -> str:
     """The two characters that spread raw outputs over a bucket; they differ between attempts."""
-    return SHARDS[fnv1a_32(_utf8(uid)) % len(SHARDS)]
+    return SHARDS[fnv1a_32(utf8(uid)) % len(SHARDS)]
 
 
 def is_lineage(text: str) -> bool:
     """Whether `node_uid` can read it: a manifest may say anything."""
-    return re.fullmatch(r"[^/]+(/[0-9]{1,18}/[^/]+)*", text) is not None
+    return re.fullmatch(rf"[^/]+(/{DIGITS}/[^/]+)*", text) is not None
 
 
 def node_uid(lineage: str) -> str:

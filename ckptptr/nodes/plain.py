@@ -14,7 +14,7 @@ from ckptptr.nodes.flyte_paths import NodePrefix
 from ckptptr.protocol.inventory import object_at
 from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.manifest import Lineage
-from ckptptr.protocol.names import ATTEMPTS, CLAIMS, NODES, NUMBER_LIMIT
+from ckptptr.protocol.names import ATTEMPTS, CLAIMS, DIGITS, NODES, NUMBER_LIMIT
 from ckptptr.protocol.node import HomesOf, Node, attempts_in
 from ckptptr.protocol.references import Root
 from ckptptr.settings import ALLOW_ROOTS, STRICT
@@ -156,7 +156,7 @@ def plain_homes(key: str) -> HomesOf:
 def _claim(store: Store, key: str) -> int:
     """The next free attempt number. An object that only one process can create makes it ours."""
     claimed = [entry.key.rpartition("/")[2] for entry in store.list(f"{key}/{CLAIMS}")]
-    numbers = (int(name) for name in claimed if re.fullmatch("[0-9]{1,18}", name))
+    numbers = (int(name) for name in claimed if re.fullmatch(DIGITS, name))
     first = max([_next_plain_attempt(store, key), *(number + 1 for number in numbers)])
     clock = SystemClock()
     claim = {"claim": clock.token(12), "pid": os.getpid(), "claimed_at": isoformat(clock.now())}

@@ -19,7 +19,7 @@ from ckptptr.errors import DamagedError, InvalidArgumentError
 from ckptptr.hidden import HIDDEN
 from ckptptr.protocol import sealed
 from ckptptr.protocol.blocks import Blocks, block_for
-from ckptptr.protocol.names import DATA, NUMBER_LIMIT, CheckpointId, Number
+from ckptptr.protocol.names import DATA, NUMBER_LIMIT, CheckpointId, Number, utf8
 
 LIMIT = 512 * 1024 * 1024
 """The largest manifest, in bytes: 200 to 400 for each file, so that a million files fit."""
@@ -232,15 +232,11 @@ def why_unfit(path: str) -> str:
     if 4 * len(path) <= _NAME_LIMIT:
         return ""  # no character has more than 4 bytes
     names = path.split("/")
-    if len(_utf8(path)) > PATH_LIMIT or len(names) > _DEPTH_LIMIT:
+    if len(utf8(path)) > PATH_LIMIT or len(names) > _DEPTH_LIMIT:
         return f"a path has at most {PATH_LIMIT} bytes and {_DEPTH_LIMIT} names"
-    if len(_utf8(path)) > _NAME_LIMIT and any(len(_utf8(name)) > _NAME_LIMIT for name in names):
+    if len(utf8(path)) > _NAME_LIMIT and any(len(utf8(name)) > _NAME_LIMIT for name in names):
         return f"a name has at most {_NAME_LIMIT} bytes"
     return ""
-
-
-def _utf8(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
 
 
 def _shown(text: str) -> str:

@@ -37,6 +37,10 @@ BYTES_NAME = "_dst_cp"
 
 NUMBER_LIMIT = 10**18
 """Attempts and seqs are below it."""
+DIGITS = "[0-9]{1,18}"
+"""A pattern for such a number; it may begin with zeros."""
+NUMERAL = "[1-9][0-9]{0,17}"
+"""A pattern for one above 0 in its only right spelling."""
 Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=NUMBER_LIMIT)]
 """A number as LATEST and manifests have it: an attempt, a seq, a size."""
 
@@ -98,6 +102,11 @@ class CheckpointId:
                 "not a checkpoint id", key=text, hint="An id looks like 0000000017-a0003-k9x2abqz"
             )
         return found
+
+
+def utf8(text: str) -> bytes:
+    """Also of a name on a disk, or of an argument, that is not valid UTF-8."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def latest_key(prefix: str) -> str:

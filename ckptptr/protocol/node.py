@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from ckptptr.protocol.manifest import Lineage, Manifest
+from ckptptr.protocol.names import NUMERAL
 from ckptptr.protocol.references import AtManifest, Root
 from ckptptr.stores.port import Store
 
@@ -160,4 +161,4 @@ def walk_before(attempt: int) -> Iterator[int]:
 
 def _number(name: str) -> int | None:
     """The attempt whose home has that name: only one spelling is a home."""
-    return int(name) if re.fullmatch(r"0|[1-9][0-9]{0,17}", name) else None
+    return int(name) if re.fullmatch(f"0|{NUMERAL}", name) else None

@@ -37,6 +37,7 @@ import xxhash
 from ckptptr.clock import SystemClock
 from ckptptr.errors import ConflictError, NotFoundError, StoreUnavailableError
 from ckptptr.protocol.candidates import Found
+from ckptptr.protocol.names import utf8
 from ckptptr.protocol.references import FRESH
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.session.jax_store import store_of_jax
@@ -90,7 +91,7 @@ class Cohort:
     @staticmethod
     def at(url: str, environ: MutableMapping[str, str] = os.environ) -> Cohort:
         """That of this process, for what it opens at `url` now. The n-th openings of all ranks are one."""
-        cohort = Cohort.of(environ, xxhash.xxh3_64_hexdigest(url.encode("utf-8", "surrogatepass")))
+        cohort = Cohort.of(environ, xxhash.xxh3_64_hexdigest(utf8(url)))
         if cohort._store is None:
             return cohort
         opened = cohort._store().add(cohort._key(f"rank/{environ.get('RANK')}/opened"), 1)

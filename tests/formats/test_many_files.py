@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
-from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -15,6 +13,7 @@ from ckptptr.protocol import sealed
 from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.protocol.parts import Part
+from tests.memory import peak
 
 ID = CheckpointId.parse("0000000001-a0000-abcdefgh")
 URL = "s3://b/home/manifests/x.json"
@@ -34,15 +33,6 @@ def manifest(count: int, **changes: object) -> Manifest:
     )
     fields = {"step": 1, "created_at": "", "created_by": "", "files": files, "total_bytes": 100 * count}
     return Manifest(**{"id": str(ID), "attempt": 0, "seq": 1, **fields, **changes})
-
-
-def peak(work: Callable[[], object]) -> int:
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 2500])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
 import ckptptr
+from tests.memory import peak
 
 
 class _Run:
@@ -22,19 +21,11 @@ class _Run:
 
     def peaks(self) -> dict[str, int]:
         with ckptptr.open(self.place / "run") as first:
-            found = {"save": self.peak(lambda: first.save(self.source, step=1))}
-            found["later save"] = self.peak(lambda: first.save(self.source, step=2))
+            found = {"save": peak(lambda: first.save(self.source, step=1))}
+            found["later save"] = peak(lambda: first.save(self.source, step=2))
         with ckptptr.open(self.place / "run") as second:
-            found["restore"] = self.peak(lambda: second.restore(self.place / "target"))
+            found["restore"] = peak(lambda: second.restore(self.place / "target"))
         return found
-
-    def peak(self, work: Callable[[], object]) -> int:
-        tracemalloc.start()
-        try:
-            work()
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
 
 
 def test_each_file_takes_a_bounded_amount_of_memory(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import operator
 import os
 import shutil
 import threading
-import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.folder import folder, one_file
 from ckptptr.transfer.plan import Local
 from ckptptr.transfer.upload import Sent, upload_all
+from tests.memory import peak
 
 BLOCK = 16
 
@@ -335,13 +335,7 @@ def test_memory_is_bounded_by_a_few_blocks_however_large_the_file(tmp_path: Path
     path = tmp_path / "large"
     with path.open("wb") as file:
         file.truncate(100 * block)
-    tracemalloc.start()
-    try:
-        upload_all(Draining(block), [(one_file(path), "home/large")])
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 4 * block
+    assert peak(lambda: upload_all(Draining(block), [(one_file(path), "home/large")])) < 4 * block
 
 
 @pytest.fixture
