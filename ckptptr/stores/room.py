@@ -21,10 +21,11 @@ MOST = 16
 
 
 class Room:
-    """`size` bytes, to be taken and given back. What is larger than all of it goes alone."""
+    """`size` bytes for `most` transfers, to be taken and given back. What is larger than all goes alone."""
 
-    def __init__(self, size: int = ROOM) -> None:
+    def __init__(self, size: int = ROOM, most: int = MOST) -> None:
         self._size = size
+        self._least = size // most
         self.renew()
         renew_in_child(self)
 
@@ -80,4 +81,4 @@ class Room:
             self._changed.notify_all()
 
     def _counted(self, size: int) -> int:
-        return max(self._size // MOST, min(size, self._size))
+        return max(self._least, min(size, self._size))

@@ -17,7 +17,7 @@ from ckptptr.testing import Fault, FaultyStore
 from ckptptr.transfer import upload
 from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.folder import folder, one_file
-from ckptptr.transfer.plan import Local
+from ckptptr.transfer.plan import MIB, Local
 from ckptptr.transfer.upload import Sent, upload_all
 from tests.memory import peak
 
@@ -90,8 +90,8 @@ def test_blocks_are_whole_however_little_the_disk_gives_at_a_time(
             sizes.extend(len(block) for block in blocks)
             return True
 
-    upload_all(Watching(block_size=BLOCK), [(written(tmp_path, 2 * BLOCK + 3), "x")])
-    assert sizes == [BLOCK, BLOCK, 3]
+    upload_all(Watching(block_size=BLOCK), [(written(tmp_path, 4 * BLOCK + 3), "x")])
+    assert sizes == [BLOCK, BLOCK, BLOCK, BLOCK, 3]
 
 
 # What arrived
@@ -341,7 +341,7 @@ def test_memory_is_bounded_by_a_few_blocks_however_large_the_file(tmp_path: Path
 @pytest.fixture
 def small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request takes two blocks of these tests, so that their files are small, or large."""
-    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((BLOCK, 8), (2 * BLOCK, 4)))
+    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((BLOCK, 8, 8), (2 * BLOCK, 4, 4)))
 
 
 @pytest.mark.usefixtures("small_scale")
@@ -364,8 +364,35 @@ def test_the_larger_files_are_the_fewer_go_side_by_side(tmp_path: Path, size: in
     assert store.most_at_once == at_once
 
 
+@pytest.mark.parametrize(("seconds", "parts"), [([1.0, 0.1], [1] * 6), ([1.0, 2.0], [1, 1, 1, 1, 3, 3])])
+def test_where_no_request_was_fast_the_following_files_of_a_few_blocks_go_in_blocks(
+    monkeypatch: pytest.MonkeyPatch, seconds: list[float], parts: list[int]
+) -> None:
+    size = 10 * MIB
+    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((size, 1, 1),))
+    told: list[int] = []
+
+    class Clock:
+        now = 0.0
+
+        @classmethod
+        def monotonic(cls) -> float:
+            return cls.now
+
+    class Slow(MemoryStore):
+        def upload(self, _: str, blocks: Iterable[bytes]) -> bool:
+            told.append(len(list(blocks)))
+            Clock.now += seconds[len(told) % len(seconds)]
+            return True
+
+    monkeypatch.setattr(upload, "time", Clock)
+    files = [Local(name, bytes(size), size) for name in "abcdef"]
+    upload_all(Slow(block_size=4 * MIB), [(file, file.path) for file in files])
+    assert told == parts
+
+
 @pytest.mark.parametrize(
-    ("size", "count"), [(0, 0), (1, 1), (2 * BLOCK, 1), (2 * BLOCK + 1, 3), (4 * BLOCK, 4)]
+    ("size", "count"), [(0, 0), (1, 1), (4 * BLOCK, 1), (4 * BLOCK + 1, 5), (6 * BLOCK, 6)]
 )
 def test_a_store_is_told_how_many_blocks_there_will_be(tmp_path: Path, size: int, count: int) -> None:
     told: list[tuple[int, int]] = []

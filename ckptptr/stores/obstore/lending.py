@@ -61,6 +61,9 @@ class Lender(Protocol):
     proves_blocks: ClassVar[bool]
     """Whether another adapter proves no more than obstore about what is uploaded in many blocks."""
 
+    block_size: ClassVar[int]
+    """In which large files are sent, in bytes. The smaller, the more connections in the same memory."""
+
     deletes_together: ClassVar[int]
     """How many objects obstore deletes in one request; more than one only where a missing one is no error."""
 

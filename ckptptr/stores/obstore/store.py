@@ -47,7 +47,8 @@ from ckptptr.stores.room import Room
 from ckptptr.stores.said import no_answer, overdue
 from ckptptr.stores.sdk import last_names, one_or_many, seconds, shown
 
-BLOCK_SIZE = 8 * 1024 * 1024
+_AT_ONCE = 25
+"""Blocks: as many of 5 MiB as there is room for."""
 CHUNK = 1024 * 1024
 """What arrives is handed on in pieces of this size; larger ones would only take memory."""
 
@@ -69,14 +70,14 @@ class ObstoreStore:
 
     Args:
         lender: makes obstore's clients, one for each bucket.
-        block_size: also the part size, unless the blocks fed are larger.
+        block_size: also the part size, unless the blocks fed are larger. By default the lender's.
     """
 
-    def __init__(self, lender: Lender, *, block_size: int = BLOCK_SIZE) -> None:
+    def __init__(self, lender: Lender, *, block_size: int | None = None) -> None:
         import obstore
 
         threads.begin()
-        self.block_size = block_size
+        self.block_size = block_size or lender.block_size
         self.lender = lender
         self._obstore: Any = obstore
         self._lock = threading.Lock()
@@ -86,7 +87,7 @@ class ObstoreStore:
         self._tried: set[str] = set()
         self._deletes_singly = False  # until the server turns out to want it
         self._patient: dict[int, tuple[Any, Any]] = {}
-        self._room = Room()
+        self._room = Room(most=_AT_ONCE)
         self._line = Line(lender.answer)
 
     @property

@@ -38,6 +38,7 @@ class FakeLender:
     scheme: ClassVar[str] = "memory"
     version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
     proves_blocks = True
+    block_size: ClassVar[int] = BLOCK
     answer = 120.0
     compares_parts = False
     deletes_together: ClassVar[int] = 1
@@ -81,7 +82,7 @@ def lender() -> FakeLender:
 
 @pytest.fixture
 def lane(slow: MemoryStore, lender: FakeLender) -> FastLane:
-    return FastLane(slow, ObstoreStore(lender, block_size=BLOCK))
+    return FastLane(slow, ObstoreStore(lender))
 
 
 class Stub(SimpleNamespace):
