@@ -19,6 +19,14 @@ ROOM = 128 * 1024 * 1024
 MOST = 16
 """Transfers at once at most, however small they are."""
 
+BLOCKS = 25
+"""Blocks of one file at once at most: as many of 5 MiB as there is room for."""
+
+
+def at_once(block_size: int) -> int:
+    """How many blocks of that size are under way at most."""
+    return max(1, min(BLOCKS, ROOM // block_size))
+
 
 class Room:
     """`size` bytes for `most` transfers, to be taken and given back. What is larger than all goes alone."""

@@ -199,10 +199,16 @@ class Download:
         with _disk(file.target), file.opened() as descriptor:
 
             def take(offset: int, block: Block) -> None:
-                progress.add(len(block))
+                begun = progress.measured.clock()
                 _write(descriptor, offset, block)
+                progress.add(len(block), begun)
 
-            if not fetch(self._store, key, piece, take):
+            begun = progress.measured.begin()
+            try:
+                is_good = fetch(self._store, key, piece, take)
+            finally:
+                progress.measured.end(begun)
+            if not is_good:
                 raise self._damaged(home, file.record)
 
     def _damaged(self, home: str, record: FileRecord) -> DamagedError:

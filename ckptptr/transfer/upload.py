@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import posixpath
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -116,10 +115,10 @@ def _size(file: Local) -> float:
 def _upload(way: _Way, file: Local, key: str) -> tuple[Sent | None, bool]:
     def send(file: Local, may_grow: bool) -> tuple[Digest, bool]:
         blocks = _Blocks(file, way, may_grow=may_grow)
-        begun = time.monotonic()
+        begun = measured.begin()
         try:
             is_proven = way.store.upload(key, blocks)
-            way.took(time.monotonic() - begun, file.size, blocks.size)
+            way.took(measured.clock() - begun, file.size, blocks.size)
         except UploadGoneError as error:
             # The listing tells. The name has this checkpoint's random id: what is there in that size is ours.
             log.warning("%s; ckptptr looks whether the object is complete", error)
@@ -128,8 +127,11 @@ def _upload(way: _Way, file: Local, key: str) -> tuple[Sent | None, bool]:
             if type(error) is not StoreUnavailableError or file.size <= MIB:
                 raise
             raise _so_far(error, blocks.digest.size, file.size) from error
+        finally:
+            measured.end(begun)
         return blocks.digest, is_proven
 
+    measured = way.progress.measured
     done = steadily(file, send)
     if done is None:
         return None, True

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from ckptptr.transfer import upload
 from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.folder import folder, one_file
 from ckptptr.transfer.plan import MIB, Local
+from ckptptr.transfer.progress import Progress
 from ckptptr.transfer.upload import Sent, upload_all
 from tests.memory import peak
 
@@ -372,22 +374,18 @@ def test_where_no_request_was_fast_the_following_files_of_a_few_blocks_go_in_blo
     monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((size, 1, 1),))
     told: list[int] = []
 
-    class Clock:
-        now = 0.0
-
-        @classmethod
-        def monotonic(cls) -> float:
-            return cls.now
+    now = 0.0
 
     class Slow(MemoryStore):
         def upload(self, _: str, blocks: Iterable[bytes]) -> bool:
+            nonlocal now
             told.append(len(list(blocks)))
-            Clock.now += seconds[len(told) % len(seconds)]
+            now += seconds[len(told) % len(seconds)]
             return True
 
-    monkeypatch.setattr(upload, "time", Clock)
     files = [Local(name, bytes(size), size) for name in "abcdef"]
-    upload_all(Slow(block_size=4 * MIB), [(file, file.path) for file in files])
+    showing = partial(Progress, "saving", clock=lambda: now)
+    upload_all(Slow(block_size=4 * MIB), [(file, file.path) for file in files], showing)
     assert told == parts
 
 
