@@ -6,7 +6,6 @@ With `--guided` atheris, which is not installed by `make setup`, looks for input
 from __future__ import annotations
 
 import argparse
-import collections
 import itertools
 import random
 import resource
@@ -14,58 +13,18 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import seed
 
-from tests.fuzz.case import Case, Told, keep
-from tests.fuzz.damage import cases
-from tests.fuzz.environment import hear, tellings
-from tests.fuzz.operations import play, ready
+from tests.fuzz.case import keep
+from tests.fuzz.fuzzer import Fuzzer, hang
+from tests.fuzz.operations import ready
 
 _MEMORY = 4 << 30
 """Bytes of address space: about twenty times what the process needs."""
-_SECONDS = 60
-"""No case takes a tenth of this on an idle machine."""
 _ROUND = 500
-
-
-class HangError(Exception):
-    """A case that does not end."""
-
-
-class Fuzzer:
-    """Runs cases; remembers how they ended, and the last one that was wrong."""
-
-    def __init__(self, scratch: Path) -> None:
-        self.ends: collections.Counter[str] = collections.Counter()
-        self.wrong: Case | Told | None = None
-        self._scratch = scratch
-
-    def check(self, case: Case | Told) -> None:
-        signal.alarm(_SECONDS)
-        try:
-            how = f"environment: {hear(case)}" if isinstance(case, Told) else play(case, self._scratch)
-        except BaseException:
-            self.wrong = case
-            raise
-        finally:
-            signal.alarm(0)
-        self.ends[how if isinstance(case, Told) else f"{case.run[0]}: {how}"] += 1
-
-    def test(self, examples: int) -> Callable[[], None]:
-        """A test of hypothesis: four cases of a bucket for one of an environment."""
-        rules = settings(
-            max_examples=examples,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate, Phase.shrink],
-        )
-        test: Any = given(cases() | cases() | cases() | cases() | tellings())(self.check)
-        return rules(test)
 
 
 def main() -> int:
@@ -75,7 +34,7 @@ def main() -> int:
     parser.add_argument("--guided", action="store_true", help="by atheris: pip install atheris")
     given_ = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    signal.signal(signal.SIGALRM, _hang)
+    signal.signal(signal.SIGALRM, hang)
     with tempfile.TemporaryDirectory(prefix="ckptptr-fuzz-") as folder, ready():
         fuzzer = Fuzzer(Path(folder, "scratch"))
         try:
@@ -108,10 +67,6 @@ def _guided(fuzzer: Fuzzer, seconds: float, first: int) -> None:
         test.hypothesis.fuzz_one_input,
     )
     atheris.Fuzz()
-
-
-def _hang(*_: object) -> None:
-    raise HangError(f"a case took more than {_SECONDS} s")
 
 
 if __name__ == "__main__":
