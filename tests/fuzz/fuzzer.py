@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.fuzz.case import Case, Told
+from tests.fuzz.case import Case, Told, keep
 from tests.fuzz.damage import cases
 from tests.fuzz.environment import hear, tellings
 from tests.fuzz.operations import play
 
+TIME_IS_OVER = "The time is over: no case was wrong."
+_MEMORY = 4 << 30
+"""Bytes of address space: about twenty times what the process needs."""
 _SECONDS = 60
 """No case takes a tenth of this on an idle machine."""
 
@@ -35,7 +39,7 @@ class Fuzzer:
         signal.alarm(_SECONDS)
         try:
             how = f"environment: {hear(case)}" if isinstance(case, Told) else play(case, self._scratch)
-        except BaseException:
+        except Exception:
             self.wrong = case
             raise
         finally:
@@ -54,6 +58,21 @@ class Fuzzer:
         test: Any = given(cases() | cases() | cases() | cases() | tellings())(self.check)
         return rules(test)
 
+    def tell(self, why: str) -> None:
+        """Print how the cases ended, and why there are no more of them. A wrong one is kept."""
+        print(f"{sum(self.ends.values()):,} cases, each with its end:")
+        for end, count in sorted(self.ends.items()):
+            print(f"  {count:7,} {end}")
+        if self.wrong is not None:
+            why = f"A case was wrong, and is kept: {keep(self.wrong)}"
+        print(why, flush=True)
 
-def hang(*_: object) -> None:
+
+def limited() -> None:
+    """From now on a case that does not end, or takes the memory of this machine, is an error."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    signal.signal(signal.SIGALRM, _hang)
+
+
+def _hang(*_: object) -> None:
     raise HangError(f"a case took more than {_SECONDS} s")
