@@ -6,7 +6,7 @@
         dcp.load(state, storage_reader=reader)
 
 `checkpoints` is what `ckptptr.open` returns, or the checkpoint of a task. Importing this imports torch. May
-import checkpoints, session and lifetime. The rule: the payload is what torch itself writes, and torch alone
+import checkpoints, framework, session and lifetime. The rule: the payload is what torch itself writes, and torch alone
 can read it.
 """
 

@@ -23,6 +23,7 @@ from torch.futures import Future
 
 from ckptptr.checkpoints import Checkpoint, Checkpoints
 from ckptptr.errors import InvalidArgumentError
+from ckptptr.framework import checkpoints_and_manners
 from ckptptr.lifetime.temporary import TemporaryFolders
 from ckptptr.session.parts import DEADLINE, Parts
 from ckptptr.torch.ranks import rank, together
@@ -97,7 +98,7 @@ class DCPWriter(FileSystemWriter):  # type: ignore[misc]
         super().set_up_storage_writer(is_coordinator, *args, **kwargs)
 
     def prepare_global_plan(self, plans: list[SavePlan]) -> list[SavePlan]:
-        session = self._here._session
+        session = checkpoints_and_manners(self._checkpoints)[0]._session
         round_ = session.latest.fence.incarnation or session.clock.token(12)
         self._coordinators = _Share("", round_, len(plans), len(plans))
         shares = [_Share(f"__{rank}_", round_, rank, len(plans)) for rank in range(len(plans))]
@@ -114,17 +115,11 @@ class DCPWriter(FileSystemWriter):  # type: ignore[misc]
         parts = self._parts(self._coordinators)
         self.saved = parts.save(Path(self.path, _METADATA), step=self._step, metadata=self._user_metadata)
 
-    @property
-    def _here(self) -> Checkpoints:
-        """Of this process; a task's checkpoint stands before them."""
-        here: Checkpoints = getattr(self._checkpoints, "checkpoints", self._checkpoints)
-        return here
-
     def _parts(self, share: _Share) -> Parts[Checkpoint]:
+        checkpoints, manners = checkpoints_and_manners(self._checkpoints)
         # One more part than ranks: that of the coordinator with `.metadata`.
-        parts = self._here._new_parts(share.rank, share.ranks + 1, self._deadline, share.round)
-        manners = getattr(self._checkpoints, "_manners", None)
-        parts.guard = manners or parts.guard
+        parts = checkpoints._new_parts(share.rank, share.ranks + 1, self._deadline, share.round)
+        parts.guard = manners
         return parts
 
 
