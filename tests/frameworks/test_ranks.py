@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
 import ckptptr
 from tests.frameworks.launch import FRAMEWORKS, Forks, in_flyte, in_flyte_2, torchrun
@@ -115,3 +118,24 @@ def test_a_sigterm_to_one_rank_makes_all_save_the_step_and_end(
     assert [text.split("\n")[0] for text in trained] == [f"began after step {ended}"] * 2
     assert trained[0].split("\n")[1:] == straight[ended:]
     assert steps_saved(tmp_path) == saved
+
+
+@pytest.mark.parametrize("framework", ["dcp"], indirect=True)
+@pytest.mark.parametrize(
+    ("how", "dies"),
+    [("thread", "dies_at"), ("process", "dies_at"), ("process", "writer_dies_at")],
+    ids=["thread", "process", "process, which is killed"],
+)
+def test_an_asynchronous_save_of_dcp_is_a_checkpoint_of_all_ranks(
+    framework: str, how: str, dies: str, straight: list[str], forks: Forks, tmp_path: Path
+) -> None:
+    trained = forks(framework, tmp_path, how=how, **{dies: 4})
+    assert [text.split("\n") for text in trained] == [["began after step 2", *straight[2:]]] * 2
+    assert steps_saved(tmp_path) == [6, 4, 2]
+    with ckptptr.open(tmp_path / "run", read_only=True) as checkpoints:
+        folder = checkpoints.restore(tmp_path / "folder")
+        found: Any = checkpoints.resolution
+        assert found.found.manifest.metadata == {"by": how}
+    dcp_to_torch_save(folder, tmp_path / "whole.pt")  # torch alone reads it
+    whole = torch.load(tmp_path / "whole.pt", weights_only=True)
+    assert (int(whole["step"]), len(whole["weights"]["3.weight"])) == (6, 2)
