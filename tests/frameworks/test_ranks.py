@@ -16,10 +16,8 @@ from tests.frameworks.launch import FRAMEWORKS, Forks, in_flyte, in_flyte_2, tor
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 
-_straight: dict[str, list[str]] = {}
 
-
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in FRAMEWORKS])
+@pytest.fixture(scope="module", params=FRAMEWORKS)  # so pytest runs the tests of one after those of another
 def framework(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -31,15 +29,14 @@ def forks() -> Iterator[Forks]:
     made.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def straight(framework: str, forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The lines of a run of two ranks that nothing disturbs: one for each loss, of steps 1 to 6."""
-    if framework not in _straight:
-        trained = forks(framework, tmp_path_factory.mktemp("straight"))
-        assert [text.partition("\n")[0] for text in trained] == ["began after step 0"] * 2
-        _straight[framework] = trained[0].split("\n")[1:]
-        assert [line.partition(":")[0] for line in _straight[framework]] == [f"step {n}" for n in range(1, 7)]
-    return _straight[framework]
+    trained = forks(framework, tmp_path_factory.mktemp("straight"))
+    assert [text.partition("\n")[0] for text in trained] == ["began after step 0"] * 2
+    lines = trained[0].split("\n")[1:]
+    assert [line.partition(":")[0] for line in lines] == [f"step {n}" for n in range(1, 7)]
+    return lines
 
 
 def steps_saved(at: Path) -> list[int | None]:

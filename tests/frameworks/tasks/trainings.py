@@ -330,8 +330,9 @@ def with_dcp(
 
     from ckptptr.torch import DCPReader, DCPWriter
 
-    folder.mkdir(parents=True, exist_ok=True)
-    tempfile.tempdir = str(folder)  # this machine's
+    if not how:  # else the sockets of torch's process are there, whose names must be short
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.tempdir = str(folder)  # this machine's
     torch.manual_seed(5)
     model = nn.Sequential(nn.Embedding(32, 8), nn.Flatten(), nn.Dropout(dropout), nn.Linear(48, 2))
     torch.manual_seed(5 + rank())
