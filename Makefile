@@ -111,8 +111,8 @@ test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute,
 	$(QUICKLY)$(BIN)/pytest $(FAST)
 
 test-frameworks: $(FRAMEWORKS)/.ready $(JAX)/.ready ## What needs torch, jax or a framework: processes are killed, and resume; in two environments of its own
-	$(QUICKLY)$(FRAMEWORKS)/bin/pytest -n logical --dist loadgroup tests/frameworks
-	$(QUICKLY)$(JAX)/bin/pytest -n logical --dist loadgroup tests/jax
+	$(QUICKLY)$(FRAMEWORKS)/bin/pytest -n logical --dist worksteal tests/frameworks
+	$(QUICKLY)$(JAX)/bin/pytest -n logical --dist worksteal tests/jax
 
 prove: $(READY) ## Every schedule of small worlds, with every crash and lost reply
 	$(QUICKLY)$(BIN)/python -m tests.prove

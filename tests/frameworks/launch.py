@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[2]
 TASKS = Path(__file__).with_name("tasks")
 TIMEOUT = 280
 """Seconds that one training may take."""
-FRAMEWORKS = ["accelerate", "lightning", "transformers"]
+FRAMEWORKS = ["accelerate", "dcp", "lightning", "transformers"]
 
 # Without the second, a group of torch 2.13 fails after a restart: docs/flyte.md.
 ENVIRON = {

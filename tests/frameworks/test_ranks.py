@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
 import ckptptr
 from tests.frameworks.launch import FRAMEWORKS, Forks, in_flyte, in_flyte_2, torchrun
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 
-_straight: dict[str, list[str]] = {}
 
-
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in FRAMEWORKS])
+@pytest.fixture(scope="module", params=FRAMEWORKS)  # so pytest runs the tests of one after those of another
 def framework(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -28,15 +29,14 @@ def forks() -> Iterator[Forks]:
     made.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def straight(framework: str, forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The lines of a run of two ranks that nothing disturbs: one for each loss, of steps 1 to 6."""
-    if framework not in _straight:
-        trained = forks(framework, tmp_path_factory.mktemp("straight"))
-        assert [text.partition("\n")[0] for text in trained] == ["began after step 0"] * 2
-        _straight[framework] = trained[0].split("\n")[1:]
-        assert [line.partition(":")[0] for line in _straight[framework]] == [f"step {n}" for n in range(1, 7)]
-    return _straight[framework]
+    trained = forks(framework, tmp_path_factory.mktemp("straight"))
+    assert [text.partition("\n")[0] for text in trained] == ["began after step 0"] * 2
+    lines = trained[0].split("\n")[1:]
+    assert [line.partition(":")[0] for line in lines] == [f"step {n}" for n in range(1, 7)]
+    return lines
 
 
 def steps_saved(at: Path) -> list[int | None]:
@@ -115,3 +115,24 @@ def test_a_sigterm_to_one_rank_makes_all_save_the_step_and_end(
     assert [text.split("\n")[0] for text in trained] == [f"began after step {ended}"] * 2
     assert trained[0].split("\n")[1:] == straight[ended:]
     assert steps_saved(tmp_path) == saved
+
+
+@pytest.mark.parametrize("framework", ["dcp"], indirect=True)
+@pytest.mark.parametrize(
+    ("how", "dies"),
+    [("thread", "dies_at"), ("process", "dies_at"), ("process", "writer_dies_at")],
+    ids=["thread", "process", "process, which is killed"],
+)
+def test_an_asynchronous_save_of_dcp_is_a_checkpoint_of_all_ranks(
+    framework: str, how: str, dies: str, straight: list[str], forks: Forks, tmp_path: Path
+) -> None:
+    trained = forks(framework, tmp_path, how=how, **{dies: 4})
+    assert [text.split("\n") for text in trained] == [["began after step 2", *straight[2:]]] * 2
+    assert steps_saved(tmp_path) == [6, 4, 2]
+    with ckptptr.open(tmp_path / "run", read_only=True) as checkpoints:
+        folder = checkpoints.restore(tmp_path / "folder")
+        found: Any = checkpoints.resolution
+        assert found.found.manifest.metadata == {"by": how}
+    dcp_to_torch_save(folder, tmp_path / "whole.pt")  # torch alone reads it
+    whole = torch.load(tmp_path / "whole.pt", weights_only=True)
+    assert (int(whole["step"]), len(whole["weights"]["3.weight"])) == (6, 2)

@@ -8,15 +8,13 @@ what each rank has trained, by rank; null if one of them failed, and no restart 
 
 from __future__ import annotations
 
-import gc
-import importlib
 import json
 import os
 import sys
 from typing import Any
 from uuid import uuid4
 
-from any_two_files import IMPORTED_ONCE
+from any_two_files import import_once
 from program import main
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -44,8 +42,6 @@ def launched(framework: str, ranks: int, restarts: int, *given: Any) -> list[str
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the ranks print is no answer
-    for module in IMPORTED_ONCE[sys.argv[1]]:
-        importlib.import_module(module)
-    gc.freeze()
+    import_once(sys.argv[1])
     for line in sys.stdin:
         print(json.dumps(launched(sys.argv[1], *json.loads(line))), file=answers, flush=True)
