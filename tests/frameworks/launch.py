@@ -70,9 +70,11 @@ class Forks:
         assert isinstance(printed, str), f"{program} was killed"
         return printed
 
-    def run_on_ranks(self, framework: str, folder: Path, ranks: int, program: Path, *arguments: str) -> str:
-        """What a program prints on all ranks, by the launcher of torchrun."""
-        printed = self._ask(framework, "run on ranks", ranks, str(folder), str(program), *arguments)
+    def run_on_ranks(
+        self, framework: str, folder: Path, program: Path, *arguments: str, restarts: int = 0
+    ) -> str:
+        """What a program prints on two ranks, by the launcher of torchrun."""
+        printed = self._ask(framework, "run on ranks", restarts, str(folder), str(program), *arguments)
         assert printed is not None, f"{program} fails: see above"
         return "".join(printed)
 

@@ -65,7 +65,7 @@ def test_an_example_runs_as_its_text_says_and_goes_on(example: str, forks: Forks
 
     def run(arguments: str) -> str:
         framework = example.partition("_")[0]
-        return forks.run_on_ranks(framework, tmp_path, 2, EXAMPLES / example, *shlex.split(arguments))
+        return forks.run_on_ranks(framework, tmp_path, EXAMPLES / example, *shlex.split(arguments))
 
     assert "resumed from None, ended at step 8" in run(after)
     then = run(after.replace("--steps 8", "--steps 10"))

@@ -40,8 +40,7 @@ def answer(framework: str, kind: str, *given: Any) -> Any:
     if kind == "run":
         return forked(Path(given[0], "printed"), lambda: ran(*given))
     if kind == "run on ranks":
-        ranks, *others = given
-        return launched(ran, ranks, 0, *others)
+        return launched(ran, 2, *given)
     top = Path(given[0])
     return each_death(top, lambda at, file: trained_at(framework, at, file), save=2, step=DIES_AFTER)
 
