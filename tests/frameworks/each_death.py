@@ -6,11 +6,11 @@ What it trains is imported once. It imports no framework itself.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -57,9 +57,9 @@ Train: TypeAlias = Callable[[Path, int], str]
 """Trains to the end in a folder, and says what it trained; dies before the file of that number in `here`."""
 
 
-def tell(top: Path, train: Train, *, save: int, step: int) -> None:
-    """Print as JSON what was trained `straight`; the `files` of one save, of that `step`; and what was
-    trained `after` each death in it."""
+def each_death(top: Path, train: Train, *, save: int, step: int) -> dict[str, Any]:
+    """What was trained `straight`; the `files` of one save, of that `step`; and what was trained `after` each
+    death in it."""
     after = {}
     for kind in ("file", "upload"):
         for number in itertools.count(1):
@@ -71,25 +71,34 @@ def tell(top: Path, train: Train, *, save: int, step: int) -> None:
         checkpoints.restore(top / "files", step=step)
     paths = [path for path in (top / "files").rglob("*") if path.is_file()]
     files = sorted(str(path.relative_to(top / "files")) for path in paths)
-    print(json.dumps({"straight": straight, "files": files, "after": after}))
+    return {"straight": straight, "files": files, "after": after}
 
 
 def _forked(at: Path, train: Train, save: int, *, file: int = 0, upload: int = 0) -> str | None:
-    """What a fork of this process has trained; None if it was killed."""
+    def trained() -> str:
+        tempfile.tempdir = str(at / "here")
+        faults = [Fault("kill", op="upload", save=save, nth=upload)] if upload else []
+        wrap_every_store(lambda store: FaultyStore(store, faults, on_kill=die))
+        return train(at, file)
+
     (at / "here").mkdir(parents=True, exist_ok=True)
+    return forked(at / "said", trained)
+
+
+def forked(said: Path, work: Callable[[], str]) -> str | None:
+    """What `work` returns in a fork of this process, by the file `said`; None if it was killed."""
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            tempfile.tempdir = str(at / "here")
-            faults = [Fault("kill", op="upload", save=save, nth=upload)] if upload else []
-            wrap_every_store(lambda store: FaultyStore(store, faults, on_kill=die))
-            (at / "said").write_text(train(at, file))
+            said.write_text(work())
             status = 0
+        except BaseException:  # noqa: BLE001 - no fork goes on with what this process does
+            traceback.print_exc()
         finally:
             os._exit(status)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         return None
-    assert status == 0, "it failed"
-    return (at / "said").read_text()
+    assert status == 0, "it failed: see above"
+    return said.read_text()

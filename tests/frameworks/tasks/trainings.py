@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import signal
 import tempfile
@@ -17,6 +19,25 @@ from typing import Any, TypeAlias
 
 import torch
 import torch.distributed as dist
+
+IMPORTED_ONCE = {
+    "transformers": (
+        "transformers.trainer",
+        "transformers.models.bert.modeling_bert",
+        "ckptptr.transformers",
+    ),
+    "accelerate": ("accelerate", "ckptptr.accelerate"),
+    "dcp": ("torch.distributed.checkpoint", "torch.distributed.fsdp", "ckptptr.torch"),
+    "lightning": ("lightning.pytorch", "ckptptr.lightning"),
+}
+
+
+def import_once(framework: str) -> None:
+    """What the forks of this process then need not import."""
+    for module in IMPORTED_ONCE[framework]:
+        importlib.import_module(module)
+    gc.freeze()  # else each fork looks through all that was imported
+
 
 InSave: TypeAlias = Callable[[int], None]
 

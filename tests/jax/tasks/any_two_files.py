@@ -5,6 +5,7 @@ any_two_files.py FOLDER
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import keras
 from training import train
 
 import ckptptr
-from tests.frameworks.each_death import Files, tell
+from tests.frameworks.each_death import Files, each_death
 
 DIES_IN = 3
 
@@ -29,4 +30,4 @@ def trained(at: Path, dies_before: int) -> str:
 
 
 if __name__ == "__main__":
-    tell(Path(sys.argv[1]), trained, save=DIES_IN, step=DIES_IN)
+    print(json.dumps(each_death(Path(sys.argv[1]), trained, save=DIES_IN, step=DIES_IN)))
