@@ -13,8 +13,12 @@ from tests.sampling import sampled
 
 HISTORIES = 150
 CHUNKS = 15
-ONCE_BROKEN = (30432,)
-"""`make histories` found them: 30432, no command unpinned what had expired while only its marker kept it."""
+ONCE_BROKEN = {
+    30432: "no command unpinned what had expired while only its marker kept it",
+    60316: "a superseded attempt starts fresh while LATEST is lost: a limit",
+    60893: "a save beside a hold that was over was confirmed: a newer attempt had swept it",
+}
+"""`make histories` found them."""
 PROJECT = Path(__file__).parents[2]
 
 
@@ -29,6 +33,7 @@ def test_what_once_broke_a_rule_does_not_again(tmp_path: Path, seed: int) -> Non
     lived(seed, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_same_seed_is_the_same_history_in_every_process(tmp_path: Path) -> None:
     def told(hash_seed: str) -> str:
         command = [sys.executable, "-m", "tests.histories", "--first", "13", "--count", "5", "--digest"]
