@@ -9,7 +9,7 @@ import click
 from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
 from ckptptr.cli.command import answer, node_command
 from ckptptr.cli.output import Output
-from ckptptr.errors import DamagedError
+from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_by_name, checkpoint_of, latest_of
 from ckptptr.inspect.sentences import in_words, short
@@ -77,7 +77,7 @@ def _set(here: Here, choice: Choice, *, pinned: bool, note: str, as_json: bool) 
 def _described(here: Here, reference: str) -> shapes.Checkpoint:
     try:
         return checkpoint_of(here, here.chooser.find(reference))
-    except DamagedError:
+    except (DamagedError, NotFoundError):  # a sweep may have deleted it already
         return checkpoint_by_name(here, Target(checkpoint=reference))
 
 
@@ -90,7 +90,7 @@ def _print(told: shapes.Pin) -> None:
         return
     out.headline(f"{name} is {state}{'' if told.pinned else ' any more'}.")
     if told.undo_command is None:
-        out.sentence("It has expired, or is damaged: it cannot be pinned again.")
+        out.sentence("It has expired, or it is damaged or deleted: it cannot be pinned again.")
         return
     out.sentence(
         "No sweep deletes it. The target of LATEST is as before."

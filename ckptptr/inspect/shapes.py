@@ -172,7 +172,8 @@ class Drop(msgspec.Struct, frozen=True, kw_only=True):
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True):
     """`pinned`: now; `was_pinned`: before. `undo`: the arguments of the command that goes back, null if
-    nothing was changed; `undo_command`: the same as a line for a shell.
+    nothing was changed, or if the checkpoint has expired or is damaged; `undo_command`: the same as a line
+    for a shell.
     """
 
     command: str

@@ -104,7 +104,7 @@ def test_a_damaged_checkpoint_can_be_unpinned_but_not_pinned_again(
     run("pin", node.url, ids[1])
     node.damage(ids[1])
     assert run("drop", node.url, ids[1], "--yes").exit_code == 2  # `First unpin it`
-    assert "It has expired, or is damaged" in run("unpin", node.url, ids[1]).stdout
+    assert "It has expired, or it is damaged" in run("unpin", node.url, ids[1]).stdout
     assert run("pin", node.url, ids[1]).exit_code == 4
     assert run("drop", node.url, ids[1], "--yes").exit_code == 0
 
