@@ -42,7 +42,7 @@ UV := .cache/uv/bin/uv
 ENVIRONMENTS := .cache/environments
 WHEEL := .cache/wheel
 TESTS := $(WHEEL)/tests
-# Torch's CPU build, jax, and what trains with them; torch from its own index where yours does not have it; once.
+# Torch's CPU build, and what trains with it; torch from its own index where yours does not have it; once.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 FRAMEWORKS := $(ENVIRONMENTS)/frameworks
 IN_FRAMEWORKS := $(FRAMEWORKS)/bin/$(LOCKED) --editable '.[all]' --group dev --group frameworks
@@ -50,7 +50,7 @@ IN_FRAMEWORKS := $(FRAMEWORKS)/bin/$(LOCKED) --editable '.[all]' --group dev --g
 JAX := $(ENVIRONMENTS)/jax
 GROUPS := lock dev frameworks jax bench examples
 
-.PHONY: help setup browser demo test test-fast test-frameworks prove mutants histories trouble fuzz wheel test-pythons test-lowest test-newest lock bench lint types check format clean
+.PHONY: help setup browser demo test test-fast test-frameworks prove mutants histories trouble soak fuzz wheel test-pythons test-lowest test-newest lock bench lint types check format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -135,6 +135,11 @@ MINUTES := 30
 
 trouble: $(READY) $(AZURITE_READY) ## Real processes on a real server, killed and cut off: MINUTES=30 STORE=s3, gcs, azure or disk
 	$(QUICKLY)$(BIN)/python -m tests.trouble --store $(STORE) --minutes $(MINUTES) --record
+
+SIZE := 1
+
+soak: $(READY) ## Long runs in which nothing may grow: SIZE=1, a part of it as 0.1; STORY="saves", attempts, indices, ranks
+	$(QUICKLY)$(BIN)/python -m tests.soak --size $(SIZE) $(if $(STORY),--story "$(STORY)") --record
 
 fuzz: $(READY) ## Damaged stores and odd environments, drawn at random: MINUTES=30
 	$(QUICKLY)$(BIN)/python -m tests.fuzz $(MINUTES)

@@ -275,6 +275,7 @@ def tables() -> Iterator[str]:
                 "attempt 0: nothing to restore, then its first save": start(scratch, 0),
                 "attempt 1: a restore, then its first save": restart,
                 "attempt 10: the same": start(scratch, 10),
+                "attempt 100: the same": start(scratch, 100),
             }
         )
         yield from rates(

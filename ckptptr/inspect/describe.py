@@ -76,13 +76,15 @@ def checkpoint_by_name(here: Here, target: Target) -> shapes.Checkpoint:
 
 def engine_of(here: Here) -> dict[str, Any]:
     """What moves payload to and from the store on this machine, and why: fields of `shapes.Show`."""
-    store, prefix, block = unwrap(here.adapter, HasEngine), here.node.prefix, here.adapter.block_size
+    store, prefix = unwrap(here.adapter, HasEngine), here.node.prefix
     engine, why, connections = "fsspec", reason(), MOST
     if store is not None:
-        engine, why, connections = store.engine(prefix), store.why(prefix), MANY
+        engine, why = store.engine(prefix), store.why(prefix)
+        connections = MANY if engine.startswith("obstore") else MOST
     elif "://" not in here.url or here.url.startswith("memory://"):
         engine = "this machine's disk" if "://" not in here.url else "this process's memory"
         return {"engine": engine, "engine_why": "no network is between", **dict.fromkeys(_SIZES)}
+    block = here.adapter.block_size  # when it is known which engine it is
     sizes = zip(_SIZES, (block, at_once(block), connections), strict=True)
     return {"engine": engine, "engine_why": why, **dict(sizes)}
 

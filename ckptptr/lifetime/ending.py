@@ -11,6 +11,7 @@ import atexit
 import threading
 from collections.abc import Callable
 from concurrent import futures
+from contextlib import suppress
 from typing import Any
 from weakref import WeakMethod
 
@@ -19,7 +20,8 @@ class Ending:
     """One owner's part in the end of the process.
 
     Args:
-        wait: a method of the owner: waits until the owner's work is done. Called twice.
+        wait: a method of the owner: waits until the owner's work is done. Called twice. An owner that is gone
+            leaves nothing: a process may have very many, one after the other.
 
     Attributes:
         has_begun: whether the process ends: no thread that is started now is waited for.
@@ -27,7 +29,7 @@ class Ending:
 
     def __init__(self, wait: Callable[[], None]) -> None:
         self.has_begun = False
-        self._wait = WeakMethod[Any](wait)
+        self._wait = WeakMethod[Any](wait, self._forget)
         self._is_registered = False
 
     def register(self) -> None:
@@ -40,6 +42,15 @@ class Ending:
         except RuntimeError:
             self.has_begun = True
         atexit.register(self._begin)
+
+    def _forget(self, _: object) -> None:
+        if self.has_begun or not self._is_registered:
+            return
+        atexit.unregister(self._begin)
+        hooks: list[Any] = getattr(threading, "_threading_atexits", [])
+        for hook in [hook for hook in hooks if getattr(hook, "func", None) == self._begin]:
+            with suppress(ValueError):
+                hooks.remove(hook)
 
     def _begin(self) -> None:
         self.has_begun = True

@@ -95,9 +95,10 @@ class Node:
                 seen.add(home)
                 yield home
 
-    def own_homes(self, store: Store) -> tuple[str, ...]:
-        """The homes whose checkpoints are this node's to list and to delete, our own first."""
-        return tuple(dict.fromkeys((self.home, *self._computed(store))))
+    def own_homes(self, store: Store, since: int = 0) -> tuple[str, ...]:
+        """The homes whose checkpoints are this node's to list and to delete, our own first; without those of
+        the attempts before `since`."""
+        return tuple(dict.fromkeys((self.home, *self._computed(store, since))))
 
     def later_homes(self) -> tuple[str, ...]:
         """The homes of the next few attempts, which a superseded attempt must look at if LATEST is gone."""
@@ -127,9 +128,9 @@ class Node:
             candidates = chain((likely,), walk_before(self.attempt))
         return next((n for n in candidates if 0 <= n < self.attempt and home in self.homes_of(n)), None)
 
-    def _computed(self, store: Store) -> Iterator[str]:
+    def _computed(self, store: Store, since: int = 0) -> Iterator[str]:
         attempts = attempts_before(store, self.attempt, self.folder)
-        return (home for attempt in attempts for home in self.homes_of(attempt))
+        return (home for attempt in attempts if attempt >= since for home in self.homes_of(attempt))
 
 
 def attempts_before(store: Store, attempt: int, folder: str = "") -> Iterator[int]:

@@ -213,6 +213,7 @@ class Publisher:
         LATEST may have no score of a checkpoint: a person chose or made it, or wrote LATEST. So its manifest
         is read before it is released.
         """
+        self._unranked.intersection_update(target.checkpoint for target in named)
         while True:
             kept, released = self.retention.split(named)
             unknown = {t.checkpoint for t in released if t.score is None} - self._unranked

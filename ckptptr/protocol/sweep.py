@@ -276,11 +276,12 @@ class Searched:
     others: tuple[str, ...] = ()
 
 
-def search(store: Store, node: Node, seen: Seen, *, round_: str = "") -> Searched:
+def search(store: Store, node: Node, seen: Seen, *, round_: str = "", since: int = 0) -> Searched:
     """Look through all homes of a node for orphans, and for what LATEST must not name.
 
     Args:
         round_: the token of our own round of ranks. What a round that lives has begun is no orphan.
+        since: homes of earlier attempts than this are left out, if no one listing tells all homes.
 
     Never just "what the LATEST I saw does not name": another process may have published, or be uploading,
     since. So an orphan is what no process can publish any more, see `_is_too_late`.
@@ -292,7 +293,7 @@ def search(store: Store, node: Node, seen: Seen, *, round_: str = "") -> Searche
     alive = {round_, pointer.incarnation} - {""}
     orphans: list[str] = []
     others: list[str] = []
-    for home in _worth_a_look(store, node, listed):
+    for home in _worth_a_look(store, node, listed, since):
         stock = committed(store, home)
         manifests = _manifests(store, home, stock.ids)
         if manifests is None:
@@ -325,7 +326,7 @@ def everything(store: Store, node: Node, homes: Iterable[str]) -> list[str]:
     return [reference for reference in found if node.owns(reference)]
 
 
-def _worth_a_look(store: Store, node: Node, listed: Collection[str]) -> Iterable[str]:
+def _worth_a_look(store: Store, node: Node, listed: Collection[str], since: int) -> Iterable[str]:
     """The homes of a node, our own first, without those that hold only what LATEST lists.
 
     Where all homes are in one folder, one listing tells, however many attempts there were; but not whether
@@ -333,7 +334,7 @@ def _worth_a_look(store: Store, node: Node, listed: Collection[str]) -> Iterable
     """
     if not (node.folder and node.attempt) or node.lineage != Lineage():
         is_ours_listed = any(ref.startswith(f"{node.root.ref(node.home)}/") for ref in listed)
-        return [home for home in node.own_homes(store) if home != node.home or is_ours_listed]
+        return [home for home in node.own_homes(store, since) if home != node.home or is_ours_listed]
     there = _present(store, node.folder)
     full = (home for home, checkpoints in there.items() if not _are_listed(node, home, checkpoints, listed))
     return [node.home, *(home for home in full if home != node.home and node.is_own_home(home))]
@@ -379,15 +380,27 @@ def _and_others(there: set[CheckpointId | None], nonces: Set[str]) -> set[Checkp
 
 def deleted_before(store: Store, node: Node, seen: Seen) -> tuple[str, ...]:
     """What LATEST lists as expired, and of which nothing is left: its process deleted it, and has not
-    published again. One listing, where all homes are in one folder and anything has expired; else nothing."""
-    if not (node.folder and seen.expired):
+    published again.
+
+    One listing tells, where all homes are in one folder. Else the oldest homes are looked into, but only if
+    there are more than a few: many attempts have published just once.
+    """
+    named = ((reference, node.root.manifest_at(reference)) for reference in seen.expired)
+    places = {reference: place for reference, place in named if place and node.owns(reference)}
+    by_age = sorted(places.values(), key=lambda place: place.id.age)
+    homes = [*dict.fromkeys(place.home for place in by_age)]
+    if not node.folder:
+        homes = homes[: min(len(homes) - FEW, FEW)] if len(homes) > FEW else []
+    if not homes:
         return ()
-    there = _present(store, node.folder)
-    places = {reference: node.root.manifest_at(reference) for reference in seen.expired}
+    if node.folder:
+        there = _present(store, node.folder)
+    else:
+        there = {home: _present_in(store, home) for home in homes}
     return tuple(
         reference
         for reference, place in places.items()
-        if place and place.home.startswith(f"{node.folder}/") and place.id not in there.get(place.home, ())
+        if place.home in homes and place.id not in there.get(place.home, ())
     )
 
 

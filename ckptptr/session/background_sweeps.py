@@ -24,6 +24,10 @@ from ckptptr.stores.port import Token
 LISTING_EVERY = 50
 """After how many publishes a run looks for orphans again; the first one looks too."""
 
+NEAREST = 10
+"""Where no one listing tells all homes, a run looks for orphans in those of the attempts since the last that
+published, and of this many before."""
+
 
 class BackgroundSweeps:
     """The sweeps of one session. References are as in LATEST.
@@ -35,6 +39,7 @@ class BackgroundSweeps:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._published = 0
+        self._since = 0
         self._beside_hold: list[str] = []
         self._held_at: Token | None = None
         self.renew()
@@ -91,6 +96,8 @@ class BackgroundSweeps:
                 self._to_sweep |= expired_before
             self._queue("sweep", self._sweep)
         if self._published % LISTING_EVERY == 0:
+            last = before.pointer.target.attempt if before.pointer else 0
+            self._since = max(last - NEAREST, 0)
             self._queue("orphan-search", self._find_orphans)
         self._published += 1
 
@@ -140,7 +147,8 @@ class BackgroundSweeps:
     def _find_orphans(self) -> None:
         session = self._session
         round_ = session.latest.fence.incarnation
-        found = search(session.store, session.node, session.latest.read(), round_=round_)
+        seen = session.latest.read()
+        found = search(session.store, session.node, seen, round_=round_, since=self._since)
         with session.lock:
             self.orphans += found.orphans
             self.deleted += found.others

@@ -21,6 +21,7 @@ from ckptptr.stores.port import Store
 from ckptptr.stores.wrappers.around import Around
 from ckptptr.testing import Fault, FaultyStore
 from ckptptr.testing.faults import Killed
+from tests.sampling import sampled
 
 PREFIX = NodePrefix(root="b/data", project="p", domain="d", execution="e", node="n0")
 DAY = 86400.0
@@ -88,7 +89,7 @@ def requests(kind: str) -> int:
 
 
 @pytest.mark.parametrize("when", ["before", "during", "after"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sampled(KINDS))
 def test_killed_at_any_request_it_leaves_nothing_damaged_and_the_next_clean_ends_it(
     kind: str, when: str
 ) -> None:
@@ -147,7 +148,7 @@ class Waking(Around):
         super().delete(keys)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sampled(KINDS))
 def test_what_an_attempt_saves_that_begins_at_any_request_stays(kind: str) -> None:
     whole = old_store(kind)
     for number in range(1, requests(kind) + 1):
@@ -161,7 +162,7 @@ def test_what_an_attempt_saves_that_begins_at_any_request_stays(kind: str) -> No
         assert attempt(store, 3) == 9
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sampled(KINDS))
 def test_an_attempt_that_restored_before_saves_after_it(kind: str) -> None:
     store = old_store(kind)
     node = node_at(store, PREFIX.prefix, attempt=2, read_only=False)

@@ -213,6 +213,7 @@ class Endless(MemoryStore):
                 yield Entry(f"{home}/data/{number % 100:010d}-a000{attempt}-abcdefgh/{number}", 10, 1.0)
 
 
+@pytest.mark.slow
 def test_the_memory_does_not_grow_with_the_number_of_objects() -> None:
     peaks = []
     for objects in (15_000, 150_000):

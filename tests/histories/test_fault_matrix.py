@@ -228,12 +228,12 @@ def test_a_fault_at_any_request_loses_nothing_that_was_confirmed(tmp_path: Path,
         check_the_sequel(life, f"{action} {when} request {request.n} ({request.op} {request.key})")
 
 
-@pytest.mark.parametrize("chunk", sampled(range(5)))
+@pytest.mark.parametrize("chunk", sampled(range(CHUNKS)))
 def test_a_fault_at_any_request_of_ranks_loses_no_part_that_was_confirmed(tmp_path: Path, chunk: int) -> None:
     whole = live(tmp_path / "count", PLAIN, kind=LifeOfRanks)
     assert whole.possible == {9}
     matrix = list(product(whole.store.log, ["kill", "fail"], ["before", "after"]))
-    for number, (request, action, when) in list(enumerate(matrix))[chunk::5]:
+    for number, (request, action, when) in list(enumerate(matrix))[chunk::CHUNKS]:
         fault = Fault(action, when=when, nth=request.n)  # type: ignore[arg-type]
         life = live(tmp_path / str(number), PLAIN, fault, kind=LifeOfRanks)
         check_the_sequel(life, f"{action} {when} request {request.n} ({request.op} {request.key})")

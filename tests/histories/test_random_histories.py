@@ -33,6 +33,7 @@ def test_what_once_broke_a_rule_does_not_again(tmp_path: Path, seed: int) -> Non
     lived(seed, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_same_seed_is_the_same_history_in_every_process(tmp_path: Path) -> None:
     def told(hash_seed: str) -> str:
         command = [sys.executable, "-m", "tests.histories", "--first", "13", "--count", "5", "--digest"]

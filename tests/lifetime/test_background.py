@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 
@@ -36,6 +38,16 @@ def test_whatever_fails_is_a_warning_and_the_next_one_runs(caplog: pytest.LogCap
         background.close()
     assert done == ["copied"]
     assert "the sweep failed and will be done another time: cannot schedule new futures" in caplog.text
+
+
+def test_of_an_owner_that_is_gone_the_end_of_the_process_keeps_nothing() -> None:
+    background = Background()
+    background.run("sweep", lambda: None)
+    background.close()
+    ending = weakref.ref(background._ending)
+    del background
+    gc.collect()
+    assert ending() is None
 
 
 AT_EXIT = """

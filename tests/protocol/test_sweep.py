@@ -40,6 +40,27 @@ def test_what_was_swept_leaves_the_list_of_the_doomed(world: World) -> None:
     assert run.background.failures == []
 
 
+def test_the_search_for_orphans_does_not_grow_with_the_attempts_that_published(world: World) -> None:
+    lists = []
+    for attempt in range(30):
+        run = world.process(attempt)
+        run.restore()
+        saving(run, attempt)
+        lists.append(len([request for request in run.store.log if request.op == "list"]))
+    assert lists[-1] == lists[14]
+
+
+def test_the_search_for_orphans_goes_back_to_the_last_attempt_that_published(world: World) -> None:
+    saving(world.process(0), 0)
+    for attempt in range(1, 26):
+        killed = world.process(attempt, Fault("kill", op="create", key="manifests"))
+        with pytest.raises(Killed):
+            saving(killed, attempt)
+    assert len(world.find("model")) == 26
+    saving(world.process(26, retention=KEEP_ONE), 26, 27, 28)
+    assert [key for attempt in range(1, 26) for key in world.find(f"{world.home_of(attempt)}/data")] == []
+
+
 @pytest.mark.parametrize("is_held", [False, True])
 def test_of_saves_that_are_faster_than_the_sweeps_one_sweep_waits_and_takes_all(
     world: World, is_held: bool

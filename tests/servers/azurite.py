@@ -26,7 +26,6 @@ class Azurite(ServerProcess):
     """One blob service with an account of its own; `durable` if it keeps its blobs over a restart."""
 
     name = "azurite"
-    ready_within = 60.0
 
     def __init__(self, *, durable: bool = False) -> None:
         self._durable = durable

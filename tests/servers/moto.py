@@ -31,7 +31,6 @@ class Moto(ServerProcess):
     """One `moto_server`."""
 
     name = "moto"
-    ready_within = 60.0  # most of it is importing
 
     def __init__(self) -> None:
         self.access_key = secrets.token_hex(10)

@@ -38,7 +38,8 @@ class ServerProcess(ABC):
     """One server, up between `with` and its end. Subclasses say how it starts and when it is ready."""
 
     name: ClassVar[str]
-    ready_within: ClassVar[float] = 30.0
+    ready_within: ClassVar[float] = 180.0
+    """Seconds. A server that fails ends by itself; one on a busy machine only takes long."""
 
     port: int
     folder: Path

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import ckptptr
 from tests.memory import peak
 
@@ -28,6 +30,7 @@ class _Run:
         return found
 
 
+@pytest.mark.slow
 def test_each_file_takes_a_bounded_amount_of_memory(tmp_path: Path) -> None:
     few, many = (_Run(tmp_path / f"{files}", files).peaks() for files in (300, 1500))
     each = {step: (many[step] - few[step]) / 1200 for step in few}

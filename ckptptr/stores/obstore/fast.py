@@ -39,7 +39,8 @@ class FastLane(Around):
 
     @property
     def block_size(self) -> int:
-        return self._payload.block_size
+        """Small blocks would only cost the adapter time."""
+        return (self._store if self._closed else self._payload).block_size
 
     def engine(self, key: str) -> str:
         """What moves payload there, for people: `obstore`, or the filesystem and why."""

@@ -203,7 +203,8 @@ def test_metadata_is_attached(lane: FastLane, lender: FakeLender) -> None:
 def test_what_cannot_be_lent_is_said_once_and_moved_by_the_filesystem(
     slow: MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lane = FastLane(slow, ObstoreStore(FakeLender(refuses="the requester pays")))
+    lane = FastLane(slow, ObstoreStore(FakeLender(refuses="the requester pays"), block_size=5))
+    assert lane.block_size == 5
     with caplog.at_level(logging.INFO, "ckptptr"):
         lane.upload("bucket/a", [b"1"])
         lane.upload("bucket/b", [b"1" * BLOCK] * 2)
@@ -212,6 +213,7 @@ def test_what_cannot_be_lent_is_said_once_and_moved_by_the_filesystem(
     assert [record.getMessage() for record in caplog.records] == ["fakefs moves payload: the requester pays"]
     assert lane.engine("bucket") == "fakefs (the requester pays)"
     assert lane.why("bucket") == "the requester pays"
+    assert lane.block_size == BLOCK  # the adapter's
 
 
 def test_blocks_that_the_lane_could_not_prove_are_the_filesystems(
