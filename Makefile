@@ -42,7 +42,7 @@ UV := .cache/uv/bin/uv
 ENVIRONMENTS := .cache/environments
 WHEEL := .cache/wheel
 TESTS := $(WHEEL)/tests
-# Torch's CPU build, jax, and what trains with them; torch from its own index where yours does not have it; once.
+# Torch's CPU build, and what trains with it; torch from its own index where yours does not have it; once.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 FRAMEWORKS := $(ENVIRONMENTS)/frameworks
 IN_FRAMEWORKS := $(FRAMEWORKS)/bin/$(LOCKED) --editable '.[all]' --group dev --group frameworks

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -72,18 +70,6 @@ def group() -> Iterator[None]:
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     yield
     dist.destroy_process_group()
-
-
-@pytest.fixture
-def jaxs() -> Iterator[None]:
-    """`jax.distributed`, whose service keeps a store."""
-    import jax
-
-    with socket.create_server(("localhost", 0)) as free:
-        port = free.getsockname()[1]
-    jax.distributed.initialize(f"localhost:{port}", 1, 0, cluster_detection_method="deactivate")
-    yield
-    jax.distributed.shutdown()
 
 
 def restored(ranks: Cohort, checkpoints: Checkpoints, path: Path | None = None) -> bytes | None:
@@ -211,11 +197,13 @@ def test_without_the_agents_store_ranks_find_a_checkpoint_by_themselves_and_are_
     assert "restore(checkpoint=...)" in caplog.text
 
 
-@pytest.mark.parametrize("store", ["group", "jaxs"])
-def test_without_the_agents_store_that_of_the_process_group_or_of_jax_will_do(
-    launch: Launch, store: str, request: pytest.FixtureRequest
-) -> None:
-    request.getfixturevalue(store)
+@pytest.mark.usefixtures("group")
+def test_without_the_agents_store_that_of_the_process_group_will_do(launch: Launch) -> None:
+    check_that_ranks_agree(launch)
+
+
+def check_that_ranks_agree(launch: Launch) -> None:
+    """Without the agent's store, by what else this process has."""
     environs = [{"RANK": str(rank), "WORLD_SIZE": "2"} for rank in (0, 1)]
     ranks = [Cohort.of(environ) for environ in environs]
     first = launch.checkpoints()
@@ -227,16 +215,6 @@ def test_without_the_agents_store_that_of_the_process_group_or_of_jax_will_do(
     opened = [Cohort.at("memory://b/run", environ) for environ in (*environs, *environs)]
     claims = iter((7, 8))
     assert [of.attempt(lambda: next(claims)) for of in opened] == [7, 7, 8, 8]
-
-
-@pytest.mark.usefixtures("jaxs")
-def test_a_rank_that_does_not_hear_from_the_others_in_time_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cohort, "PATIENCE", timedelta(seconds=0.2))
-    waiting = Cohort.at("memory://b/run", {"RANK": "1", "WORLD_SIZE": "2"})
-    assert waiting._store is not None
-    waiting._store().add(f"{waiting._key('attempt')}/asked", 1)  # by a rank that has died since
-    with pytest.raises(StoreUnavailableError, match="no other rank has said the number of this attempt"):
-        waiting.attempt(lambda: 1)
 
 
 def test_a_store_that_cannot_be_reached_is_asked_once_and_costs_a_warning(
