@@ -6,6 +6,7 @@ import argparse
 import multiprocessing
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -49,6 +50,7 @@ STORIES = {
 
 def main() -> int:
     options = _options()
+    signal.signal(signal.SIGTERM, _end)
     running, broken = commit(), []
     for name in options.story or STORIES:
         story = STORIES[name]
@@ -73,6 +75,13 @@ def main() -> int:
             RESULTS.write_text(recorded(RESULTS.read_text(), name, told, [*STORIES]))
     print(*broken or ["nothing has grown"], sep="\n")
     return int(bool(broken))
+
+
+def _end(*_: object) -> None:
+    """With all that was started."""
+    for child in multiprocessing.active_children():
+        child.terminate()
+    sys.exit(1)
 
 
 def _options() -> argparse.Namespace:
