@@ -63,7 +63,8 @@ def main() -> None:
     with ready():
         limited()
         size = [f"-max_len={_LONGEST}", "-len_control=0", "-reduce_inputs=0"]
-        atheris.Setup([sys.argv[0], f"-seed={told.seed % 2**31}", *size, "-timeout=0", str(corpus)], one)
+        rest = [f"-seed={told.seed % 2**31}", "-timeout=0", f"-artifact_prefix={folder}/", str(corpus)]
+        atheris.Setup([sys.argv[0], *size, *rest], one)
         atheris.Fuzz()
 
 
