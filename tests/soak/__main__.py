@@ -41,7 +41,7 @@ STORIES = {
     "saves": Story(saves, 10_000, "saves", on_disk),
     "hurried saves": Story(hurried_saves, 10_000, "saves", on_s3),
     "attempts": Story(partial(attempts, own_process=True), 1000, "attempts", on_s3),
-    "claimed attempts": Story(claimed_attempts, 1000, "attempts", on_disk),
+    "claimed attempts": Story(claimed_attempts, 1000, "attempts", on_s3),
     "indices": Story(indices, 2000, "map indices at once", on_s3),
     "ranks": Story(ranks, 100, "sets of 64 ranks", on_s3),
 }

@@ -15,11 +15,12 @@ WARM = 20
 
 
 def attempts(site: Site, size: int, stretches: int, *, own_process: bool = False) -> list[Row]:
-    """Of a node of Flyte. In each stretch one attempt is a process of its own, if wanted."""
+    """Of a node of Flyte. In the first and in the last stretch one is a process of its own, if wanted."""
     with site.counted() as log:
         meter = Meter(site, log)
+        others = (WARM, WARM + size // stretches * (stretches - 1)) if own_process else ()
         for number in meter.turns(size, stretches, warm=WARM):
-            if own_process and number >= WARM and number % (size // stretches) == 0:
+            if number in others:
                 _in_its_own_process(site, number)
             else:
                 one(site, FLYTE, number, attempt=number)
