@@ -213,6 +213,22 @@ def test_a_superseded_attempt_that_restores_without_latest_starts_fresh_and_save
     assert world.process(2).restore() == {"model": "4", "frozen": "same"}
 
 
+def test_an_attempt_far_behind_takes_a_lost_latest_until_the_live_one_saves(world: World) -> None:
+    """An attempt that is four or more behind saves while LATEST is lost"""
+    late, live = world.process(0), world.process(4)
+    saved(late, 1)
+    live.restore()
+    (newest,) = saved(live, 2)
+    world.delete_latest()
+    saved(late, 3)
+    assert (world.latest().fence, world.latest().target.step) == (0, 3)
+    assert world.is_whole(newest)
+    saved(live, 4)
+    assert (world.latest().fence, world.latest().target.step) == (4, 4)
+    with pytest.raises(SupersededError):
+        saved(late, 5)
+
+
 def test_a_bucket_rule_deletes_what_new_checkpoints_reference(world: World) -> None:
     """A bucket rule that deletes by age"""
     saved(world.process(0), 1, 2)
