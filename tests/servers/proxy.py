@@ -90,10 +90,14 @@ class Seen:
 
 
 class FaultProxy:
-    """Listens on a free loopback port between `with` and its end, in front of `upstream` (a URL)."""
+    """Listens on a free loopback port between `with` and its end, in front of `upstream` (a URL).
 
-    def __init__(self, upstream: str) -> None:
+    `whole`: the server sees a request only when all of it has come in.
+    """
+
+    def __init__(self, upstream: str, *, whole: bool = False) -> None:
         self._upstream = upstream
+        self._whole = whole
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
         self._log: list[Seen] = []
@@ -231,6 +235,8 @@ class FaultProxy:
                     chunk = chunk[:position] + bytes([chunk[position] ^ 1]) + chunk[position + 1 :]  # noqa: PLW2901
                 yield chunk
 
+        if self._whole:
+            return await self._send(request, b"".join([chunk async for chunk in body()]))
         return await self._send(request, body() if request.body_exists else None)
 
     async def _send(self, request: web.Request, body: Any) -> aiohttp.ClientResponse:
