@@ -23,6 +23,6 @@ def handed_on(environ: Mapping[str, str], *, checkpoint_path: str) -> str | None
     """The output prefix that came with exactly this checkpoint path; None if there is none."""
     try:
         known = msgspec.json.decode(HANDED_ON.read(environ), type=dict[str, str])
-    except ValueError:
+    except (msgspec.DecodeError, ValueError):  # before msgspec 0.20 the first is not the second
         return None
     return known.get("output_prefix") if known.get("checkpoint_path") == checkpoint_path else None
