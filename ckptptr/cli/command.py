@@ -54,7 +54,7 @@ class ToldCommand(click.Command):
         except click.UsageError as error:
             if not as_json:
                 raise
-            _tell_json(shapes.Error(code="usage", message=error.format_message()), ExitCode.USAGE)
+            _tell_usage(error)
             raise click.exceptions.Exit(ExitCode.USAGE) from None
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -64,6 +64,11 @@ class ToldCommand(click.Command):
         except CkptptrError as error:
             _tell(error, as_json=ctx.params["as_json"])
             ctx.exit(exit_code_of(error))
+        except click.UsageError as error:
+            if not ctx.params["as_json"]:
+                raise
+            _tell_usage(error)
+            ctx.exit(ExitCode.USAGE)
         except KeyboardInterrupt:
             if ctx.params["as_json"]:
                 _tell_json(shapes.Error(code="interrupted", message="interrupted"), ExitCode.INTERRUPTED)
@@ -95,6 +100,10 @@ def _tell(error: CkptptrError, *, as_json: bool) -> None:
         click.echo(printable(f"Hint: {error.hint}"), err=True)
 
 
+def _tell_usage(error: click.UsageError) -> None:
+    _tell_json(shapes.Error(code="usage", message=error.format_message()), ExitCode.USAGE)
+
+
 def _tell_json(error: shapes.Error, exit_code: ExitCode) -> None:
     click.echo(shapes.encode(shapes.Failure(error=error, exit_code=int(exit_code))), err=True)
 
@@ -115,8 +124,8 @@ def store_command(
 
 
 def tell_guess(here: Here) -> None:
-    """TARGET was only the beginning of a name."""
-    if here.is_guessed:
+    """TARGET was only the beginning of a name. JSON has the whole name itself."""
+    if here.is_guessed and not click.get_current_context().params["as_json"]:
         click.echo(f"TARGET is taken as {here.url}", err=True)
 
 

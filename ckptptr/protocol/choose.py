@@ -22,7 +22,7 @@ from ckptptr.protocol.names import pin_key
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.publish import EXPIRED_LIMIT
-from ckptptr.protocol.references import FRESH
+from ckptptr.protocol.references import FRESH, AtManifest
 from ckptptr.stores.port import Store
 
 
@@ -104,20 +104,12 @@ class Chooser:
             NotFoundError: there is no such checkpoint.
             InvalidArgumentError: it is pinned, or in no home of this node, or no checkpoint of ours.
         """
-        pointer = self.latest.read().pointer
-        for candidate in Candidates(self.store, self.node, self.clock).named(checkpoint, pointer):
-            with suppress(DamagedError):
-                candidate.load()
-            reference = candidate.reference
-            place = self.node.root.manifest_at(reference)
-            if place is None or not self.node.owns(reference):
-                raise InvalidArgumentError("only a checkpoint of this node can be dropped", key=reference)
-            if place.id in committed(self.store, place.home).pinned:
-                raise InvalidArgumentError(
-                    "this checkpoint is pinned", key=reference, hint="First `unpin` it"
-                )
-            return reference
-        raise NotFoundError("no such checkpoint", key=checkpoint)
+        reference, place = self._placed(checkpoint)
+        if place is None or not self.node.owns(reference):
+            raise InvalidArgumentError("only a checkpoint of this node can be dropped", key=reference)
+        if self._is_marked(place):
+            raise InvalidArgumentError("this checkpoint is pinned", key=reference, hint="First `unpin` it")
+        return reference
 
     def drop(self, references: Collection[str]) -> tuple[Seen, Seen]:
         """List checkpoints as expired by hand: they are never named again, and the next sweep deletes them.
@@ -194,22 +186,48 @@ class Chooser:
             )
         self._refuse_expired(found, seen)
         key = pin_key(found.home, found.manifest.checkpoint_id)
+
+        def flag(seen: Seen, named: list[Target]) -> Pointer | None:
+            self._refuse_expired(found, seen)
+            is_named = any(entry.checkpoint == found.reference for entry in named)
+            entries = named if is_named else [*named, found.as_target(self.node)]
+            return self._flag(found.reference, seen, entries, pinned=True)
+
         with self._marked(key, note):
             Listed(self.store)(found)
-            self._move(lambda seen, named: self._flag(found, seen, named, pinned=True), "pin")
+            self._move(flag, "pin")
         return found
 
-    def unpin(self, checkpoint: str) -> Found:
-        """Let retention decide again. The marker goes last: half done is still pinned."""
-        found = self.find(checkpoint)
-        if found.manifest is not None:
-            self._move(lambda seen, named: self._flag(found, seen, named, pinned=False), "unpin")
-            self.store.delete([pin_key(found.home, found.manifest.checkpoint_id)])
-        return found
+    def unpin(self, checkpoint: str) -> str:
+        """Let retention decide again, also about a damaged checkpoint, and about one that expired while only
+        its marker kept it. The marker goes last: half done is still pinned.
 
-    def is_pinned(self, found: Found) -> bool:
+        Returns:
+            Its reference.
+        """
+        reference, place = self._placed(checkpoint)
+        if place is not None:
+            self._move(lambda seen, named: self._flag(reference, seen, named, pinned=False), "unpin")
+            self.store.delete([pin_key(place.home, place.id)])
+        return reference
+
+    def is_pinned(self, checkpoint: str) -> bool:
         """Whether there is a marker: one listing."""
-        return is_pinned(self.store, found.home, found.manifest)
+        place = self._placed(checkpoint)[1]
+        return place is not None and self._is_marked(place)
+
+    def _is_marked(self, place: AtManifest) -> bool:
+        return place.id in committed(self.store, place.home).pinned
+
+    def _placed(self, checkpoint: str) -> tuple[str, AtManifest | None]:
+        """Its reference and, unless it is a plain folder, its manifest, which may be damaged."""
+        pointer = self.latest.read().pointer
+        for candidate in Candidates(self.store, self.node, self.clock).named(checkpoint, pointer):
+            with suppress(DamagedError):
+                candidate.load()
+            place = self.node.root.parse(candidate.reference)
+            return candidate.reference, place if isinstance(place, AtManifest) else None
+        raise NotFoundError("no such checkpoint", key=checkpoint)
 
     @contextmanager
     def _marked(self, key: str, note: str) -> Iterator[None]:
@@ -256,25 +274,24 @@ class Chooser:
         self._refuse_expired(found, seen)
         Listed(self.store)(found)
         known = next((entry for entry in named if entry.checkpoint == found.reference), None)
-        return known or msgspec.structs.replace(found.as_target(self.node), pinned=self.is_pinned(found))
+        if known is not None:
+            return known
+        pinned = is_pinned(self.store, found.home, found.manifest)
+        return msgspec.structs.replace(found.as_target(self.node), pinned=pinned)
 
-    def _flag(self, found: Found, seen: Seen, named: list[Target], *, pinned: bool) -> Pointer:
-        """LATEST with the pinned flag of one checkpoint set; a pinned one is always named.
+    def _flag(self, reference: str, seen: Seen, named: list[Target], *, pinned: bool) -> Pointer | None:
+        """LATEST with the pinned flag of one checkpoint set.
 
         A person's own words are left alone: the adopt that follows them reads the markers.
         """
-        self._refuse_expired(found, seen)
-        if seen.pointer is not None and seen.pointer.edited:
-            return seen.pointer
-        entries = list(named)
-        if pinned and all(entry.checkpoint != found.reference for entry in entries):
-            entries.append(found.as_target(self.node))
         entries = [
-            msgspec.structs.replace(entry, pinned=pinned) if entry.checkpoint == found.reference else entry
-            for entry in entries
+            msgspec.structs.replace(entry, pinned=pinned) if entry.checkpoint == reference else entry
+            for entry in named
         ]
-        if seen.pointer is None:
+        if seen.pointer is None and entries:
             return Pointer(target=entries[0], history=tuple(entries[1:]), fence=self._fence(seen, entries))
+        if seen.pointer is None or seen.pointer.edited or entries == named:
+            return seen.pointer
         by_name = {entry.checkpoint: entry for entry in entries}
         target = by_name.pop(seen.pointer.target.checkpoint, seen.pointer.target)
         return Pointer(
@@ -299,13 +316,13 @@ class Chooser:
             )
 
     def _move(
-        self, decide: Callable[[Seen, list[Target]], Pointer], by: str, drop: Collection[str] = ()
+        self, decide: Callable[[Seen, list[Target]], Pointer | None], by: str, drop: Collection[str] = ()
     ) -> tuple[Seen, Seen]:
-        """Where `decide` answers with the pointer that it saw, LATEST stays."""
+        """Where `decide` answers with the pointer that it saw, or with None, LATEST stays."""
 
         def move(seen: Seen) -> Move | None:
             pointer = decide(seen, history_of(self.store, self.node, seen.pointer))
-            if pointer is seen.pointer:
+            if pointer is None or pointer is seen.pointer:
                 return None
             history = tuple(entry for entry in pointer.history if entry.checkpoint not in drop)
             pointer = msgspec.structs.replace(pointer, history=history)

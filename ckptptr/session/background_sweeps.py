@@ -3,10 +3,17 @@
 A publish lists what expired; the publish after it starts its deletion. What this process began and did not
 publish is an orphan, and the next publish lists it too. While a person holds LATEST nothing can be listed:
 then the run deletes its own older checkpoints that no LATEST ever named.
+
+A sweep sends more requests than a save. So at most one sweep waits, and it deletes all that came up until it
+begins: saves without a pause leave no backlog.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
+from ckptptr.events import Name
 from ckptptr.lifetime.forks import renew_in_child
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.publish import Published, Standing
@@ -35,6 +42,10 @@ class BackgroundSweeps:
 
     def renew(self) -> None:
         """Know of no save that has begun: in a fork it is the parent's, and no orphan."""
+        self._lock = threading.Lock()
+        self._queued: set[Callable[[], None]] = set()
+        self._to_sweep: set[str] = set()
+        self._unpublished: list[str] = []
         self.orphans: tuple[str, ...] = ()
         self.deleted: tuple[str, ...] = ()
         self._begun: set[str] = set()
@@ -72,14 +83,30 @@ class BackgroundSweeps:
             return
         self.orphans, self.deleted = tuple(sorted(self._begun)), ()
         self._begun.clear()
-        background, expired_before = self._session.background, {*before.expired} - self._under_way
+        expired_before = {*before.expired} - self._under_way
         self._under_way &= {*published.seen.expired}  # what is no longer listed will not come again
         if expired_before:
             self._under_way |= expired_before
-            background.run("sweep", lambda: self._sweep(expired_before))
+            with self._lock:
+                self._to_sweep |= expired_before
+            self._queue("sweep", self._sweep)
         if self._published % LISTING_EVERY == 0:
-            background.run("orphan-search", self._find_orphans)
+            self._queue("orphan-search", self._find_orphans)
         self._published += 1
+
+    def _queue(self, name: Name, work: Callable[[], None]) -> None:
+        """Do it in the background; not if the same waits there already."""
+        with self._lock:
+            if work in self._queued:
+                return
+            self._queued.add(work)
+
+        def begin() -> None:
+            with self._lock:
+                self._queued.discard(work)
+            work()
+
+        self._session.background.run(name, begin)
 
     def _release_beside_hold(self, reference: str, seen: Seen) -> None:
         """LATEST is held by a person: of what we commit beside it, keep as many as retention would."""
@@ -89,14 +116,20 @@ class BackgroundSweeps:
         excess = self._beside_hold[: -session.retention.keep_last]
         if excess:
             del self._beside_hold[: len(excess)]
+            with self._lock:
+                self._unpublished += excess
+            self._queue("sweep", self._delete_unpublished)
 
-            def delete() -> None:
-                delete_unpublished(session.store, session.node, session.latest, excess)
+    def _delete_unpublished(self) -> None:
+        session = self._session
+        with self._lock:
+            unpublished, self._unpublished = self._unpublished, []
+        delete_unpublished(session.store, session.node, session.latest, unpublished)
 
-            session.background.run("sweep", delete)
-
-    def _sweep(self, expired_before: set[str]) -> None:
+    def _sweep(self) -> None:
         session, deleted = self._session, set[str]()
+        with self._lock:
+            expired_before, self._to_sweep = self._to_sweep, set()
         try:
             deleted.update(sweep(session.store, session.node, session.latest, sorted(expired_before)))
         finally:

@@ -98,6 +98,17 @@ def test_a_pin_that_is_there_is_no_change(node: FlyteNode, ids: dict[int, str]) 
     assert "was not pinned before" in run("unpin", node.url, ids[1]).stdout
 
 
+def test_a_damaged_checkpoint_can_be_unpinned_but_not_pinned_again(
+    node: FlyteNode, ids: dict[int, str]
+) -> None:
+    run("pin", node.url, ids[1])
+    node.damage(ids[1])
+    assert run("drop", node.url, ids[1], "--yes").exit_code == 2  # `First unpin it`
+    assert "It has expired, or is damaged" in run("unpin", node.url, ids[1]).stdout
+    assert run("pin", node.url, ids[1]).exit_code == 4
+    assert run("drop", node.url, ids[1], "--yes").exit_code == 0
+
+
 @pytest.mark.parametrize("command", ["pin", "unpin"])
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "words"),

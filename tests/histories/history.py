@@ -85,8 +85,12 @@ class History:
 
     def judge_restore(self, process: Process, restored: dict[str, str] | None, first: int) -> None:
         attempt = process.node.attempt
-        there = any(earlier <= attempt for earlier in self.confirmed) or self.place.may_begin(attempt)
-        self.witness.judge_restored(first, process.resolution, restored, may_be_fresh=not there)
+        if self.place.may_begin(attempt):
+            may_be_fresh = False
+        else:
+            there = any(earlier <= attempt for earlier in self.confirmed)
+            may_be_fresh = not there or self.witness.has_outlived(attempt, first)
+        self.witness.judge_restored(first, process.resolution, restored, may_be_fresh=may_be_fresh)
 
     def nothing_is_under_way(self) -> bool:
         return all(pod.is_idle for pod in self.pods)

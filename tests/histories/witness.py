@@ -210,6 +210,15 @@ class Witness:
         if content != self.contents[id_of(found.reference)]:
             self.note("goal 2", f"{content} was restored from {found.reference}")
 
+    def has_outlived(self, attempt: int, first: int) -> bool:
+        """Whether a later attempt has had the node, LATEST was lost in one of the states since `first`, and
+        nothing of `attempt` and those before is left that was ever named: section 11."""
+        is_superseded = any(seen.fence > attempt for seen in self.states)
+        is_lost = any(seen.pointer is None for seen in self.states[first:])
+        names = (name for name in self.named_ever if name.endswith(".json"))
+        earlier = (name for name in names if CheckpointId.parse(id_of(name)).attempt <= attempt)
+        return is_superseded and is_lost and not any(self.world.is_whole(name) for name in earlier)
+
     def _judge_save(self, before: Seen, now: Pointer) -> None:
         if before.is_held:
             self.note("goal 5", "a save has moved a held LATEST")

@@ -249,6 +249,31 @@ def test_an_unpin_that_is_half_done_is_still_pinned(world: World) -> None:
     assert [target.pinned for target in world.latest().retained if target.checkpoint == one] == [True]
 
 
+def test_what_expired_while_only_its_marker_kept_it_can_be_unpinned(world: World) -> None:
+    """A pin that was killed after its first write, or whose LATEST another writer has overwritten."""
+    run = saved(world, 1, retention=Retention(keep_last=1), background=Paused())
+    one = world.named()[0]
+    world.store.create(world.key_of(one).removesuffix("json") + "pin", b"{}")
+    run.save({"model": "step 2"}, step=2)
+    assert world.latest().expired == (one,)
+    before = world.seen()
+    world.person().unpin(one)
+    assert (world.seen(), pins(world)) == (before, [])
+    run.save({"model": "step 3"}, step=3)
+    run.background.catch_up()
+    assert one not in world.committed()
+
+
+def test_an_unpin_where_latest_is_lost_and_nothing_is_whole_makes_no_latest(world: World) -> None:
+    saved(world, 1)
+    one = world.named()[0]
+    world.person().pin(one)
+    world.delete_latest()
+    world.store.upload(world.key_of(one), [b"{"])
+    world.person().unpin(one)
+    assert (world.seen().token, pins(world)) == (None, [])
+
+
 def test_a_plain_folder_cannot_be_pinned_but_used(world: World) -> None:
     saved(world, 1)
     world.store.upload("bucket/data/seeds/weights", [b"w"])

@@ -194,6 +194,25 @@ def test_a_latest_that_comes_and_goes_within_a_restore_looks_absent(world: World
     assert world.is_whole(world.committed()[-1])  # it can be chosen until a sweep
 
 
+@pytest.mark.parametrize("left", [None, b"{"])
+def test_a_superseded_attempt_that_restores_without_latest_starts_fresh_and_saves_nothing(
+    world: World, left: bytes | None
+) -> None:
+    """A superseded attempt restores while LATEST is lost"""
+    saved(world.process(0), 1)
+    newer = world.process(1, retention=KEEP_ONE)
+    newer.restore()
+    saved(newer, 2, 3, 4)
+    world.delete_latest()
+    if left is not None:
+        world.write(left)
+    late = world.process(0)
+    assert late.restore() is None
+    with pytest.raises(SupersededError):
+        saved(late, 5)
+    assert world.process(2).restore() == {"model": "4", "frozen": "same"}
+
+
 def test_a_bucket_rule_deletes_what_new_checkpoints_reference(world: World) -> None:
     """A bucket rule that deletes by age"""
     saved(world.process(0), 1, 2)

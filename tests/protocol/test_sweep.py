@@ -40,6 +40,25 @@ def test_what_was_swept_leaves_the_list_of_the_doomed(world: World) -> None:
     assert run.background.failures == []
 
 
+@pytest.mark.parametrize("is_held", [False, True])
+def test_of_saves_that_are_faster_than_the_sweeps_one_sweep_waits_and_takes_all(
+    world: World, is_held: bool
+) -> None:
+    run = saving(world.process(0, background=Paused()), 0, 1)
+    if is_held:
+        world.edit(held=True)
+        saving(run, 2)  # which meets the hold
+    saving(run, *range(3, 30))
+    assert len([job for job in run.background.waiting if job[0] == "sweep"]) == 1
+    run.background.catch_up()
+    assert run.background.failures == []
+    assert len(world.committed()) <= 6
+    sweeps = [request for request in run.store.log if request.op == "delete"]
+    assert len(sweeps) == 2  # the manifests, and the payload
+    saving(run, 30, 31)
+    assert [job[0] for job in run.background.waiting] == ["sweep"]
+
+
 def test_of_a_swept_checkpoint_nothing_is_left(world: World) -> None:
     run = world.process(0, retention=KEEP_ONE)
     for step in range(4):

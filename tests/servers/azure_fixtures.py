@@ -31,18 +31,12 @@ def azure_container(azure_filesystem: Any) -> str:
     return make_container(azure_filesystem)
 
 
-@pytest.fixture(scope="session")
-def azure_proxy_session(azure_server: Azurite) -> Iterator[FaultProxy]:
+@pytest.fixture
+def azure_proxy(azure_server: Azurite) -> Iterator[FaultProxy]:
+    """A fault-injecting proxy in front of that server, of this test's own: what an aborted upload of another
+    test still sends goes to that test's proxy."""
     with FaultProxy(azure_server.endpoint) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def azure_proxy(azure_proxy_session: FaultProxy) -> Iterator[FaultProxy]:
-    """A fault-injecting proxy in front of that server, without rules and with an empty log."""
-    azure_proxy_session.reset()
-    yield azure_proxy_session
-    azure_proxy_session.reset()
 
 
 @pytest.fixture

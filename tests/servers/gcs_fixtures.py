@@ -35,18 +35,12 @@ def gcs_bucket(gcs_server: MiniGCS) -> str:
     return bucket
 
 
-@pytest.fixture(scope="session")
-def gcs_proxy_session(gcs_server: MiniGCS) -> Iterator[FaultProxy]:
+@pytest.fixture
+def gcs_proxy(gcs_server: MiniGCS) -> Iterator[FaultProxy]:
+    """A fault-injecting proxy in front of that server, of this test's own: what an aborted upload of another
+    test still sends goes to that test's proxy."""
     with FaultProxy(gcs_server.endpoint) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def gcs_proxy(gcs_proxy_session: FaultProxy) -> Iterator[FaultProxy]:
-    """A fault-injecting proxy in front of that server, without rules and with an empty log."""
-    gcs_proxy_session.reset()
-    yield gcs_proxy_session
-    gcs_proxy_session.reset()
 
 
 @pytest.fixture

@@ -36,18 +36,12 @@ def s3_bucket(s3_filesystem: Any) -> str:
     return bucket
 
 
-@pytest.fixture(scope="session")
-def s3_proxy_session(s3_server: Seaweed) -> Iterator[FaultProxy]:
+@pytest.fixture
+def s3_proxy(s3_server: Seaweed) -> Iterator[FaultProxy]:
+    """A fault-injecting proxy in front of that server, of this test's own: what an aborted upload of another
+    test still sends goes to that test's proxy."""
     with FaultProxy(s3_server.endpoint) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def s3_proxy(s3_proxy_session: FaultProxy) -> Iterator[FaultProxy]:
-    """A fault-injecting proxy in front of that server, without rules and with an empty log."""
-    s3_proxy_session.reset()
-    yield s3_proxy_session
-    s3_proxy_session.reset()
 
 
 @pytest.fixture
