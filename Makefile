@@ -12,8 +12,10 @@ LOCKED := $(PIP) --constraint $(LOCK)
 # tests stay on a disk. What pytest and the programs that it starts have compiled is kept, also where images
 # say not to.
 QUICKLY := PYTHONDONTWRITEBYTECODE= $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )
-# Most of the time they wait, for servers and deadlines: hence three workers a core. Those of FAST do not.
+# Most of the time they wait, for servers and deadlines: hence three workers a core. Those of FAST do not; those
+# of frameworks do while one process imports.
 WORKERS := $(shell echo $$((3 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu))))
+IMPORTING := -n $(shell echo $$((($(WORKERS) + 1) / 2))) --dist worksteal
 FAST := -n logical --dist worksteal -m 'not servers and not slow'
 EACH := -n $(WORKERS) --dist worksteal -m 'pythons or not (servers or slow)'
 ON_EACH := CKPTPTR_SKIP_SERVERS=gcs,azure $(QUICKLY)
@@ -111,8 +113,8 @@ test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute,
 	$(QUICKLY)$(BIN)/pytest $(FAST)
 
 test-frameworks: $(FRAMEWORKS)/.ready $(JAX)/.ready ## What needs torch, jax or a framework: processes are killed, and resume; in two environments of its own
-	$(QUICKLY)$(FRAMEWORKS)/bin/pytest -n logical --dist loadgroup tests/frameworks
-	$(QUICKLY)$(JAX)/bin/pytest -n logical --dist loadgroup tests/jax
+	$(QUICKLY)$(FRAMEWORKS)/bin/pytest $(IMPORTING) tests/frameworks
+	$(QUICKLY)$(JAX)/bin/pytest $(IMPORTING) tests/jax
 
 prove: $(READY) ## Every schedule of small worlds, with every crash and lost reply
 	$(QUICKLY)$(BIN)/python -m tests.prove

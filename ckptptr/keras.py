@@ -9,19 +9,18 @@ rule: Keras writes and reads its files as ever; only what is confirmed is traine
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from ckptptr.checkpoints import Checkpoint, Checkpoints
+from ckptptr.checkpoints import Checkpoint
 from ckptptr.errors import InvalidArgumentError
+from ckptptr.framework import checkpoints_and_manners, numbers
 from ckptptr.lifetime.temporary import TemporaryFolders
 
 _WEIGHTS, _EPOCH = "latest.weights.h5", "training_metadata.json"
@@ -58,8 +57,7 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):  # type: ignore[misc]
         if save_freq != "epoch" and (type(save_freq) is not int or save_freq < 1):
             raise InvalidArgumentError(f"save_freq is {save_freq!r}, not 'epoch' or a number above 0")
         self.saved: Checkpoint | None = None
-        self._checkpoints: Checkpoints = getattr(checkpoints, "checkpoints", checkpoints)
-        self._manners = getattr(checkpoints, "_manners", nullcontext)  # a task's kind of errors
+        self._checkpoints, self._manners = checkpoints_and_manners(checkpoints)
         self._block = block
         self._logs: Mapping[str, Any] = {}
         self._temporary = TemporaryFolders()
@@ -101,15 +99,12 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):  # type: ignore[misc]
         (folder / _RANDOM).write_text(json.dumps(self._random_numbers()))
         if os.environ.get("RANK", "0") != "0":
             return
-        numbers = {
-            name: n for name, n in self._logs.items() if isinstance(n, int | float) and math.isfinite(n)
-        }
         by_epoch = self.save_freq == "epoch"
         with self._manners():
             saved = self._checkpoints.save(
                 folder,
                 step=self._current_epoch if by_epoch else int(self.model.optimizer.iterations),
-                metadata={**numbers, "epoch": self._current_epoch},
+                metadata={**numbers(self._logs), "epoch": self._current_epoch},
                 block=self._block,
                 consume=not self._block,
             )

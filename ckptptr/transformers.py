@@ -21,10 +21,11 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ckptptr.checkpoints import Checkpoint
 from ckptptr.errors import InvalidArgumentError
+from ckptptr.framework import numbers
 from ckptptr.session.parts import DEADLINE
 from ckptptr.session.preemption import DEADLINE as GRACE
 from ckptptr.torch.resuming import Restored, move, resume
-from ckptptr.torch.training import Training, numbers
+from ckptptr.torch.training import Training
 
 _STATE = "trainer_state.json"
 

@@ -30,11 +30,12 @@ MAY_IMPORT = {
     "flyte2": "checkpoints dropin nodes protocol session stores transfer",
     "testing": "checkpoints nodes protocol session stores",
     "cli": "inspect nodes protocol report session stores testing transfer",
-    "torch": "checkpoints session",
-    "transformers": "checkpoints session torch",
+    "framework": "checkpoints",
+    "torch": "checkpoints framework session",
+    "transformers": "checkpoints framework session torch",
     "accelerate": "checkpoints session torch",
-    "keras": "checkpoints",
-    "lightning": "checkpoints session torch",
+    "keras": "checkpoints framework",
+    "lightning": "checkpoints framework session torch",
     "__init__": "checkpoints protocol session standalone transfer",
 }
 """A folder, or a module at the top: what it may import beside itself and the leaves."""

@@ -54,13 +54,20 @@ def _print(shown: shapes.Show, now: datetime) -> None:
         out.facts(_about(shown.checkpoint, now))
     out.blank()
     out.headline("LATEST")
-    out.facts([*_about_latest(shown.latest), ("payload by", shown.engine)])
+    out.facts([*_about_latest(shown.latest), ("payload by", shown.engine), *_about_engine(shown)])
     if shown.candidates:
         out.blank()
         out.headline("Candidates, in the order of a restore")
         out.table(_COLUMNS, [_row(candidate, shown.latest) for candidate in shown.candidates])
     out.blank()
     out.sentence("Manifests were read and sizes compared: no payload was fetched, nothing was moved.", "dim")
+
+
+def _about_engine(shown: shapes.Show) -> list[tuple[str, str]]:
+    if shown.connections is None:
+        return []
+    blocks = f"large files in blocks of {size(shown.block_bytes)}, at most {shown.blocks_at_once} at once"
+    return [("because", shown.engine_why), ("connections", f"at most {shown.connections}; {blocks}")]
 
 
 def _about(checkpoint: shapes.Checkpoint, now: datetime) -> list[tuple[str, str]]:

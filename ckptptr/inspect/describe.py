@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from ckptptr.inspect import shapes
@@ -11,8 +13,13 @@ from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.names import split_manifest_key
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import FRESH
+from ckptptr.stores.obstore.lending import reason
 from ckptptr.stores.port import HasEngine
+from ckptptr.stores.room import MOST, at_once
 from ckptptr.stores.wrappers.around import unwrap
+from ckptptr.transfer.pool import MANY
+
+_SIZES = ("block_bytes", "blocks_at_once", "connections")
 
 
 def checkpoint_of(here: Here, found: Found, *, pinned: bool = False) -> shapes.Checkpoint:
@@ -67,12 +74,17 @@ def checkpoint_by_name(here: Here, target: Target) -> shapes.Checkpoint:
     )
 
 
-def engine_of(here: Here) -> str:
-    """What moves payload to and from the store on this machine: fsspec, obstore or its disk."""
-    store = unwrap(here.adapter, HasEngine)
+def engine_of(here: Here) -> dict[str, Any]:
+    """What moves payload to and from the store on this machine, and why: fields of `shapes.Show`."""
+    store, prefix, block = unwrap(here.adapter, HasEngine), here.node.prefix, here.adapter.block_size
+    engine, why, connections = "fsspec", reason(), MOST
     if store is not None:
-        return store.engine(here.node.prefix)
-    return "fsspec" if "://" in here.url else "this machine's disk"
+        engine, why, connections = store.engine(prefix), store.why(prefix), MANY
+    elif "://" not in here.url or here.url.startswith("memory://"):
+        engine = "this machine's disk" if "://" not in here.url else "this process's memory"
+        return {"engine": engine, "engine_why": "no network is between", **dict.fromkeys(_SIZES)}
+    sizes = zip(_SIZES, (block, at_once(block), connections), strict=True)
+    return {"engine": engine, "engine_why": why, **dict(sizes)}
 
 
 def latest_of(here: Here, seen: Seen, *, is_now: bool = True) -> shapes.Latest:

@@ -82,7 +82,7 @@ class _Explanation:
             checkpoint=taken.checkpoint if taken else None,
             latest=latest_of(self._here, resolution.seen),
             candidates=candidates,
-            engine=engine_of(self._here),
+            **engine_of(self._here),
         )
 
     def _meant(self) -> frozenset[str]:

@@ -93,7 +93,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 class Show(msgspec.Struct, frozen=True, kw_only=True):
     """`checkpoint`: what the next attempt would restore, null for a fresh start; `why`: the reason.
     `warnings`: more that a person should know. `as_attempt`: the number of that attempt. `engine`: what
-    moves payload to and from this machine.
+    moves payload to and from this machine; `engine_why`: why that does; `block_bytes`: in which blocks it
+    sends large files; `blocks_at_once`, `connections`: at most, of a large file and of many small ones; null
+    on a disk.
     """
 
     command: str = "show"
@@ -106,6 +108,10 @@ class Show(msgspec.Struct, frozen=True, kw_only=True):
     latest: Latest
     candidates: list[Candidate]
     engine: str
+    engine_why: str
+    block_bytes: int | None
+    blocks_at_once: int | None
+    connections: int | None
 
 
 class Entry(Checkpoint, frozen=True, kw_only=True):

@@ -13,10 +13,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from ckptptr.checkpoints import Checkpoint as Saved
 from ckptptr.errors import PreemptedError
+from ckptptr.framework import numbers
 from ckptptr.session.parts import DEADLINE
 from ckptptr.session.preemption import DEADLINE as GRACE
 from ckptptr.torch.resuming import Restored, move, resume
-from ckptptr.torch.training import Training, numbers
+from ckptptr.torch.training import Training
 
 _OURS = "lightning"
 """The key, in the metadata, of what only this callback reads: the path of the file below `dirpath`, and of

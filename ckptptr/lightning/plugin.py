@@ -9,10 +9,9 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from ckptptr.errors import InvalidArgumentError
+from ckptptr.framework import checkpoints_and_manners, numbers
 from ckptptr.lifetime.temporary import TemporaryFolders
-from ckptptr.torch.folders import checkpoints_and_manners
 from ckptptr.torch.ranks import gather
-from ckptptr.torch.training import numbers
 
 _FILE = "lightning.ckpt"
 _STEPS = "ckptptr_steps"

@@ -155,6 +155,9 @@ class Publisher:
             ConflictError, OutcomeUnknownError, StoreUnavailableError: as `Latest.update`.
         """
         publication = _Publication(self, seen, manifest, rebase, tuple(orphans), frozenset(deleted))
+        if seen.is_held:  # no swap tells whether it is still so: the hold may be over since the upload began
+            now = self.latest.read()
+            seen = seen if now.token == seen.token else now
         updated = self.latest.update(publication.decide, seen)
         standing = updated.outcome or Standing.TARGET  # `decide` also looks at each move that was won
         return Published(standing, publication.manifest, updated.seen)
@@ -256,11 +259,11 @@ class _Publication:
                 return Standing.HISTORY
             if fate is Fate.CONTAINED:
                 return Standing.PASSED
-        if seen.is_held:
-            return Standing.HELD
         pointer = seen.pointer or self.publisher.rebuilt(self.manifest)
         hint = "This process must stop; what it had confirmed is in the history of LATEST"
         self.publisher.latest.check_fence(pointer.fence, pointer, hint=hint)
+        if seen.is_held:
+            return Standing.HELD
         if seen.pointer is None and self._rebase_on(replace(seen, pointer=pointer)) is Fate.CONTAINED:
             return Standing.PASSED
         entry = self.publisher.entry(self.manifest)

@@ -21,7 +21,7 @@ from ckptptr.session.content import Change
 from ckptptr.session.preemption import Preemption
 from ckptptr.session.session import Session
 from ckptptr.session.snapshot import snapshot
-from ckptptr.transfer.plan import UNKNOWN, Local
+from ckptptr.transfer.plan import UNKNOWN, Local, block_for
 from ckptptr.transfer.writer import Stream
 
 _T = TypeVar("_T")
@@ -86,7 +86,7 @@ class Turns(Generic[_Saved]):
     @contextmanager
     def save_while_written(self, name: str, step: int | None, metadata: dict[str, Any]) -> Iterator[Stream]:
         """A checkpoint with a file that the block writes; nothing is saved where the block raises."""
-        stream = Stream(name, self._session.store.block_size)
+        stream = Stream(name, block_for(UNKNOWN, self._session.store.block_size))
         added = Change({name: Local(name, stream, UNKNOWN)})
         upload = daemon.start(lambda: self._save(added, step, metadata), beside=True)
         upload.add_done_callback(stream.upload_ended)

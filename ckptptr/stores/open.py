@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -13,10 +14,12 @@ from typing import Any
 from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
 from ckptptr.logs import escape_control_characters
 from ckptptr.settings import ALLOW_ROOTS, STRICT
-from ckptptr.stores.obstore.lending import chosen
+from ckptptr.stores.obstore.lending import chosen, explained
 from ckptptr.stores.port import Entry, Guarantee, HasAccount, Store, Token
 from ckptptr.stores.sdk import shown, start_event_loop
 from ckptptr.stores.urls import Place, is_access_point, lost_slash, split
+
+_log = logging.getLogger("ckptptr.stores")
 
 __all__ = ["Entry", "Guarantee", "Store", "Token", "open_store"]
 
@@ -201,6 +204,9 @@ def _on_cloud(
             f"the URL names account {place.account}, the credentials are for {held_by}"
         )
     if chosen() == "fsspec":
+        bucket = place.key.partition("/")[0]
+        why = explained(store.block_size)
+        _log.info("%s moves payload to and from %s: %s", cloud.filesystem, store.url(bucket), why)
         return store
     from ckptptr.stores.obstore.fast import FastLane
     from ckptptr.stores.obstore.store import ObstoreStore

@@ -192,6 +192,9 @@ class HasEngine(Protocol):
     def engine(self, key: str) -> str:
         """What moves payload to and from there, for people."""
 
+    def why(self, key: str) -> str:
+        """Why that does, for people."""
+
 
 @runtime_checkable
 class HasStream(Protocol):

@@ -19,12 +19,21 @@ ROOM = 128 * 1024 * 1024
 MOST = 16
 """Transfers at once at most, however small they are."""
 
+BLOCKS = 25
+"""Blocks of one file at once at most: as many of 5 MiB as there is room for."""
+
+
+def at_once(block_size: int) -> int:
+    """How many blocks of that size are under way at most."""
+    return max(1, min(BLOCKS, ROOM // block_size))
+
 
 class Room:
-    """`size` bytes, to be taken and given back. What is larger than all of it goes alone."""
+    """`size` bytes for `most` transfers, to be taken and given back. What is larger than all goes alone."""
 
-    def __init__(self, size: int = ROOM) -> None:
+    def __init__(self, size: int = ROOM, most: int = MOST) -> None:
         self._size = size
+        self._least = size // most
         self.renew()
         renew_in_child(self)
 
@@ -80,4 +89,4 @@ class Room:
             self._changed.notify_all()
 
     def _counted(self, size: int) -> int:
-        return max(self._size // MOST, min(size, self._size))
+        return max(self._least, min(size, self._size))

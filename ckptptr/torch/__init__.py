@@ -6,8 +6,8 @@
         dcp.load(state, storage_reader=reader)
 
 `checkpoints` is what `ckptptr.open` returns, or the checkpoint of a task. Importing this imports torch. May
-import checkpoints, session and lifetime. The rule: the payload is what torch itself writes, and torch alone
-can read it.
+import checkpoints, framework, session and lifetime. The rule: the payload is what torch itself writes, and
+torch alone can read it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import IO, Any
 
 from torch.distributed.checkpoint import FileSystemReader, FileSystemWriter
@@ -23,8 +22,10 @@ from torch.futures import Future
 
 from ckptptr.checkpoints import Checkpoint, Checkpoints
 from ckptptr.errors import InvalidArgumentError
+from ckptptr.framework import checkpoints_and_manners
 from ckptptr.lifetime.temporary import TemporaryFolders
 from ckptptr.session.parts import DEADLINE, Parts
+from ckptptr.torch.elsewhere import Staying
 from ckptptr.torch.ranks import rank, together
 
 _METADATA = ".metadata"
@@ -40,10 +41,39 @@ class _Share:
     ranks: int
 
 
-class DCPWriter(FileSystemWriter):  # type: ignore[misc]
-    """A storage writer for `dcp.save` and `dcp.async_save` (in a thread): one checkpoint of all ranks.
+class _Uploads(Staying):
+    """The parts of one save. The process that trains uploads them, also when another one writes them."""
 
-    Make a new one for each save. Each rank writes its files to a temporary folder, and uploads them from it.
+    def __init__(self, given: Any, step: int, metadata: Mapping[str, Any] | None, deadline: float) -> None:
+        self._given, self._step, self._metadata, self._deadline = given, step, metadata, deadline
+        self._temporary = TemporaryFolders()
+        self.folder = self._temporary.new()
+        self.saved: Checkpoint | None = None
+
+    def new_round(self) -> str:
+        session = checkpoints_and_manners(self._given)[0]._session
+        return session.latest.fence.incarnation or session.clock.token(12)
+
+    def contribute(self, share: _Share) -> None:
+        self._parts(share).contribute(self.folder, step=self._step)
+
+    def complete(self, share: _Share) -> None:
+        file = self.folder / _METADATA
+        self.saved = self._parts(share).save(file, step=self._step, metadata=self._metadata)
+
+    def _parts(self, share: _Share) -> Parts[Checkpoint]:
+        checkpoints, manners = checkpoints_and_manners(self._given)
+        # One more part than ranks: that of the coordinator with `.metadata`.
+        parts = checkpoints._new_parts(share.rank, share.ranks + 1, self._deadline, share.round)
+        parts.guard = manners
+        return parts
+
+
+class DCPWriter(FileSystemWriter):  # type: ignore[misc]
+    """A storage writer for `dcp.save` and `dcp.async_save`: one checkpoint of all ranks.
+
+    Make a new one for each save. Each rank writes its files to a temporary folder, and uploads them from it;
+    with `AsyncCheckpointerType.PROCESS` torch's own process writes them, and this one uploads them.
     `dcp.save` returns when the checkpoint is confirmed: then `saved` is that checkpoint, on the coordinator.
 
     Args:
@@ -66,20 +96,14 @@ class DCPWriter(FileSystemWriter):  # type: ignore[misc]
         deadline: float = DEADLINE,
         **options: Any,
     ) -> None:
-        self._temporary = TemporaryFolders()
-        super().__init__(self._temporary.new(), **{"sync_files": False, **options})
-        self._checkpoints = checkpoints
-        self._step = step
-        self._user_metadata = metadata
-        self._deadline = deadline
+        self._uploads = _Uploads(checkpoints, step, metadata, deadline)
+        super().__init__(self._uploads.folder, **{"sync_files": False, **options})
         self._coordinators: _Share
-        self.saved: Checkpoint | None = None
 
-    def __getstate__(self) -> object:
-        raise InvalidArgumentError(
-            "a DCPWriter cannot be sent to another process",
-            hint="Use dcp.async_save with AsyncCheckpointerType.THREAD, its default",
-        )
+    @property
+    def saved(self) -> Checkpoint | None:
+        """See above."""
+        return self._uploads.saved
 
     def reset(self, checkpoint_id: str | os.PathLike[str] | None = None) -> None:
         if checkpoint_id is not None:
@@ -97,8 +121,7 @@ class DCPWriter(FileSystemWriter):  # type: ignore[misc]
         super().set_up_storage_writer(is_coordinator, *args, **kwargs)
 
     def prepare_global_plan(self, plans: list[SavePlan]) -> list[SavePlan]:
-        session = self._here._session
-        round_ = session.latest.fence.incarnation or session.clock.token(12)
+        round_ = self._uploads.new_round()
         self._coordinators = _Share("", round_, len(plans), len(plans))
         shares = [_Share(f"__{rank}_", round_, rank, len(plans)) for rank in range(len(plans))]
         return [replace(plan, storage_data=share) for plan, share in zip(plans, shares, strict=True)]
@@ -106,26 +129,12 @@ class DCPWriter(FileSystemWriter):  # type: ignore[misc]
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
         results = super().write_data(plan, planner)
         results.wait()
-        self._parts(plan.storage_data).contribute(self.path, step=self._step)
+        self._uploads.contribute(plan.storage_data)
         return results
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
         super().finish(metadata, results)
-        parts = self._parts(self._coordinators)
-        self.saved = parts.save(Path(self.path, _METADATA), step=self._step, metadata=self._user_metadata)
-
-    @property
-    def _here(self) -> Checkpoints:
-        """Of this process; a task's checkpoint stands before them."""
-        here: Checkpoints = getattr(self._checkpoints, "checkpoints", self._checkpoints)
-        return here
-
-    def _parts(self, share: _Share) -> Parts[Checkpoint]:
-        # One more part than ranks: that of the coordinator with `.metadata`.
-        parts = self._here._new_parts(share.rank, share.ranks + 1, self._deadline, share.round)
-        manners = getattr(self._checkpoints, "_manners", None)
-        parts.guard = manners or parts.guard
-        return parts
+        self._uploads.complete(self._coordinators)
 
 
 class DCPReader(FileSystemReader):  # type: ignore[misc]

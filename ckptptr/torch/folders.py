@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 from uuid import uuid4
 
-from ckptptr.checkpoints import Checkpoint, Checkpoints
+from ckptptr.checkpoints import Checkpoint
 from ckptptr.errors import InvalidArgumentError, PreemptedError
+from ckptptr.framework import checkpoints_and_manners
 from ckptptr.session.content import change_of
 from ckptptr.session.parts import DEADLINE
 from ckptptr.torch.ranks import gather, is_one_of_several, rank, together
@@ -65,11 +65,6 @@ class Common:
         finally:
             mark.unlink(missing_ok=True)
         return cls(made or place, leader)
-
-
-def checkpoints_and_manners(given: Any) -> tuple[Checkpoints, Callable[[], AbstractContextManager[Any]]]:
-    """The checkpoints of this process; and, where `given` is a task's checkpoint, its kind of errors."""
-    return getattr(given, "checkpoints", given), getattr(given, "_manners", nullcontext)
 
 
 def preempted(given: Any, message: str) -> NoReturn:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ckptptr.errors import InvalidArgumentError, NotFoundError
-from ckptptr.torch.folders import Common, checkpoints_and_manners, restore_folder
+from ckptptr.framework import checkpoints_and_manners
+from ckptptr.torch.folders import Common, restore_folder
 
 log = logging.getLogger("ckptptr")
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from ckptptr.checkpoints import Checkpoint
 from ckptptr.errors import PreemptedError
@@ -106,13 +103,3 @@ class Training:
         except PreemptedError:
             return True
         return False
-
-
-def numbers(logged: Mapping[str, Any]) -> dict[str, float]:
-    """What was logged, for the metadata: the numbers, also those that are tensors of one element."""
-    plain = {name: each.item() if _is_one(each) else each for name, each in logged.items()}
-    return {name: n for name, n in plain.items() if isinstance(n, int | float) and math.isfinite(n)}
-
-
-def _is_one(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.numel() == 1

@@ -26,12 +26,10 @@ from ckptptr.transfer.digest import holds, read_again
 from ckptptr.transfer.fetch import FETCHES, fetch
 from ckptptr.transfer.place import Destination
 from ckptptr.transfer.plan import MIB, Piece, pieces
-from ckptptr.transfer.pool import run_all
+from ckptptr.transfer.pool import FEW, MANY, run_all
 from ckptptr.transfer.progress import RESTORING, Progress, Showing
 from ckptptr.transfer.staging import PREFIX, Staging
 
-AT_ONCE = 32
-"""Maximum requests in flight: more connections get more of a network. The store bounds their memory."""
 LARGE = 1024 * MIB
 """A file that claims to be larger is looked for in a listing first."""
 
@@ -180,7 +178,13 @@ class Download:
         for _ in range(FETCHES):
             jobs = ((each, piece) for each in bad for piece in pieces(each.record))
             with self._showing(sum(each.record.size for each in bad)) as progress:
-                run_all(lambda job: self._fetch_piece(home, *job, progress), jobs, workers=AT_ONCE)
+                run_all(
+                    lambda job: self._fetch_piece(home, *job, progress),
+                    jobs,
+                    workers=FEW,
+                    most=MANY,
+                    moved=lambda: progress.done,
+                )
             unproven = [each for each in bad if each.record.known_blocks is None]
             bad = [
                 e
@@ -195,10 +199,16 @@ class Download:
         with _disk(file.target), file.opened() as descriptor:
 
             def take(offset: int, block: Block) -> None:
-                progress.add(len(block))
+                begun = progress.measured.clock()
                 _write(descriptor, offset, block)
+                progress.add(len(block), begun)
 
-            if not fetch(self._store, key, piece, take):
+            begun = progress.measured.begin()
+            try:
+                is_good = fetch(self._store, key, piece, take)
+            finally:
+                progress.measured.end(begun)
+            if not is_good:
                 raise self._damaged(home, file.record)
 
     def _damaged(self, home: str, record: FileRecord) -> DamagedError:

@@ -29,7 +29,7 @@ def fetch(store: Store, key: str, piece: Piece, take: Callable[[int, Block], obj
     """
     for _ in range(FETCHES):
         digest = Digest()
-        for part in ranges(piece.length, min(RANGE, store.block_size)):
+        for part in ranges(piece.length, RANGE):
             with closing(store.download(key, piece.start + part.start, part.length)) as blocks:
                 for block in digest.over(blocks):
                     take(piece.start + digest.size - len(block), block)

@@ -15,7 +15,7 @@ RANGE = 8 * MIB
 """The most that one request for payload asks for."""
 
 ONE_REQUEST = 16 * MIB
-"""Files of two blocks, but no more than this, are sent in one request each, several at a time."""
+"""Files of four blocks, but no more than this, are sent in one request each, several at a time."""
 
 MAX_PARTS = 9_000
 """Fewer than any store takes of one object (S3: 10,000)."""
@@ -89,13 +89,15 @@ def pieces(record: FileRecord) -> Iterator[Piece]:
         yield from (Piece(p.start, p.length, d) for p, d in zip(parts, blocks.xxh3_128, strict=True))
 
 
-def block_for(size: int, block: int) -> int:
+def block_for(size: int, block: int, together: int = 4) -> int:
     """The length of the blocks in which to send a file of `size` bytes to a store that likes `block`.
 
-    A file that fits into one request is one block; an enormous one gets larger blocks, so that no store's
-    limit of parts is met.
+    A file that fits into one request is one block, and so is one of `together` blocks; an enormous one gets
+    larger blocks, and so does one of `UNKNOWN` size, so that no store's limit of parts is met.
     """
-    if size <= min(2 * block, ONE_REQUEST):
+    if size == UNKNOWN:
+        return max(block, min(RANGE, 2 * block))
+    if size <= min(together * block, ONE_REQUEST):
         return max(block, size)
     needed = -(-size // MAX_PARTS)
     return block if needed <= block else -(-needed // MIB) * MIB

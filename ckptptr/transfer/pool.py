@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from itertools import chain, islice
 from typing import TypeVar
@@ -12,19 +13,41 @@ from ckptptr.lifetime import daemon
 
 WORKERS = 8
 
+FEW = 8
+"""Threads at first: a fast link, or a busy CPU, needs no more, and more would only cost time."""
+MANY = 64
+"""Threads at most, where each connection is slow or answers late. The store bounds their memory."""
+_LOOK = 0.1
+"""Seconds for which it is looked at how much moves."""
+_MORE = 1.4
+"""Where twice as many threads move that many times as much, it is worth to double them again."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def run_all(work: Callable[[Item], Result], items: Iterable[Item], *, workers: int = WORKERS) -> list[Result]:
+def run_all(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int = WORKERS,
+    most: int = 0,
+    moved: Callable[[], int] = int,
+) -> list[Result]:
     """`[work(item) for item in items]`, in parallel; what has not begun when one fails never begins.
 
     `items` are asked for as they are needed: there may be very many.
 
+    Args:
+        workers: how many threads.
+        most: if that is more, twice as many threads follow soon, and again, up to `most`, each time that
+            these were seen to move more.
+        moved: how much has been moved so far.
+
     Raises what the first of the items that failed has raised.
     """
     todo = iter(items)
-    first = [*islice(todo, max(workers, 2))]
+    first = [*islice(todo, max(workers, most, 2))]
     if len(first) <= 1:
         return [work(item) for item in first]
     left = enumerate(
@@ -35,24 +58,31 @@ def run_all(work: Callable[[Item], Result], items: Iterable[Item], *, workers: i
     failed: dict[int, BaseException] = {}
 
     def help_yourself() -> None:
-        while not is_over.is_set():
-            with lock:
-                following = next(left, None)
-            if following is None:
-                break
-            number, item = following
-            try:
-                done[number] = work(item)
-            except BaseException as error:
-                is_over.set()
-                failed[number] = error
-                raise
-        is_over.set()
+        try:
+            while not is_over.is_set():
+                with lock:
+                    following = next(left, None)
+                if following is None:
+                    break
+                number, item = following
+                try:
+                    done[number] = work(item)
+                except BaseException as error:
+                    failed[number] = error
+                    raise
+        finally:  # also where `items` raises: nothing is left to wait for
+            is_over.set()
 
     threads: list[Future[None]] = []
-    try:
-        while not is_over.is_set() and len(threads) < min(workers, len(first)):
+
+    def start(count: int) -> None:
+        while not is_over.is_set() and len(threads) < min(count, len(first)):
             threads.append(daemon.start(help_yourself))
+
+    try:
+        start(workers)
+        if workers < min(most, len(first)):
+            _add(start, workers, most, moved, is_over)
         wait(threads, return_when=FIRST_EXCEPTION)
     finally:  # also when this thread is interrupted: what has not begun is not waited for
         is_over.set()
@@ -62,3 +92,24 @@ def run_all(work: Callable[[Item], Result], items: Iterable[Item], *, workers: i
     for thread in threads:
         thread.result()  # raises what `items` raised
     return [done[number] for number in range(len(done))]
+
+
+def _add(
+    start: Callable[[int], None], few: int, most: int, moved: Callable[[], int], is_over: threading.Event
+) -> None:
+    """Twice as many threads, as long as these move more; returns at `most`, or when nothing is left."""
+
+    def look() -> Iterator[float]:
+        """How much has moved in a second, on average since the last threads had time to begin."""
+        is_over.wait(_LOOK / 2)
+        begun, before = time.monotonic(), moved()
+        while not is_over.wait(_LOOK):
+            if moved() == before:  # no answer yet
+                begun = time.monotonic()
+            else:
+                yield (moved() - before) / (time.monotonic() - begun)
+
+    count, before = few, 0.0
+    while count < most and (pace := next((now for now in look() if now > _MORE * before), None)):
+        count, before = min(2 * count, most), pace
+        start(count)

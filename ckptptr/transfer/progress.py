@@ -15,13 +15,16 @@ from types import TracebackType
 from typing import Any
 
 from ckptptr.transfer.digest import B
-from ckptptr.wording import size
+from ckptptr.transfer.limit import Measured, cores
+from ckptptr.wording import moved, size
 
 log = logging.getLogger("ckptptr")
 
 _FIRST_BAR = 1.0  # seconds
 _BAR_EVERY = 0.1
 _LINE_EVERY = 10.0
+_SLOW = 10.0
+"""Seconds: a transfer that took longer says what limited it."""
 
 
 class Progress:
@@ -30,7 +33,7 @@ class Progress:
     Args:
         verb: what happens to the bytes, for people: `saving`.
         at_once: draw the bar from the start. By default it appears after one second.
-        clock: seconds, as `time.monotonic`.
+        clock, cpu: seconds, as `time.monotonic` and `time.process_time`.
     """
 
     def __init__(
@@ -40,7 +43,9 @@ class Progress:
         *,
         at_once: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.process_time,
     ) -> None:
+        self.measured = Measured(clock, cpu)
         self._verb = verb
         self._total = total
         self._is_over = total == 0
@@ -69,18 +74,25 @@ class Progress:
             self._is_over = True  # late bytes of other threads are not drawn any more
             if self._bar is not None:
                 self._bar.stop()
+        seconds = self._clock() - self._began
+        if error is None and seconds >= _SLOW and (limit := self.measured.limit(self._done, cores())):
+            log.info("%s: %s; the limit was %s", self._verb, moved(self._done, seconds), limit)
 
     def over(self, blocks: Iterable[B]) -> Iterator[B]:
         """The same blocks, counted as they pass."""
-        for block in blocks:
-            self.add(len(block))
+        source, begun = iter(blocks), self._clock()
+        while (block := next(source, None)) is not None:
+            self.add(len(block), begun)
             yield block
+            begun = self._clock()
 
-    def add(self, count: int) -> None:
-        """`count` more bytes have passed."""
+    def add(self, count: int, begun: float | None = None) -> None:
+        """`count` more bytes have passed; since it was `begun`, this machine was busy with them."""
         with self._lock:
             self._done += count
             now = self._clock()
+            if begun is not None:
+                self.measured.here += now - begun
             if self._is_over or now < self._next:
                 return
             if self._is_terminal:

@@ -15,7 +15,7 @@ import s3fs
 from fsspec.asyn import sync
 
 import ckptptr
-from tests.cli.conftest import run_json
+from tests.cli.conftest import run, run_json
 from tests.helpers import read_folder
 from tests.servers.proxy import FaultProxy
 from tests.servers.seaweed import Seaweed
@@ -47,6 +47,33 @@ def options(s3_server: Seaweed) -> Iterator[list[str]]:
         key=s3_server.access_key, secret=s3_server.secret_key, endpoint_url=s3_server.endpoint
     ) as options:
         yield options
+
+
+@pytest.mark.parametrize(
+    ("engine", "told", "blocks"),
+    [
+        ("auto", ("obstore", "obstore is installed", 64), (5 << 20, 25)),
+        ("fsspec", ("fsspec", "CKPTPTR_ENGINE is fsspec", 16), (16 << 20, 8)),
+    ],
+)
+def test_show_says_what_moves_payload_why_and_with_how_many_connections(
+    run_on_s3: str,
+    options: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    engine: str,
+    told: tuple[str, str, int],
+    blocks: tuple[int, int],
+) -> None:
+    pytest.importorskip("obstore")
+    monkeypatch.setenv("CKPTPTR_ENGINE", engine)
+    shown = run_json("show", run_on_s3, *options)
+    assert (shown["engine"], shown["engine_why"], shown["connections"]) == told
+    assert (shown["block_bytes"], shown["blocks_at_once"]) == blocks
+    said = run("show", run_on_s3, *options).stdout
+    large = (
+        f"at most {told[2]}; large files in blocks of {blocks[0] >> 20}.0 MiB, at most {blocks[1]} at once"
+    )
+    assert " ".join(said.split()).count(large) == 1
 
 
 def test_doctor_lists_uploads_that_were_never_finished(

@@ -196,9 +196,10 @@ def test_the_json_has_these_keys(node: FlyteNode, ids: dict[int, str]) -> None:
     shown = run_json("show", node.url)
     assert list(shown) == [
         *("command", "node", "as_attempt", "verdict", "why", "warnings", "checkpoint", "latest"),
-        *("candidates", "engine"),
+        *("candidates", "engine", "engine_why", "block_bytes", "blocks_at_once", "connections"),
     ]
-    assert shown["engine"] == "this machine's disk"
+    assert (shown["engine"], shown["engine_why"]) == ("this machine's disk", "no network is between")
+    assert shown["connections"] is None
     published = shown["checkpoint"].pop("published_at")
     assert abs(time.time() - time.mktime(time.strptime(f"{published} UTC", "%Y-%m-%dT%H:%M:%SZ %Z"))) < 86400
     by = shown["checkpoint"].pop("published_by")

@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[2]
 TASKS = Path(__file__).with_name("tasks")
 TIMEOUT = 280
 """Seconds that one training may take."""
-FRAMEWORKS = ["accelerate", "lightning", "transformers"]
+FRAMEWORKS = ["accelerate", "dcp", "lightning", "transformers"]
 
 # Without the second, a group of torch 2.13 fails after a restart: docs/flyte.md.
 ENVIRON = {
@@ -46,24 +46,46 @@ def torchrun(framework: str, at: Path, *, ranks: int = 2, restarts: int = 1, **o
 
 
 class Forks:
-    """The same, many times, by a process that imports each framework once; its ranks are forks of it."""
+    """A process for each framework, which imports it once. What it runs are forks of it."""
 
     def __init__(self) -> None:
         self._processes: dict[str, subprocess.Popen[str]] = {}
 
-    def __call__(
+    def train(
         self, framework: str, at: Path, *, ranks: int = 2, restarts: int = 1, **options: Any
     ) -> list[str]:
-        process = self._processes.get(framework) or self._started(framework)
-        training = [ranks, restarts, str(at / "run"), str(at / "disk"), options]
-        assert process.stdin is not None
-        assert process.stdout is not None
-        print(json.dumps(training), file=process.stdin, flush=True)
-        if not select.select([process.stdout], [], [], TIMEOUT)[0]:
-            os.killpg(process.pid, signal.SIGKILL)  # with its ranks
-        trained: list[str] | None = json.loads(process.stdout.readline())
+        """As `torchrun`, by its launcher."""
+        trained = self._ask(framework, "train", ranks, restarts, str(at / "run"), str(at / "disk"), options)
         assert (trained is None) == (restarts == 0)
         return trained or []
+
+    def each_death(self, framework: str, folder: Path) -> dict[str, Any]:
+        """See `each_death`: one process, which dies before each file of a save, and before each upload."""
+        told: dict[str, Any] = self._ask(framework, "each_death", str(folder))
+        return told
+
+    def run(self, framework: str, folder: Path, program: Path, *arguments: str) -> str:
+        """What a program prints, in that folder."""
+        printed = self._ask(framework, "run", str(folder), str(program), *arguments)
+        assert isinstance(printed, str), f"{program} was killed"
+        return printed
+
+    def run_on_ranks(
+        self, framework: str, folder: Path, program: Path, *arguments: str, restarts: int = 0
+    ) -> str:
+        """What a program prints on two ranks, by the launcher of torchrun."""
+        printed = self._ask(framework, "run on ranks", restarts, str(folder), str(program), *arguments)
+        assert printed is not None, f"{program} fails: see above"
+        return "".join(printed)
+
+    def _ask(self, framework: str, *what: Any) -> Any:
+        process = self._processes.get(framework) or self._started(framework)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        print(json.dumps(what), file=process.stdin, flush=True)
+        if not select.select([process.stdout], [], [], TIMEOUT)[0]:
+            os.killpg(process.pid, signal.SIGKILL)  # with its ranks
+        return json.loads(process.stdout.readline())
 
     def close(self) -> None:
         """End the processes."""
@@ -91,7 +113,8 @@ def _environ() -> dict[str, str]:
 def in_flyte(framework: str, at: Path, *, dies_at: int) -> str:
     """What attempt 0 of a task, by the real pyflyte-execute, has trained."""
     inputs = {"framework": framework, "folder": str(at / "disk"), "dies_at": dies_at}
-    return _trained(SimulatedNode("of_flyte", "train", f"{at}/data", str(TASKS), inputs, environ=ENVIRON))
+    environ = {**ENVIRON, "FRAMEWORK": framework}
+    return _trained(SimulatedNode("of_flyte", "train", f"{at}/data", str(TASKS), inputs, environ=environ))
 
 
 def in_flyte_2(framework: str, at: Path, *, dies_at: int) -> str:

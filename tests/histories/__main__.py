@@ -30,6 +30,9 @@ def main() -> int:
             except AssertionError as wrong:
                 broken += 1
                 print(wrong, flush=True)
+            except BaseException as error:
+                print(f"Ended before its time by {error!r}, in seed {seed}. {broken} broken before it.")
+                raise
             else:
                 done += history.done
                 steps += history.bucket.requests
@@ -41,6 +44,7 @@ def main() -> int:
                 print(_line(seed - options.first, steps, broken, told), flush=True)
     if not options.digest:
         print(_line(seed - options.first, steps, broken, time.monotonic() - began))
+        print("The time is over." if seed < end else "All are lived.")
         print(
             f"seeds {options.first} to {seed - 1}: "
             + ", ".join(f"{n} {what}" for what, n in sorted(done.items()))

@@ -120,7 +120,7 @@ def _made(kind: str) -> Store:
     if kind == "obstore":
         from ckptptr.stores.obstore.store import ObstoreStore
 
-        return ObstoreStore(InMemory(), block_size=1024)
+        return ObstoreStore(InMemory())
     return MemoryStore(Guarantee.LAST_WRITER_WINS if kind == "last writer" else Guarantee.COMPARE_AND_SWAP)
 
 
@@ -131,6 +131,7 @@ class InMemory:
     scheme: ClassVar[str] = "memory"
     version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
     proves_blocks: ClassVar[bool] = True
+    block_size: ClassVar[int] = 1024
     deletes_together: ClassVar[int] = 1
     page: ClassVar[int] = 0
     copies: ClassVar[int] = 1 << 30

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tests.examples.texts import bash
 from tests.frameworks.test_document import PAGE, check_snippets, names_of_tests
 
 
 def test_the_snippet_runs_and_prints_what_is_said(tmp_path: Path) -> None:
-    check_snippets(tmp_path, lambda text: "import keras" in text)
+    def run(program: Path) -> str:
+        return bash(f"python {program}", folder=tmp_path)
+
+    check_snippets(tmp_path, lambda text: "import keras" in text, run)
 
 
 def test_every_test_that_the_table_names_exists() -> None:

@@ -12,22 +12,33 @@ from typing import Any
 
 import pytest
 
+import ckptptr
 from ckptptr.testing.actions import SimulatedAction
 from ckptptr.testing.attempts import SimulatedNode
 from ckptptr.testing.deaths import parse
 from tests.frameworks.launch import PROJECT
+from tests.jax.tasks.training import train
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("kills")]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.filterwarnings("ignore")]
 
 TASKS = Path(__file__).with_name("tasks")
 FILES = ["latest.weights.h5", "random_numbers.json", "training_metadata.json"]
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What `any_two_files.py` tells, a plain program."""
+def straight(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The losses of a run that nothing disturbs, a line for each epoch."""
+    with ckptptr.open(tmp_path_factory.mktemp("straight")) as checkpoints:
+        lines = train(checkpoints).split("\n")
+    assert [line.partition(":")[0] for line in lines] == [f"epoch {n}" for n in range(1, 5)]
+    return lines
+
+
+def test_a_kill_between_any_two_files_of_keras_leaves_the_checkpoint_before(
+    straight: list[str], tmp_path: Path
+) -> None:
     done = subprocess.run(
-        [sys.executable, str(TASKS / "any_two_files.py"), str(tmp_path_factory.mktemp("files"))],
+        [sys.executable, str(TASKS / "any_two_files.py"), str(tmp_path)],
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
@@ -35,15 +46,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         timeout=350,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def test_a_kill_between_any_two_files_of_keras_leaves_the_checkpoint_before(told: dict[str, Any]) -> None:
-    losses = told["straight"].split("\n")
-    assert [line.partition(":")[0] for line in losses] == [f"epoch {n}" for n in range(1, 5)]
-    assert told["files"] == FILES
-    assert told["after"] == {
-        f"{kind} {number}": "\n".join(losses[2:]) for kind in ("file", "upload") for number in (1, 2, 3)
+    resumed = "\n".join(straight[2:])
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "straight": "\n".join(straight),
+        "files": FILES,
+        "after": {f"{kind} {number}": resumed for kind in ("file", "upload") for number in (1, 2, 3)},
     }
 
 
@@ -53,11 +60,11 @@ def test_a_kill_between_any_two_files_of_keras_leaves_the_checkpoint_before(told
     ids=["Flyte", "Flyte 2"],
 )
 def test_the_next_attempt_of_a_task_with_keras_has_the_losses_of_a_run_without_a_kill(
-    simulated: Any, module: str, told: dict[str, Any], tmp_path: Path
+    simulated: Any, module: str, straight: list[str], tmp_path: Path
 ) -> None:
     task = simulated(module, "fit", str(tmp_path / "data"), str(TASKS))
     first = task.first_attempt
     assert task.run(first, parse("in save 3"), timeout=200).outputs is None
     done = task.run(first + 1, timeout=200)
     assert done.outputs is not None, done.log
-    assert done.outputs["o0"].split("\n") == told["straight"].split("\n")[2:]
+    assert done.outputs["o0"].split("\n") == straight[2:]

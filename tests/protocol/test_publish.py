@@ -242,6 +242,34 @@ def test_a_save_that_refers_to_what_siblings_have_swept_is_sent_again_beside_a_h
     assert world.content(newest) == {"frozen": "same", "model": "2"}
 
 
+def test_a_save_whose_hold_is_over_when_it_is_committed_moves_latest(world: World) -> None:
+    run = world.process(0)
+    run.save({"model": "1"}, step=1)
+    world.edit(note="hands off")
+    run.before("create", "manifests", lambda: world.person().release(world.committed()[0]))
+    run.save({"model": "2"}, step=2)
+    assert world.steps() == [2, 1]
+
+
+@pytest.mark.parametrize("is_held_again", [False, True])
+def test_a_save_that_a_newer_attempt_overtakes_beside_a_hold_is_superseded(
+    world: World, is_held_again: bool
+) -> None:
+    run, newer = world.process(0), world.process(1)
+    run.save({"model": "1"}, step=1)
+    world.edit(note="hands off")
+
+    def take_over() -> None:
+        newer.restore()
+        if is_held_again:
+            world.person().use(world.named()[0])
+
+    run.before("create", "manifests", take_over)
+    with pytest.raises(SupersededError):
+        run.save({"model": "2"}, step=2)
+    assert world.steps()[0] == 1
+
+
 @pytest.mark.parametrize("keep_last", [1, 3])
 @pytest.mark.parametrize("saves", [1, 2, 5])
 def test_a_slow_rank_loses_no_file_wherever_a_quick_one_goes_on(

@@ -35,6 +35,7 @@ def _small_blocks() -> Iterator[None]:
         patch.setattr(blocks, "BLOCK", BLOCK)
         patch.setattr(blocks, "MOST", 100)
         patch.setattr("ckptptr.transfer.digest.MOST", 100)
+        patch.setattr("ckptptr.transfer.fetch.RANGE", 16)
         yield
 
 

@@ -26,6 +26,8 @@ from ckptptr.testing import Fault, FaultyStore, Killed
 from ckptptr.transfer.digest import Digest, digest_of, read_again
 from ckptptr.transfer.download import Download
 
+pytestmark = pytest.mark.usefixtures("small_ranges")
+
 BLOCK = 16
 HOME = "data/home"
 LARGE = bytes(number % 251 for number in range(5 * BLOCK + 3))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptptr.transfer.plan import Range, block_for, ranges
+from ckptptr.transfer.plan import UNKNOWN, Range, block_for, ranges
 
 # Ranges
 
@@ -33,6 +33,10 @@ MIB = 1 << 20
         (9 * MIB, 8 * MIB, 9 * MIB),  # two blocks are one request
         (16 * MIB, 8 * MIB, 16 * MIB),
         (16 * MIB + 1, 8 * MIB, 8 * MIB),
+        (12 * MIB, 5 * MIB, 12 * MIB),  # nor three
+        (17 * MIB, 5 * MIB, 5 * MIB),
+        (UNKNOWN, 5 * MIB, 8 * MIB),
+        (UNKNOWN, 16 * MIB, 16 * MIB),
         (17 * MIB, 16 * MIB, 16 * MIB),  # but never a larger one than this
         (70 << 30, 8 * MIB, 8 * MIB),
         (1 << 40, 8 * MIB, 117 * MIB),

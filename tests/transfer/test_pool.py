@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from itertools import count
 
 import pytest
 
@@ -99,3 +101,55 @@ def test_an_interrupted_caller_does_not_wait_for_what_has_not_begun(monkeypatch:
     with pytest.raises(KeyboardInterrupt):
         run_all(work, range(1000), workers=2)
     assert len(begun) < 10
+
+
+# More threads where these move more
+
+
+class Link(threading.Event):
+    """What that many threads move on it in a second is `pace`; its time passes while it is waited for."""
+
+    def __init__(self, pace: Callable[[int], float], silent: float) -> None:
+        super().__init__()
+        self.pace, self.silent = pace, silent
+        self.time = self.moved = 0.0
+        self.threads = 4
+
+    def monotonic(self) -> float:
+        return self.time
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout
+        self.time += timeout
+        if self.time > self.silent:
+            self.moved += timeout * self.pace(self.threads)
+        return self.time > 5
+
+    def start(self, count: int) -> None:
+        if self.time <= 5:
+            self.threads = count
+
+
+@pytest.mark.parametrize("silent", [0.0, 0.3])
+@pytest.mark.parametrize(
+    ("pace", "threads"),
+    [
+        (lambda threads: threads * 1000, 64),  # each connection is slow
+        (lambda _: 5000, 8),  # the link is full
+        (lambda threads: 5000 - 100 * threads, 8),  # or the CPU
+    ],
+)
+def test_there_are_many_threads_only_where_more_have_moved_more(
+    monkeypatch: pytest.MonkeyPatch, pace: Callable[[int], float], threads: int, silent: float
+) -> None:
+    link = Link(pace, silent)
+    monkeypatch.setattr(pool, "time", link)
+    pool._add(link.start, 4, 64, lambda: int(link.moved), link)
+    assert link.threads == threads
+
+
+def test_threads_that_are_added_help_with_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "_LOOK", 0.001)
+    meeting = threading.Barrier(6, timeout=60)
+    more = (10**power for power in count())  # always more than at the last look
+    run_all(lambda _: meeting.wait(), range(6), workers=2, most=6, moved=lambda: next(more))

@@ -21,7 +21,10 @@ from ckptptr.transfer.staging import PREFIX, Staging
 from tests.transfer.test_download import BLOCK, FILES, HOME, content, downloads, restore, stored
 
 # Python 3.12 warns of forks beside threads; these children do nothing that needs any.
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+    pytest.mark.usefixtures("small_ranges"),
+]
 
 
 @pytest.fixture

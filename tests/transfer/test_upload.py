@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from ckptptr.testing import Fault, FaultyStore
 from ckptptr.transfer import upload
 from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.folder import folder, one_file
-from ckptptr.transfer.plan import Local
+from ckptptr.transfer.plan import MIB, Local
+from ckptptr.transfer.progress import Progress
 from ckptptr.transfer.upload import Sent, upload_all
 from tests.memory import peak
 
@@ -90,8 +92,8 @@ def test_blocks_are_whole_however_little_the_disk_gives_at_a_time(
             sizes.extend(len(block) for block in blocks)
             return True
 
-    upload_all(Watching(block_size=BLOCK), [(written(tmp_path, 2 * BLOCK + 3), "x")])
-    assert sizes == [BLOCK, BLOCK, 3]
+    upload_all(Watching(block_size=BLOCK), [(written(tmp_path, 4 * BLOCK + 3), "x")])
+    assert sizes == [BLOCK, BLOCK, BLOCK, BLOCK, 3]
 
 
 # What arrived
@@ -341,7 +343,7 @@ def test_memory_is_bounded_by_a_few_blocks_however_large_the_file(tmp_path: Path
 @pytest.fixture
 def small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request takes two blocks of these tests, so that their files are small, or large."""
-    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((BLOCK, 8), (2 * BLOCK, 4)))
+    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((BLOCK, 8, 8), (2 * BLOCK, 4, 4)))
 
 
 @pytest.mark.usefixtures("small_scale")
@@ -364,8 +366,31 @@ def test_the_larger_files_are_the_fewer_go_side_by_side(tmp_path: Path, size: in
     assert store.most_at_once == at_once
 
 
+@pytest.mark.parametrize(("seconds", "parts"), [([1.0, 0.1], [1] * 6), ([1.0, 2.0], [1, 1, 1, 1, 3, 3])])
+def test_where_no_request_was_fast_the_following_files_of_a_few_blocks_go_in_blocks(
+    monkeypatch: pytest.MonkeyPatch, seconds: list[float], parts: list[int]
+) -> None:
+    size = 10 * MIB
+    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((size, 1, 1),))
+    told: list[int] = []
+
+    now = 0.0
+
+    class Slow(MemoryStore):
+        def upload(self, _: str, blocks: Iterable[bytes]) -> bool:
+            nonlocal now
+            told.append(len(list(blocks)))
+            now += seconds[len(told) % len(seconds)]
+            return True
+
+    files = [Local(name, bytes(size), size) for name in "abcdef"]
+    showing = partial(Progress, "saving", clock=lambda: now)
+    upload_all(Slow(block_size=4 * MIB), [(file, file.path) for file in files], showing)
+    assert told == parts
+
+
 @pytest.mark.parametrize(
-    ("size", "count"), [(0, 0), (1, 1), (2 * BLOCK, 1), (2 * BLOCK + 1, 3), (4 * BLOCK, 4)]
+    ("size", "count"), [(0, 0), (1, 1), (4 * BLOCK, 1), (4 * BLOCK + 1, 5), (6 * BLOCK, 6)]
 )
 def test_a_store_is_told_how_many_blocks_there_will_be(tmp_path: Path, size: int, count: int) -> None:
     told: list[tuple[int, int]] = []

@@ -53,6 +53,7 @@ class OnS3:
     scheme: ClassVar[str] = "s3"
     version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
     proves_blocks: ClassVar[bool] = True
+    block_size: ClassVar[int] = 5 * 1024**2  # smaller parts are refused
     deletes_together: ClassVar[int] = 1000
     page: ClassVar[int] = 1000
     copies: ClassVar[int] = 5 * 1024**3  # more takes parts, which obstore does not copy
@@ -68,6 +69,7 @@ class OnGCS:
     scheme: ClassVar[str] = "gs"
     version: ClassVar[Literal["e_tag", "version"]] = "version"
     proves_blocks: ClassVar[bool] = True
+    block_size: ClassVar[int] = 5 * 1024**2  # smaller parts are refused
     deletes_together: ClassVar[int] = 1
     page: ClassVar[int] = 0
     copies: ClassVar[int] = 5 * 1024**3
@@ -99,6 +101,7 @@ class OnAzure:
     version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
     proves_blocks: ClassVar[bool] = False
     """The SDK sends an MD5 with each block, which Azure compares; obstore would prove nothing."""
+    block_size: ClassVar[int] = 8 * 1024**2  # each costs the SDK time
     deletes_together: ClassVar[int] = 1
     page: ClassVar[int] = 0
     copies: ClassVar[int] = 0  # Azure copies in its own time, and obstore does not wait

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from ckptptr.errors import CkptptrError, DamagedError, NotFoundError
 from ckptptr.events import Event, emit
-from ckptptr.stores.obstore.lending import UnlendableError
+from ckptptr.stores.obstore.lending import UnlendableError, explained, reason
 from ckptptr.stores.obstore.store import ObstoreStore
 from ckptptr.stores.port import Block, Entry, HasStream, Store
 from ckptptr.stores.sdk import one_or_many
@@ -47,6 +47,9 @@ class FastLane(Around):
         if not self._is_open(key):
             return f"{lender.name} ({self._closed})"
         return "obstore" if lender.proves_blocks else f"obstore, and {lender.name} what goes up in blocks"
+
+    def why(self, key: str) -> str:
+        return reason() if self._is_open(key) else self._closed
 
     def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
         if not self._is_open(key):
@@ -113,7 +116,9 @@ class FastLane(Around):
             return False
         if bucket not in self._opened:
             self._opened.add(bucket)
-            _log.info("obstore moves payload to and from %s", self.url(bucket))
+            _log.info(
+                "obstore moves payload to and from %s: %s", self.url(bucket), explained(self.block_size)
+            )
         return True
 
     def _reaches(self, key: str) -> bool:

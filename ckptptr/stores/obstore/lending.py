@@ -24,6 +24,8 @@ from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.settings import ENGINE
 from ckptptr.stores.line import LONG
 from ckptptr.stores.port import Guarantee
+from ckptptr.stores.room import at_once
+from ckptptr.wording import size
 
 LEASE = timedelta(minutes=10)
 """For how long credentials are lent that may change, or until they expire; obstore then asks again."""
@@ -60,6 +62,9 @@ class Lender(Protocol):
 
     proves_blocks: ClassVar[bool]
     """Whether another adapter proves no more than obstore about what is uploaded in many blocks."""
+
+    block_size: ClassVar[int]
+    """In which large files are sent, in bytes. The smaller, the more connections in the same memory."""
 
     deletes_together: ClassVar[int]
     """How many objects obstore deletes in one request; more than one only where a missing one is no error."""
@@ -120,6 +125,18 @@ def chosen() -> str:
             )
         return "fsspec"
     return engine
+
+
+def reason() -> str:
+    """Why `chosen` says what it says, for people."""
+    if (engine := ENGINE.read()) != "auto":
+        return f"{ENGINE.name} is {engine}"
+    return "obstore is installed" if find_spec("obstore") else "obstore is not installed"
+
+
+def explained(block_size: int) -> str:
+    """The same, and in which blocks payload goes, for a log."""
+    return f"{reason()}; blocks of {size(block_size)}, at most {at_once(block_size)} at once"
 
 
 def limits(patience: Patience, answer: float) -> dict[str, Any]:

@@ -43,11 +43,10 @@ from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, u
 from ckptptr.stores.obstore.watch import Watch
 from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token, UnsupportedError, folders_of
-from ckptptr.stores.room import Room
+from ckptptr.stores.room import BLOCKS, Room
 from ckptptr.stores.said import no_answer, overdue
 from ckptptr.stores.sdk import last_names, one_or_many, seconds, shown
 
-BLOCK_SIZE = 8 * 1024 * 1024
 CHUNK = 1024 * 1024
 """What arrives is handed on in pieces of this size; larger ones would only take memory."""
 
@@ -69,14 +68,14 @@ class ObstoreStore:
 
     Args:
         lender: makes obstore's clients, one for each bucket.
-        block_size: also the part size, unless the blocks fed are larger.
+        block_size: also the part size, unless the blocks fed are larger. By default the lender's.
     """
 
-    def __init__(self, lender: Lender, *, block_size: int = BLOCK_SIZE) -> None:
+    def __init__(self, lender: Lender, *, block_size: int | None = None) -> None:
         import obstore
 
         threads.begin()
-        self.block_size = block_size
+        self.block_size = block_size or lender.block_size
         self.lender = lender
         self._obstore: Any = obstore
         self._lock = threading.Lock()
@@ -86,12 +85,18 @@ class ObstoreStore:
         self._tried: set[str] = set()
         self._deletes_singly = False  # until the server turns out to want it
         self._patient: dict[int, tuple[Any, Any]] = {}
-        self._room = Room()
+        self._room = Room(most=BLOCKS)
         self._line = Line(lender.answer)
 
     @property
     def guarantee(self) -> Guarantee:
         return self.lender.guarantee
+
+    def engine(self, _: str) -> str:
+        return "obstore"
+
+    def why(self, _: str) -> str:
+        return "the platform gave obstore's settings"
 
     def url(self, key: str) -> str:
         return f"{self.lender.scheme}://{key}"

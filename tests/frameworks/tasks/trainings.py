@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import signal
 import tempfile
@@ -17,6 +19,25 @@ from typing import Any, TypeAlias
 
 import torch
 import torch.distributed as dist
+
+IMPORTED_ONCE = {
+    "transformers": (
+        "transformers.trainer",
+        "transformers.models.bert.modeling_bert",
+        "ckptptr.transformers",
+    ),
+    "accelerate": ("accelerate", "ckptptr.accelerate"),
+    "dcp": ("torch.distributed.checkpoint", "torch.distributed.fsdp", "ckptptr.torch"),
+    "lightning": ("lightning.pytorch", "ckptptr.lightning"),
+}
+
+
+def import_once(framework: str) -> None:
+    """What the forks of this process then need not import."""
+    for module in IMPORTED_ONCE[framework]:
+        importlib.import_module(module)
+    gc.freeze()  # else each fork looks through all that was imported
+
 
 InSave: TypeAlias = Callable[[int], None]
 
@@ -308,8 +329,99 @@ def with_lightning(
         raise
 
 
+def with_dcp(
+    trained: Trained,
+    checkpoints: Any,
+    folder: Path,
+    in_save: InSave,
+    *,
+    dropout: float = 0.1,
+    how: str = "",
+    writer_dies_at: int = 0,
+) -> None:
+    """Shards of FSDP. With `how`, `thread` or `process`, the saves are asynchronous; `writer_dies_at` is the
+    step in whose save the process of the last rank is killed that writes for it."""
+    import torch.distributed.checkpoint as dcp
+    from torch import nn
+    from torch.distributed.checkpoint import _async_process_executor as processes
+    from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+    from torch.distributed.checkpoint.state_dict_saver import AsyncCheckpointerType
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    from ckptptr.torch import DCPReader, DCPWriter
+
+    if not how:  # else the sockets of torch's process are there, whose names must be short
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.tempdir = str(folder)  # this machine's
+    torch.manual_seed(5)
+    model = nn.Sequential(nn.Embedding(32, 8), nn.Flatten(), nn.Dropout(dropout), nn.Linear(48, 2))
+    torch.manual_seed(5 + rank())
+    alone = ranks() == 1
+    if not alone:
+        fully_shard(model, mesh=init_device_mesh("cpu", (ranks(),)))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    beside = dist.new_group(backend="gloo") if how else None
+    mine, pending = f"random-{rank()}", None
+
+    def state() -> dict[str, Any]:
+        weights, moments = get_state_dict(model, optimizer)
+        random = {mine: torch.get_rng_state()}
+        return {"weights": weights, "moments": moments, "step": torch.tensor(trained.begun_at), **random}
+
+    reader = DCPReader(checkpoints)
+    if reader.found:
+        found = state()
+        dcp.load(found, storage_reader=reader, no_dist=alone)
+        set_state_dict(model, optimizer, model_state_dict=found["weights"], optim_state_dict=found["moments"])
+        torch.set_rng_state(found[mine])
+        trained.begun_at = reader.step or 0
+        assert trained.begun_at == int(found["step"])
+
+    def writer_at(step: int) -> DCPWriter:
+        writer = DCPWriter(checkpoints, step=step, metadata={"by": how}, deadline=60)
+        contribute = writer._uploads.contribute
+
+        def dying(share: Any) -> None:  # when its files are written
+            in_save(step)
+            if step == writer_dies_at and rank() == ranks() - 1 and is_first_round():
+                os.kill(processes._CHECKPOINT_PROCESS._save_process.pid, signal.SIGKILL)
+            contribute(share)
+
+        writer._uploads.contribute = dying
+        return writer
+
+    tokens, labels = data()
+    for step in range(trained.begun_at + 1, STEPS + 1):
+        begin = (step - 1) * BATCH % len(labels) + rank() * BATCH // ranks()
+        share = slice(begin, begin + BATCH // ranks())
+        loss = nn.functional.cross_entropy(model(tokens[share]), labels[share])
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        mean = loss.detach() / ranks()
+        if not alone:
+            dist.all_reduce(mean)
+        trained.lost(step, mean.item())
+        if step % EVERY:
+            continue
+        saved = {**state(), "step": torch.tensor(step)}
+        if how:
+            kind = AsyncCheckpointerType(how)
+            if pending is not None:
+                pending.result()
+            pending = dcp.async_save(
+                saved, storage_writer=writer_at(step), process_group=beside, async_checkpointer_type=kind
+            )
+        else:
+            dcp.save(saved, storage_writer=writer_at(step), no_dist=alone)
+    if pending is not None:
+        pending.result()
+
+
 TRAININGS: dict[str, Callable[..., None]] = {
     "accelerate": with_accelerate,
+    "dcp": with_dcp,
     "lightning": with_lightning,
     "transformers": with_transformers,
 }

@@ -38,6 +38,7 @@ class FakeLender:
     scheme: ClassVar[str] = "memory"
     version: ClassVar[Literal["e_tag", "version"]] = "e_tag"
     proves_blocks = True
+    block_size: ClassVar[int] = BLOCK
     answer = 120.0
     compares_parts = False
     deletes_together: ClassVar[int] = 1
@@ -81,7 +82,7 @@ def lender() -> FakeLender:
 
 @pytest.fixture
 def lane(slow: MemoryStore, lender: FakeLender) -> FastLane:
-    return FastLane(slow, ObstoreStore(lender, block_size=BLOCK))
+    return FastLane(slow, ObstoreStore(lender))
 
 
 class Stub(SimpleNamespace):
@@ -177,6 +178,20 @@ def test_a_stream_that_breaks_off_is_an_error(lane: FastLane, slow: MemoryStore)
         next(stream)
 
 
+def test_the_choice_explains_itself_in_the_log(
+    lane: FastLane, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CKPTPTR_ENGINE", "obstore")
+    with caplog.at_level(logging.INFO, "ckptptr"):
+        lane.upload("bucket/a", [b"1"])
+        lane.upload("bucket/b", [b"1"])
+    assert [record.getMessage() for record in caplog.records] == [
+        "obstore moves payload to and from memory://bucket: CKPTPTR_ENGINE is obstore; blocks of 16 B,"
+        " at most 25 at once"
+    ]
+    assert (lane.engine("bucket"), lane.why("bucket")) == ("obstore", "CKPTPTR_ENGINE is obstore")
+
+
 def test_metadata_is_attached(lane: FastLane, lender: FakeLender) -> None:
     lane.upload("bucket/small", [b"1"])
     lane.upload("bucket/large", [b"1" * BLOCK] * 3)
@@ -196,6 +211,7 @@ def test_what_cannot_be_lent_is_said_once_and_moved_by_the_filesystem(
     assert listed(slow) == {"bucket/a": 1, "bucket/b": 2 * BLOCK}
     assert [record.getMessage() for record in caplog.records] == ["fakefs moves payload: the requester pays"]
     assert lane.engine("bucket") == "fakefs (the requester pays)"
+    assert lane.why("bucket") == "the requester pays"
 
 
 def test_blocks_that_the_lane_could_not_prove_are_the_filesystems(

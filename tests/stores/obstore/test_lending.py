@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from ckptptr.stores.obstore.fast import FastLane
 from ckptptr.stores.obstore.lend_azure import AzureLender, _provider
 from ckptptr.stores.obstore.lend_gcs import GCSLender
 from ckptptr.stores.obstore.lend_s3 import S3Lender
-from ckptptr.stores.obstore.lending import UnlendableError, answer_in, chosen, unanswered
+from ckptptr.stores.obstore.lending import UnlendableError, answer_in, chosen, reason, unanswered
 from ckptptr.stores.obstore.store import ObstoreStore
 from ckptptr.stores.open import open_store
 from ckptptr.stores.s3.store import S3Store
@@ -70,7 +71,7 @@ def test_an_unknown_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_obstore_is_not_needed_but_missed_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lending, "find_spec", lambda _: None)
     monkeypatch.setenv("CKPTPTR_ENGINE", "auto")
-    assert chosen() == "fsspec"
+    assert (chosen(), reason()) == ("fsspec", "obstore is not installed")
     monkeypatch.setenv("CKPTPTR_ENGINE", "obstore")
     with pytest.raises(InvalidArgumentError, match=r"pip install 'ckptptr\[fast\]'"):
         chosen()
@@ -78,10 +79,14 @@ def test_obstore_is_not_needed_but_missed_where_it_is_asked_for(monkeypatch: pyt
 
 @pytest.mark.parametrize(("engine", "kind"), [("auto", FastLane), ("fsspec", S3Store)])
 def test_a_store_is_opened_on_the_engine_chosen(
-    engine: str, kind: type, monkeypatch: pytest.MonkeyPatch
+    engine: str, kind: type, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("CKPTPTR_ENGINE", engine)
-    assert isinstance(open_store("s3://bucket/x", storage_options=KEYS)[0], kind)
+    with caplog.at_level(logging.INFO, "ckptptr"):
+        assert isinstance(open_store("s3://bucket/x", storage_options=KEYS)[0], kind)
+    why = "CKPTPTR_ENGINE is fsspec; blocks of 16.0 MiB, at most 8 at once"
+    said = {S3Store: [f"s3fs moves payload to and from s3://bucket: {why}"], FastLane: []}
+    assert [record.getMessage() for record in caplog.records] == said[kind]
 
 
 # S3
