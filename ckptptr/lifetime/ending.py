@@ -48,7 +48,7 @@ class Ending:
             return
         atexit.unregister(self._begin)
         hooks: list[Any] = getattr(threading, "_threading_atexits", [])
-        for hook in [hook for hook in hooks if getattr(hook, "func", None) == self._begin]:
+        for hook in [hook for hook in hooks if _calls(hook, self._begin)]:
             with suppress(ValueError):
                 hooks.remove(hook)
 
@@ -57,6 +57,12 @@ class Ending:
         wait = self._wait()
         if wait is not None:
             wait()
+
+
+def _calls(hook: Any, act: Callable[[], None]) -> bool:
+    """Whether it is what `threading` made of `act`: a partial; from Python 3.13 on a function around it."""
+    cells = getattr(hook, "__closure__", None) or ()
+    return act in (getattr(hook, "func", None), *(cell.cell_contents for cell in cells))
 
 
 def before_executors_close(act: Callable[[], None]) -> None:
