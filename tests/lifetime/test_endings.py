@@ -25,6 +25,7 @@ import ckptptr
 from ckptptr.errors import OutcomeUnknownError, StoreUnavailableError
 from ckptptr.stores.wrappers.stoppable import Stoppable
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 url, files, store = sys.argv[1:]
 checkpoints = ckptptr.open(url, attempt=0)
 parts = checkpoints.parts(0, 1)
