@@ -30,8 +30,8 @@ def attempts(site: Site, size: int, stretches: int, *, own_process: bool = False
 def claimed_attempts(site: Site, size: int, stretches: int) -> list[Row]:
     """Outside Flyte, where each attempt claims the next number, and leaves its claim.
 
-    On a disk its home stays too, empty: there the search for orphans takes longer with each attempt, see
-    section 9 of PROTOCOL.md. So the times that count are those on a server.
+    On a disk and on SeaweedFS its home stays too, empty: there the search for orphans takes longer with each
+    attempt, see section 9 of PROTOCOL.md.
     """
     with site.counted() as log:
         meter = Meter(site, log, more_objects=1)
