@@ -7,10 +7,12 @@ choice, once, however many processes it has.
 
 from __future__ import annotations
 
+from functools import cache
+
 import msgspec
 
-from ckptptr.protocol.inventory import is_pinned, newest_attempt, take_stock
-from ckptptr.protocol.latest import Latest, Move
+from ckptptr.protocol.inventory import committed, is_pinned, newest_attempt, take_stock
+from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.references import FRESH
@@ -78,3 +80,42 @@ def history_of(
             named[entry.checkpoint] = msgspec.structs.replace(entry, pinned=pinned, score=score)
     kept = (entry for entry in named.values() if entry.checkpoint not in expired)
     return sorted(kept, key=lambda entry: (entry.attempt, entry.seq), reverse=True)
+
+
+def with_the_markers(store: Store, node: Node, latest: Latest, before: Seen, seen: Seen) -> Seen:
+    """Look at the markers once more after a move, and let LATEST repeat them; LATEST as it is then.
+
+    A pin changes no edited LATEST, an unpin also none that does not name the checkpoint. So a move wins
+    beside them with markers that it listed before. What LATEST named before the move keeps its flag. Of an
+    absent or damaged LATEST nothing is looked at: a pin and an unpin write it.
+
+    Args:
+        before: LATEST before the move; `seen` is LATEST after it.
+    """
+    old, ours = before.pointer, seen.pointer
+    if old is None or ours is None:
+        return seen
+    known = set() if old.edited else {target.checkpoint for target in old.retained}
+
+    def decide(seen: Seen) -> Move | None:
+        pointer = seen.pointer
+        if pointer is None or pointer.edited or _has_passed(ours, pointer):
+            return None
+        pinned_in = cache(lambda home: committed(store, home).pinned)
+
+        def repeated(target: Target) -> Target:
+            place = node.root.manifest_at(target.checkpoint)
+            if place is None or target.checkpoint in known or not node.owns(target.checkpoint):
+                return target
+            return msgspec.structs.replace(target, pinned=place.id in pinned_in(place.home))
+
+        target, history = repeated(pointer.target), tuple(map(repeated, pointer.history))
+        flagged = msgspec.structs.replace(pointer, target=target, history=history)
+        return None if flagged == pointer else Move(flagged, "pin")
+
+    return latest.update(decide, seen).seen
+
+
+def _has_passed(ours: Pointer, now: Pointer) -> bool:
+    """Whether the node has passed to another attempt, incarnation or person since our move."""
+    return (ours.fence, ours.incarnation, ours.held) != (now.fence, now.incarnation, now.held)

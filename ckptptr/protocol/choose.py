@@ -13,7 +13,7 @@ import msgspec
 
 from ckptptr.clock import Clock
 from ckptptr.errors import ConflictError, DamagedError, InvalidArgumentError, NotFoundError
-from ckptptr.protocol.adopt import history_of
+from ckptptr.protocol.adopt import history_of, with_the_markers
 from ckptptr.protocol.candidates import Candidates, Found
 from ckptptr.protocol.inventory import committed, is_pinned
 from ckptptr.protocol.latest import Latest, Move, Seen
@@ -200,15 +200,20 @@ class Chooser:
 
     def unpin(self, checkpoint: str) -> str:
         """Let retention decide again, also about a damaged checkpoint, and about one that expired while only
-        its marker kept it. The marker goes last: half done is still pinned.
+        its marker kept it. The marker goes after the flag: half done is still pinned.
 
         Returns:
             Its reference.
         """
         reference, place = self._placed(checkpoint)
         if place is not None:
-            self._move(lambda seen, named: self._flag(reference, seen, named, pinned=False), "unpin")
+
+            def unflag(seen: Seen, named: list[Target]) -> Pointer | None:
+                return self._flag(reference, seen, named, pinned=False)
+
+            self._move(unflag, "unpin")
             self.store.delete([pin_key(place.home, place.id)])
+            self._move(unflag, "unpin")  # another process may have read the marker before
         return reference
 
     def is_pinned(self, checkpoint: str) -> bool:
@@ -332,7 +337,10 @@ class Chooser:
             return Move(msgspec.structs.replace(pointer, expired=expired, incarnation=incarnation), by)
 
         updated = self.latest.update(move)
-        return updated.before, updated.seen
+        before, seen = updated.before, updated.seen
+        if seen is not before:
+            seen = with_the_markers(self.store, self.node, self.latest, before, seen)
+        return before, seen
 
 
 def _check(note: str) -> None:

@@ -8,17 +8,22 @@ leaves LATEST on the source. The run's first own publish cancels it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 import msgspec
 
+from ckptptr.errors import DamagedError, NotFoundError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.fence import Fence
+from ckptptr.protocol.inventory import read_manifest
 from ckptptr.protocol.latest import Move, Seen
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.protocol.names import CheckpointId
-from ckptptr.protocol.pointer import Pointer
+from ckptptr.protocol.node import Node
+from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.publish import Publisher
+from ckptptr.stores.port import Store
 
 Copy: TypeAlias = Callable[[CheckpointId, str, Sequence[FileRecord]], Sequence[FileRecord]]
 """Copies the objects of records, relative to a home, inside the store, as payload of a checkpoint of our own
@@ -83,3 +88,15 @@ def move_latest(publisher: Publisher, source: Found, copied: Found) -> Seen:
 def _still_names(pointer: Pointer, source: Found, fence: Fence) -> bool:
     is_ours = pointer.fence <= fence.attempt and not fence.is_of_another_incarnation(pointer)
     return is_ours and not pointer.held and pointer.target.checkpoint == source.reference
+
+
+def saved_by(store: Store, node: Node, target: Target) -> int:
+    """The attempt that saved a checkpoint, if others have copied it forward since; as far back as the copies
+    are still there: one GET for each."""
+    attempt, place = target.attempt, node.root.manifest_at(target.checkpoint)
+    with suppress(NotFoundError, DamagedError):
+        while place is not None and place.id.attempt <= attempt:
+            attempt = place.id.attempt
+            source = read_manifest(store, place.home, place.id).copied_from
+            place = node.root.manifest_at(source) if source and node.owns(source) else None
+    return attempt

@@ -16,7 +16,9 @@ from collections.abc import Callable
 
 from ckptptr.events import Name
 from ckptptr.lifetime.forks import renew_in_child
+from ckptptr.protocol.forward import saved_by
 from ckptptr.protocol.latest import Seen
+from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.publish import Published, Standing
 from ckptptr.protocol.sweep import delete_unpublished, deleted_before, search, sweep
 from ckptptr.session.session import Session
@@ -27,7 +29,7 @@ LISTING_EVERY = 50
 
 NEAREST = 10
 """Where no one listing tells all homes, a run looks for orphans in those of the attempts since the last that
-published, and of this many before."""
+saved what LATEST named, and of this many before. One that only copied it forward has not searched."""
 
 
 class BackgroundSweeps:
@@ -40,7 +42,7 @@ class BackgroundSweeps:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._published = 0
-        self._since = 0
+        self._last: Target | None = None
         self._beside_hold: list[str] = []
         self._sets_beside_hold: list[str] = []
         self._held_at: Token | None = None
@@ -103,8 +105,7 @@ class BackgroundSweeps:
                 self._to_sweep |= expired_before
             self._queue("sweep", self._sweep)
         if self._published % LISTING_EVERY == 0:
-            last = before.pointer.target.attempt if before.pointer else 0
-            self._since = max(last - NEAREST, 0)
+            self._last = before.pointer.target if before.pointer else None
             self._queue("orphan-search", self._find_orphans)
         self._published += 1
 
@@ -154,8 +155,11 @@ class BackgroundSweeps:
     def _find_orphans(self) -> None:
         session = self._session
         round_ = session.latest.fence.incarnation
+        since, last = 0, self._last
+        if last is not None and last.attempt > NEAREST:
+            since = max(saved_by(session.store, session.node, last) - NEAREST, 0)
         seen = session.latest.read()
-        found = search(session.store, session.node, seen, round_=round_, since=self._since)
+        found = search(session.store, session.node, seen, round_=round_, since=since)
         with session.lock:
             self.orphans += found.orphans
             self.deleted += found.others

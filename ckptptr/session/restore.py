@@ -12,7 +12,7 @@ from pathspec import GitIgnoreSpec
 
 from ckptptr.errors import NotFoundError
 from ckptptr.events import Event, Name, Watch, emit
-from ckptptr.protocol.adopt import adopt
+from ckptptr.protocol.adopt import adopt, with_the_markers
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.forward import copy_home, move_latest
 from ckptptr.protocol.latest import Move, Seen
@@ -222,7 +222,8 @@ class Restorer:
             return resolution, files, None
         message = f"attempt {session.node.attempt} moved LATEST to what it restores: {session.latest.url}"
         emit(self._event("adopt", message, resolution))
-        return resolution, files, updated.seen
+        seen = with_the_markers(session.store, session.node, session.latest, updated.before, updated.seen)
+        return resolution, files, seen
 
     def _copy_first(self, found: Found, files: Sequence[FileRecord]) -> Found | None:
         """A copy in our own home, where LATEST must not name the checkpoint itself, or where a later attempt

@@ -18,6 +18,8 @@ ONCE_BROKEN = {
     60316: "a superseded attempt starts fresh while LATEST is lost: a limit",
     60893: "a save beside a hold that was over was confirmed: a newer attempt had swept it",
     81117: "beside a hold a rank deleted a set of parts on which another one built",
+    100822: "a pin that was taken off while a restore took up an edited LATEST was in it again",
+    103495: "an attempt that had only copied LATEST's target forward counted as one that had searched",
 }
 """`make histories` found them."""
 PROJECT = Path(__file__).parents[2]

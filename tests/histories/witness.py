@@ -24,6 +24,7 @@ import re
 from dataclasses import dataclass, field
 
 import xxhash
+from msgspec.structs import replace
 
 from ckptptr.errors import NotFoundError
 from ckptptr.protocol.latest import Seen
@@ -156,7 +157,7 @@ class Witness:
         if lost := left - listed:
             self.note("goal 1", f"{lost} was named, and is neither named nor expired")
         expired = left & listed
-        if any(was[name].pinned for name in expired):
+        if any(self._is_pinned(was[name]) for name in expired):
             self.note("section 9", f"{expired} has expired, and is pinned")
         is_by_retention = self.acting == "save" and len(now.retained) >= self.keep
         if expired and not is_by_retention and self.acting not in ("drop", "rollback"):
@@ -164,6 +165,13 @@ class Witness:
         for name in {*old.expired} - listed - named:
             if self.acting != "restore" and self._is_left(name):
                 self.note("section 9", f"{name} is not deleted, and not listed as expired any more")
+
+    def _is_pinned(self, target: Target) -> bool:
+        """`drop` asks the marker. LATEST, which all others ask, can still say what a marker said that is
+        deleted: a restore was killed before it looked again."""
+        if self.acting != "drop":
+            return target.pinned
+        return bool(self.world.find(f"^{re.escape(self.world.key_of(target.checkpoint)[:-5])}.pin$"))
 
     def _is_left(self, reference: str) -> bool:
         key = self.world.key_of(reference)
@@ -241,7 +249,8 @@ class Witness:
         old = before.pointer
         if old is None:
             return
-        is_taken_over = (now.fence, now.target) == (old.fence, old.target)
+        repeated = replace(now.target, pinned=old.target.pinned)  # which the marker says
+        is_taken_over = (now.fence, repeated) == (old.fence, old.target)
         if not (old.held or is_taken_over) and self._may_be_followed(old):
             self.note("section 8", "a restore has moved a LATEST that could be followed")
         if old.held and now.target.checkpoint != self._meant(old) and self._is_good(old):

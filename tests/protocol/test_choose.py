@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from ckptptr.errors import (
@@ -186,6 +190,55 @@ def test_a_pin_leaves_a_persons_own_words_alone_and_the_adopt_that_takes_them_up
     assert [entry.pinned for entry in world.latest().history if entry.checkpoint == kept] == [True]
     world.person().unpin(kept)
     assert pins(world) == []
+
+
+@pytest.mark.parametrize("is_pinned", [False, True], ids=["pin", "unpin"])
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda world, store: world.process(1, store=store).restore(),
+        lambda world, store: world.person(store).use("none"),
+    ],
+    ids=["restore", "use"],
+)
+def test_an_edited_latest_is_moved_and_repeats_the_marker_that_changed_meanwhile(
+    tmp_path: Path, move: Callable[[World, Any], object], is_pinned: bool
+) -> None:
+    def is_meanwhile(moment: int) -> bool:
+        (scratch := tmp_path / str(moment)).mkdir()
+        world = World(scratch)
+        saved(world, 1, 2)
+        one, other = world.named()[1], world.person()
+        if is_pinned:
+            other.pin(one)
+        world.edit(note="looked at")
+        store, done = Interleaved(world.store), []
+        store.add(
+            "before", "", "", moment, lambda: done.append((other.unpin if is_pinned else other.pin)(one))
+        )
+        move(world, store)
+        flags = [target.pinned for target in world.latest().retained if target.checkpoint == one]
+        assert flags == [bool(pins(world))], f"it changed before request {moment}"
+        return bool(done)
+
+    moment = 1
+    while is_meanwhile(moment):
+        moment += 1
+    assert moment > 5
+
+
+def test_an_unpin_finds_what_another_person_has_named_with_the_old_marker_meanwhile(world: World) -> None:
+    """Named, with its flag, just before the marker goes."""
+    run = saved(world, 1)
+    run.fail(Fault(op="replace", key="LATEST", times=100))
+    with pytest.raises(StoreUnavailableError):
+        run.save({"model": "step 2"}, step=2)
+    two = world.committed()[1]
+    world.store.create(world.key_of(two).removesuffix("json") + "pin", b"{}")
+    store = Interleaved(world.store)
+    store.add("before", "delete", "pin$", 1, lambda: world.person().use(two))
+    world.person(store).unpin(two)
+    assert (world.latest().target.checkpoint, world.latest().target.pinned, pins(world)) == (two, False, [])
 
 
 def test_pinning_twice_is_pinning_once(world: World) -> None:

@@ -17,12 +17,14 @@ import pytest
 from ckptptr.errors import ConflictError, SupersededError
 from ckptptr.protocol.candidates import Verdict
 from ckptptr.protocol.retention import Retention
+from ckptptr.protocol.sweep import search, sweep_by_hand
 from ckptptr.session import cohort
 from ckptptr.session.cohort import Cohort
 from ckptptr.stores.local.store import LocalStore
 from ckptptr.stores.port import Guarantee
+from ckptptr.testing import Fault, Killed
 from ckptptr.testing.attempts import SimulatedNode
-from tests.helpers import Process, World
+from tests.helpers import FLYTE, Paused, Process, World
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROTOCOL = Path(__file__).parents[2] / "PROTOCOL.md"
@@ -227,6 +229,23 @@ def test_an_attempt_far_behind_takes_a_lost_latest_until_the_live_one_saves(worl
     assert (world.latest().fence, world.latest().target.step) == (4, 4)
     with pytest.raises(SupersededError):
         saved(late, 5)
+
+
+def test_what_attempts_left_more_than_ten_before_one_that_was_killed_too_early_stays(tmp_path: Path) -> None:
+    """Orphans of long ago"""
+    world = World(tmp_path, FLYTE)
+    for attempt in range(3):
+        killed = world.process(attempt, Fault("kill", op="create", key="manifests"))
+        with pytest.raises(Killed):
+            saved(killed, attempt)
+    saved(world.process(13, background=Paused()), 13)  # killed before its search
+    saved(world.process(14, retention=KEEP_ONE), 14, 15, 16)
+    left = [attempt for attempt in range(15) if world.find(f"{world.home_of(attempt)}/data")]
+    assert left == [0, 1, 2, 14]
+    node, latest = world.node(15), world.person().latest
+    orphans = search(world.store, node, world.seen()).orphans
+    assert len(sweep_by_hand(world.store, node, latest, orphans)) == 3
+    assert [attempt for attempt in range(3) if world.find(f"{world.home_of(attempt)}/")] == []
 
 
 def test_a_bucket_rule_deletes_what_new_checkpoints_reference(world: World) -> None:

@@ -61,6 +61,25 @@ def test_the_search_for_orphans_goes_back_to_the_last_attempt_that_published(wor
     assert [key for attempt in range(1, 26) for key in world.find(f"{world.home_of(attempt)}/data")] == []
 
 
+def test_an_attempt_that_only_copied_forward_has_searched_nothing(world: World) -> None:
+    saving(world.process(0), 0)
+    for attempt in range(1, 26):
+        if attempt % 12 == 0:
+            world.edit(note="looked at")
+        killed = world.process(
+            attempt, Fault("kill", op="create", key="manifests", nth=1 + (attempt % 12 == 0))
+        )
+        killed.restore()
+        with pytest.raises(Killed):
+            saving(killed, attempt)
+    world.edit(note="looked at")
+    last = world.process(26, retention=KEEP_ONE)
+    last.restore()
+    assert world.manifest(world.named()[0]).copied_from
+    saving(last, 26, 27, 28)
+    assert [key for attempt in range(26) for key in world.find(f"{world.home_of(attempt)}/")] == []
+
+
 @pytest.mark.parametrize("is_held", [False, True])
 def test_of_saves_that_are_faster_than_the_sweeps_one_sweep_waits_and_takes_all(
     world: World, is_held: bool
