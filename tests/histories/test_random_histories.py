@@ -18,7 +18,7 @@ ONCE_BROKEN = {
     60316: "a superseded attempt starts fresh while LATEST is lost: a limit",
     60893: "a save beside a hold that was over was confirmed: a newer attempt had swept it",
     81117: "beside a hold a rank deleted a set of parts on which another one built",
-    100822: "a pin that was taken off while a restore took up an edited LATEST was in it again",
+    100822: "a pin that was taken off while a restore adopted an edited LATEST was in it again",
     103495: "an attempt that had only copied LATEST's target forward counted as one that had searched",
     105895: "a superseded save was confirmed beside an edit, and a sweep by hand had deleted its files",
     100224: "a save referred to what a restore had found beside a hold, and its run deleted",
