@@ -32,7 +32,8 @@ def adopt(
         StoreUnavailableError: LATEST has lost the history or the fence, and the store did not list it.
     """
     seen, found = resolution.seen, resolution.found
-    latest.check_fence(_fence(store, node, resolution), seen.pointer, hint="This process must stop")
+    fence = _fence(store, node, resolution)
+    latest.check_fence(fence, seen.pointer, hint="This process must stop")
     target = found.as_target(node) if found else Target(checkpoint=FRESH)
     not_ours = (rejected for rejected in resolution.rejected if rejected.is_absent or rejected.is_other_work)
     vanished = {rejected.reference for rejected in not_ours}
