@@ -171,8 +171,8 @@ class Publisher:
         """Whether a sweep may have deleted a checkpoint of ours, which LATEST does not name.
 
         It was named, and has expired since; or all that is named is ours and newer, so that it counted as
-        an orphan; or it is deleted already. A sweep by hand may have deleted its files, as those of an orphan,
-        before we committed it: an edited LATEST has no fence that tells.
+        an orphan; or it is deleted already. A sweep by hand may have deleted its files, as those of an
+        orphan, before we committed it: an edited LATEST has no fence that tells.
         """
         named = pointer.retained
         is_passed = named and all(self.is_in_own_home(t) and t.seq > manifest.seq for t in named)
