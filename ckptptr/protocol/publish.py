@@ -171,8 +171,8 @@ class Publisher:
         """Whether a sweep may have deleted a checkpoint of ours, which LATEST does not name.
 
         It was named, and has expired since; or all that is named is ours and newer, so that it counted as
-        an orphan; or it is deleted already. A person may have swept its files as those of an orphan before we
-        committed it: an edited LATEST has no fence that tells.
+        an orphan; or it is deleted already. A sweep by hand may have deleted its files, as those of an
+        orphan, before we committed it: an edited LATEST has no fence that tells.
         """
         named = pointer.retained
         is_passed = named and all(self.is_in_own_home(t) and t.seq > manifest.seq for t in named)
@@ -185,7 +185,7 @@ class Publisher:
         return pointer.edited and not self._has_its_own_files(manifest)
 
     def _has_its_own_files(self, manifest: Manifest) -> bool:
-        """Whether all files that were sent for it are there; of those that it refers to nothing is said."""
+        """Whether all files that were sent for it are there; nothing is said of those that it refers to."""
         own = f"{self.node.home}/{data_folder(manifest.checkpoint_id)}"
         sent = {f"{self.node.home}/{record.object}" for record in manifest.files}
         there = {entry.key for entry in self.store.list(own)}
@@ -262,12 +262,11 @@ class _Publication:
         is_named = seen.is_proof_of(ours)
         if is_named and seen.pointer is not None and seen.pointer.target.checkpoint == ours:
             return Standing.TARGET
-        if seen is not self.begun_on:
-            fate = self._rebase_on(seen)
-            if is_named and fate is not Fate.RENEWED:
-                return Standing.HISTORY
-            if fate is Fate.CONTAINED:
-                return Standing.PASSED
+        fate = Fate.FITS if seen is self.begun_on else self._rebase_on(seen)
+        if is_named and fate is not Fate.RENEWED:  # named before we began: a set, by another rank
+            return Standing.HISTORY
+        if fate is Fate.CONTAINED:
+            return Standing.PASSED
         pointer = seen.pointer or self.publisher.rebuilt(self.manifest)
         hint = "This process must stop; what it had confirmed is in the history of LATEST"
         self.publisher.latest.check_fence(pointer.fence, pointer, hint=hint)

@@ -20,6 +20,8 @@ ONCE_BROKEN = {
     81117: "beside a hold a rank deleted a set of parts on which another one built",
     100822: "a pin that was taken off while a restore adopted an edited LATEST was in it again",
     103495: "an attempt that had only copied LATEST's target forward counted as one that had searched",
+    102290: "a predecessor released what a person had named of an attempt that had not moved LATEST",
+    107555: "a rank that came late named a set a second time, and moved LATEST back to it",
     105895: "a superseded save was confirmed beside an edit, and a sweep by hand had deleted its files",
     100224: "a save referred to what a restore had found beside a hold, and its run deleted",
 }
