@@ -18,6 +18,7 @@ ONCE_BROKEN = {
     60316: "a superseded attempt starts fresh while LATEST is lost: a limit",
     60893: "a save beside a hold that was over was confirmed: a newer attempt had swept it",
     81117: "beside a hold a rank deleted a set of parts on which another one built",
+    103895: "a save was confirmed by what only a listing told, while there was no LATEST",
 }
 """`make histories` found them."""
 PROJECT = Path(__file__).parents[2]
