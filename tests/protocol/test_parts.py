@@ -313,7 +313,10 @@ def test_a_set_that_was_deleted_before_latest_named_it_is_not_confirmed(world: W
     assert world.seen().token is None
 
 
-def test_a_set_that_a_newer_attempt_deleted_before_latest_named_it_is_superseded(world: World) -> None:
+@pytest.mark.parametrize("written", ["commit-0", "manifests"])
+def test_a_set_that_a_newer_attempt_deleted_before_latest_named_it_is_superseded(
+    world: World, written: str
+) -> None:
     ranks = Ranks(world, 1)
     ranks.save_all(1)
 
@@ -321,9 +324,9 @@ def test_a_set_that_a_newer_attempt_deleted_before_latest_named_it_is_superseded
         newer = world.process(1, retention=Retention(keep_last=1))
         for step in (3, 4, 5):
             newer.save({"whole": "newer"}, step=step)
-        assert world.find(f"{world.home_of(0)}/manifests") == []
+        assert world.find(f"{world.home_of(0)}/") == []
 
-    ranks.processes[0].after("create", "manifests", a_newer_attempt_sweeps)
+    ranks.processes[0].after("create", written, a_newer_attempt_sweeps)
     with pytest.raises(SupersededError):
         ranks.save_all(2)
 
