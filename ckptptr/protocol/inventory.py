@@ -115,7 +115,7 @@ def payload_without(
 ) -> dict[CheckpointId, list[Entry]]:
     """The payload objects and records of a home by the checkpoint that uploaded them, but for these."""
     ids, sets = uploads(store, home)
-    found = _payload_of(store, home, sorted(ids - {*committed}, key=lambda id: id.age))
+    found = _payload_of(store, home, ids - {*committed})
     for id in ids:
         of_set = sets.pop(id.nonce, [])
         if id in found:
@@ -136,9 +136,10 @@ def having_payload(store: Store, home: str, ids: Collection[CheckpointId]) -> se
 
 
 def _payload_of(store: Store, home: str, ids: Collection[CheckpointId]) -> dict[CheckpointId, list[Entry]]:
-    if len(ids) <= FEW:
-        return {id: [*store.list(f"{home}/{data_folder(id)}")] for id in ids}
-    found: dict[CheckpointId, list[Entry]] = {id: [] for id in ids}
+    """What is below the `data/<id>/` of each, from the oldest to the newest."""
+    found: dict[CheckpointId, list[Entry]] = {id: [] for id in sorted(ids, key=lambda id: id.age)}
+    if len(found) <= FEW:
+        return {id: [*store.list(f"{home}/{data_folder(id)}")] for id in found}
     for entry in store.list(f"{home}/{DATA}"):
         if (id := uploader_of(home, entry.key)) in found:
             found[id].append(entry)

@@ -60,6 +60,13 @@ class Seen:
         return self.pointer is not None and self.pointer.held
 
     @property
+    def may_be_unpublished(self) -> bool:
+        """Whether its target can be a checkpoint that no save has published: the run that committed it beside
+        a hold may be deleting it."""
+        pointer = self.pointer
+        return pointer is None or pointer.held or pointer.moved_with in ("restore", "release")
+
+    @property
     def fence(self) -> int:
         """The fence in force; a hand-edited, damaged or absent LATEST has none (-1)."""
         return self.pointer.fence if self.pointer and not self.pointer.edited else -1

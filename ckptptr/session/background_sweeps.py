@@ -19,6 +19,7 @@ from ckptptr.lifetime.forks import renew_in_child
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.publish import Published, Standing
 from ckptptr.protocol.sweep import delete_unpublished, deleted_before, search, sweep
+from ckptptr.session.content import Content
 from ckptptr.session.session import Session
 from ckptptr.stores.port import Token
 
@@ -67,11 +68,16 @@ class BackgroundSweeps:
         """This process alone is going to upload a checkpoint. It is an orphan if it is not published."""
         self._begun.add(reference)
 
-    def is_safe(self, reference: str, seen: Seen) -> bool:
-        """Whether no sweep may delete that checkpoint: LATEST names it, or it is what we committed last
-        beside this very LATEST, which a person holds. A set of parts may be deleted by another rank then."""
+    def is_safe(self, content: Content, seen: Seen) -> bool:
+        """Whether no sweep may delete the files of that checkpoint.
+
+        LATEST names it, or it is what we committed last beside this very LATEST, which a person holds. A set
+        of parts may be deleted by another rank then.
+        """
+        reference = content.reference
         is_named = seen.pointer is not None and seen.pointer.find(reference) is not None
-        return is_named or (reference in self._beside_hold[-1:] and seen.token == self._held_at)
+        is_our_last = reference in self._beside_hold[-1:] and seen.token == self._held_at
+        return (is_named or is_our_last) and not content.is_at_risk
 
     def release(self, reference: str, before: Seen, published: Published) -> None:
         """Start to delete what a save made superfluous.

@@ -27,19 +27,22 @@ Saveable: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | 
 class Content:
     """What the current checkpoint consists of, and where its objects are.
 
-    `reference` names the checkpoint; empty where there is none yet.
+    `reference` names the checkpoint; empty where there is none yet. `is_at_risk`: perhaps no
+    save has published it, and a run that committed it beside a hold is deleting it.
     """
 
     reference: str = ""
     home: str = ""
     files: dict[str, FileRecord] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
+    is_at_risk: bool = False
 
     @classmethod
-    def of(cls, found: Found, files: list[FileRecord] | None = None) -> Content:
+    def of(cls, found: Found, files: list[FileRecord] | None = None, *, is_at_risk: bool = False) -> Content:
         records = found.files if files is None else files
         folders = found.manifest.folders if found.manifest else ()
-        return cls(found.reference, found.home, {record.path: record for record in records}, folders)
+        by_path = {record.path: record for record in records}
+        return cls(found.reference, found.home, by_path, folders, is_at_risk)
 
     def file(self, name: str | None) -> tuple[str, FileRecord]:
         """The home, and the record of the file of that name in it; without a name, of the only file.

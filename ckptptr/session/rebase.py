@@ -82,7 +82,7 @@ class Rebasing:
         or what we built on), nor were they uploaded for `mine`."""
         content = self.session.content
         safe = {record.object for record in theirs.files} if theirs else set()
-        if self.sweeps.is_safe(content.reference, seen):
+        if self.sweeps.is_safe(content, seen):
             safe |= {record.object for record in content.files.values()}
         if mine:
             own = f"{data_folder(mine.checkpoint_id)}/"

@@ -58,7 +58,7 @@ class Restorer:
             found = resolution.found
             if found is not None:
                 self._put_in_place(download, found, files, only)
-                self._make_current(found, files)
+                self._make_current(found, files, resolution.seen)
                 session.restored_in = watch.seconds
             self._tell(resolution, files, watch, only)
             if adopted and found is not None and found.home != session.node.home:
@@ -85,7 +85,7 @@ class Restorer:
             self._tell(resolution)
             found = resolution.found
             if found is not None:
-                self._build_on(found, files)
+                self._build_on(found, files, resolution.seen)
                 if adopted and found.manifest is not None and found.home != session.node.home:
                     self._forward(found, files)
         return resolution
@@ -113,7 +113,7 @@ class Restorer:
             files = self._fetch(download, found, only)
             self._put_in_place(download, found, files, only)
             if becomes_current:
-                self._make_current(found, files)
+                self._make_current(found, files, seen)
             resolution = Resolution(candidate.verdict_on(found), found, (), seen)
             self._tell(resolution, files, watch, only)
         return resolution
@@ -166,16 +166,16 @@ class Restorer:
                 hint=f"It has {', '.join(record.path for record in files[:_SHOWN])}",
             )
 
-    def _make_current(self, found: Found, files: list[FileRecord]) -> None:
-        self._build_on(found, files)
+    def _make_current(self, found: Found, files: list[FileRecord], seen: Seen) -> None:
+        self._build_on(found, files, seen)
         if not all(record.xxh3_128 for record in files):  # the rest of a plain folder: nothing builds on it
             self._session.content = Content()
 
-    def _build_on(self, found: Found, files: list[FileRecord]) -> None:
+    def _build_on(self, found: Found, files: list[FileRecord], seen: Seen) -> None:
         session, manifest = self._session, found.manifest
         is_copied_first = found.origin and found.home == session.node.home
         source = manifest.copied_from if manifest and is_copied_first else None
-        session.content = Content.of(found, files)
+        session.content = Content.of(found, files, is_at_risk=seen.may_be_unpublished)
         session.parent = source or found.reference
 
     def _resolve(

@@ -147,7 +147,7 @@ class Saver:
     ) -> list[FileRecord]:
         """The records of the new checkpoint's files, every object of them in our own home."""
         content, home = self._session.content, self._session.node.home
-        may_refer = content.home == home and self.sweeps.is_safe(content.reference, seen)
+        may_refer = content.home == home and self.sweeps.is_safe(content, seen)
         unchanged: list[FileRecord] = []
         new: list[Local] = []
         for path, file in change.files.items():

@@ -20,6 +20,7 @@ ONCE_BROKEN = {
     81117: "beside a hold a rank deleted a set of parts on which another one built",
     103895: "a save was confirmed by what only a listing told, while there was no LATEST",
     101505: "where the last writer wins, a manifest that was deleted before it was read back was no answer",
+    100224: "a save referred to what a restore had found beside a hold, and its run deleted",
 }
 """`make histories` found them."""
 PROJECT = Path(__file__).parents[2]

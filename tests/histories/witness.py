@@ -215,7 +215,8 @@ class Witness:
         nothing of `attempt` and those before is left that was ever named: section 11."""
         is_superseded = any(seen.fence > attempt for seen in self.states)
         is_lost = any(seen.pointer is None for seen in self.states[first:])
-        names = (name for name in self.named_ever if name.endswith(".json"))
+        of_node = (name for name in self.named_ever if id_of(name) not in self.foreign)
+        names = (name for name in of_node if name.endswith(".json"))
         earlier = (name for name in names if CheckpointId.parse(id_of(name)).attempt <= attempt)
         return is_superseded and is_lost and not any(self.world.is_whole(name) for name in earlier)
 

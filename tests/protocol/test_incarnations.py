@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ckptptr.errors import SupersededError
+from ckptptr.errors import DamagedError, SupersededError
+from ckptptr.protocol.retention import Retention
 from ckptptr.testing import Fault
 from tests.helpers import Paused, Process, World
 
@@ -177,3 +178,39 @@ def test_a_newer_attempt_takes_over_whatever_the_incarnation(world: World, old: 
     assert (world.latest().fence, world.latest().incarnation) == (4, "old")
     with pytest.raises(SupersededError, match="attempt 4 has taken over"):
         old.save({"model": "3"})
+
+
+@pytest.fixture
+def beside(world: World) -> Process:
+    """A predecessor that has saved step 3 beside a hold, and will delete it after its next save."""
+    process = world.process(3, incarnation="old", retention=Retention(keep_last=1))
+    process.save({"model": "1", "frozen": "same"}, step=1)
+    world.write("no/such/checkpoint")
+    for step in (2, 3):
+        process.save({"model": f"{step}", "frozen": "same"}, step=step)
+    return process
+
+
+@pytest.mark.usefixtures("beside")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_no_save_refers_to_what_was_found_beside_a_hold(world: World, rank: int) -> None:
+    ranks = [incarnation(world, "new") for _ in range(2)]
+    for process in ranks:  # the second one sees no hold
+        assert process.restore() == {"model": "3", "frozen": "same"}
+    found = world.latest().target.checkpoint
+    saved = ranks[rank].save_file("more", "new").reference
+    assert world.content(saved) == {"model": "3", "frozen": "same", "more": "new"}
+    assert not {*world.objects_of(saved)} & {*world.objects_of(found)}
+
+
+def test_a_save_that_needs_what_a_predecessor_deleted_beside_a_hold_fails(
+    world: World, beside: Process
+) -> None:
+    new = incarnation(world, "new")
+    new.before("replace", "LATEST", lambda: beside.save({"model": "4", "frozen": "same"}, step=4))
+    assert new.restore() == {"model": "3", "frozen": "same"}
+    with pytest.raises(DamagedError, match="a file that the current content consists of is gone"):
+        new.save_file("more", "new", step=5)
+    saved = new.save({"model": "6", "frozen": "same"}, step=6)
+    assert world.is_whole(saved.reference)
+    assert world.latest().target.checkpoint == saved.reference
