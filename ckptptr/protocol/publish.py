@@ -22,7 +22,7 @@ from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.inventory import describe, read_manifest, take_stock
 from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.manifest import FileRecord, Manifest
-from ckptptr.protocol.names import CheckpointId, manifest_key
+from ckptptr.protocol.names import CheckpointId, data_folder, manifest_key
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.once import create_once
 from ckptptr.protocol.pointer import Pointer, Target
@@ -171,7 +171,8 @@ class Publisher:
         """Whether a sweep may have deleted a checkpoint of ours, which LATEST does not name.
 
         It was named, and has expired since; or all that is named is ours and newer, so that it counted as
-        an orphan; or it is deleted already.
+        an orphan; or it is deleted already. A sweep by hand may have deleted its files, as those of an
+        orphan, before we committed it: an edited LATEST has no fence that tells.
         """
         named = pointer.retained
         is_passed = named and all(self.is_in_own_home(t) and t.seq > manifest.seq for t in named)
@@ -181,7 +182,14 @@ class Publisher:
             self.store.read(manifest_key(self.node.home, manifest.checkpoint_id), GLANCE)
         except NotFoundError:
             return True
-        return False
+        return pointer.edited and not self._has_its_own_files(manifest)
+
+    def _has_its_own_files(self, manifest: Manifest) -> bool:
+        """Whether all files that were sent for it are there; nothing is said of those that it refers to."""
+        own = f"{self.node.home}/{data_folder(manifest.checkpoint_id)}"
+        sent = {f"{self.node.home}/{record.object}" for record in manifest.files}
+        there = {entry.key for entry in self.store.list(own)}
+        return all(key in there for key in sent if key.startswith(f"{own}/"))
 
     def rebuilt(self, manifest: Manifest) -> Pointer:
         """What listings tell where LATEST is absent or damaged, our new checkpoint aside.
@@ -254,8 +262,8 @@ class _Publication:
         is_named = seen.is_proof_of(ours)
         if is_named and seen.pointer is not None and seen.pointer.target.checkpoint == ours:
             return Standing.TARGET
-        fate = self._rebase_on(seen) if seen is not self.begun_on else Fate.FITS
-        if is_named and fate is not Fate.RENEWED:
+        fate = Fate.FITS if seen is self.begun_on else self._rebase_on(seen)
+        if is_named and fate is not Fate.RENEWED:  # named before we began: a set, by another rank
             return Standing.HISTORY
         pointer = seen.pointer or self.publisher.rebuilt(self.manifest)
         hint = "This process must stop; what it had confirmed is in the history of LATEST"

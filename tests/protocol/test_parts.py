@@ -276,6 +276,17 @@ def test_beside_a_hold_sets_are_committed_and_latest_stays(world: World) -> None
     assert len(world.committed()) >= 3
 
 
+def test_a_rank_that_comes_late_leaves_what_a_person_has_chosen_since(world: World) -> None:
+    ranks = Ranks(world, 2)
+    first, second = (ranks.save_all(step)[0].reference for step in (1, 2))
+    world.person().use(first, note="look at this")
+    world.person().release()
+    before = world.latest()
+    assert ranks.save(1, {"rank1": "1 at 2"}, step=2).reference == second
+    assert world.latest() == before
+    assert world.named() == [first, second]
+
+
 @pytest.fixture
 def held(world: World) -> Ranks:
     """Two ranks that keep one checkpoint, of which a person holds the first."""

@@ -342,6 +342,21 @@ def test_an_orphan_that_was_not_agreed_to_is_not_even_doomed(world: World) -> No
     assert world.is_whole(reference)
 
 
+def test_a_superseded_save_that_was_swept_is_sent_again_where_an_edit_hides_its_fence(world: World) -> None:
+    late = world.process(0)
+    late.save({"model": "one", "frozen": "same"}, step=1)
+
+    def go_on_sweep_and_edit() -> None:
+        world.process(1).save({"model": "two"}, step=2)
+        assert len(by_hand(world)) == 1
+        world.edit(checkpoint=world.latest().target.checkpoint, note="looked at")
+
+    late.before("create", "manifests", go_on_sweep_and_edit)
+    saved = late.save({"model": "three", "frozen": "same"}, step=3).reference
+    assert world.content(saved) == {"model": "three", "frozen": "same"}
+    assert world.latest().edited  # it stays as the person wrote it
+
+
 def test_what_is_chosen_just_before_the_swap_is_not_swept(world: World) -> None:
     """An orphan that a person holds LATEST on, between our look and our swap."""
     reference, _ = orphaned(world)
