@@ -11,7 +11,7 @@ from ckptptr.cli.move import tell_held
 from ckptptr.cli.pairs import json_or_text, pairs_option
 from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.inspect import shapes
-from ckptptr.inspect.target import Here
+from ckptptr.inspect.target import Here, last_attempt
 from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.manifest import plain_metadata
 from ckptptr.session.content import change_of
@@ -58,7 +58,8 @@ def command(
     It becomes the newest checkpoint of the last attempt that left something. An attempt that runs now
     continues to save, and does not move LATEST.
     """
-    node = node_at(here.store, here.node.prefix, attempt=max(here.node.attempt - 1, 0), read_only=True)
+    last = max(min(here.node.attempt - 1, last_attempt(here.store, here.node.prefix)), 0)
+    node = node_at(here.store, here.node.prefix, attempt=last, read_only=True)
     selection = Session(here.store, node, clock=here.clock).selection(ignore or None, links)
     content = change_of(folder, selection)
     if not content.files:

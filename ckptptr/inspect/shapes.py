@@ -45,8 +45,9 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
 
     `checkpoint`: as LATEST has it, `none` for a fresh start; null if LATEST is absent or damaged. `step`:
     of that checkpoint; null after a person's edit. `held_by`: `edit` if the checksum does not match, else
-    `use`; null if it is not held. `fence`: the highest attempt that published or adopted; null if there is
-    none. `damage`: what is wrong. `guarantee`: `compare-and-swap`, `last-writer-wins` or `unproven`.
+    `use`; null if it is not held. `fence`: the highest attempt that published or adopted, or of which
+    a person named a checkpoint; null if there is none. `damage`: what is wrong. `guarantee`:
+    `compare-and-swap`, `last-writer-wins` or `unproven`.
     `moved_at`, `moved_by`, `moved_with`: when its target or hold changed last, by whom and by what (`save`,
     `restore`, `use`, `rollback`, `release`, `clean`, `edit`); null if that is not known. For an edit the time
     is the store's.

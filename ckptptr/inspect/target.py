@@ -150,6 +150,12 @@ def patient_store(url: str, storage_options: Mapping[str, Any], clock: Clock) ->
     return Retrying(store, clock, tries=_TRIES), key
 
 
+def last_attempt(store: Store, prefix: str) -> int:
+    """The last attempt that left anything; one before the first if none did."""
+    node = node_at(store, prefix, attempt=None, read_only=True)
+    return highest_attempt(store, node.homes_of, node.attempt - 1)
+
+
 def locate(
     url: str, *, storage_options: Mapping[str, Any], attempt: int | None = None, root: str | None = None
 ) -> Here:
@@ -172,11 +178,8 @@ def locate(
         if prefix != key and "://" not in raw.url(prefix):  # on a disk links must stay below its root
             raw, _ = open_store(prefix)
             store = Retrying(raw, clock, tries=_TRIES)
-        number = attempt
+        number = last_attempt(store, prefix) + 1 if attempt is None else attempt
         node = node_at(store, prefix, attempt=number, read_only=True)
-        if number is None:
-            number = highest_attempt(store, node.homes_of, node.attempt - 1) + 1
-            node = node_at(store, prefix, attempt=number, read_only=True)
         latest = Latest(store, prefix, clock, author(clock))
         arguments = _arguments(attempt, storage_options)
         here = Here(store, node, clock, latest, arguments, raw, storage_options, is_guessed)

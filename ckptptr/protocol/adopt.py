@@ -31,10 +31,9 @@ def adopt(
         SupersededError: a newer attempt owns LATEST.
         StoreUnavailableError: LATEST has lost the history or the fence, and the store did not list it.
     """
-    seen = resolution.seen
-    fence = seen.fence if seen.fence >= 0 else newest_attempt(store, node.later_homes(), node.lineage)
+    seen, found = resolution.seen, resolution.found
+    fence = _fence(store, node, resolution)
     latest.check_fence(fence, seen.pointer, hint="This process must stop")
-    found = resolution.found
     target = found.as_target(node) if found else Target(checkpoint=FRESH)
     not_ours = (rejected for rejected in resolution.rejected if rejected.is_absent or rejected.is_other_work)
     vanished = {rejected.reference for rejected in not_ours}
@@ -50,6 +49,18 @@ def adopt(
         target=known, history=kept, expired=expired, fence=node.attempt, incarnation=incarnation
     )
     return Move(pointer, "restore", seen=seen)
+
+
+def _fence(store: Store, node: Node, resolution: Resolution) -> int:
+    """The fence in force. Where LATEST tells none, the highest attempt that has committed something in the
+    homes of the next few attempts, and of those of which LATEST, or the resolution, names a checkpoint."""
+    seen, found = resolution.seen, resolution.found
+    if seen.fence >= 0:
+        return seen.fence
+    named = [entry.checkpoint for entry in (seen.pointer.retained if seen.pointer else ())]
+    places = node.of_attempts([*named, found.reference] if found else named)
+    later = (place.home for place in places if place.id.attempt > node.attempt)
+    return newest_attempt(store, dict.fromkeys((*node.later_homes(), *later)), node.lineage)
 
 
 def history_of(

@@ -307,6 +307,16 @@ class Chooser:
         attempts = (entry.attempt for entry in named if self.node.owns(entry.checkpoint))
         return seen.fence if seen.fence >= 0 else max(attempts, default=0)
 
+    def _newest_newly_named(self, seen: Seen, pointer: Pointer) -> int:
+        """The highest attempt that committed what a person names now; -1 if it is in no home of this node.
+
+        It may not have moved LATEST yet. The attempts before it are over, and none of them knows its home: a
+        publish of theirs would drop the checkpoint, and not list it as expired.
+        """
+        known = {entry.checkpoint for entry in (seen.pointer.history if seen.pointer else ())}
+        newly = (entry.checkpoint for entry in pointer.retained if entry.checkpoint not in known)
+        return max((place.id.attempt for place in self.node.of_attempts(newly)), default=-1)
+
     def _refuse_expired(self, found: Found, seen: Seen) -> None:
         if found.reference in seen.expired:
             raise InvalidArgumentError(
@@ -325,10 +335,11 @@ class Chooser:
             if pointer is None or pointer is seen.pointer:
                 return None
             history = tuple(entry for entry in pointer.history if entry.checkpoint not in drop)
-            pointer = msgspec.structs.replace(pointer, history=history)
+            fence = max(pointer.fence, self._newest_newly_named(seen, pointer))
+            pointer = msgspec.structs.replace(pointer, history=history, fence=fence)
             listed = dict.fromkeys((*drop, *seen.expired))
             expired = tuple(reference for reference in listed if not pointer.find(reference))[:EXPIRED_LIMIT]
-            incarnation = seen.pointer.incarnation if seen.pointer else ""
+            incarnation = seen.pointer.incarnation if seen.pointer and seen.fence == fence else ""
             return Move(msgspec.structs.replace(pointer, expired=expired, incarnation=incarnation), by)
 
         updated = self.latest.update(move)

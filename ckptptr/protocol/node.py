@@ -104,6 +104,11 @@ class Node:
         """The homes of the next few attempts, which a superseded attempt must look at if LATEST is gone."""
         return tuple(home for step in range(LOOK_AHEAD) for home in self.homes_of(self.attempt + 1 + step))
 
+    def of_attempts(self, references: Iterable[str]) -> list[AtManifest]:
+        """Those in the home of the attempt that their id names, be it a later one than our own."""
+        places = filter(None, map(self.root.manifest_at, references))
+        return [place for place in places if place.home in self.homes_of(place.id.attempt)]
+
     def owns(self, reference: str) -> bool:
         """Whether retention may ever delete what `reference` names: a checkpoint in a home of this node."""
         found = self.root.manifest_at(reference)

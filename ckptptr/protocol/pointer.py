@@ -61,9 +61,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doomed"}):
     """What LATEST says.
 
-    `fence` is the highest attempt that ever published or adopted here, `incarnation` says which
-    incarnation of that attempt (see `Fence`), and `predecessors` which others had the node before it.
-    `held`: a person chose the target and no run has
+    `fence` is the highest attempt that ever published or adopted here, or of which a person named a
+    checkpoint. `incarnation` says which incarnation of that attempt (see `Fence`), and `predecessors` which
+    others had the node before it. `held`: a person chose the target and no run has
     adopted it. `history`: what else is retained, newest publish first. `expired`: what retention released
     and a sweep may delete; the key in LATEST is `doomed`. `edited`: by hand, see the module.
     `moved_at`, `moved_by`, `moved_with`: when its target, its hold or its note changed last, and by what

@@ -1,9 +1,10 @@
 """Put: a checkpoint that a person makes of local files, beside whatever runs.
 
 It is committed in the home of the last attempt that left a trace, under the next `seq`: so the walk-back
-finds it, retention may release it, and no attempt is fenced by it. Its manifest says that a person made it:
-an attempt that still saves there does not take it for a sibling's. LATEST is not touched: the next step is
-to `use` it, which holds LATEST, so that no running attempt publishes over the choice.
+finds it, retention may release it, and naming it fences only the attempts before that one. Its manifest says
+that a person made it: an attempt that still saves there does not take it for a sibling's. LATEST is not
+touched: the next step is to `use` it, which holds LATEST, so that no running attempt publishes over the
+choice.
 """
 
 from __future__ import annotations

@@ -84,6 +84,15 @@ def test_the_walk_back_finds_it_when_latest_is_lost(node: FlyteNode, mine: Path)
 
 
 @pytest.mark.usefixtures("ids")
+def test_no_attempt_is_fenced_that_is_still_to_come(node: FlyteNode, mine: Path) -> None:
+    node.save(3, 4)
+    put = run_json("put", node.url, str(mine), "--step", "99", "--attempt", "9")
+    assert "-a0003-" in put["checkpoint"]["url"]
+    assert run_json("show", node.url)["latest"]["fence"] == 3
+    assert node.restored(4) == 99
+
+
+@pytest.mark.usefixtures("ids")
 def test_metadata_are_kept_with_their_types(node: FlyteNode, mine: Path) -> None:
     words = ["loss=0.5", "tags=[1,2]", "name=a=b", "version=1.2.3"]
     put = run_json("put", node.url, str(mine), *(word for w in words for word in ("--metadata", w)))

@@ -18,6 +18,7 @@ ONCE_BROKEN = {
     60316: "a superseded attempt starts fresh while LATEST is lost: a limit",
     60893: "a save beside a hold that was over was confirmed: a newer attempt had swept it",
     81117: "beside a hold a rank deleted a set of parts on which another one built",
+    102290: "a predecessor released what a person had named of an attempt that had not moved LATEST",
     107555: "a rank that came late named a set a second time, and moved LATEST back to it",
     105895: "a superseded save was confirmed beside an edit, and a sweep by hand had deleted its files",
     103895: "a save was confirmed by what only a listing told, while there was no LATEST",

@@ -156,6 +156,29 @@ def test_a_superseded_attempt_cannot_take_up_what_a_person_edited_in(world: Worl
     assert world.process(3).restore() == {"model": "step 1"}
 
 
+@pytest.mark.parametrize("named", ["as its target", "in its history"])
+def test_nor_can_one_that_is_far_behind_a_checkpoint_that_an_edit_names(world: World, named: str) -> None:
+    saved(world, 0, 1)
+    early = world.named()[0]
+    before = world.process(1, background=Paused())
+    saved(world, 9, 2, retention=Retention(keep_last=2))
+    late = world.named()[0]
+    if named == "as its target":
+        world.write(late)
+    else:
+        world.edit(checkpoint=early, history=[{"checkpoint": late}])
+    with pytest.raises(SupersededError, match="attempt 9 has taken over, this is attempt 1"):
+        before.restore()
+    assert world.process(10).restore() == {"model": f"step {2 if named == 'as its target' else 1}"}
+
+
+def test_an_edit_that_names_a_later_attempt_that_has_nothing_fences_no_attempt(world: World) -> None:
+    saved(world, 0, 1)
+    gone = world.node(0).root.ref(f"{world.home_of(9)}/manifests/0000000009-a0009-00000009.json")
+    world.edit(checkpoint=gone)
+    assert world.process(1).restore() == {"model": "step 1"}
+
+
 def test_an_attempt_that_was_superseded_cannot_adopt(world: World) -> None:
     saved(world, 0, 1, 2)
     saved(world, 2, 3)

@@ -10,6 +10,7 @@ from ckptptr.errors import (
     InvalidArgumentError,
     NotFoundError,
     StoreUnavailableError,
+    SupersededError,
 )
 from ckptptr.protocol.latest import MOVES
 from ckptptr.protocol.retention import Retention
@@ -211,6 +212,53 @@ def test_a_pin_where_latest_is_lost_is_no_fresh_start_and_no_way_back_for_a_zomb
     assert world.latest().fence == 1
     assert zombie.checkpoints.attempt == 0
     assert world.process(2).restore() == {"model": "step 3"}
+
+
+def unpublished(world: World, attempt: int) -> str:
+    """What that attempt commits, without any move of LATEST; its reference."""
+    run = world.process(attempt, incarnation="its own")
+    run.restore()
+    run.fail(Fault(op="replace", key="LATEST", times=100))
+    with pytest.raises(StoreUnavailableError):
+        run.save({"model": f"of attempt {attempt}"}, step=9)
+    return next(name for name in world.committed() if f"-a{attempt:04d}-" in name)
+
+
+@pytest.mark.parametrize("act", ["use", "release", "pin", "unpin"])
+def test_what_a_person_names_fences_the_attempts_before_the_one_that_committed_it(
+    world: World, act: str
+) -> None:
+    """Else one of them drops it from LATEST, and does not list it as expired."""
+    saved(world, 1)
+    before = world.process(2, incarnation="old", retention=Retention(keep_last=1))
+    before.restore()
+    theirs, person = unpublished(world, 4), world.person()
+    if act == "unpin":
+        person.pin(theirs)
+    getattr(person, act)(theirs)
+    if act == "use":
+        person.release()
+    assert (world.latest().fence, world.latest().incarnation) == (4, "")
+    with pytest.raises(SupersededError, match="attempt 4 has taken over, this is attempt 2"):
+        before.save({"model": "2"}, step=2)
+    assert theirs in world.named()
+    last = world.process(4, incarnation="a restart in place", retention=Retention(keep_last=1))
+    last.restore()
+    last.save({"model": "3"}, step=3)
+    assert (world.latest().fence, world.latest().incarnation) == (4, "a restart in place")
+    assert theirs in {*world.named()[1:], *world.latest().expired}
+
+
+def test_what_a_person_names_of_an_earlier_attempt_leaves_fence_and_incarnation(world: World) -> None:
+    saved(world, 1)
+    early = unpublished(world, 1)
+    run = world.process(2, incarnation="two")
+    run.restore()
+    run.save({"model": "2"}, step=2)
+    world.person().pin(early)
+    world.person().use(early)
+    world.person().use("none")
+    assert (world.latest().fence, world.latest().incarnation) == (2, "two")
 
 
 def test_a_pin_in_an_unpublished_checkpoint_names_it(world: World) -> None:
