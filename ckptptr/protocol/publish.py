@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ckptptr.clock import Clock
-from ckptptr.errors import DamagedError, NotFoundError
+from ckptptr.errors import ConflictError, DamagedError, NotFoundError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.inventory import describe, read_manifest, take_stock
 from ckptptr.protocol.latest import Latest, Move, Seen
@@ -265,30 +265,47 @@ class _Publication:
         fate = Fate.FITS if seen is self.begun_on else self._rebase_on(seen)
         if is_named and fate is not Fate.RENEWED:  # named before we began: a set, by another rank
             return Standing.HISTORY
-        if fate is Fate.CONTAINED:
-            return Standing.PASSED
         pointer = seen.pointer or self.publisher.rebuilt(self.manifest)
         hint = "This process must stop; what it had confirmed is in the history of LATEST"
         self.publisher.latest.check_fence(pointer.fence, pointer, hint=hint)
+        if seen.pointer is None:
+            fate = self._rebase_on(replace(seen, pointer=pointer))
+        if fate is Fate.CONTAINED:
+            return self._passed(seen, pointer)
         if seen.is_held:
             return Standing.HELD
-        if seen.pointer is None and self._rebase_on(replace(seen, pointer=pointer)) is Fate.CONTAINED:
-            return Standing.PASSED
         entry = self.publisher.entry(self.manifest)
         if entry.score is None:
             self.publisher._unranked.add(entry.checkpoint)
         return Move(self._naming(entry, pointer), "save", publishes=entry.checkpoint)
 
+    def _passed(self, seen: Seen, pointer: Pointer) -> Move | Standing:
+        """Ours is not needed any more. If only listings tell so, LATEST has to name the newer one first.
+
+        Raises:
+            ConflictError: there is none.
+        """
+        if seen.pointer is not None:
+            return Standing.PASSED
+        if not self.publisher.is_in_own_home(pointer.target):
+            raise ConflictError(
+                f"checkpoint {self.manifest.id} was deleted before LATEST named it, and none is newer",
+                key=self.publisher.latest.url,
+                hint="Save again",
+            )
+        rebuilt = self._naming(None, pointer)
+        return Move(rebuilt, "save", publishes=rebuilt.target.checkpoint)
+
     def _rebase_on(self, seen: Seen) -> Fate:
         fate, self.manifest = self.rebase(seen, self.manifest)
         return fate
 
-    def _naming(self, entry: Target, pointer: Pointer) -> Pointer:
-        """LATEST with `entry` published."""
+    def _naming(self, entry: Target | None, pointer: Pointer) -> Pointer:
+        """LATEST with `entry` published, if there is one."""
         publisher = self.publisher
         before = [target for target in pointer.retained if target.checkpoint not in self.deleted]
-        named = [entry, *before]
-        if pointer.target in before[:1] and self._is_ahead(pointer, entry):
+        named = [entry, *before] if entry else before
+        if entry and pointer.target in before[:1] and self._is_ahead(pointer, entry):
             named[:2] = [pointer.target, entry]  # a sibling of this attempt is ahead, and stays the target
         kept, released = publisher.split(named)
         expired = [target.checkpoint for target in released if publisher.node.owns(target.checkpoint)]

@@ -310,7 +310,9 @@ class Parts(Generic[_Saved]):
                     raise self._incomplete(named, absent)
                 # The rank that claims it reads all parts. Where it seems to be dead, another one does.
                 if not absent and (is_over or (claims == claimed and self._claim(named, claims))):
-                    return self._described(self._confirm(named, began))
+                    whole = self._assembled(named)
+                    if whole is not None:
+                        return self._described(self._confirm(whole, began))
                 claimed = claims or 1
             looks += 1
             pause = _WAITING.pause(looks, session.clock.jitter())
@@ -331,11 +333,16 @@ class Parts(Generic[_Saved]):
             return True
         return True
 
-    def _confirm(self, named: Named, began: float) -> Manifest:
+    def _assembled(self, named: Named) -> Manifest | None:
+        """The checkpoint of all parts; None if they were deleted since they were listed."""
+        try:
+            return assemble(named, run_all(self._read, [self._key(named, r) for r in range(self.world_size)]))
+        except NotFoundError:
+            return None
+
+    def _confirm(self, manifest: Manifest, began: float) -> Manifest:
         """Commit the checkpoint of all parts, if no other rank has, and publish it."""
         session = self._session
-        keys = [self._key(named, rank) for rank in range(self.world_size)]
-        manifest = assemble(named, run_all(self._read, keys))
         with session.lock, session.forgetting_on_failure():
             published = self._saver.confirm(session.look(), manifest, self._rebase)
         self._saver.tell(published, time.monotonic() - began, how=f", in {self.world_size} parts")

@@ -23,6 +23,8 @@ ONCE_BROKEN = {
     102290: "a predecessor released what a person had named of an attempt that had not moved LATEST",
     107555: "a rank that came late named a set a second time, and moved LATEST back to it",
     105895: "a superseded save was confirmed beside an edit, and a sweep by hand had deleted its files",
+    103895: "a save was confirmed by what only a listing told, while there was no LATEST",
+    101505: "where the last writer wins, a manifest that was deleted before it was read back was no answer",
     100224: "a save referred to what a restore had found beside a hold, and its run deleted",
 }
 """`make histories` found them."""

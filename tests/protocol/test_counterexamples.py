@@ -440,6 +440,22 @@ def test_without_compare_and_swap_a_zombie_that_looks_again_is_refused(tmp_path:
     assert world.steps()[0] == 2
 
 
+def test_without_compare_and_swap_a_manifest_that_is_deleted_before_it_is_read_back_stays_so(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, guarantee=Guarantee.LAST_WRITER_WINS)
+    zombie = saved(world, 0, 1)
+
+    def newer_saves_and_sweeps() -> None:
+        saved(world, 1, 3, 4, 5, retention=KEEP_ONE)
+        assert world.find("attempts/0/manifests") == []
+
+    zombie.after("upload", "manifests", newer_saves_and_sweeps)
+    with pytest.raises(SupersededError):
+        zombie.save({"model": "older"}, step=2)
+    assert world.find("attempts/0/manifests") == []
+
+
 def test_without_compare_and_swap_a_held_latest_is_obeyed_whatever_the_homes_have(tmp_path: Path) -> None:
     world = World(tmp_path, guarantee=Guarantee.LAST_WRITER_WINS)
     saved(world, 0, 1, 2)

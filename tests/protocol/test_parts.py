@@ -312,6 +312,36 @@ def test_beside_a_hold_a_set_that_is_saved_again_is_not_its_own_successor(world:
     assert world.content(of_all) == step_of(2, 2)
 
 
+def test_a_set_that_was_deleted_before_latest_named_it_is_not_confirmed(world: World) -> None:
+    ranks = Ranks(world, 1)
+
+    def all_is_deleted() -> None:
+        world.store.delete([entry.key for entry in world.store.list(world.home_of(0))])
+
+    ranks.processes[0].after("create", "manifests", all_is_deleted)
+    with pytest.raises(ConflictError, match="none is newer"):
+        ranks.save_all(1)
+    assert world.seen().token is None
+
+
+@pytest.mark.parametrize("written", ["commit-0", "manifests"])
+def test_a_set_that_a_newer_attempt_deleted_before_latest_named_it_is_superseded(
+    world: World, written: str
+) -> None:
+    ranks = Ranks(world, 1)
+    ranks.save_all(1)
+
+    def a_newer_attempt_sweeps() -> None:
+        newer = world.process(1, retention=Retention(keep_last=1))
+        for step in (3, 4, 5):
+            newer.save({"whole": "newer"}, step=step)
+        assert world.find(f"{world.home_of(0)}/") == []
+
+    ranks.processes[0].after("create", written, a_newer_attempt_sweeps)
+    with pytest.raises(SupersededError):
+        ranks.save_all(2)
+
+
 def test_a_newer_attempt_ends_the_wait(world: World) -> None:
     ranks = Ranks(world, 2)
     world.clock.acts.append(lambda: world.process(1).save({"whole": "newer"}, step=9))

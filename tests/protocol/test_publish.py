@@ -212,6 +212,28 @@ def test_three_ranks_whose_first_saves_cross_lose_no_file(world: World) -> None:
     assert world.process(1).restore() == {"first": "1", "second": "2", "third": "3"}
 
 
+def test_a_save_that_only_a_listing_says_is_passed_makes_latest_first(world: World) -> None:
+    """Else a restore that listed the homes before would find neither checkpoint nor LATEST: a fresh start."""
+    slow, restoring = world.process(0), world.process(0)
+    quick = world.process(
+        0,
+        Fault("fail", op="upload", key="data"),
+        Fault("kill", when="after", op="create", key="manifests"),
+    )
+
+    def another_commits_and_dies() -> None:
+        with pytest.raises(StoreUnavailableError):
+            quick.save({"model": "not sent"})
+        with pytest.raises(Killed):
+            quick.save({"model": "2", "frozen": "same"}, step=2)
+
+    slow.before("create", "manifests", another_commits_and_dies)
+    restoring.after("list", f"{world.home_of(0)}$", lambda: slow.save_file("model", "1", step=1))
+    assert restoring.restore() == {"model": "2", "frozen": "same"}
+    assert world.steps() == [2]
+    assert world.latest().fence == 0
+
+
 def swept_before_its_commit(world: World, *, held: bool) -> Process:
     """A save that refers to a file of the checkpoint before, which siblings sweep while it goes on."""
     run, sibling = (world.process(0, retention=KEEP_ONE) for _ in range(2))

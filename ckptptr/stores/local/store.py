@@ -187,7 +187,7 @@ class LocalStore:
                 except NoLocksError as error:
                     self._go_without_locks(folder, error)
             token = self._write_if(key, body, expected, by_link=expected is None)
-            if self._current(key) != token:
+            if self._current(key) not in (token, None):  # None: it was written, and deleted since
                 raise ConflictError("another writer came at the same moment", key=key)
             return token
 

@@ -11,6 +11,9 @@ from ckptptr.errors import ConflictError, NotFoundError
 from ckptptr.stores.port import GLANCE, Guarantee, Token
 from ckptptr.stores.wrappers.around import Around
 
+_DELETED = Token("deleted")
+"""Of a version that another process has deleted at once. No store has such a token: a `replace` conflicts."""
+
 
 class LastWriterWins(Around):
     """A store around another, none of whose conditions is relied upon.
@@ -39,7 +42,10 @@ class LastWriterWins(Around):
     def _write(self, key: str, body: bytes) -> Token:
         """Unconditionally: a look-alike may also refuse conditions that it should accept."""
         self._store.upload(key, [body])
-        found, token = self._store.read(key, len(body) + 1)
+        try:
+            found, token = self._store.read(key, len(body) + 1)
+        except NotFoundError:
+            return _DELETED  # it was written: with real conditions `create` would not see this either
         if found != body:
             raise ConflictError("another writer came at the same moment", key=self.url(key))
         return token

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ckptptr.errors import ConflictError
 from ckptptr.stores.local.store import LocalStore
 from ckptptr.stores.open import open_store
-from ckptptr.stores.port import Guarantee
+from ckptptr.stores.port import Guarantee, Token
 from ckptptr.testing import StoreConformance
 from tests.stores.local.test_store import SmallBlocks
 
@@ -81,6 +82,20 @@ def test_without_locks_exactly_one_of_many_creates_wins(tmp_path: Path) -> None:
         thread.join()
 
     assert won == [(tmp_path / "claim").read_bytes()]
+
+
+def test_without_locks_what_is_deleted_before_it_is_read_back_was_written(tmp_path: Path) -> None:
+    key = str(tmp_path / "x")
+
+    class Deleted(LocalStore):
+        def _write_if(self, *args: Any, **options: Any) -> Token:
+            token = super()._write_if(*args, **options)
+            os.unlink(key)
+            return token
+
+    token = Deleted(has_locks=False).create(key, b"1")
+    with pytest.raises(ConflictError, match="gone"):
+        LocalStore(has_locks=False).replace(key, b"2", token)
 
 
 @pytest.mark.usefixtures("no_locks")
