@@ -414,7 +414,8 @@ class Checkpoints:
     def pin(self, checkpoint: str, *, note: str = "") -> None:
         """Keep a checkpoint (a reference, an id, a URI), whatever retention says.
 
-        Raises: NotFoundError; InvalidArgumentError: it cannot be pinned; else as `restore`.
+        Raises: NotFoundError; InvalidArgumentError: it cannot be pinned; SupersededError: a newer attempt has
+            taken over; else as `restore`.
         """
         self._refuse_read_only()
         naming.pin(self._session, checkpoint, note)

@@ -34,7 +34,7 @@ def adopt(
         StoreUnavailableError: LATEST has lost the history or the fence, and the store did not list it.
     """
     seen, found = resolution.seen, resolution.found
-    fence = _fence(store, node, resolution)
+    fence = fence_in_force(store, node, seen, found.reference if found else None)
     latest.check_fence(fence, seen.pointer, hint="This process must stop")
     target = found.as_target(node) if found else Target(checkpoint=FRESH)
     not_ours = (rejected for rejected in resolution.rejected if rejected.is_absent or rejected.is_other_work)
@@ -53,14 +53,13 @@ def adopt(
     return Move(pointer, "restore", seen=seen)
 
 
-def _fence(store: Store, node: Node, resolution: Resolution) -> int:
-    """The fence in force. Where LATEST tells none, the highest attempt that has committed something in the
-    homes of the next few attempts, and of those of which LATEST, or the resolution, names a checkpoint."""
-    seen, found = resolution.seen, resolution.found
+def fence_in_force(store: Store, node: Node, seen: Seen, found: str | None = None) -> int:
+    """The fence. Where LATEST tells none, the highest attempt that has committed something in the homes of
+    the next few attempts, and of those of which LATEST names a checkpoint, or whose checkpoint is `found`."""
     if seen.fence >= 0:
         return seen.fence
     named = [entry.checkpoint for entry in (seen.pointer.retained if seen.pointer else ())]
-    places = node.of_attempts([*named, found.reference] if found else named)
+    places = node.of_attempts([*named, found] if found else named)
     later = (place.home for place in places if place.id.attempt > node.attempt)
     return newest_attempt(store, dict.fromkeys((*node.later_homes(), *later)), node.lineage)
 

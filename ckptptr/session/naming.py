@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ckptptr.errors import DamagedError, NotFoundError
+from ckptptr.protocol.adopt import fence_in_force
 from ckptptr.protocol.choose import Chooser
 from ckptptr.protocol.pointer import Target
 from ckptptr.session.session import Session
@@ -41,11 +42,17 @@ def at_step(session: Session, step: int) -> str:
 
 
 def pin(session: Session, checkpoint: str, note: str) -> None:
+    """Pin as a person does, but not below the fence.
+
+    Raises:
+        SupersededError: a newer attempt owns LATEST; nothing was written.
+    """
     _chooser(session).pin(checkpoint, note)
     session.forget()
 
 
 def unpin(session: Session, checkpoint: str) -> None:
+    """As `pin`."""
     _chooser(session).unpin(checkpoint)
     session.forget()
 
@@ -58,4 +65,7 @@ def _retained(session: Session) -> tuple[Target, ...]:
 
 
 def _chooser(session: Session) -> Chooser:
+    seen = session.latest.read()
+    fence = fence_in_force(session.store, session.node, seen)
+    session.latest.check_fence(fence, seen.pointer, hint="This process must stop")
     return Chooser(session.store, session.node, session.latest, session.clock)

@@ -528,3 +528,17 @@ def test_rollback_refuses_what_is_not_whole(world: World) -> None:
     with pytest.raises(DamagedError):
         world.person().rollback()
     assert world.seen() == before
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_superseded_attempt_pins_nothing(world: World, is_lost: bool) -> None:
+    late = world.process(0)
+    ours = late.save({"model": "one"}, step=1).reference
+    world.process(1).save({"model": "two"}, step=2)
+    if is_lost:
+        world.delete_latest()
+    before = world.find()
+    for act in (late.checkpoints.pin, late.checkpoints.unpin):
+        with pytest.raises(SupersededError):
+            act(ours)
+    assert world.find() == before
