@@ -25,12 +25,16 @@ class Fence:
         self.attempt = attempt
         self.incarnation = incarnation
         self._has_taken_over = False
+        self._highest = -1
 
     def notice(self, pointer: Pointer | None) -> None:
         """LATEST as it was read, or written by us: is it ours, or was it?
 
-        It was, if it lists us as a predecessor: the reply to our move was lost, or it was a sibling's.
+        It was, if it lists us as a predecessor: the reply to our move was lost, or it was a sibling's. The
+        highest fence stays known: a person's edit of LATEST has none.
         """
+        if pointer is not None and not pointer.edited:
+            self._highest = max(self._highest, pointer.fence)
         if pointer is not None and self._is_of_our_attempt(pointer):
             self._has_taken_over |= self.incarnation in (pointer.incarnation, *pointer.predecessors)
 
@@ -56,6 +60,7 @@ class Fence:
         Raises:
             SupersededError: a newer attempt, or another incarnation of ours, owns LATEST.
         """
+        attempt = max(attempt, self._highest)
         if attempt > self.attempt:
             raise SupersededError(
                 f"attempt {attempt} has taken over, this is attempt {self.attempt}", key=url, hint=hint

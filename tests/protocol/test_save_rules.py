@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ckptptr.errors import DamagedError, InvalidArgumentError, StoreUnavailableError
+from ckptptr.errors import DamagedError, InvalidArgumentError, StoreUnavailableError, SupersededError
 from ckptptr.protocol.names import BYTES_NAME
 from ckptptr.protocol.publish import Standing
 from ckptptr.protocol.retention import Retention
@@ -352,3 +352,14 @@ def test_a_second_merge_takes_what_the_sibling_saved_since_the_first(world: Worl
     slow.before("replace", "LATEST", lambda: fast.save_file("opt", "3", step=3), nth=2)
     slow.save_file("rng", "2", step=2)
     assert world.process(1).restore() == {"model": "1", "opt": "3", "rng": "2"}
+
+
+def test_a_process_that_has_seen_a_newer_attempt_is_superseded_whatever_an_edit_says(world: World) -> None:
+    late = world.process(0)
+    late.save({"model": "one"}, step=1)
+    world.process(1).save({"model": "two"}, step=2)
+    for change in (None, world.edit, world.delete_latest):
+        if change is not None:
+            change()
+        with pytest.raises(SupersededError, match="attempt 1 has taken over, this is attempt 0"):
+            late.save({"model": "three"}, step=3)
