@@ -179,9 +179,7 @@ class History:
         going = [*place.latest().expired, *pinned]
         strays = {*place.strays()} - borrowed
         strays = {key for key in strays if not any(id_of(name) in key for name in going)}
-        if (
-            not last.node.folder
-        ):  # section 11: orphans of long ago, of which an attempt died before its search
+        if not last.node.folder:  # section 11: orphans of long ago
             strays = {key for key in strays if _attempt_of(key) >= self.newest - sweeping.NEAREST}
         assert strays == set(), "these lie around in the end"
         assert len(place.latest().expired) <= 2
