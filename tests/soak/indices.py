@@ -16,8 +16,8 @@ PROCESSES = 4
 """In each of them an index is a thread."""
 THREADS_EACH = 2.5
 """Of an open index: its own, that of its background work, and some that move payload."""
-MEMORY_EACH = 0.6
-"""MiB of an open index: 0.57 were measured where 500 were open in a process."""
+MEMORY_EACH = 0.5
+"""MiB of an open index."""
 
 
 def indices(site: Site, size: int, _: int) -> list[Row]:
