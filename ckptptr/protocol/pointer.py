@@ -67,7 +67,8 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
     adopted it. `history`: what else is retained, newest publish first. `expired`: what retention released
     and a sweep may delete; the key in LATEST is `doomed`. `edited`: by hand, see the module.
     `moved_at`, `moved_by`, `moved_with`: when its target, its hold or its note changed last, and by what
-    (`save`, `use`); for people, and empty where an older version wrote it.
+    (`save`, `use`); empty where an older version wrote it. For people, but for `moved_with`, see
+    `Seen.may_be_unpublished`.
     `format`, `unknown`: that of the newest minor version that ever wrote it, and the keys that it has beyond
     ours. Every write keeps them (see `Latest`); those of the target are in `target`, and go where it goes.
     """
