@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib.util import find_spec
@@ -60,6 +61,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"{SKIP} says so"))
         if WITHOUT_FLYTEKIT and item.get_closest_marker("flytekit"):
             item.add_marker(pytest.mark.skip(reason="there is no flytekit for Python 3.13"))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: else each full collection looks through all of it."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 100)
 
 
 def _parameters(item: pytest.Item) -> list[str]:
