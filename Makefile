@@ -16,7 +16,7 @@ QUICKLY := PYTHONDONTWRITEBYTECODE= $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )
 # of frameworks do while one process imports.
 WORKERS := $(shell echo $$((3 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu))))
 IMPORTING := -n $(shell echo $$((($(WORKERS) + 1) / 2))) --dist worksteal
-FAST := -n logical --dist worksteal -m 'not servers and not slow'
+FAST := -n logical --dist worksteal --hypothesis-profile sample -m 'not (servers or slow or pythons)'
 EACH := -n $(WORKERS) --dist worksteal -m 'pythons or not (servers or slow)'
 ON_EACH := CKPTPTR_SKIP_SERVERS=gcs,azure $(QUICKLY)
 

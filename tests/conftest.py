@@ -24,6 +24,7 @@ SKIP = "CKPTPTR_SKIP_SERVERS"
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+settings.register_profile("sample", settings(), max_examples=10)  # for `make test-fast`
 
 # Before anything imports gcsfs: else it asks of each bucket what kind it is, for a minute.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"

@@ -39,6 +39,7 @@ def test_importing_flytekit_is_enough_and_installing_twice_changes_nothing() -> 
     assert ExecutionParameters.__dict__["checkpoint"] is before
 
 
+@pytest.mark.pythons
 def test_import_flytekit_loads_only_what_replaces_the_property() -> None:
     code = "import sys, flytekit; print(sorted(m for m in sys.modules if m.startswith('ckptptr')))"
     loaded = python(code, PATH="/usr/bin")
@@ -57,6 +58,7 @@ def test_the_plugin_adds_less_than_30_ms_to_import_flytekit() -> None:
     assert any(float(python(code, PATH="/usr/bin")) < 0.030 for _ in range(3))
 
 
+@pytest.mark.pythons
 @pytest.mark.parametrize(
     "breakage",
     [

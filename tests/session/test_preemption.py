@@ -530,6 +530,7 @@ checkpoints.save(b"x", step=2)
 }
 
 
+@pytest.mark.pythons
 @pytest.mark.parametrize("what", sampled(HANGS))
 def test_whatever_hangs_the_process_is_gone_soon_after_the_deadline(what: str, tmp_path: Path) -> None:
     block = f"with checkpoints.on_preemption(deadline=1.0):\n{_indented(HANGS[what])}"
