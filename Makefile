@@ -16,7 +16,7 @@ QUICKLY := PYTHONDONTWRITEBYTECODE= $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )
 # those of frameworks, of which each worker imports all.
 WORKERS := $(shell echo $$((3 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu))))
 PER_CORE := -n logical --dist worksteal
-FAST := $(PER_CORE) -m 'not servers and not slow'
+FAST := $(PER_CORE) --hypothesis-profile sample -m 'not (servers or slow or pythons)'
 EACH := -n $(WORKERS) --dist worksteal -m 'pythons or not (servers or slow)'
 ON_EACH := CKPTPTR_SKIP_SERVERS=gcs,azure $(QUICKLY)
 

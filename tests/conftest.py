@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib.util import find_spec
@@ -23,6 +24,7 @@ SKIP = "CKPTPTR_SKIP_SERVERS"
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+settings.register_profile("sample", settings(), max_examples=10)  # for `make test-fast`
 
 # Before anything imports gcsfs: else it asks of each bucket what kind it is, for a minute.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
@@ -60,6 +62,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"{SKIP} says so"))
         if WITHOUT_FLYTEKIT and item.get_closest_marker("flytekit"):
             item.add_marker(pytest.mark.skip(reason="there is no flytekit for Python 3.13"))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: else each full collection looks through all of it."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 100)
 
 
 def _parameters(item: pytest.Item) -> list[str]:

@@ -134,6 +134,7 @@ def _marked(document: Path) -> object:
     return pytest.param(document, id=document.name, marks=marks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", [_marked(d) for d in DOCUMENTS if d.name not in RUN_ELSEWHERE])
 def test_every_command_and_snippet_runs_and_prints_what_is_said(
     document: Path, reader: tuple[Path, dict[str, str]]

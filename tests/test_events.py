@@ -422,6 +422,7 @@ def test_a_program_that_asks_for_json_gets_one_object_a_line_with_flytekits_keys
     assert list(other) == ["asctime", "name", "levelname", "message"]
 
 
+@pytest.mark.pythons
 def test_a_program_that_asks_for_text_gets_lines_and_one_that_asks_for_nothing_warnings(
     tmp_path: Path,
 ) -> None:

@@ -28,6 +28,7 @@ def test_an_error_is_one_line_and_still_has_the_name_as_it_is() -> None:
     assert error.key == HOSTILE
 
 
+@pytest.mark.slow
 def test_the_package_logs_to_these_loggers_only() -> None:
     calls = [
         ast.literal_eval(node.args[0]) if node.args else ""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from benchmarks.scale import DELETE, LIST, READ, WRITE, parts, steady_save, tables
 from ckptptr.session.background_sweeps import LISTING_EVERY
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
+@pytest.mark.slow
 def test_the_tables_of_the_page_are_those_that_the_script_prints() -> None:
     page = (DOCS / "scale.md").read_text()
     found = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)

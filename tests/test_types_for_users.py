@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 from concurrent.futures import Future
 
@@ -29,6 +31,7 @@ ckptptr.open(b"url")  # type: ignore[arg-type]
 """
 
 
+@pytest.mark.slow
 def test_a_users_program_passes_mypy_and_a_typo_does_not(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)

@@ -109,6 +109,11 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAgain:
+    """A decision to decide on LATEST as it is now: no swap would tell that it was moved meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
 class Updated(Generic[_T]):
     """How an update ended.
 
@@ -159,11 +164,14 @@ class Latest:
         self.fence.notice(pointer)
         return Seen(body, token, pointer)
 
-    def update(self, decide: Callable[[Seen], Move | _T], seen: Seen | None = None) -> Updated[_T]:
+    def update(
+        self, decide: Callable[[Seen], Move | LookAgain | _T], seen: Seen | None = None
+    ) -> Updated[_T]:
         """Move LATEST as `decide` says, and ask it again where others moved LATEST first.
 
         Args:
             decide: given LATEST as it is, a `Move`, or anything else to end here and leave LATEST alone.
+                After `LookAgain` it is given the same object where LATEST is unchanged.
             seen: LATEST as last seen; read where it is not given.
 
         Raises:
@@ -173,10 +181,14 @@ class Latest:
         before = self.read() if seen is None else seen
         for tried in range(MOVES + 1):
             decision = decide(before)
-            if not isinstance(decision, Move):
+            if not isinstance(decision, Move | LookAgain):
                 return Updated(decision, before, before)
             if tried == MOVES:
                 break
+            if isinstance(decision, LookAgain):
+                now = self.read()
+                before = before if now.token == before.token else now
+                continue
             if tried:
                 backoff(self._clock, tried)
             before = decision.seen or before

@@ -20,7 +20,7 @@ from ckptptr.clock import Clock
 from ckptptr.errors import ConflictError, DamagedError, NotFoundError
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.inventory import describe, read_manifest, take_stock
-from ckptptr.protocol.latest import Latest, Move, Seen
+from ckptptr.protocol.latest import Latest, LookAgain, Move, Seen
 from ckptptr.protocol.manifest import FileRecord, Manifest
 from ckptptr.protocol.names import CheckpointId, data_folder, manifest_key
 from ckptptr.protocol.node import Node
@@ -155,9 +155,6 @@ class Publisher:
             ConflictError, OutcomeUnknownError, StoreUnavailableError: as `Latest.update`.
         """
         publication = _Publication(self, seen, manifest, rebase, tuple(orphans), frozenset(deleted))
-        if seen.is_held:  # no swap tells whether it is still so: the hold may be over since the upload began
-            now = self.latest.read()
-            seen = seen if now.token == seen.token else now
         updated = self.latest.update(publication.decide, seen)
         standing = updated.outcome or Standing.TARGET  # `decide` also looks at each move that was won
         return Published(standing, publication.manifest, updated.seen)
@@ -247,22 +244,26 @@ class Publisher:
 
 @dataclass(slots=True)
 class _Publication:
-    """One checkpoint on its way into LATEST. `manifest` changes where others move LATEST first."""
+    """One checkpoint on its way into LATEST. `manifest` changes where others move LATEST first.
+
+    `fits`: LATEST that the checkpoint was made for. `held`: the same, where it was held after that.
+    """
 
     publisher: Publisher
-    begun_on: Seen
+    fits: Seen
     manifest: Manifest
     rebase: Rebase
     orphans: tuple[str, ...]
     deleted: frozenset[str]
+    held: Seen | None = None
 
-    def decide(self, seen: Seen) -> Move | Standing:
+    def decide(self, seen: Seen) -> Move | LookAgain | Standing:
         """The next move, or where the checkpoint stands in LATEST as it is now."""
         ours = self.publisher.entry(self.manifest).checkpoint
         is_named = seen.is_proof_of(ours)
         if is_named and seen.pointer is not None and seen.pointer.target.checkpoint == ours:
             return Standing.TARGET
-        fate = Fate.FITS if seen is self.begun_on else self._rebase_on(seen)
+        fate = Fate.FITS if seen is self.fits else self._rebase_on(seen)
         if is_named and fate is not Fate.RENEWED:  # named before we began: a set, by another rank
             return Standing.HISTORY
         pointer = seen.pointer or self.publisher.rebuilt(self.manifest)
@@ -272,8 +273,11 @@ class _Publication:
             fate = self._rebase_on(replace(seen, pointer=pointer))
         if fate is Fate.CONTAINED:
             return self._passed(seen, pointer)
-        if seen.is_held:
+        if seen.is_held and seen is self.held:
             return Standing.HELD
+        if seen.is_held:  # the hold may be over since the checkpoint was begun, or committed again
+            self.fits = self.held = seen
+            return LookAgain()
         entry = self.publisher.entry(self.manifest)
         if entry.score is None:
             self.publisher._unranked.add(entry.checkpoint)

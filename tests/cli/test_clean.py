@@ -264,6 +264,7 @@ def test_an_execution_with_a_new_node_stays(root: Path, monkeypatch: pytest.Monk
     assert (deleted(told), why(told)) == (["other"], "it began to move meanwhile")
 
 
+@pytest.mark.slow
 def test_runs_of_flyte_2_are_cleaned_below_their_base(tmp_path: Path) -> None:
     root = str(tmp_path / "xy/org/run")
     prefix = NodePrefix(root=root, project="p", domain="d", execution="run", node="a0_v2").prefix

@@ -165,6 +165,7 @@ def test_a_home_is_counted_for_its_node_in_each_layout_of_flyte(
     assert part["total"]["bytes"] == told["total"]["bytes"]
 
 
+@pytest.mark.slow
 def test_with_flyte_2_the_base_of_a_run_is_enough(tmp_path: Path) -> None:
     root = str(tmp_path / "xy/org/run")
     prefix = NodePrefix(root=root, project="p", domain="d", execution="run", node="an-action_v2").prefix

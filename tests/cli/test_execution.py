@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import threading
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from ckptptr.clock import SystemClock
+from ckptptr.clock import Clock, SystemClock
 from ckptptr.inspect.quick import Quick
+from ckptptr.protocol.latest import Seen
 from ckptptr.stores.open import open_store
 from tests.cli.conftest import EXECUTION, FlyteNode, run, run_json
 
@@ -40,6 +43,21 @@ def test_doctor_lists_the_worst_first_and_a_map_task_as_one_row(execution: str) 
     assert large["url"].endswith("/n1-0-n7")
     assert [finding["check"] for finding in rows["n0"]["findings"]] == ["target"]
     assert (rows["n2_0_i*"]["nodes"], rows["n2_0_i*"]["level"]) == (3, "ok")
+
+
+@pytest.mark.parametrize("command", ["doctor", "report", "find"])
+def test_many_nodes_are_read_at_once(execution: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first sixteen reads wait for each other: one after the other, none would end."""
+    meeting, turn, read = threading.Barrier(16, timeout=60), count(), Quick.latest
+
+    def met(store: Quick, prefix: str, clock: Clock) -> Seen:
+        if next(turn) < meeting.parties:
+            meeting.wait()
+        return read(store, prefix, clock)
+
+    monkeypatch.setattr(Quick, "latest", met)
+    run(command, execution)
+    assert next(turn) > meeting.parties
 
 
 @pytest.mark.flytekit

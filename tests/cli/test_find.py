@@ -142,6 +142,7 @@ def test_the_indices_of_a_map_task_are_one_line(root: Path) -> None:
     assert len(run_json("find", str(root), exit_code=9)["nodes"]) == 6
 
 
+@pytest.mark.slow
 def test_nodes_of_flyte_2_are_found_below_their_shards(tmp_path: Path) -> None:
     action = NodePrefix(
         root=str(tmp_path / "xy/org/run"), project="p", domain="d", execution="run", node="a0_v2"

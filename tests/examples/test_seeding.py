@@ -14,6 +14,7 @@ from ckptptr.testing.deaths import in_save
 from tests.examples.texts import EXAMPLES, bash, commands, imported
 
 
+@pytest.mark.slow
 def test_a_new_run_begins_from_the_old_one_and_then_goes_on_from_its_own(tmp_path: Path) -> None:
     save, seed, _ = (command.replace("/tmp/", f"{tmp_path}/") for command in commands("seeding.py"))
     bash(save)

@@ -158,6 +158,7 @@ def test_a_save_has_a_step_metadata_and_may_be_in_the_background(tmp_path: Path)
     assert checkpoint(tmp_path, 2).restore(step=1) is not None
 
 
+@pytest.mark.pythons
 def test_async_calls_never_block_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store is slow; a ticker on the same loop shows no gap of a whole request."""
     gaps = [time.monotonic()]
@@ -205,6 +206,7 @@ def test_a_cancelled_save_is_finished_all_the_same(tmp_path: Path) -> None:
     assert first.latest is not None
 
 
+@pytest.mark.pythons
 def test_another_process_opens_what_was_pickled_for_itself(tmp_path: Path) -> None:
     """The SDK's Elastic plugin pickles the context of the task into its workers."""
     import cloudpickle

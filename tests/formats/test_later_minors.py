@@ -119,7 +119,7 @@ STORIES: list[list[Callable[[World], None]]] = [
 
 
 @pytest.mark.parametrize("story", sampled(STORIES), ids=lambda story: "-".join(act.__name__ for act in story))
-@settings(modest, max_examples=20)
+@settings(modest, max_examples=min(20, modest.max_examples))
 @given(top=unknown_keys, of_each=st.lists(unknown_keys, min_size=3, max_size=3))
 def test_keys_that_this_version_does_not_know_survive_at_every_level(
     story: list[Callable[[World], None]], top: dict[str, Any], of_each: list[dict[str, Any]]

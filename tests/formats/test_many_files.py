@@ -74,6 +74,7 @@ def test_a_record_that_would_not_be_read_back_is_refused() -> None:
         msgspec.structs.replace(good, files=(*good.files[:1200], bad)).encode()
 
 
+@pytest.mark.slow
 def test_neither_to_write_nor_to_read_a_manifest_takes_much_more_than_its_text_and_records() -> None:
     def needed(count: int) -> tuple[int, int]:
         of_many = manifest(count)

@@ -140,6 +140,8 @@ class Pod:
         (verdict,) = (e.verdict for e in told if (e.name, e.checkpoint) == ("save", saved.reference))
         content = history.witness.contents[id_of(saved.reference)]
         assert verdict == "passed" or content is not None, "a broken one was confirmed"
+        if verdict == "held":
+            assert history.witness.was_held_since_its_commit(saved.reference), "LATEST was not held any more"
         history.confirmed.add(self.attempt)
 
     def _save_part(self) -> None:

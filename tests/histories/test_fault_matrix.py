@@ -25,7 +25,7 @@ from tests.sampling import sampled
 
 KEEP_TWO = Retention(keep_last=2)
 NEVER = 10**6
-CHUNKS = 25  # odd, so that each has faults of every kind
+CHUNKS = 75  # odd, so that each has faults of every kind
 
 
 class Life:
@@ -239,6 +239,7 @@ def test_a_fault_at_any_request_of_ranks_loses_no_part_that_was_confirmed(tmp_pa
         check_the_sequel(life, f"{action} {when} request {request.n} ({request.op} {request.key})")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", ["upload", "delete"])
 def test_a_kill_in_the_middle_of_an_upload_or_a_deletion_loses_nothing(tmp_path: Path, op: str) -> None:
     requests = [request for request in live(tmp_path / "count", PLAIN).store.log if request.op == op]

@@ -12,7 +12,7 @@ from tests.histories.run import lived
 from tests.sampling import sampled
 
 HISTORIES = 150
-CHUNKS = 15
+CHUNKS = 50
 ONCE_BROKEN = {
     30432: "no command unpinned what had expired while only its marker kept it",
     60316: "a superseded attempt starts fresh while LATEST is lost: a limit",
@@ -27,6 +27,7 @@ ONCE_BROKEN = {
     105895: "a superseded save was confirmed beside an edit, and a sweep by hand had deleted its files",
     103895: "a save was confirmed by what only a listing told, while there was no LATEST",
     101505: "where the last writer wins, a manifest that was deleted before it was read back was no answer",
+    604495: "a save that was committed again beside a hold never saw that a newer attempt had taken over",
     100224: "a save referred to what a restore had found beside a hold, and its run deleted",
 }
 """`make histories` found them."""
@@ -39,7 +40,7 @@ def test_no_history_breaks_a_rule(tmp_path: Path, chunk: int) -> None:
         lived(seed, tmp_path)
 
 
-@pytest.mark.parametrize("seed", ONCE_BROKEN)
+@pytest.mark.parametrize("seed", sampled(ONCE_BROKEN))
 def test_what_once_broke_a_rule_does_not_again(tmp_path: Path, seed: int) -> None:
     lived(seed, tmp_path)
 

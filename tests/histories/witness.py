@@ -45,6 +45,7 @@ class Witness:
         acting: who acts at the moment: `save`, `restore`, `sweep`, `forward copy`, `use`, `pin`, `edit`, ...
         states: every LATEST there ever was, in order.
         contents: of every checkpoint whose commit was seen, by id; None where it was broken even then.
+        committed: of each of them, the place in `states` of LATEST as it was then.
         excused: references that may be broken although LATEST names them, since a person named them
             when they were going, or a rebuilt history has what nobody had published.
         pinned: what must be there.
@@ -59,6 +60,7 @@ class Witness:
     acting: str = ""
     states: list[Seen] = field(default_factory=lambda: [Seen()])
     contents: dict[str, dict[str, str] | None] = field(default_factory=dict)
+    committed: dict[str, int] = field(default_factory=dict)
     excused: set[str] = field(default_factory=set)
     pinned: set[str] = field(default_factory=set)
     named_ever: set[str] = field(default_factory=set)
@@ -82,6 +84,7 @@ class Witness:
 
     def _saw_commit(self, key: str) -> None:
         reference = self.world.node(0).root.ref(key)
+        self.committed.setdefault(id_of(reference), len(self.states) - 1)
         try:
             self.contents[id_of(reference)] = self.world.content(reference)
         except NotFoundError:
@@ -122,6 +125,10 @@ class Witness:
         both = {target.checkpoint for target in now.pointer.retained} & set(now.pointer.expired)
         if both and self.is_fair:
             self.note("section 9", f"{both} are named and doomed")
+
+    def was_held_since_its_commit(self, reference: str) -> bool:
+        """Whether a save may have said that a person holds LATEST."""
+        return any(seen.is_held for seen in self.states[self.committed[id_of(reference)] :])
 
     def _judge_move(self, before: Seen, now: Pointer) -> None:
         self._judge_fence(before, now)

@@ -40,6 +40,7 @@ def test_whatever_fails_is_a_warning_and_the_next_one_runs(caplog: pytest.LogCap
     assert "the sweep failed and will be done another time: cannot schedule new futures" in caplog.text
 
 
+@pytest.mark.pythons
 def test_of_an_owner_that_is_gone_the_end_of_the_process_keeps_nothing() -> None:
     background = Background()
     background.run("sweep", lambda: None)

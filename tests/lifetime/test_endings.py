@@ -201,6 +201,7 @@ def test_or_its_failure_is_in_the_log(tmp_path: Path, ending: str) -> None:
     assert re.search("^the save failed after .* s: no answer$", log, re.MULTILINE)
 
 
+@pytest.mark.pythons
 @pytest.mark.parametrize(
     ("body", "deadline"),
     [
@@ -220,6 +221,7 @@ def test_what_the_process_does_not_wait_for_any_more_is_said_once(
     assert log == "the process ends before its last background save is done\n"
 
 
+@pytest.mark.pythons
 @pytest.mark.parametrize(
     ("code", "end"), [(-signal.SIGTERM, "os.kill(os.getpid(), signal.SIGTERM)"), (4, "os._exit(4)")]
 )

@@ -91,6 +91,7 @@ def ended(tmp_path: Path, url: str, since: str, environ: Mapping[str, str]) -> t
     return done.stdout, done.returncode, done.stderr
 
 
+@pytest.mark.pythons
 @pytest.mark.parametrize("since", ["opening", "a save"])
 def test_on_a_disk_all_but_a_writer_goes_on_without_threads(tmp_path: Path, since: str) -> None:
     said, code, log = ended(tmp_path, str(tmp_path / "run"), since, {})

@@ -54,6 +54,7 @@ def one_run(url: Path, into: Path, retention: Retention | None = None) -> None:
 
 
 @pytest.mark.parametrize("retention", [None, Retention(keep_every=1)], ids=["usual", "keeps one of each run"])
+@pytest.mark.slow
 def test_a_run_costs_the_same_requests_after_any_number_of_runs(
     tmp_path: Path, log: list[str], retention: Retention | None
 ) -> None:

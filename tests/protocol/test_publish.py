@@ -292,6 +292,18 @@ def test_a_save_that_a_newer_attempt_overtakes_beside_a_hold_is_superseded(
     assert world.steps()[0] == 1
 
 
+def test_a_save_that_a_newer_attempt_overtakes_while_it_is_committed_again_is_superseded(
+    world: World,
+) -> None:
+    run, newer = world.process(0), world.process(1)
+    run.save({"model": "1", "frozen": "same"}, step=1)
+    run.before("create", "manifests", lambda: world.write("no/such/checkpoint"))
+    run.before("copy", "data", newer.restore)
+    with pytest.raises(SupersededError):
+        run.save_file("model", "2", step=2)
+    assert world.latest().fence == 1
+
+
 @pytest.mark.parametrize("keep_last", [1, 3])
 @pytest.mark.parametrize("saves", [1, 2, 5])
 def test_a_slow_rank_loses_no_file_wherever_a_quick_one_goes_on(

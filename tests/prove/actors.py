@@ -201,6 +201,8 @@ class Actor:
             self.stage.note(
                 "goal 1", f"{self.name} was told that {reference} is confirmed; it was never named"
             )
+        if standing is Standing.HELD and not witness.was_held_since_its_commit(reference):
+            self.stage.note("section 5.5.1", f"{self.name} was told that LATEST is held, and it was not")
         self.stage.confirmed.append((self, id_of(reference), texts, replaces))
 
     def restore(self) -> dict[str, str] | None:

@@ -78,9 +78,16 @@ MUTANTS = [
     Mutant(
         "5.5.1: a save leaves a held LATEST",
         "protocol/publish.py",
-        "        if seen.is_held:\n            return Standing.HELD",
-        "        if False:\n            return Standing.HELD",
+        "if seen.is_held:  # the hold may be over",
+        "if False:  # the hold may be over",
         ("a sweep and a person who chooses", "a release and a save"),
+    ),
+    Mutant(
+        "5.5.1: a save looks again whether LATEST is still held",
+        "protocol/publish.py",
+        "if seen.is_held and seen is self.held:",
+        "if seen.is_held:",
+        ("a release and a save",),
     ),
     Mutant(
         "5.5.4: a sibling's newer checkpoint stays the target",

@@ -52,6 +52,7 @@ def test_it_is_drawn_when_it_is_asked_for(checkpoints: Checkpoints) -> None:
     assert deck.html.count('<g class="dot ') == 4  # and the next attempt
 
 
+@pytest.mark.slow
 def test_templates_are_loaded_when_a_deck_is_drawn_and_not_before() -> None:
     code = "import sys, ckptptr, flytekit, ckptptr.flyte.deck; assert 'jinja2' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -128,6 +128,7 @@ def racers(place: Place) -> Iterator[Racers]:
         yield Racers(processes)
 
 
+@pytest.mark.slow
 def test_of_racing_processes_exactly_one_wins_each_version(place: Place) -> None:
     store, folder = place.open()
     with racers(place) as running:

@@ -69,6 +69,7 @@ def test_a_test_that_fails_shows_the_timeline(pytester: pytest.Pytester) -> None
     )
 
 
+@pytest.mark.slow
 def test_the_plugin_loads_nothing_before_it_is_used(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

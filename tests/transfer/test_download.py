@@ -437,6 +437,7 @@ def test_an_error_of_the_caller_passes_and_leaves_nothing_behind(store: FaultySt
     assert content(state) == {}
 
 
+@pytest.mark.slow
 def test_a_real_full_disk_is_told(store: FaultyStore, full_disk: Path) -> None:
     records = stored(store, {"model.pt": bytes(2 << 20)})
     store.inner.block_size = 1 << 20  # type: ignore[misc]

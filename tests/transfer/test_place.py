@@ -149,6 +149,7 @@ with ckptptr.open(f"{top}/run") as checkpoints:
 """
 
 
+@pytest.mark.pythons
 def test_names_survive_a_locale_that_cannot_say_them(tmp_path: Path) -> None:
     (tmp_path / "model/größe").mkdir(parents=True)
     (tmp_path / "model/größe/模型").write_text("1")
