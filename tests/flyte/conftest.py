@@ -1,7 +1,12 @@
-"""The story's node, with an empty root: `on_disk`, on each cloud's server, or on all of them in turn."""
+"""The story's node, with an empty root: `on_disk`, on each cloud's server, or on all of them in turn.
+
+`killed` is on a disk, where attempt 0 died in the middle of its fourth save. In `torn` attempts 1 and 2 died
+after it, and left nothing. These attempts run once; each test has a copy.
+"""
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from pathlib import Path
 
@@ -13,6 +18,35 @@ from tests.flyte.places import CLOUDS, Place, place_at
 @pytest.fixture
 def on_disk(tmp_path: Path) -> Place:
     return place_at(f"{tmp_path}/data", {}, {})
+
+
+@pytest.fixture(scope="session")
+def killed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("killed") / "data"
+    place_at(f"{root}", {}, {}).death_in_save_4()
+    return root
+
+
+@pytest.fixture(scope="session")
+def torn_once(killed_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("torn") / "data"
+    copy_of(killed_once, root).two_more_deaths()
+    return root
+
+
+@pytest.fixture
+def killed(killed_once: Path, tmp_path: Path) -> Place:
+    return copy_of(killed_once, tmp_path / "data")
+
+
+@pytest.fixture
+def torn(torn_once: Path, tmp_path: Path) -> Place:
+    return copy_of(torn_once, tmp_path / "data")
+
+
+def copy_of(once: Path, root: Path) -> Place:
+    shutil.copytree(once, root, symlinks=True)
+    return place_at(f"{root}", {}, {})
 
 
 @pytest.fixture

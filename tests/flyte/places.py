@@ -31,6 +31,17 @@ class Place(Bucket):
     def root(self) -> str:
         return self.key(self.node.root)
 
+    def death_in_save_4(self) -> None:
+        first = self.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+        assert (first.signal, first.outputs) == (9, None), first.log
+
+    def two_more_deaths(self) -> None:
+        """Of attempts 1 and 2, which leave no checkpoint."""
+        second = self.node.run(1, BEFORE_ITS_FIRST_SAVE)
+        assert (second.signal, second.outputs) == (9, None), second.log
+        third = self.node.die_before_python(2)
+        assert (third.signal, third.requests) == (9, [])
+
 
 def place_at(
     url: str, options: Mapping[str, Any], environ: Mapping[str, str], secrets: tuple[str, ...] = ()

@@ -93,13 +93,26 @@ def proxy(request: pytest.FixtureRequest, cloud_name: str) -> FaultProxy:
     return chosen
 
 
+@pytest.fixture(scope="module")
+def left() -> dict[str, dict[str, bytes]]:
+    """What attempt 0 left on each cloud, by the key below the root: it runs once for all tests."""
+    return {}
+
+
 @pytest.fixture
-def place(request: pytest.FixtureRequest, cloud_name: str) -> Place:
+def place(request: pytest.FixtureRequest, cloud_name: str, left: dict[str, dict[str, bytes]]) -> Place:
     """Attempt 0 died in the middle of its fourth save; from now on the network is bad."""
     chosen: Place = request.getfixturevalue(f"on_{cloud_name}")
     tasks = str(Path(__file__).parent / "tasks")
     node = replace(chosen.node, module="padded_counter", folder=tasks)
-    assert node.run(0, IN_THE_MIDDLE_OF_SAVE_4).signal == 9
+    if cloud_name in left:
+        for key, body in left[cloud_name].items():
+            chosen.store.upload(f"{chosen.root}{key}", [body])
+    else:
+        assert node.run(0, IN_THE_MIDDLE_OF_SAVE_4).signal == 9
+        left[cloud_name] = {
+            key.removeprefix(chosen.root): chosen.store.read(key)[0] for key in chosen.keys(chosen.root)
+        }
     return replace(chosen, simulated=node)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from ckptptr.testing.attempts import Attempt, Fault, SimulatedNode
 from ckptptr.testing.life import Life
+from tests.flyte.places import Place
 
 pytestmark = pytest.mark.servers  # all of it runs pyflyte-execute
 
@@ -51,10 +52,9 @@ def resumed(attempt: Attempt, where: str) -> None:
 
 
 def test_a_recovered_execution_goes_on_where_the_old_one_was_and_its_later_attempts_need_no_link(
-    tmp_path: Path,
+    killed: Place,
 ) -> None:
-    old = node_at(tmp_path)
-    old.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+    old = killed.node
     old.die_before_python(1)
     new = recovering(old, 1)
     assert new.run(0, BEFORE_ITS_FIRST_SAVE).signal == 9  # it had just restored
@@ -84,9 +84,10 @@ def test_an_old_execution_whose_homes_are_hashed_is_learnt_from_its_manifests(
     assert f"found in execution {'e' * 63}" in attempt.log
 
 
-def test_a_seed_is_where_a_new_execution_begins_and_what_log_shows_as_its_parent(tmp_path: Path) -> None:
-    old = node_at(tmp_path)
-    old.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+def test_a_seed_is_where_a_new_execution_begins_and_what_log_shows_as_its_parent(
+    killed: Place, tmp_path: Path
+) -> None:
+    old = killed.node
     elsewhere = replace(
         old, root=f"{tmp_path}/elsewhere", execution="seeded", environ={"CKPTPTR_SEED": old.prefix}
     )
@@ -99,9 +100,8 @@ def test_a_seed_is_where_a_new_execution_begins_and_what_log_shows_as_its_parent
     assert second.outputs == COUNTED_ON, second.log
 
 
-def test_a_task_can_say_itself_where_it_begins(tmp_path: Path) -> None:
-    old = node_at(tmp_path)
-    old.run(0, IN_THE_MIDDLE_OF_SAVE_4)
+def test_a_task_can_say_itself_where_it_begins(killed: Place) -> None:
+    old = killed.node
     new = replace(
         old,
         module="seeded",

@@ -10,23 +10,13 @@ from typing import Any
 import pytest
 
 from ckptptr.testing.attempts import Attempt, Fault, SimulatedNode
-from tests.flyte.places import BEFORE_ITS_FIRST_SAVE, COUNTED_ON, IN_THE_MIDDLE_OF_SAVE_4, Place
+from tests.flyte.places import COUNTED_ON, IN_THE_MIDDLE_OF_SAVE_4, Place
 
 pytestmark = [pytest.mark.servers, pytest.mark.pythons, pytest.mark.flytekit]  # it runs pyflyte-execute
 
 
-def three_deaths(place: Place) -> None:
-    first = place.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
-    assert (first.signal, first.outputs) == (9, None), first.log
-    second = place.node.run(1, BEFORE_ITS_FIRST_SAVE)
-    assert (second.signal, second.outputs) == (9, None), second.log
-    third = place.node.die_before_python(2)
-    assert (third.signal, third.requests) == (9, [])
-
-
 def restored_without_latest(place: Place) -> None:
     """Attempt 3 finds no LATEST, restores by the walk-back, and has nothing left to count and to save."""
-    three_deaths(place)
     place.store.delete([place.latest])
     last = replace(place.node, inputs={"n": 3}).run(3)
     assert last.outputs == {"o0": "counted from 3 to 3"}, last.log
@@ -38,9 +28,8 @@ def before_the_first_upload(attempt: Attempt) -> list[str]:
     return operations[: operations.index("upload")]
 
 
-def test_attempt_3_resumes_from_the_last_whole_checkpoint_of_attempt_0_without_a_list(on_disk: Place) -> None:
-    three_deaths(on_disk)
-    last = on_disk.node.run(3)
+def test_attempt_3_resumes_from_the_last_whole_checkpoint_of_attempt_0_without_a_list(torn: Place) -> None:
+    last = torn.node.run(3)
     assert last.outputs == COUNTED_ON, last.log
     restore = before_the_first_upload(last)
     # LATEST, the manifest, the payload; the list belongs to the first save, which looks for ids in its
@@ -49,64 +38,62 @@ def test_attempt_3_resumes_from_the_last_whole_checkpoint_of_attempt_0_without_a
     assert restore.count("list") == 1
 
 
-def test_what_the_kill_tore_is_there_and_is_never_restored(on_disk: Place) -> None:
-    on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
-    home = on_disk.home(0)
-    uploaded = {key.split("/data/")[-1].split("/")[0] for key in on_disk.keys(f"{home}/data")}
-    committed = {Path(key).stem for key in on_disk.keys(f"{home}/manifests")}
+def test_what_the_kill_tore_is_there_and_is_never_restored(killed: Place) -> None:
+    home = killed.home(0)
+    uploaded = {key.split("/data/")[-1].split("/")[0] for key in killed.keys(f"{home}/data")}
+    committed = {Path(key).stem for key in killed.keys(f"{home}/manifests")}
     assert len(uploaded) == 4
     assert len(committed) == 3
     assert committed < uploaded
 
 
 def test_with_latest_deleted_the_walk_back_finds_it_and_the_forward_copy_makes_a_whole_home(
-    on_disk: Place,
+    torn: Place,
 ) -> None:
-    restored_without_latest(on_disk)
-    pointer = on_disk.pointer()
+    restored_without_latest(torn)
+    pointer = torn.pointer()
     assert pointer["attempt"] == 3
     assert pointer["seq"] == 3
-    assert pointer["checkpoint"] == on_disk.keys(f"{on_disk.home(3)}/manifests")[0].removeprefix(
-        f"{on_disk.root}/"
-    )
+    assert pointer["checkpoint"] == torn.keys(f"{torn.home(3)}/manifests")[0].removeprefix(f"{torn.root}/")
     # The prefix of attempt 0 may expire now: what is left of the node restores all the same.
-    on_disk.store.delete(on_disk.keys(on_disk.home(0)))
-    last = on_disk.node.run(4)
+    torn.store.delete(torn.keys(torn.home(0)))
+    last = torn.node.run(4)
     assert last.outputs == COUNTED_ON, last.log
 
 
 def test_with_latest_and_the_older_homes_gone_the_platforms_previous_checkpoint_is_enough(
-    on_disk: Place,
+    torn: Place,
 ) -> None:
-    restored_without_latest(on_disk)
-    on_disk.store.delete([on_disk.latest, *on_disk.keys(on_disk.home(0))])
-    last = on_disk.node.run(4)
+    restored_without_latest(torn)
+    torn.store.delete([torn.latest, *torn.keys(torn.home(0))])
+    last = torn.node.run(4)
     assert last.outputs == COUNTED_ON, last.log
 
 
 @pytest.mark.parametrize("form", ["json", "uri"])  # every form: tests/formats/test_hand_edits.py
 def test_a_person_edits_latest_to_an_older_checkpoint_and_the_next_attempt_resumes_from_it(
-    on_disk: Place, form: str
+    torn: Place, form: str
 ) -> None:
-    three_deaths(on_disk)
-    pointer = on_disk.pointer()
+    pointer = torn.pointer()
     newest, oldest = pointer["checkpoint"], pointer["history"][-1]["checkpoint"]
     forms = {
         "json": json.dumps({**pointer, "checkpoint": oldest}, indent=2),
-        "uri": on_disk.store.url(f"{on_disk.root}/{oldest}"),
+        "uri": torn.store.url(f"{torn.root}/{oldest}"),
     }
-    on_disk.put_latest(forms[form])
-    last = on_disk.node.run(3, Fault("kill", op="upload", nth=1))
+    torn.put_latest(forms[form])
+    last = torn.node.run(3, Fault("kill", op="upload", nth=1))
     assert last.signal == 9, last.log
-    after = on_disk.pointer()
+    after = torn.pointer()
     assert not after["held"]
     assert after["fence"] == 3
     assert newest in [entry["checkpoint"] for entry in after["history"]]  # what was replaced can be chosen
-    assert on_disk.node.run(4).outputs == {"o0": "counted from 1 to 8"}
+    assert torn.node.run(4).outputs == {"o0": "counted from 1 to 8"}
 
 
 def test_all_of_it_in_one_life_on_every_cloud(cloud: Place) -> None:
     """Deaths, a torn save, LATEST lost, a person's choice: as above on a disk, with fewer attempts."""
+    cloud.death_in_save_4()
+    cloud.two_more_deaths()
     restored_without_latest(cloud)
     assert cloud.pointer()["attempt"] == 3
     assert len(cloud.keys(f"{cloud.home(0)}/manifests")) == 3  # the fourth was torn
@@ -119,19 +106,17 @@ def test_all_of_it_in_one_life_on_every_cloud(cloud: Place) -> None:
     assert before_the_first_upload(last)[-4:] == ["read", "read", "download", "list"]
 
 
-def test_a_person_asks_for_a_fresh_start_and_gets_it(on_disk: Place) -> None:
-    three_deaths(on_disk)
-    on_disk.put_latest("none")
-    assert on_disk.node.run(3).outputs == {"o0": "counted from 0 to 8"}
+def test_a_person_asks_for_a_fresh_start_and_gets_it(torn: Place) -> None:
+    torn.put_latest("none")
+    assert torn.node.run(3).outputs == {"o0": "counted from 0 to 8"}
 
 
-def test_a_store_that_cannot_be_reached_is_no_empty_store_and_flyte_is_asked_to_retry(on_disk: Place) -> None:
-    on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
-    failed = on_disk.node.run(1, Fault("fail", op="read", times=1000))
+def test_a_store_that_cannot_be_reached_is_no_empty_store_and_flyte_is_asked_to_retry(killed: Place) -> None:
+    failed = killed.node.run(1, Fault("fail", op="read", times=1000))
     assert failed.kind == "RECOVERABLE"
     assert "StoreUnavailableError" in failed.error
     assert failed.outputs is None
-    assert on_disk.node.run(2).outputs == COUNTED_ON
+    assert killed.node.run(2).outputs == COUNTED_ON
 
 
 def test_an_s3_endpoint_that_does_not_answer_asks_for_a_retry_too(on_s3: Place, s3_proxy: Any) -> None:
@@ -155,24 +140,22 @@ def test_a_zombie_ends_as_a_recoverable_failure_and_latest_stays(on_disk: Place)
     assert on_disk.pointer() == after
 
 
-def test_with_ckptptr_disabled_flytekit_is_stock_and_fails_for_good(on_disk: Place) -> None:
-    on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
-    stock = on_disk.node.run(2, CKPTPTR_DISABLE="1")
+def test_with_ckptptr_disabled_flytekit_is_stock_and_fails_for_good(killed: Place) -> None:
+    stock = killed.node.run(2, CKPTPTR_DISABLE="1")
     assert stock.kind == "NON_RECOVERABLE"
     assert "FlyteDataNotFoundException" in stock.error
     assert stock.requests == []
 
 
 @pytest.mark.parametrize("slip", ["CKPTPTR_KEEP_LAST=3.0", "CKPTPTR_ENGINE=obstor", "CKPTPTR_LINKS=folow"])
-def test_a_setting_that_cannot_be_understood_stops_the_task_with_its_name(on_disk: Place, slip: str) -> None:
-    on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
-    before = on_disk.pointer()
+def test_a_setting_that_cannot_be_understood_stops_the_task_with_its_name(killed: Place, slip: str) -> None:
+    before = killed.pointer()
     name, _, value = slip.partition("=")
-    stopped = on_disk.node.run(1, **{name: value})
+    stopped = killed.node.run(1, **{name: value})
     assert stopped.kind == "NON_RECOVERABLE"
     assert f"{name} is '{value}'" in stopped.error
-    assert on_disk.pointer() == before
-    assert on_disk.node.run(2).outputs == COUNTED_ON
+    assert killed.pointer() == before
+    assert killed.node.run(2).outputs == COUNTED_ON
 
 
 def test_a_place_that_we_cannot_open_has_stock_checkpoints(on_s3: Place) -> None:
@@ -188,9 +171,8 @@ def test_what_stock_flytekit_saved_before_ckptptr_was_installed_is_restored(on_d
     assert last.outputs == COUNTED_ON, last.log
 
 
-def test_two_nodes_of_one_execution_do_not_share_a_pointer(on_disk: Place) -> None:
-    on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
-    other = replace(on_disk.node, node="n1").run(0)
+def test_two_nodes_of_one_execution_do_not_share_a_pointer(killed: Place) -> None:
+    other = replace(killed.node, node="n1").run(0)
     assert other.outputs == {"o0": "counted from 0 to 8"}
 
 

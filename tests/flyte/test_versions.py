@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ckptptr.protocol.sealed import seal
-from tests.flyte.places import COUNTED_ON, EXAMPLES, IN_THE_MIDDLE_OF_SAVE_4, Place
+from tests.flyte.places import COUNTED_ON, EXAMPLES, Place
 from tests.flyte.stepping import TASKS, Stepping, stepping_node
 
 pytestmark = [pytest.mark.servers, pytest.mark.pythons, pytest.mark.flytekit]  # it runs pyflyte-execute
@@ -26,24 +26,23 @@ def rewrite(place: Place, key: str, **changes: Any) -> bytes:
 
 @pytest.mark.parametrize("what", ["LATEST", "the manifest of its target"])
 def test_a_newer_major_format_is_a_recoverable_failure_and_a_pod_with_a_newer_image_goes_on(
-    on_disk: Place, what: str, monkeypatch: pytest.MonkeyPatch
+    killed: Place, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
-    target = f"{on_disk.root}/{on_disk.pointer()['checkpoint']}"
-    key = on_disk.latest if what == "LATEST" else target
-    newer = rewrite(on_disk, key, format="ckptptr/2")
-    before = on_disk.store.read(on_disk.latest)
+    target = f"{killed.root}/{killed.pointer()['checkpoint']}"
+    key = killed.latest if what == "LATEST" else target
+    newer = rewrite(killed, key, format="ckptptr/2")
+    before = killed.store.read(killed.latest)
 
-    old = on_disk.node.run(1)
+    old = killed.node.run(1)
     assert old.kind == "RECOVERABLE", old.log
     assert "UnsupportedFormatError" in old.error
     assert f"written in format ckptptr/2, this version reads ckptptr/1: {key}. Upgrade ckptptr" in old.error
     assert old.log.count("the restore failed after") == 1
-    assert on_disk.store.read(key)[0] == newer
-    assert on_disk.store.read(on_disk.latest) == before
+    assert killed.store.read(key)[0] == newer
+    assert killed.store.read(killed.latest) == before
 
     monkeypatch.setenv("PYTHONPATH", f"{EXAMPLES}:{os.environ.get('PYTHONPATH', '')}")
-    newer_image = replace(on_disk.node, module="newer_image", folder=str(TASKS))
+    newer_image = replace(killed.node, module="newer_image", folder=str(TASKS))
     last = newer_image.run(2, FLYTE_INTERNAL_TASK_NAME="counter_task.count_to")
     assert last.outputs == COUNTED_ON, last.log
 
@@ -63,20 +62,19 @@ def test_a_running_task_whose_latest_becomes_newer_fails_recoverably_at_its_next
     assert latest.read_text() == newer
 
 
-def test_an_older_minor_version_in_between_keeps_what_the_newer_one_wrote(on_disk: Place) -> None:
-    on_disk.node.run(0, IN_THE_MIDDLE_OF_SAVE_4)
-    entry, *others = on_disk.pointer()["history"]
+def test_an_older_minor_version_in_between_keeps_what_the_newer_one_wrote(killed: Place) -> None:
+    entry, *others = killed.pointer()["history"]
     rewrite(
-        on_disk,
-        on_disk.latest,
+        killed,
+        killed.latest,
         format="ckptptr/1.7",
         mood={"of": ["LATEST"]},
         target={"mood": "of step 3"},
         history=[{**entry, "mood": "of step 2"}, *others],
     )
-    assert replace(on_disk.node, inputs={"n": 4}).run(1).outputs == {"o0": "counted from 3 to 4"}
-    after = on_disk.pointer()
+    assert replace(killed.node, inputs={"n": 4}).run(1).outputs == {"o0": "counted from 3 to 4"}
+    after = killed.pointer()
     assert (after["format"], after["mood"]) == ("ckptptr/1.7", {"of": ["LATEST"]})
     assert "target" not in after
     assert [entry.get("mood") for entry in after["history"]] == ["of step 3", "of step 2"]
-    assert on_disk.node.run(2).outputs == {"o0": "counted from 4 to 8"}
+    assert killed.node.run(2).outputs == {"o0": "counted from 4 to 8"}
