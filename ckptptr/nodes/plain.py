@@ -126,11 +126,15 @@ def _next_attempt(store: Store, key: str, search: Callable[[], int]) -> int:
     """One more than the highest attempt: a process that only reads is none of the attempts.
 
     Args:
-        search: finds the highest attempt by its home. Called if LATEST is missing, damaged or edited, and so
-            has no fence.
+        search: finds the highest attempt by its home. Called if LATEST tells no fence.
     """
-    fence = Latest(store, key, SystemClock(), author="").read().fence
+    fence = _fence(store, key)
     return (fence if fence >= 0 else search()) + 1
+
+
+def _fence(store: Store, key: str) -> int:
+    """That of LATEST; -1 if it is missing, damaged or edited."""
+    return Latest(store, key, SystemClock(), author="").read().fence
 
 
 def _next_plain_attempt(store: Store, key: str) -> int:
@@ -154,15 +158,26 @@ def plain_homes(key: str) -> HomesOf:
 
 
 def _claim(store: Store, key: str) -> int:
-    """The next free attempt number. An object that only one process can create makes it ours."""
-    claimed = [entry.key.rpartition("/")[2] for entry in store.list(f"{key}/{CLAIMS}")]
-    numbers = (int(name) for name in claimed if re.fullmatch(DIGITS, name))
-    first = max([_next_plain_attempt(store, key), *(number + 1 for number in numbers)])
+    """The next free attempt number. An object that only one process can create makes it ours.
+
+    Mostly it is the one after the fence. The claims, of which each attempt leaves one, are listed only where
+    that is taken, or where there is no fence.
+    """
     clock = SystemClock()
     claim = {"claim": clock.token(12), "pid": os.getpid(), "claimed_at": isoformat(clock.now())}
     body = msgspec.json.encode(claim)
-    for candidate in range(first, min(first + _TRIES, NUMBER_LIMIT)):
-        if _is_claimed_by_us(store, f"{key}/{CLAIMS}/{candidate:04d}", body):
+
+    def is_ours(number: int) -> bool:
+        return _is_claimed_by_us(store, f"{key}/{CLAIMS}/{number:04d}", body)
+
+    fence = _fence(store, key)
+    if 0 <= fence < NUMBER_LIMIT - 1 and is_ours(fence + 1):
+        return fence + 1
+    claimed = [entry.key.rpartition("/")[2] for entry in store.list(f"{key}/{CLAIMS}")]
+    numbers = (int(name) for name in claimed if re.fullmatch(DIGITS, name))
+    highest = max([fence if fence >= 0 else highest_plain_attempt(store, key), *numbers])
+    for candidate in range(highest + 1, min(highest + 1 + _TRIES, NUMBER_LIMIT)):
+        if is_ours(candidate):
             return candidate
     raise ConflictError(f"{_TRIES} attempt numbers in a row were taken", key=store.url(key))
 

@@ -130,6 +130,11 @@ def payload_without(
     return found
 
 
+def having_payload(store: Store, home: str, ids: Collection[CheckpointId]) -> set[CheckpointId]:
+    """Those of which a file is there: a folder may be listed although nothing is in it any more."""
+    return {id for id, entries in _payload_of(store, home, ids).items() if entries}
+
+
 def _payload_of(store: Store, home: str, ids: Collection[CheckpointId]) -> dict[CheckpointId, list[Entry]]:
     if len(ids) <= FEW:
         return {id: [*store.list(f"{home}/{data_folder(id)}")] for id in ids}

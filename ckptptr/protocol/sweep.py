@@ -23,6 +23,7 @@ from ckptptr.protocol.inventory import (
     FEW,
     Committed,
     committed,
+    having_payload,
     payload_without,
     read_manifest,
     rounds_of,
@@ -352,8 +353,11 @@ def _present(store: Store, folder: str) -> dict[str, set[CheckpointId | None]]:
     Few homes are looked into one by one, since they may have very many files; of many, one listing tells.
     """
     homes = [f"{folder}/{name}" for name in store.folders(folder)]
-    if len(homes) <= FEW:
-        return {home: _present_in(store, home) for home in homes}
+    return {home: _present_in(store, home) for home in homes} if len(homes) <= FEW else _all(store, folder)
+
+
+def _all(store: Store, folder: str) -> dict[str, set[CheckpointId | None]]:
+    """As `_present`, by one listing."""
     found: dict[str, set[CheckpointId | None]] = {}
     nonces: dict[str, set[str]] = {}
     for entry in store.list(folder):
@@ -370,7 +374,8 @@ def _present(store: Store, folder: str) -> dict[str, set[CheckpointId | None]]:
 
 def _present_in(store: Store, home: str) -> set[CheckpointId | None]:
     ids, sets = uploads(store, home)
-    return _and_others({*committed(store, home).ids, *ids}, sets.keys())
+    whole = {*committed(store, home).ids}
+    return _and_others({*whole, *having_payload(store, home, ids - whole)}, sets.keys())
 
 
 def _and_others(there: set[CheckpointId | None], nonces: Set[str]) -> set[CheckpointId | None]:
@@ -382,20 +387,17 @@ def deleted_before(store: Store, node: Node, seen: Seen) -> tuple[str, ...]:
     """What LATEST lists as expired, and of which nothing is left: its process deleted it, and has not
     published again.
 
-    One listing tells, where all homes are in one folder. Else the oldest homes are looked into, but only if
-    there are more than a few: many attempts have published just once.
+    The homes are looked into. Many attempts may have published just once: of more than a few homes, one
+    listing tells where all are in one folder; else only the oldest are looked into.
     """
     named = ((reference, node.root.manifest_at(reference)) for reference in seen.expired)
     places = {reference: place for reference, place in named if place and node.owns(reference)}
     by_age = sorted(places.values(), key=lambda place: place.id.age)
     homes = [*dict.fromkeys(place.home for place in by_age)]
-    if not node.folder:
-        homes = homes[: min(len(homes) - FEW, FEW)] if len(homes) > FEW else []
-    if not homes:
-        return ()
-    if node.folder:
-        there = _present(store, node.folder)
+    if node.folder and len(homes) > FEW:
+        there = _all(store, node.folder)
     else:
+        homes = homes[:FEW]
         there = {home: _present_in(store, home) for home in homes}
     return tuple(
         reference

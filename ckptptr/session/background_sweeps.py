@@ -2,7 +2,8 @@
 
 A publish lists what expired; the publish after it starts its deletion. What this process began and did not
 publish is an orphan, and the next publish lists it too. While a person holds LATEST nothing can be listed:
-then the run deletes its own older checkpoints that no LATEST ever named.
+then the run deletes its own older checkpoints that no LATEST ever named, and sets of parts of which there are
+newer ones: before that, another rank may build on one.
 
 A sweep sends more requests than a save. So at most one sweep waits, and it deletes all that came up until it
 begins: saves without a pause leave no backlog.
@@ -41,6 +42,7 @@ class BackgroundSweeps:
         self._published = 0
         self._since = 0
         self._beside_hold: list[str] = []
+        self._sets_beside_hold: list[str] = []
         self._held_at: Token | None = None
         self.renew()
         renew_in_child(self)
@@ -62,12 +64,12 @@ class BackgroundSweeps:
             self.deleted = deleted_before(self._session.store, self._session.node, seen)
 
     def begin(self, reference: str) -> None:
-        """A checkpoint is going to be uploaded. It is an orphan if it is not published."""
+        """This process alone is going to upload a checkpoint. It is an orphan if it is not published."""
         self._begun.add(reference)
 
     def is_safe(self, reference: str, seen: Seen) -> bool:
         """Whether no sweep may delete that checkpoint: LATEST names it, or it is what we committed last
-        beside this very LATEST, which a person holds."""
+        beside this very LATEST, which a person holds. A set of parts may be deleted by another rank then."""
         is_named = seen.pointer is not None and seen.pointer.find(reference) is not None
         return is_named or (reference in self._beside_hold[-1:] and seen.token == self._held_at)
 
@@ -78,12 +80,17 @@ class BackgroundSweeps:
             reference: of the checkpoint that was saved.
             before: LATEST as the save found it.
         """
+        is_ours_alone = reference in self._begun
         if published.standing is not Standing.PASSED:
             self._begun.discard(reference)
         if published.standing is Standing.HELD:
-            self._release_beside_hold(reference, published.seen)
+            self._held_at = published.seen.token
+            self._release_beside_hold(
+                reference, self._beside_hold if is_ours_alone else self._sets_beside_hold
+            )
             return
         self._beside_hold.clear()
+        self._sets_beside_hold.clear()
         if published.standing is Standing.PASSED:
             return
         self.orphans, self.deleted = tuple(sorted(self._begun)), ()
@@ -115,14 +122,14 @@ class BackgroundSweeps:
 
         self._session.background.run(name, begin)
 
-    def _release_beside_hold(self, reference: str, seen: Seen) -> None:
+    def _release_beside_hold(self, reference: str, committed: list[str]) -> None:
         """LATEST is held by a person: of what we commit beside it, keep as many as retention would."""
         session = self._session
-        self._held_at = seen.token
-        self._beside_hold.append(reference)
-        excess = self._beside_hold[: -session.retention.keep_last]
+        if reference not in committed:  # a set that is saved again is the same set
+            committed.append(reference)
+        excess = committed[: -session.retention.keep_last]
         if excess:
-            del self._beside_hold[: len(excess)]
+            del committed[: len(excess)]
             with self._lock:
                 self._unpublished += excess
             self._queue("sweep", self._delete_unpublished)

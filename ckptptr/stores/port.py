@@ -132,7 +132,8 @@ class Store(Protocol):
         """
 
     def folders(self, folder: str) -> Sequence[str]:
-        """The names right below `folder/` that have objects below them, in order; on a disk also empty ones.
+        """The names right below `folder/` that have objects below them, in order; on a disk, and on some
+        servers (SeaweedFS), also those that had some.
 
         It costs the same however many objects those have.
         """

@@ -17,6 +17,7 @@ ONCE_BROKEN = {
     30432: "no command unpinned what had expired while only its marker kept it",
     60316: "a superseded attempt starts fresh while LATEST is lost: a limit",
     60893: "a save beside a hold that was over was confirmed: a newer attempt had swept it",
+    81117: "beside a hold a rank deleted a set of parts on which another one built",
 }
 """`make histories` found them."""
 PROJECT = Path(__file__).parents[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ckptptr.protocol.node import WALK, Node
 from ckptptr.protocol.pointer import Pointer
 from ckptptr.protocol.retention import Retention
 from ckptptr.standalone import Checkpoints
+from ckptptr.stores.memory import MemoryStore
+from ckptptr.stores.port import Entry, folders_of
 from ckptptr.testing import FaultyStore
 from tests.helpers import FLYTE, PLAIN, World
 
@@ -62,6 +65,57 @@ def test_a_run_costs_the_same_requests_after_any_number_of_runs(
         assert (tmp_path / str(number)).exists() == (number > 0)
     assert counted[20] == counted[40] == counted[59]
     assert counted[59].total() < 40
+
+
+class KeepsFolders(FaultyStore):
+    """It lists a folder for ever, as SeaweedFS does, once something was written there."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore())
+        self.keys: set[str] = set()
+
+    def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+        self.keys.add(key)
+        return super().upload(key, blocks)
+
+    def folders(self, folder: str) -> Sequence[str]:
+        super().folders(folder)
+        ever = (Entry(key, 0) for key in self.keys if key.startswith(f"{folder}/"))
+        return folders_of(ever, folder)
+
+
+@pytest.mark.parametrize("url", [f"memory://{FLYTE}", "memory://bucket/run"], ids=["in Flyte", "outside"])
+def test_folders_that_stay_when_they_are_empty_make_no_later_attempt_send_more(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, counted, listed = KeepsFolders(), [], []
+    monkeypatch.setattr("ckptptr.standalone.open_store", lambda *_, **__: (store, url.partition("//")[2]))
+    for number in range(50):
+        store.log.clear()
+        with ckptptr.open(url, attempt=number) as checkpoints:
+            checkpoints.restore()
+            checkpoints.save(b"%d" % number, step=number)
+        counted.append(Counter(request.op for request in store.log))
+        listed.append(len([*store.inner.list("bucket")]))
+    assert counted[30] == counted[40] == counted[49]
+    assert listed[30] == listed[40] == listed[49]
+
+
+def test_the_claims_of_earlier_attempts_are_listed_only_where_the_next_number_is_taken(
+    tmp_path: Path, log: list[str]
+) -> None:
+    def claims() -> list[str]:
+        log.clear()
+        with ckptptr.open(tmp_path / "run") as checkpoints:
+            attempts.append(checkpoints.attempt)
+        return log[:]
+
+    attempts: list[int] = []
+    one_run(tmp_path / "run", tmp_path / "0")
+    assert claims() == ["read", "create"]
+    # The one before claimed a number, and saved nothing.
+    assert claims() == ["read", "create", "read", "list", "create"]
+    assert attempts == [1, 2]
 
 
 def test_a_date_is_a_number_of_an_attempt(tmp_path: Path, log: list[str]) -> None:

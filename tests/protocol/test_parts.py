@@ -276,6 +276,31 @@ def test_beside_a_hold_sets_are_committed_and_latest_stays(world: World) -> None
     assert len(world.committed()) >= 3
 
 
+@pytest.fixture
+def held(world: World) -> Ranks:
+    """Two ranks that keep one checkpoint, of which a person holds the first."""
+    ranks = Ranks(world, 2, retention=Retention(keep_last=1))
+    world.person().use(ranks.save_all(1)[0].reference, note="look at this")
+    return ranks
+
+
+def test_beside_a_hold_a_set_on_which_another_rank_builds_is_not_deleted(world: World, held: Ranks) -> None:
+    of_all = held.save_all(2)[0].reference
+    for step in (3, 4, 5):
+        held.processes[0].save({"rank0": f"alone at {step}"}, step=step)
+    assert of_all in world.committed()
+    alone = held.processes[1].save_file("more", "of rank 1", step=6)
+    held.save_all(7)
+    assert of_all not in world.committed()
+    assert world.content(alone.reference) == {**step_of(2, 2), "more": "of rank 1"}
+
+
+def test_beside_a_hold_a_set_that_is_saved_again_is_not_its_own_successor(world: World, held: Ranks) -> None:
+    of_all = held.save_all(2)[0].reference
+    assert held.save(1, {"rank1": "1 at 2"}, step=2).reference == of_all
+    assert world.content(of_all) == step_of(2, 2)
+
+
 def test_a_newer_attempt_ends_the_wait(world: World) -> None:
     ranks = Ranks(world, 2)
     world.clock.acts.append(lambda: world.process(1).save({"whole": "newer"}, step=9))

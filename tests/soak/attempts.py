@@ -28,7 +28,11 @@ def attempts(site: Site, size: int, stretches: int, *, own_process: bool = False
 
 
 def claimed_attempts(site: Site, size: int, stretches: int) -> list[Row]:
-    """Outside Flyte, where each attempt claims the next number, and leaves its claim."""
+    """Outside Flyte, where each attempt claims the next number, and leaves its claim.
+
+    On a disk and on SeaweedFS its home stays too, empty: there the search for orphans takes longer with each
+    attempt, see section 9 of PROTOCOL.md.
+    """
     with site.counted() as log:
         meter = Meter(site, log, more_objects=1)
         for number in meter.turns(size, stretches, warm=WARM):

@@ -4,7 +4,7 @@ Each stretch has the same number of turns (saves, attempts, sets). The bounds:
 
 - *requests* of each kind, a turn: equal. What comes at every fiftieth save comes as often in each stretch.
 - *heap*: blocks that Python has allocated. What a turn keeps for good is at least one block, so half a block
-  for each turn is a leak; 4,000 blocks more are caches, most of them those of SDKs.
+  for each turn is a leak; 2,000 blocks more are caches.
 - *memory*: resident, MiB. 16 are what allocators keep in pieces; a leak of payload is more.
 - *threads*, *handles*: two more, since a pool may have opened another connection.
 - *temporary files*, *objects*: none more.
@@ -159,7 +159,7 @@ class Meter:
 
 def grown(first: Gauges, last: Gauges, turns: int) -> Iterator[Row]:
     """What a process has in use, after so many turns more."""
-    yield Row("heap, blocks", first.heap, last.heap, first.heap + 4000 + turns / 2)
+    yield Row("heap, blocks", first.heap, last.heap, first.heap + 2000 + turns / 2)
     yield Row("memory, MiB", first.memory, last.memory, first.memory + 16)
     yield Row("threads", first.threads, last.threads, first.threads + 2)
     yield Row("handles", first.handles, last.handles, first.handles + 2)
