@@ -12,11 +12,11 @@ LOCKED := $(PIP) --constraint $(LOCK)
 # tests stay on a disk. What pytest and the programs that it starts have compiled is kept, also where images
 # say not to.
 QUICKLY := PYTHONDONTWRITEBYTECODE= $(if $(wildcard /dev/shm),TMPDIR=/dev/shm )
-# Most of the time they wait, for servers and deadlines: hence three workers a core. Those of FAST do not; those
-# of frameworks do while one process imports.
+# Most of the time they wait, for servers and deadlines: hence three workers a core. Those of FAST do not, nor do
+# those of frameworks, of which each worker imports all.
 WORKERS := $(shell echo $$((3 * $$(nproc 2>/dev/null || sysctl -n hw.ncpu))))
-IMPORTING := -n $(shell echo $$((($(WORKERS) + 1) / 2))) --dist worksteal
-FAST := -n logical --dist worksteal --hypothesis-profile sample -m 'not (servers or slow or pythons)'
+PER_CORE := -n logical --dist worksteal
+FAST := $(PER_CORE) --hypothesis-profile sample -m 'not (servers or slow or pythons)'
 EACH := -n $(WORKERS) --dist worksteal -m 'pythons or not (servers or slow)'
 ON_EACH := CKPTPTR_SKIP_SERVERS=gcs,azure $(QUICKLY)
 
@@ -48,6 +48,7 @@ FRAMEWORKS := $(ENVIRONMENTS)/frameworks
 IN_FRAMEWORKS := $(FRAMEWORKS)/bin/$(LOCKED) --editable '.[all]' --group dev --group frameworks
 # Keras on jax, Orbax and XGBoost, without torch; once.
 JAX := $(ENVIRONMENTS)/jax
+IMPORTS := tests/frameworks/imports.pth
 GROUPS := lock dev frameworks jax bench examples
 
 .PHONY: help setup browser demo test test-fast test-frameworks prove mutants histories trouble soak fuzz wheel test-pythons test-lowest test-newest lock bench lint types check format clean
@@ -80,16 +81,18 @@ $(EXAMPLES_READY): $(READY)
 	$(BIN)/$(LOCKED) --group examples
 	touch $@
 
-$(FRAMEWORKS)/.ready: $(LOCK) pyproject.toml
+$(FRAMEWORKS)/.ready: $(LOCK) pyproject.toml $(IMPORTS)
 	$(PYTHON) -m venv --clear $(FRAMEWORKS)
 	$(FRAMEWORKS)/bin/$(LOCKED) pip
 	$(IN_FRAMEWORKS) || $(IN_FRAMEWORKS) --extra-index-url $(TORCH_INDEX)
+	cp $(IMPORTS) $(FRAMEWORKS)/lib/python*/site-packages
 	touch $@
 
-$(JAX)/.ready: $(LOCK) pyproject.toml
+$(JAX)/.ready: $(LOCK) pyproject.toml $(IMPORTS)
 	$(PYTHON) -m venv --clear $(JAX)
 	$(JAX)/bin/$(LOCKED) pip
 	$(JAX)/bin/$(LOCKED) --editable '.[all]' --group dev --group jax
+	cp $(IMPORTS) $(JAX)/lib/python*/site-packages
 	touch $@
 
 $(UV): $(LOCK)
@@ -113,8 +116,8 @@ test-fast: $(READY) ## The tests that need neither a server nor pyflyte-execute,
 	$(QUICKLY)$(BIN)/pytest $(FAST)
 
 test-frameworks: $(FRAMEWORKS)/.ready $(JAX)/.ready ## What needs torch, jax or a framework: processes are killed, and resume; in two environments of its own
-	$(QUICKLY)$(FRAMEWORKS)/bin/pytest $(IMPORTING) tests/frameworks
-	$(QUICKLY)$(JAX)/bin/pytest $(IMPORTING) tests/jax
+	$(QUICKLY)$(FRAMEWORKS)/bin/pytest $(PER_CORE) tests/frameworks
+	$(QUICKLY)$(JAX)/bin/pytest $(PER_CORE) tests/jax
 
 prove: $(READY) ## Every schedule of small worlds, with every crash and lost reply
 	$(QUICKLY)$(BIN)/python -m tests.prove

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+from weakref import WeakValueDictionary
 
 from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
 from ckptptr.logs import escape_control_characters
@@ -48,6 +49,7 @@ _CLOUDS = {
     "abfs": _Cloud("azure", "AzureStore", "adlfs", "AzureBlobFileSystem", "AzureLender", "ConfiguredAzure"),
 }
 _around: list[Callable[[Store], Store]] = []
+_payloads: WeakValueDictionary[tuple[object, ...], Any] = WeakValueDictionary()
 
 
 def wrap_every_store(wrap: Callable[[Store], Store]) -> None:
@@ -209,10 +211,20 @@ def _on_cloud(
         _log.info("%s moves payload to and from %s: %s", cloud.filesystem, store.url(bucket), why)
         return store
     from ckptptr.stores.obstore.fast import FastLane
+
+    return FastLane(store, _payload(cloud, filesystem, metadata or {}))
+
+
+def _payload(cloud: _Cloud, filesystem: Any, metadata: Mapping[str, str]) -> Any:
+    """obstore's clients of a filesystem. All that is opened with it shares them, and their connections."""
     from ckptptr.stores.obstore.store import ObstoreStore
 
-    lender = getattr(import_module(f"ckptptr.stores.obstore.lend_{cloud.module}"), cloud.lender)
-    return FastLane(store, ObstoreStore(lender(filesystem, metadata)))
+    key = (id(filesystem), *sorted(metadata.items()))  # no other has that id while the lender holds this one
+    payload = _payloads.get(key)
+    if payload is None:
+        lender = getattr(import_module(f"ckptptr.stores.obstore.lend_{cloud.module}"), cloud.lender)
+        payload = _payloads[key] = ObstoreStore(lender(filesystem, metadata))
+    return payload
 
 
 def filesystem_at(url: str, storage_options: Mapping[str, Any]) -> tuple[Any, str]:

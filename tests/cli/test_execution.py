@@ -46,8 +46,11 @@ def test_doctor_lists_the_worst_first_and_a_map_task_as_one_row(execution: str) 
 
 
 @pytest.mark.parametrize("command", ["doctor", "report", "find"])
-def test_many_nodes_are_read_at_once(execution: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_nodes_are_read_at_once(
+    execution: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first sixteen reads wait for each other: one after the other, none would end."""
+    monkeypatch.chdir(tmp_path)  # the report writes its page there
     meeting, turn, read = threading.Barrier(16, timeout=60), count(), Quick.latest
 
     def met(store: Quick, prefix: str, clock: Clock) -> Seen:

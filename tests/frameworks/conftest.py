@@ -1,4 +1,4 @@
-"""Processes that import a framework once, for all tests of a worker."""
+"""The process that imports the frameworks once, for all tests of a worker."""
 
 from __future__ import annotations
 

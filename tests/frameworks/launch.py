@@ -46,40 +46,38 @@ def torchrun(framework: str, at: Path, *, ranks: int = 2, restarts: int = 1, **o
 
 
 class Forks:
-    """A process for each framework, which imports it once. What it runs are forks of it."""
+    """A process that imports all frameworks once. What it runs are forks of it."""
 
     def __init__(self) -> None:
-        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._process: subprocess.Popen[str] | None = None
 
     def train(
         self, framework: str, at: Path, *, ranks: int = 2, restarts: int = 1, **options: Any
     ) -> list[str]:
         """As `torchrun`, by its launcher."""
-        trained = self._ask(framework, "train", ranks, restarts, str(at / "run"), str(at / "disk"), options)
+        trained = self._ask("train", ranks, restarts, framework, str(at / "run"), str(at / "disk"), options)
         assert (trained is None) == (restarts == 0)
         return trained or []
 
     def each_death(self, framework: str, folder: Path) -> dict[str, Any]:
         """See `each_death`: one process, which dies before each file of a save, and before each upload."""
-        told: dict[str, Any] = self._ask(framework, "each_death", str(folder))
+        told: dict[str, Any] = self._ask("each death", framework, str(folder))
         return told
 
-    def run(self, framework: str, folder: Path, program: Path, *arguments: str) -> str:
+    def run(self, folder: Path, program: Path, *arguments: str) -> str:
         """What a program prints, in that folder."""
-        printed = self._ask(framework, "run", str(folder), str(program), *arguments)
+        printed = self._ask("run", str(folder), str(program), *arguments)
         assert isinstance(printed, str), f"{program} was killed"
         return printed
 
-    def run_on_ranks(
-        self, framework: str, folder: Path, program: Path, *arguments: str, restarts: int = 0
-    ) -> str:
+    def run_on_ranks(self, folder: Path, program: Path, *arguments: str, restarts: int = 0) -> str:
         """What a program prints on two ranks, by the launcher of torchrun."""
-        printed = self._ask(framework, "run on ranks", restarts, str(folder), str(program), *arguments)
+        printed = self._ask("run on ranks", restarts, str(folder), str(program), *arguments)
         assert printed is not None, f"{program} fails: see above"
         return "".join(printed)
 
-    def _ask(self, framework: str, *what: Any) -> Any:
-        process = self._processes.get(framework) or self._started(framework)
+    def _ask(self, *what: Any) -> Any:
+        process = self._process = self._process or self._started()
         assert process.stdin is not None
         assert process.stdout is not None
         print(json.dumps(what), file=process.stdin, flush=True)
@@ -88,21 +86,19 @@ class Forks:
         return json.loads(process.stdout.readline())
 
     def close(self) -> None:
-        """End the processes."""
-        for process in self._processes.values():
-            process.communicate(timeout=60)
+        """End the process."""
+        if self._process is not None:
+            self._process.communicate(timeout=60)
 
-    def _started(self, framework: str) -> subprocess.Popen[str]:
-        command = [sys.executable, str(TASKS / "forks.py"), framework]
-        self._processes[framework] = subprocess.Popen(
-            command,
+    def _started(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(TASKS / "forks.py"), *FRAMEWORKS],
             env=_environ(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
-        return self._processes[framework]
 
 
 def _environ() -> dict[str, str]:

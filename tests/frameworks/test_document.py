@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,12 +43,10 @@ def names_of_tests(folder: Path) -> set[str]:
 
 
 def test_every_snippet_runs_and_prints_what_is_said(forks: Forks, tmp_path: Path) -> None:
-    def run(program: Path) -> str:
-        (framework,) = re.findall(r"^from ckptptr\.(\w+) import", program.read_text(), re.MULTILINE)
-        return forks.run(framework, tmp_path, program)
-
     elsewhere = ("import keras", "from ray import")  # tests/jax, test_ray.py
-    check_snippets(tmp_path, lambda text: not any(each in text for each in elsewhere), run)
+    check_snippets(
+        tmp_path, lambda text: not any(each in text for each in elsewhere), partial(forks.run, tmp_path)
+    )
 
 
 def test_every_test_that_the_table_names_exists() -> None:
@@ -65,8 +64,7 @@ def test_an_example_runs_as_its_text_says_and_goes_on(example: str, forks: Forks
     assert before == "python -m torch.distributed.run --standalone --nproc-per-node 2"
 
     def run(arguments: str) -> str:
-        framework = example.partition("_")[0]
-        return forks.run_on_ranks(framework, tmp_path, EXAMPLES / example, *shlex.split(arguments))
+        return forks.run_on_ranks(tmp_path, EXAMPLES / example, *shlex.split(arguments))
 
     assert "resumed from None, ended at step 8" in run(after)
     then = run(after.replace("--steps 8", "--steps 10"))

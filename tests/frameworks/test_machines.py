@@ -35,7 +35,7 @@ def test_a_machine_is_killed_in_a_save_and_new_machines_have_the_folder_of_the_s
     snippet = tmp_path / "snippet.py"
     snippet.write_text(block.text)
     given = (framework, str(snippet), str(tmp_path / "run"), str(tmp_path))
-    printed = forks.run_on_ranks("dcp", tmp_path, TASKS / "machines.py", *given, restarts=1)
+    printed = forks.run_on_ranks(tmp_path, TASKS / "machines.py", *given, restarts=1)
     told = [json.loads(line) for line in printed.splitlines()]
     assert told == [{"begin": 2, "found": FOUND[framework]}] * 2
     with ckptptr.open(tmp_path / "run", read_only=True) as checkpoints:

@@ -1,6 +1,6 @@
-"""A process that imports a framework once, and runs what it is asked for in forks of itself.
+"""A process that imports frameworks once, and runs what it is asked for in forks of itself.
 
-    forks.py FRAMEWORK
+    forks.py FRAMEWORK...
 
 Each line of the input is what `answer` takes, as JSON; the answer is a line of JSON.
 """
@@ -32,17 +32,16 @@ DIES_AFTER = 4
 """The step of the save in which a process dies that is alone. The one before was after step 2."""
 
 
-def answer(framework: str, kind: str, *given: Any) -> Any:
+def answer(kind: str, *given: Any) -> Any:
     """What is trained, or printed; see `Forks`."""
     if kind == "train":
-        ranks, restarts, *others = given
-        return launched(main, ranks, restarts, framework, *others)
+        return launched(main, *given)
     if kind == "run":
         return forked(Path(given[0], "printed"), lambda: ran(*given))
     if kind == "run on ranks":
         return launched(ran, 2, *given)
-    top = Path(given[0])
-    return each_death(top, lambda at, file: trained_at(framework, at, file), save=2, step=DIES_AFTER)
+    framework, top = given
+    return each_death(Path(top), lambda at, file: trained_at(framework, at, file), save=2, step=DIES_AFTER)
 
 
 def launched(work: Callable[..., str], ranks: int, restarts: int, *given: Any) -> list[str] | None:
@@ -85,6 +84,6 @@ def ran(folder: str, program: str, *arguments: str) -> str:
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what is printed else is no answer
-    import_once(sys.argv[1])
+    import_once(*sys.argv[1:])
     for line in sys.stdin:
-        print(json.dumps(answer(sys.argv[1], *json.loads(line))), file=answers, flush=True)
+        print(json.dumps(answer(*json.loads(line))), file=answers, flush=True)

@@ -32,10 +32,11 @@ IMPORTED_ONCE = {
 }
 
 
-def import_once(framework: str) -> None:
+def import_once(*frameworks: str) -> None:
     """What the forks of this process then need not import."""
-    for module in IMPORTED_ONCE[framework]:
-        importlib.import_module(module)
+    for framework in frameworks:
+        for module in IMPORTED_ONCE[framework]:
+            importlib.import_module(module)
     gc.freeze()  # else each fork looks through all that was imported
 
 

@@ -224,6 +224,23 @@ def test_s3_is_reached_with_the_filesystems_own_settings_and_not_the_environment
     assert head["Metadata"] == METADATA
 
 
+def test_all_that_is_opened_with_one_filesystem_shares_clients_unless_it_stores_other_metadata(
+    s3_filesystem: Any, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lent, lend = [], S3Lender.client
+
+    def client(lender: S3Lender, bucket: str) -> Any:
+        lent.append(dict(lender.metadata))
+        return lend(lender, bucket)
+
+    monkeypatch.setattr(S3Lender, "client", client)
+    folder, job = f"s3://{s3_bucket}/{uuid.uuid4().hex}", {"job": "7"}
+    stores = [open_store(folder, filesystem=s3_filesystem, metadata=each)[0] for each in (None, {}, job, job)]
+    for number, store in enumerate(stores):
+        store.upload(f"{folder.removeprefix('s3://')}/{number}", [b"x"])
+    assert lent == [{}, job]
+
+
 @pytest.mark.parametrize(
     ("endpoint", "is_known", "is_unsigned"),
     [
