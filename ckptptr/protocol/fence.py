@@ -25,18 +25,20 @@ class Fence:
         self.attempt = attempt
         self.incarnation = incarnation
         self._has_taken_over = False
+        self._has_lost = False
         self._highest = -1
 
     def notice(self, pointer: Pointer | None) -> None:
         """LATEST as it was read, or written by us: is it ours, or was it?
 
         It was, if it lists us as a predecessor: the reply to our move was lost, or it was a sibling's. The
-        highest fence stays known: a person's edit of LATEST has none.
+        highest fence stays known, and who took over from us: a person's edit of LATEST has neither.
         """
         if pointer is not None and not pointer.edited:
             self._highest = max(self._highest, pointer.fence)
         if pointer is not None and self._is_of_our_attempt(pointer):
             self._has_taken_over |= self.incarnation in (pointer.incarnation, *pointer.predecessors)
+            self._has_lost |= self.has_lost(pointer)
 
     def is_of_another_incarnation(self, pointer: Pointer | None) -> bool:
         """Whether another incarnation of our own attempt has moved LATEST last."""
@@ -48,7 +50,7 @@ class Fence:
 
     def has_lost(self, pointer: Pointer | None) -> bool:
         """Whether another incarnation of our attempt has taken the node over from ours."""
-        return self._has_taken_over and self.is_of_another_incarnation(pointer)
+        return self._has_lost or (self._has_taken_over and self.is_of_another_incarnation(pointer))
 
     def check(self, attempt: int, pointer: Pointer | None, *, url: str, hint: str) -> None:
         """Refuse to go on where we are below the fence.

@@ -109,7 +109,7 @@ class Publisher:
         copied_from: str | None = None,
     ) -> Manifest:
         """The manifest of a new checkpoint in our own home."""
-        records = sorted(files, key=lambda record: record.path)
+        records = tuple(sorted(files, key=lambda record: record.path))
         return Manifest(
             id=str(checkpoint),
             attempt=checkpoint.attempt,
@@ -121,7 +121,7 @@ class Publisher:
             copied_from=copied_from,
             lineage=self.node.lineage,
             metadata=metadata,
-            files=tuple(records),
+            files=records,
             folders=tuple(sorted({*folders})),
             total_bytes=sum(record.size for record in records),
         )

@@ -5,7 +5,8 @@ It is sent from this machine, or copied inside the store. Either way the records
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 
 import msgspec
 
@@ -19,21 +20,13 @@ from ckptptr.transfer.upload import upload_all
 
 
 def send(
-    session: Session, checkpoint: CheckpointId, files: Sequence[Local], showing: Showing = SAVING
+    session: Session, checkpoint: CheckpointId, files: Collection[Local], showing: Showing = SAVING
 ) -> list[FileRecord]:
     """Upload files as payload of `checkpoint`. One that is not there any more is left out.
 
     Raises: as `upload_all`.
     """
-    objects = [payload_object(checkpoint, file.path) for file in files]
-    home = session.node.home
-    pairs = [(file, f"{home}/{object_}") for file, object_ in zip(files, objects, strict=True)]
-    sent = upload_all(session.store, pairs, showing)
-    return [
-        FileRecord(file.path, object_, each.size, each.digest, file.mode, each.mtime_ns, each.blocks)
-        for file, object_, each in zip(files, objects, sent, strict=True)
-        if each is not None
-    ]
+    return upload_all(session.store, session.node.home, files, partial(payload_object, checkpoint), showing)
 
 
 def copy(
@@ -52,7 +45,7 @@ def copy(
     new = [msgspec.structs.replace(r, object=payload_object(checkpoint, r.path)) for r in old]
     copy_all(
         session.store,
-        [(f"{home}/{a.object}", f"{session.node.home}/{b.object}") for a, b in zip(old, new, strict=True)],
+        ((f"{home}/{a.object}", f"{session.node.home}/{b.object}") for a, b in zip(old, new, strict=True)),
         is_cancelled=is_cancelled,
     )
     return new

@@ -33,7 +33,7 @@ def put(
     """
     publisher = session.publisher
     checkpoint = CheckpointId.new(_highest_seq(session) + 1, session.node.attempt, session.clock)
-    files = send(session, checkpoint, [*change.files.values()], showing)
+    files = send(session, checkpoint, change.files.values(), showing)
     manifest = publisher.manifest(checkpoint, files, folders=change.folders, step=step, metadata=metadata)
     manifest = msgspec.structs.replace(manifest, put=True)
     publisher.commit(manifest)

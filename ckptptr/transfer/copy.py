@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from ckptptr.stores.port import Store
 from ckptptr.transfer.pool import run_all
@@ -13,7 +13,7 @@ class CancelledError(Exception):
 
 
 def copy_all(
-    store: Store, pairs: Sequence[tuple[str, str]], *, is_cancelled: Callable[[], bool] = lambda: False
+    store: Store, pairs: Iterable[tuple[str, str]], *, is_cancelled: Callable[[], bool] = lambda: False
 ) -> None:
     """Copy `(source key, key)` pairs, several at a time.
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 
@@ -87,9 +88,8 @@ class Download:
         new = [record for record in wanted if (record.path, record.xxh3_128) not in self._verified]
         absent = self._not_in_place(new)
         self._check_large(home, absent)
-        staged = self._stage(home, absent) if absent else {}
-        self._verified.update(((e.record.path, e.record.xxh3_128), e.path) for e in staged.values())
-        return [staged[record.path].record if record.path in staged else record for record in files]
+        learnt = self._stage(home, absent) if absent else {}
+        return [learnt.get(record.path, record) for record in files]
 
     def install(self, files: Sequence[FileRecord], folders: Sequence[str] = ()) -> None:
         """Rename the fetched files into place, once it is certain that nothing stands in their way.
@@ -132,17 +132,19 @@ class Download:
         except OSError:
             return False
 
-    def _stage(self, home: str, records: Sequence[FileRecord]) -> dict[str, _Arriving]:
-        """All of them in a new folder, by name: a killed restore had some, the rest is fetched."""
+    def _stage(self, home: str, records: Sequence[FileRecord]) -> dict[str, FileRecord]:
+        """All of them in a new folder: a killed restore had some, the rest is fetched. Records that now have
+        their digests, by path."""
         with self._staging() as staging:
-            inherited = self._inherited(staging, records)
-            arriving = [
-                _Arriving(record, self._destination, staging.new(record.xxh3_128))
-                for record in records
-                if record.path not in inherited
-            ]
-            self._fetch(home, arriving)
-            return inherited | {each.record.path: each for each in arriving}
+            places = self._inherited(staging, records)
+            rest = [record for record in records if record.path not in places]
+            for record in rest:
+                places[record.path] = staging.new(record.xxh3_128)
+            learnt = self._fetch(home, rest, places)
+        for record in records:
+            path, digest = record.path, learnt.get(record.path, record).xxh3_128
+            self._verified[path, digest] = places.pop(path)
+        return learnt
 
     @contextmanager
     def _staging(self) -> Iterator[Staging]:
@@ -156,28 +158,35 @@ class Download:
             staging.remove()
             raise
 
-    def _inherited(self, staging: Staging, records: Sequence[FileRecord]) -> dict[str, _Arriving]:
-        """Those of the files that a killed restore had fetched."""
-        wanted: dict[str, list[FileRecord]] = {}
-        for record in records:
-            wanted.setdefault(record.xxh3_128, []).append(record)
-        found: dict[str, _Arriving] = {}
+    def _inherited(self, staging: Staging, records: Iterable[FileRecord]) -> dict[str, str]:
+        """Where those of the files are, by path, that a killed restore had fetched."""
+        found: dict[str, str] = {}
         with _disk(self._destination.folder):
+            had: dict[str, list[Path]] = {}
             for digest, path in staging.inherited():
-                like = wanted.get(digest)
-                if like and path.stat().st_size == like[-1].size and holds(path, like[-1]):
-                    record = like.pop()
-                    found[record.path] = _Arriving(record, self._destination, str(path))
-                else:
-                    path.unlink()
+                had.setdefault(digest, []).append(path)
+            for record in records if had else ():
+                like = had.get(record.xxh3_128)
+                if like and like[-1].stat().st_size == record.size and holds(like[-1], record):
+                    found[record.path] = str(like.pop())
+            for path in chain.from_iterable(had.values()):
+                path.unlink()
         return found
 
-    def _fetch(self, home: str, files: Sequence[_Arriving]) -> None:
-        """Fetch and verify each file; once more where only the digest of the whole is known, and wrong."""
+    def _fetch(
+        self, home: str, files: Sequence[FileRecord], places: Mapping[str, str]
+    ) -> dict[str, FileRecord]:
+        """Fetch and verify each file; once more where only the digest of the whole is known, and wrong.
+
+        Returns:
+            Records that now have their digests, by path.
+        """
+        learnt: dict[str, FileRecord] = {}
         bad = files
         for _ in range(FETCHES):
-            jobs = ((each, piece) for each in bad for piece in pieces(each.record))
-            with self._showing(sum(each.record.size for each in bad)) as progress:
+            arriving = ((record, _Arriving(places[record.path])) for record in bad)
+            jobs = ((*each, piece) for each in arriving for piece in pieces(each[0]))
+            with self._showing(sum(record.size for record in bad)) as progress:
                 run_all(
                     lambda job: self._fetch_piece(home, *job, progress),
                     jobs,
@@ -185,18 +194,19 @@ class Download:
                     most=MANY,
                     moved=lambda: progress.done,
                 )
-            unproven = [each for each in bad if each.record.known_blocks is None]
-            bad = [
-                e
-                for e, is_good in zip(unproven, run_all(_Arriving.is_good, unproven), strict=True)
-                if not is_good
-            ]
+            unproven = [record for record in bad if record.known_blocks is None]
+            read = run_all(lambda record: self._digested(record, places[record.path]), unproven)
+            learnt.update((record.path, record) for record in read if record is not None)
+            bad = [record for record in unproven if record.path not in learnt]
         if bad:
-            raise self._damaged(home, bad[0].record)
+            raise self._damaged(home, bad[0])
+        return learnt
 
-    def _fetch_piece(self, home: str, file: _Arriving, piece: Piece, progress: Progress) -> None:
-        key = f"{home}/{file.record.object}"
-        with _disk(file.target), file.opened() as descriptor:
+    def _fetch_piece(
+        self, home: str, record: FileRecord, file: _Arriving, piece: Piece, progress: Progress
+    ) -> None:
+        key = f"{home}/{record.object}"
+        with _disk(self._destination.path(record.path)), file.opened() as descriptor:
 
             def take(offset: int, block: Block) -> None:
                 begun = progress.measured.clock()
@@ -209,7 +219,15 @@ class Download:
             finally:
                 progress.measured.end(begun)
             if not is_good:
-                raise self._damaged(home, file.record)
+                raise self._damaged(home, record)
+
+    def _digested(self, record: FileRecord, path: str) -> FileRecord | None:
+        """The record with the digests of the file as it was written; None where it had another."""
+        with _disk(self._destination.path(record.path)):
+            digest = read_again(path, record.size)
+        if record.xxh3_128 not in ("", digest.hex()):
+            return None
+        return msgspec.structs.replace(record, xxh3_128=digest.hex(), blocks=digest.blocks())
 
     def _damaged(self, home: str, record: FileRecord) -> DamagedError:
         return DamagedError(
@@ -219,34 +237,20 @@ class Download:
 
 
 class _Arriving:
-    """A file whose pieces come in any order, each written in place; there may be a million.
+    """A file whose pieces come in any order, each written in place. It waits at `path`."""
 
-    Args:
-        destination: where it will be put.
-        path: where it is written, and waits.
-    """
-
-    __slots__ = ("_descriptor", "_destination", "_lock", "_users", "path", "record")
-
-    def __init__(self, record: FileRecord, destination: Destination, path: str) -> None:
-        self.record = record
-        self._destination = destination
-        self.path = path
+    def __init__(self, path: str) -> None:
+        self._path = path
         self._lock = threading.Lock()
         self._users = 0
         self._descriptor = -1
-
-    @property
-    def target(self) -> str:
-        """Where it will be put."""
-        return self._destination.path(self.record.path)
 
     @contextmanager
     def opened(self) -> Iterator[int]:
         """A descriptor, which those share that write at the same time. Raises OSError."""
         with self._lock:
             if not self._users:
-                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
             self._users += 1
         try:
             yield self._descriptor
@@ -255,15 +259,6 @@ class _Arriving:
                 self._users -= 1
                 if not self._users:
                     os.close(self._descriptor)
-
-    def is_good(self) -> bool:
-        """Whether all of it has its digest, as it was written; a file that had none gets its digests."""
-        with _disk(self.target):
-            digest = read_again(self.path, self.record.size)
-        if self.record.xxh3_128 not in ("", digest.hex()):
-            return False
-        self.record = msgspec.structs.replace(self.record, xxh3_128=digest.hex(), blocks=digest.blocks())
-        return True
 
 
 def _write(descriptor: int, start: int, block: Block) -> None:

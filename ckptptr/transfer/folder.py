@@ -117,7 +117,8 @@ def folder(top: Path, selection: Selection | None = None) -> tuple[list[Local], 
 
 def tell_missing(files: Iterable[Local]) -> None:
     """One warning for the files of a folder that were deleted before they were read."""
-    for top, missing in groupby(files, key=lambda file: file.top):
+    in_order = sorted(files, key=lambda file: (str(file.top), file.path))
+    for top, missing in groupby(in_order, key=lambda file: file.top):
         _tell(str(top), "deleted meanwhile", [file.path for file in missing])
 
 

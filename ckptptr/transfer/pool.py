@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from itertools import chain, islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ckptptr.lifetime import daemon
 
@@ -54,7 +54,7 @@ def run_all(
         chain(first, todo)
     )  # the threads help themselves: a future for each item would cost more
     lock, is_over = threading.Lock(), threading.Event()
-    done: dict[int, Result] = {}
+    done: list[Any] = []
     failed: dict[int, BaseException] = {}
 
     def help_yourself() -> None:
@@ -62,9 +62,10 @@ def run_all(
             while not is_over.is_set():
                 with lock:
                     following = next(left, None)
-                if following is None:
-                    break
-                number, item = following
+                    if following is None:
+                        break
+                    number, item = following
+                    done.append(None)
                 try:
                     done[number] = work(item)
                 except BaseException as error:
@@ -91,7 +92,7 @@ def run_all(
         raise failed[min(failed)]
     for thread in threads:
         thread.result()  # raises what `items` raised
-    return [done[number] for number in range(len(done))]
+    return done
 
 
 def _add(

@@ -6,11 +6,10 @@ import logging
 import math
 import os
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from ckptptr.errors import StoreUnavailableError
-from ckptptr.protocol.blocks import Blocks
+from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.port import Store, UploadGoneError
 from ckptptr.transfer.digest import Digest
 from ckptptr.transfer.folder import tell_missing
@@ -36,9 +35,12 @@ _TELLING = 4
 class _Way:
     """How files go to a store: those of three or four blocks in one request, unless such are slow there."""
 
-    def __init__(self, store: Store, progress: Progress) -> None:
+    def __init__(self, store: Store, home: str, object_of: Callable[[str], str], progress: Progress) -> None:
         self.store = store
+        self.home = home
+        self.object_of = object_of
         self.progress = progress
+        self.unproven: dict[str, int] = {}
         self._seen = 0
         self._fastest = 0.0
 
@@ -53,46 +55,41 @@ class _Way:
             self._fastest = max(self._fastest, size / max(seconds, 1e-3))
 
 
-class Sent(NamedTuple):
-    """What was sent of a file: how many bytes, their digest, when the file was last changed, its blocks."""
-
-    size: int
-    digest: str
-    mtime_ns: int | None = None
-    blocks: Blocks | None = None
-
-
 def upload_all(
-    store: Store, files: Sequence[tuple[Local, str]], showing: Showing = SAVING
-) -> list[Sent | None]:
-    """Upload `(file, key)` pairs; what was sent, in order, and None for a file that is not there any more.
+    store: Store,
+    home: str,
+    files: Collection[Local],
+    object_of: Callable[[str], str],
+    showing: Showing = SAVING,
+) -> list[FileRecord]:
+    """Upload files; their records, in any order. One that is not there any more has none.
 
     Files of similar size go side by side, fewer the larger they are: so memory stays bounded. A file that
     grows is sent as long as it was when it was planned; one that changes otherwise is read again.
+
+    Args:
+        object_of: gives the object of a path, relative to `home`.
 
     Raises:
         LocalDiskError: a file could not be read, changed again and again, or is gone with its whole folder.
         StoreUnavailableError: the store did not take it, or not all of it.
     """
-    sent: dict[str, Sent] = {}
-    unproven: dict[str, int] = {}
-    rest = sorted(files, key=lambda pair: _size(pair[0]))
-    with showing(sum(file.size for file, _ in files if file.size != UNKNOWN)) as progress:
-        way = _Way(store, progress)
+    sent: list[FileRecord] = []
+    missing: list[Local] = []
+    rest = sorted(files, key=_size)
+    with showing(sum(file.size for file in files if file.size != UNKNOWN)) as progress:
+        way = _Way(store, home, object_of, progress)
         for limit, few, most in (*_SIDE_BY_SIDE, (None, LARGE_AT_ONCE, LARGE_AT_ONCE)):
-            now = [pair for pair in rest if limit is None or _size(pair[0]) <= limit]
+            now = [file for file in rest if limit is None or _size(file) <= limit]
             rest = rest[len(now) :]
             done = run_all(
-                lambda pair: _upload(way, *pair), now, workers=few, most=most, moved=lambda: progress.done
+                lambda file: _upload(way, file), now, workers=few, most=most, moved=lambda: progress.done
             )
-            for (_, key), (each, is_proven) in zip(now, done, strict=True):
-                if each is not None:
-                    sent[key] = each
-                    if not is_proven:
-                        unproven[key] = each.size
-    _check_listed(store, unproven)
-    tell_missing([file for file, key in files if key not in sent])
-    return [sent.get(key) for _, key in files]
+            sent += (record for record in done if record is not None)
+            missing += (file for file, record in zip(now, done, strict=True) if record is None)
+    _check_listed(store, way.unproven)
+    tell_missing(missing)
+    return sent
 
 
 def _check_listed(store: Store, sizes: Mapping[str, int]) -> None:
@@ -112,7 +109,10 @@ def _size(file: Local) -> float:
     return math.inf if file.size == UNKNOWN else file.size
 
 
-def _upload(way: _Way, file: Local, key: str) -> tuple[Sent | None, bool]:
+def _upload(way: _Way, file: Local) -> FileRecord | None:
+    object_ = way.object_of(file.path)
+    key = f"{way.home}/{object_}"
+
     def send(file: Local, may_grow: bool) -> tuple[Digest, bool]:
         blocks = _Blocks(file, way, may_grow=may_grow)
         begun = measured.begin()
@@ -134,9 +134,13 @@ def _upload(way: _Way, file: Local, key: str) -> tuple[Sent | None, bool]:
     measured = way.progress.measured
     done = steadily(file, send)
     if done is None:
-        return None, True
+        return None
     file, (digest, is_proven) = done
-    return Sent(digest.size, digest.hex(), file.mtime_ns, digest.blocks()), is_proven
+    if not is_proven:
+        way.unproven[key] = digest.size
+    return FileRecord(
+        file.path, object_, digest.size, digest.hex(), file.mode, file.mtime_ns, digest.blocks()
+    )
 
 
 def _so_far(error: StoreUnavailableError, given: int, size: int) -> StoreUnavailableError:

@@ -30,7 +30,7 @@ class Person:
         place, self.witness, self.random = history.place, history.witness, history.random
         self.place = place
         self.perhaps_pinned: set[str] = set()
-        """Their marker may have come too late."""
+        """Their marker may have come too late: section 11."""
         self._named_by_hand: set[str] = set()
         """A run may be deleting them: section 11."""
 
@@ -111,6 +111,7 @@ class Person:
         is_going = self._was_going(before, reference) or reference in self._named_by_hand
         if before.is_held and is_going:
             self.perhaps_pinned.add(reference)
+            self.witness.excused.add(reference)
         else:
             self.witness.pinned.add(reference)
 

@@ -43,6 +43,18 @@ def test_the_predecessor_is_refused_before_it_uploads_once_it_has_noticed(world:
     assert not any(request.startswith(("upload", "create", "replace")) for request in requests)
 
 
+def test_a_predecessor_that_has_noticed_stays_refused_beside_an_edit_of_latest(
+    world: World, old: Process
+) -> None:
+    incarnation(world, "new").restore()
+    with pytest.raises(SupersededError):
+        old.save({"model": "2"})
+    world.write("#1")
+    for act in (old.restore, lambda: old.save({"model": "3"})):
+        with pytest.raises(SupersededError, match="was started again and has taken over"):
+            act()
+
+
 @pytest.mark.parametrize("act", ["save", "restore"])
 def test_a_predecessor_whose_reply_was_lost_knows_that_it_had_the_node(world: World, act: str) -> None:
     incarnation(world, "oldest").save({"model": "0"}, step=0)

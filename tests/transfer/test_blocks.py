@@ -46,9 +46,8 @@ def store() -> FaultyStore:
 
 def saved(store: FaultyStore, body: bytes = LARGE) -> FileRecord:
     """A file as a save sends it, and its record."""
-    (sent,) = upload_all(store.inner, [(Local("f", body, len(body)), f"{HOME}/data/x/f")])
-    assert sent is not None
-    return FileRecord("f", "data/x/f", sent.size, sent.digest, blocks=sent.blocks)
+    (sent,) = upload_all(store.inner, HOME, [Local("f", body, len(body))], "data/x/{}".format)
+    return sent
 
 
 def without_blocks(record: FileRecord) -> FileRecord:
@@ -108,8 +107,7 @@ def test_what_is_written_while_it_is_sent_has_blocks_too(store: FaultyStore) -> 
         def blocks(self) -> Iterator[bytes]:
             yield from cut(LARGE, 16)
 
-    (sent,) = upload_all(store, [(Local("f", Written(), UNKNOWN), "f")])
-    assert sent is not None
+    (sent,) = upload_all(store, HOME, [Local("f", Written(), UNKNOWN)], str)
     assert sent.blocks == saved(store).blocks
 
 
@@ -118,8 +116,7 @@ def test_what_was_written_and_is_larger_than_a_list_may_be_has_none(store: Fault
         def blocks(self) -> Iterator[bytes]:
             yield from cut(bytes(100 * BLOCK + 1), 16)
 
-    (sent,) = upload_all(store, [(Local("f", Written(), UNKNOWN), "f")])
-    assert sent is not None
+    (sent,) = upload_all(store, HOME, [Local("f", Written(), UNKNOWN)], str)
     assert (sent.size, sent.blocks) == (100 * BLOCK + 1, None)
 
 

@@ -102,7 +102,7 @@ def test_only_a_slow_transfer_says_it(
         return Progress("saving", total, clock=lambda: clock.now, cpu=lambda: clock.cpu)
 
     with caplog.at_level(logging.INFO, "ckptptr"):
-        upload_all(Slow(clock, seconds), [(Local("f", bytes(MIB), MIB), "home/f")], showing)
+        upload_all(Slow(clock, seconds), "home", [Local("f", bytes(MIB), MIB)], str, showing)
     assert [record.getMessage() for record in caplog.records] == [
         "saving: 1.0 MiB in 10.0 s; the limit was the network or the store, which look the same from here:"
         " 102.4 KiB/s for each; 1.0 requests were under way on average, 1 at most"

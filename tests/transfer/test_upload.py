@@ -11,8 +11,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ckptptr.errors import LocalDiskError, StoreUnavailableError
+from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.testing import Fault, FaultyStore
 from ckptptr.transfer import upload
@@ -20,7 +22,7 @@ from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.folder import folder, one_file
 from ckptptr.transfer.plan import MIB, Local
 from ckptptr.transfer.progress import Progress
-from ckptptr.transfer.upload import Sent, upload_all
+from ckptptr.transfer.upload import upload_all
 from tests.memory import peak
 
 BLOCK = 16
@@ -43,8 +45,10 @@ def source(file: Local) -> Path:
     return Path(file.source)
 
 
-def whole(file: Local) -> Sent:
-    return Sent(file.size, digest_of(source(file)), file.mtime_ns)
+def whole(file: Local) -> FileRecord:
+    """Its record, where the path is the object."""
+    digest = digest_of(source(file))
+    return FileRecord(file.path, file.path, file.size, digest, file.mode, file.mtime_ns)
 
 
 SIZES = [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 10 * BLOCK, 10 * BLOCK + 3]
@@ -55,28 +59,30 @@ def test_what_arrives_is_the_file_and_the_digest_is_of_what_was_sent(
     store: MemoryStore, tmp_path: Path, size: int
 ) -> None:
     file = written(tmp_path, size)
-    assert upload_all(store, [(file, "home/model.pt")]) == [whole(file)]
+    assert upload_all(store, "home", [file], str) == [whole(file)]
     assert store.read("home/model.pt")[0] == source(file).read_bytes()
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_bytes_are_sent_as_a_file_would_be(store: MemoryStore, size: int) -> None:
     whole = bytes(number % 251 for number in range(size))
-    assert upload_all(store, [(Local("x", whole, size), "home/x")]) == [Sent(size, digest_of(whole))]
+    assert upload_all(store, "home", [Local("x", whole, size)], str) == [
+        FileRecord("x", "x", size, digest_of(whole))
+    ]
     assert store.read("home/x")[0] == whole
 
 
-def test_digests_come_in_the_order_of_the_files_whatever_their_size(
-    store: MemoryStore, tmp_path: Path
-) -> None:
+def test_each_file_gets_its_own_record_whatever_their_sizes(store: MemoryStore, tmp_path: Path) -> None:
     files = [written(tmp_path, size, f"{place}") for place, size in enumerate([*SIZES, *SIZES[::-1]])]
-    digests = upload_all(store, [(file, f"home/{file.path}") for file in files])
-    assert digests == [whole(file) for file in files]
+    sent = upload_all(store, "home", files, "data/{}".format)
+    expected = {file.path: replace(whole(file), object=f"data/{file.path}") for file in files}
+    assert len(sent) == len(files)
+    assert {record.path: record for record in sent} == expected
 
 
 def test_nothing_to_upload_asks_nothing() -> None:
     store = FaultyStore(MemoryStore())
-    assert upload_all(store, []) == []
+    assert upload_all(store, "home", [], str) == []
     assert store.log == []
 
 
@@ -92,7 +98,7 @@ def test_blocks_are_whole_however_little_the_disk_gives_at_a_time(
             sizes.extend(len(block) for block in blocks)
             return True
 
-    upload_all(Watching(block_size=BLOCK), [(written(tmp_path, 4 * BLOCK + 3), "x")])
+    upload_all(Watching(block_size=BLOCK), "home", [written(tmp_path, 4 * BLOCK + 3)], str)
     assert sizes == [BLOCK, BLOCK, BLOCK, BLOCK, 3]
 
 
@@ -117,7 +123,7 @@ class Unproven(FaultyStore):
 def test_what_no_checksum_has_proven_is_looked_up_in_one_listing(tmp_path: Path) -> None:
     store = Unproven()
     files = [written(tmp_path, size, f"file{size}") for size in (0, 1, 3 * BLOCK)]
-    upload_all(store, [(file, f"home/data/1/{file.size}/{file.path}") for file in files])
+    upload_all(store, "home", files, "data/1/folder of {0}/{0}".format)
     assert [(r.op, r.key) for r in store.log if r.op != "upload"] == [("list", "home/data/1")]
 
 
@@ -125,7 +131,7 @@ def test_what_no_checksum_has_proven_is_looked_up_in_one_listing(tmp_path: Path)
 def test_what_did_not_arrive_whole_is_an_error(tmp_path: Path, loses_all: bool, has: str) -> None:
     store = Unproven({"home/b": loses_all})
     with pytest.raises(StoreUnavailableError, match=f"sent 5 bytes, the store has {has}") as caught:
-        upload_all(store, [(written(tmp_path, 5, name), f"home/{name}") for name in "abc"])
+        upload_all(store, "home", [written(tmp_path, 5, name) for name in "abc"], str)
     assert caught.value.key == "memory://home/b"
 
 
@@ -165,7 +171,7 @@ def test_a_file_that_grows_while_it_is_read_is_sent_as_long_as_it_was_once(tmp_p
     file = written(tmp_path, 4 * BLOCK)
     before, as_it_was = source(file).read_bytes(), whole(file)
     store = touched_after_first_block(lambda: append(source(file)))
-    assert upload_all(store, [(file, "home/model.pt")]) == [as_it_was]
+    assert upload_all(store, "home", [file], str) == [as_it_was]
     assert store.read("home/model.pt")[0] == before
 
 
@@ -180,13 +186,12 @@ def test_a_log_that_never_stops_growing_is_sent_to_where_it_was(store: MemorySto
     with ThreadPoolExecutor(1) as pool:
         growing = pool.submit(grow)
         try:
-            (sent,) = upload_all(store, [(file, "home/log")])
+            (sent,) = upload_all(store, "home", [file], str)
         finally:
             stop.set()
         growing.result()
-    assert sent is not None
-    assert source(file).read_bytes().startswith(store.read("home/log")[0])
-    assert len(store.read("home/log")[0]) == sent.size
+    assert source(file).read_bytes().startswith(store.read("home/model.pt")[0])
+    assert len(store.read("home/model.pt")[0]) == sent.size
 
 
 @pytest.mark.parametrize("touch", [shrink, overwrite])
@@ -196,10 +201,11 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     file = written(tmp_path, 4 * BLOCK)
     touches = iter([source(file)])
     store = touched_after_first_block(lambda: [touch(path) for path in touches])
-    (sent,) = upload_all(store, [(file, "home/model.pt")])
+    (sent,) = upload_all(store, "home", [file], str)
     now = source(file).read_bytes()
     assert store.read("home/model.pt")[0] == now
-    assert sent == Sent(len(now), digest_of(now), source(file).stat().st_mtime_ns)
+    assert sent == whole(one_file(source(file)))
+    assert sent.size == len(now)
 
 
 def test_a_file_that_changes_each_time_is_an_error_that_names_it_and_nothing_is_stored(
@@ -213,7 +219,7 @@ def test_a_file_that_changes_each_time_is_an_error_that_names_it_and_nothing_is_
 
     store = touched_after_first_block(change)
     with pytest.raises(LocalDiskError, match=r"changed each of the 4 times.*/model\.pt\. .*leave it out"):
-        upload_all(store, [(file, "home/model.pt")])
+        upload_all(store, "home", [file], str)
     assert [*store.list("home")] == []
 
 
@@ -224,7 +230,7 @@ def test_a_file_that_changed_since_it_was_planned_is_sent_as_it_is(
 ) -> None:
     file = written(tmp_path, size)
     touch(source(file))
-    upload_all(store, [(file, "home/model.pt")])
+    upload_all(store, "home", [file], str)
     assert store.read("home/model.pt")[0] == source(file).read_bytes()
 
 
@@ -232,7 +238,7 @@ def test_a_larger_file_of_the_same_name_is_never_sent_in_part(store: MemoryStore
     file = written(tmp_path, 4 * BLOCK)
     (tmp_path / "new").write_bytes(b"n" * 9 * BLOCK)
     (tmp_path / "new").replace(source(file))
-    upload_all(store, [(file, "home/model.pt")])
+    upload_all(store, "home", [file], str)
     assert store.read("home/model.pt")[0] == b"n" * 9 * BLOCK
 
 
@@ -241,12 +247,12 @@ def test_a_file_that_is_replaced_while_it_is_read_is_sent_as_it_was(tmp_path: Pa
     file = written(tmp_path, 4 * BLOCK)
     before, as_it_was = source(file).read_bytes(), whole(file)
 
-    def replace() -> None:
+    def replace_file() -> None:
         (tmp_path / "new").write_bytes(b"new")
         (tmp_path / "new").replace(source(file))
 
-    store = touched_after_first_block(replace)
-    assert upload_all(store, [(file, "home/model.pt")]) == [as_it_was]
+    store = touched_after_first_block(replace_file)
+    assert upload_all(store, "home", [file], str) == [as_it_was]
     assert store.read("home/model.pt")[0] == before
 
 
@@ -255,7 +261,7 @@ def test_a_file_that_vanished_is_a_matter_of_this_disk(store: MemoryStore, tmp_p
     file = written(tmp_path, size)
     source(file).unlink()
     with pytest.raises(LocalDiskError, match=r"there is no such file any more: .*model"):
-        upload_all(store, [(file, "home/model.pt")])
+        upload_all(store, "home", [file], str)
     assert [*store.list("home")] == []
 
 
@@ -267,8 +273,8 @@ def test_a_file_of_a_folder_that_vanished_is_left_out_with_one_warning(
     files, _ = folder(tmp_path)
     for file in files[1:]:
         source(file).unlink()
-    sent = upload_all(store, [(file, f"home/{file.path}") for file in files])
-    assert [each is not None for each in sent] == [True, *[False] * 7]
+    sent = upload_all(store, "home", files, str)
+    assert sent == [whole(files[0])]
     assert [record.message for record in caplog.records] == [
         f"not saved of {tmp_path}: 1, 2, 3, 4, 5 and 2 more (deleted meanwhile)"
     ]
@@ -280,7 +286,7 @@ def test_files_that_vanished_with_their_folder_are_an_error(store: MemoryStore, 
     files, _ = folder(tmp_path / "model")
     shutil.rmtree(tmp_path / "model")
     with pytest.raises(LocalDiskError, match=r"there is no such file any more: .*/model/model\.pt"):
-        upload_all(store, [(file, f"home/{file.path}") for file in files])
+        upload_all(store, "home", files, str)
 
 
 def test_a_disk_that_fails_in_the_middle_is_told_and_nothing_is_stored(
@@ -292,21 +298,21 @@ def test_a_disk_that_fails_in_the_middle_is_told_and_nothing_is_stored(
     file = written(tmp_path, 4 * BLOCK)
     monkeypatch.setattr(upload.os, "read", fail)
     with pytest.raises(LocalDiskError, match=r"cannot read the file \(Input/output error\): .*/model\.pt"):
-        upload_all(store, [(file, "home/model.pt")])
+        upload_all(store, "home", [file], str)
     assert [*store.list("home")] == []
 
 
 def test_a_store_that_fails_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
     store = FaultyStore(MemoryStore(block_size=BLOCK), [Fault(when="during", op="upload")])
     with pytest.raises(StoreUnavailableError):
-        upload_all(store, [(written(tmp_path, 4 * BLOCK), "home/model.pt")])
+        upload_all(store, "home", [written(tmp_path, 4 * BLOCK)], str)
 
 
 def test_the_first_failure_stops_the_files_that_have_not_begun(tmp_path: Path) -> None:
     store = FaultyStore(MemoryStore(block_size=BLOCK), [Fault(op="upload", times=1000)])
     files = [written(tmp_path, 8, str(number)) for number in range(1000)]
     with pytest.raises(StoreUnavailableError):
-        upload_all(store, [(file, f"home/{file.path}") for file in files])
+        upload_all(store, "home", files, str)
     assert len(store.log) < 500
 
 
@@ -337,7 +343,7 @@ def test_memory_is_bounded_by_a_few_blocks_however_large_the_file(tmp_path: Path
     path = tmp_path / "large"
     with path.open("wb") as file:
         file.truncate(100 * block)
-    assert peak(lambda: upload_all(Draining(block), [(one_file(path), "home/large")])) < 4 * block
+    assert peak(lambda: upload_all(Draining(block), "home", [one_file(path)], str)) < 4 * block
 
 
 @pytest.fixture
@@ -362,7 +368,7 @@ def test_the_larger_files_are_the_fewer_go_side_by_side(tmp_path: Path, size: in
 
     store = Meeting(BLOCK)
     files = [written(tmp_path, size, f"file{number}") for number in range(2 * at_once)]
-    upload_all(store, [(file, file.path) for file in files])
+    upload_all(store, "home", files, str)
     assert store.most_at_once == at_once
 
 
@@ -385,7 +391,7 @@ def test_where_no_request_was_fast_the_following_files_of_a_few_blocks_go_in_blo
 
     files = [Local(name, bytes(size), size) for name in "abcdef"]
     showing = partial(Progress, "saving", clock=lambda: now)
-    upload_all(Slow(block_size=4 * MIB), [(file, file.path) for file in files], showing)
+    upload_all(Slow(block_size=4 * MIB), "home", files, str, showing)
     assert told == parts
 
 
@@ -400,5 +406,5 @@ def test_a_store_is_told_how_many_blocks_there_will_be(tmp_path: Path, size: int
             told.append((operator.length_hint(blocks), len(list(blocks))))
             return True
 
-    upload_all(Listening(block_size=BLOCK), [(written(tmp_path, size), "home/x")])
+    upload_all(Listening(block_size=BLOCK), "home", [written(tmp_path, size)], str)
     assert told == [(count, count)]
