@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,21 @@ from tests.examples.texts import EXAMPLES, bash, commands
 pytestmark = pytest.mark.servers  # all of it runs pyflyte-execute
 
 
-@pytest.fixture
-def node(flyte_node: Callable[..., SimulatedNode]) -> SimulatedNode:
+@pytest.fixture(scope="module")
+def died(tmp_path_factory: pytest.TempPathFactory) -> SimulatedNode:
     """Attempt 0 saved 1, 2 and 3 and died in save 4; attempt 1 died before Python."""
-    node = flyte_node("counter_task", "count_to", folder=str(EXAMPLES), inputs={"n": 5})
+    root = tmp_path_factory.mktemp("died") / "data"
+    node = SimulatedNode("counter_task", "count_to", f"{root}", str(EXAMPLES), {"n": 5})
     assert node.run(0, in_save(4)).signal == 9
     node.die_before_python(1)
     return node
+
+
+@pytest.fixture
+def node(died: SimulatedNode, tmp_path: Path) -> SimulatedNode:
+    """A copy: each test changes its own."""
+    shutil.copytree(died.root, tmp_path / "data", symlinks=True)
+    return replace(died, root=f"{tmp_path}/data")
 
 
 def recover(what: str, node: SimulatedNode, checkpoint: str = "", **environ: str) -> str:
