@@ -43,7 +43,7 @@ MUTANTS = [
     Mutant(
         "5.3: below the fence by the incarnation",
         "protocol/fence.py",
-        "return self._has_taken_over and self.is_of_another_incarnation(pointer)",
+        "return self._has_lost or (self._has_taken_over and self.is_of_another_incarnation(pointer))",
         "return False",
         ("an attempt starts in place again",),
     ),
