@@ -65,8 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays to the end: else each full collection looks through all of it."""
-    gc.freeze()
+    """Collect garbage less often: each full collection looks through all that was imported and collected."""
     gc.set_threshold(10_000, 20, 100)
 
 
