@@ -10,9 +10,10 @@ from flyteplugins.pytorch.task import Elastic
 
 RANKS = 2
 
-env = flyte.TaskEnvironment(
-    name="elastic", plugin_config=Elastic(nnodes=1, nproc_per_node=RANKS, max_restarts=1, monitor_interval=1)
-)
+# Each ten seconds a watchdog of the plugin looks whether all ranks have died and wait to be reaped: it then
+# ends the task. So they are reaped soon.
+ranks = Elastic(nnodes=1, nproc_per_node=RANKS, max_restarts=1, monitor_interval=0.1)
+env = flyte.TaskEnvironment(name="elastic", plugin_config=ranks)
 
 
 @env.task(retries=3)

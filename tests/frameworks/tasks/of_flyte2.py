@@ -11,9 +11,10 @@ from trainings import train as train_with
 
 from ckptptr.flyte2 import checkpoint
 
-env = flyte.TaskEnvironment(
-    name="trainings", plugin_config=Elastic(nnodes=1, nproc_per_node=2, max_restarts=1, monitor_interval=1)
-)
+# Each ten seconds a watchdog of the plugin looks whether all ranks have died and wait to be reaped: it then
+# ends the task. So they are reaped soon.
+ranks = Elastic(nnodes=1, nproc_per_node=2, max_restarts=1, monitor_interval=0.1)
+env = flyte.TaskEnvironment(name="trainings", plugin_config=ranks)
 
 
 @env.task(retries=3)
