@@ -485,8 +485,6 @@ def test_outside_of_the_main_thread_it_is_refused(world: World) -> None:
     assert "in the main thread only" in str(errors[0])
 
 
-BUSY = 15  # seconds that a busy machine may take to end a process
-
 PROGRAM = """
 import asyncio, concurrent.futures, os, signal, sys, threading, time
 from pathlib import Path
@@ -541,7 +539,7 @@ def test_whatever_hangs_the_process_is_gone_soon_after_the_deadline(what: str, t
         process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         _, said = process.communicate(timeout=20)
-        assert time.monotonic() - began < 1 + BUSY
+        assert time.monotonic() - began < 1 + 2
     assert process.returncode == 1  # by the exception
     assert "PreemptedError: this process is told to end by SIGTERM" in said
     if what != "the background":

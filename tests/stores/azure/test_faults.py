@@ -63,13 +63,13 @@ class TestAzureStoreWithFaults(FaultConformance):
 
 
 @pytest.mark.parametrize("status", [503, 429])
-def test_being_asked_twice_to_slow_down_is_made_good_soon(
+def test_being_asked_twice_to_slow_down_is_made_good_in_two_seconds(
     proxied: AzureStore, azure_proxy: FaultProxy, folder: str, status: int
 ) -> None:
     azure_proxy.add(Rule(status=status, code="ServerBusy", times=2))
     started = time.monotonic()
     proxied.create(f"{folder}/x", b"1")
-    assert time.monotonic() - started < 10  # its two pauses are at most 0.3 s
+    assert time.monotonic() - started < 2
     assert [seen.status for seen in azure_proxy.log] == [status, status, 201]
 
 
