@@ -109,7 +109,8 @@ class Person:
         before = self.witness.states[-1]
         self.chooser.pin(reference)
         is_going = self._was_going(before, reference) or reference in self._named_by_hand
-        if before.is_held and is_going:
+        is_swept = any(pod.verb == "sweep" and not pod.is_idle for pod in self.history.pods)
+        if (before.is_held and is_going) or (reference in self.witness.excused and is_swept):
             self.perhaps_pinned.add(reference)
             self.witness.excused.add(reference)
         else:

@@ -49,19 +49,33 @@ def test_a_text_editor_names_what_is_being_deleted(world: World) -> None:
     assert [rejected.reference for rejected in last.resolution.rejected] == [first]
 
 
-def test_what_a_run_deletes_beside_a_hold_can_still_be_chosen(world: World) -> None:
+@pytest.mark.parametrize("how", ["use", "a pin after a restore"])
+def test_what_a_run_deletes_beside_a_hold_can_still_be_named(world: World, how: str) -> None:
     """A choice against a run beside a hold"""
-    run = world.process(0, retention=KEEP_ONE)
-    (chosen,) = saved(run, 1)
-    world.person().use(chosen)
-    (beside,) = saved(run, 3)
-    run.before("delete", beside.rpartition("/")[2], lambda: world.person().use(beside))
-    saved(run, 4)
-    assert world.latest().target.checkpoint == beside
+    run = world.process(0, retention=KEEP_TWO)
+    chosen, _ = saved(run, 1, 2)
+    if how == "use":
+        world.person().use(chosen)
+    else:
+        world.edit(checkpoint=chosen)  # then the restore looks for what LATEST has lost
+    beside, _ = saved(run, 3, 4)
+
+    def name_it() -> None:
+        if how == "use":
+            world.person().use(beside)
+        else:
+            world.process(1).restore()
+            world.person().pin(beside)
+
+    run.before("delete", beside.rpartition("/")[2], name_it)
+    saved(run, 5)
+    latest = world.latest()
+    named = [target for target in latest.retained if target.pinned] or [latest.target]
+    assert [target.checkpoint for target in named] == [beside]
     assert not world.is_whole(beside)
-    last = world.process(1)
+    last = world.process(2)
     assert last.restore() == {"model": "1", "frozen": "same"}
-    assert last.resolution.verdict is Verdict.HISTORY
+    assert last.resolution.verdict is (Verdict.HISTORY if how == "use" else Verdict.POINTER)
 
 
 def test_a_hand_edit_that_drops_the_expired_is_believed_during_a_sweep(world: World) -> None:
