@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
 
 from ckptptr.clock import Patience
@@ -224,9 +225,11 @@ class Parts(Generic[_Saved]):
         session.has_saved.set()
         with session.lock, session.forgetting_on_failure():
             # Its id stays whatever others save meanwhile, so that it must be above all that they have saved.
-            named, ours = self._named(session.look(again=True), step)
+            before = session.look(again=True)
+            named, ours = self._named(before, step)
             if ours is not None:
                 self._check_same(ours, change, metadata, step)
+            if ours is not None or self._reference(named) in before.expired:
                 return named, began
             files = send(session, named.checkpoint_id, [*change.files.values()])
             ours = Part(
@@ -299,8 +302,8 @@ class Parts(Generic[_Saved]):
             IncompleteError: they are not, when the deadline is over.
             SupersededError: a newer attempt has taken over.
         """
-        session, looks, waited, claimed = self._session, 0, 0.0, 0
-        reference = session.node.root.ref(manifest_key(session.node.home, named.checkpoint_id))
+        session, looks, waited, claimed, is_deleted = self._session, 0, 0.0, 0, False
+        reference = self._reference(named)
         while True:
             is_over = waited >= self._deadline
             if looks % LISTING_EVERY == 0 or is_over:
@@ -310,9 +313,10 @@ class Parts(Generic[_Saved]):
                     raise self._incomplete(named, absent)
                 # The rank that claims it reads all parts. Where it seems to be dead, another one does.
                 if not absent and (is_over or (claims == claimed and self._claim(named, claims))):
-                    whole = self._assembled(named)
-                    if whole is not None:
-                        return self._described(self._confirm(whole, began))
+                    confirmed = self._confirm(named, began)
+                    if confirmed is not None:
+                        return self._described(confirmed)
+                    is_deleted = True
                 claimed = claims or 1
             looks += 1
             pause = _WAITING.pause(looks, session.clock.jitter())
@@ -320,8 +324,11 @@ class Parts(Generic[_Saved]):
             waited += pause
             seen = session.latest.read()
             session.latest.check_fence(seen.fence, seen.pointer, hint="This process must stop")
-            if seen.is_proof_of(reference) or reference in seen.expired:
+            is_passed = is_deleted and self._is_passed(named, seen)
+            if seen.is_proof_of(reference) or reference in seen.expired or is_passed:
                 return self._described(self._learn(named, seen))
+            if is_over:
+                raise self._incomplete(named, absent)
 
     def _claim(self, named: Named, number: int) -> bool:
         """Whether we are the one that commits. Two that do so at once do no harm."""
@@ -333,28 +340,53 @@ class Parts(Generic[_Saved]):
             return True
         return True
 
-    def _assembled(self, named: Named) -> Manifest | None:
-        """The checkpoint of all parts; None if they were deleted since they were listed."""
-        try:
-            return assemble(named, run_all(self._read, [self._key(named, r) for r in range(self.world_size)]))
-        except NotFoundError:
-            return None
-
-    def _confirm(self, manifest: Manifest, began: float) -> Manifest:
-        """Commit the checkpoint of all parts, if no other rank has, and publish it."""
+    def _confirm(self, named: Named, began: float) -> Manifest | None:
+        """Commit the checkpoint of all parts, if no other rank has, and publish it; None if they were deleted
+        since they were listed."""
         session = self._session
         with session.lock, session.forgetting_on_failure():
-            published = self._saver.confirm(session.look(), manifest, self._rebase)
+            seen = session.look()
+            try:
+                parts = run_all(self._read, [self._key(named, rank) for rank in range(self.world_size)])
+            except NotFoundError:
+                return None
+            if self._is_deleted(named, seen):
+                return None
+            whole = assemble(named, parts)
+            published = self._saver.confirm(seen, whole, partial(self._rebase, named))
         self._saver.tell(published, time.monotonic() - began, how=f", in {self.world_size} parts")
         return published.manifest
 
-    def _rebase(self, seen: Seen, mine: Manifest) -> Rebased:
+    def _rebase(self, named: Named, seen: Seen, mine: Manifest) -> Rebased:
         """A checkpoint of all ranks is whole: nothing of another one is merged into it."""
-        is_gone = seen.pointer is not None and self._session.publisher.may_be_deleted(seen.pointer, mine)
+        is_gone = seen.pointer is not None and (
+            self._session.publisher.may_be_deleted(seen.pointer, mine) or self._is_deleted(named, seen)
+        )
         return Rebased(Fate.CONTAINED if is_gone else Fate.FITS, mine)
 
+    def _is_deleted(self, named: Named, seen: Seen) -> bool:
+        """Whether a sweep is deleting the set, or has.
+
+        LATEST lists it until it is gone, and the record that names it goes last. So one of the two tells.
+        """
+        if self._reference(named) in seen.expired:
+            return True
+        key = set_key(self._session.node.home, self.round, named.checkpoint_id.nonce)
+        try:
+            body, _ = self._session.store.read(key, GLANCE)
+        except NotFoundError:
+            return True
+        return Named.decode(body, self._session.store.url(key)).id != named.id
+
+    def _is_passed(self, named: Named, seen: Seen) -> bool:
+        """Whether LATEST names a newer checkpoint of this attempt: a set that was deleted is not needed."""
+        if seen.pointer is None:
+            return False
+        target = seen.pointer.target
+        return self._session.publisher.is_in_own_home(target) and target.seq > named.checkpoint_id.seq
+
     def _learn(self, named: Named, seen: Seen) -> Manifest:
-        """The checkpoint that another rank has confirmed."""
+        """The checkpoint that another rank has confirmed, or that is not needed any more."""
         session = self._session
         try:
             manifest = read_manifest(session.store, session.node.home, named.checkpoint_id)
@@ -365,10 +397,20 @@ class Parts(Generic[_Saved]):
             session.content = Content.of(session.publisher.found(manifest))
         return manifest
 
+    def _reference(self, named: Named) -> str:
+        node = self._session.node
+        return node.root.ref(manifest_key(node.home, named.checkpoint_id))
+
     def _records(self, named: Named) -> str:
         return parts_folder(self._session.node.home, self.round, named.checkpoint_id.nonce)
 
     def _incomplete(self, named: Named, absent: list[int]) -> IncompleteError:
+        if not absent:
+            return IncompleteError(
+                f"the parts of step {named.step} were deleted before LATEST named them",
+                key=self._session.store.url(self._records(named)),
+                hint="Save the step again",
+            )
         shown = ", ".join(map(str, absent[:_SHOWN])) + (", ..." if len(absent) > _SHOWN else "")
         return IncompleteError(
             f"step {named.step} is not complete after {self._deadline:.0f} s: of {self.world_size} ranks "

@@ -77,7 +77,8 @@ class Download:
     def fetch(self, home: str, files: Sequence[FileRecord]) -> list[FileRecord]:
         """Fetch and verify files; their records, with the digests of those that had none.
 
-        A file that the destination has already, with the right digest, is not fetched.
+        A file that the destination has already, with the right digest, is not fetched; a listing tells
+        whether the store has it, too.
 
         Raises:
             NotFoundError, DamagedError: an object is gone, or not what was saved.
@@ -87,7 +88,8 @@ class Download:
         wanted = [record for record in files if self._destination.takes(record)]
         new = [record for record in wanted if (record.path, record.xxh3_128) not in self._verified]
         absent = self._not_in_place(new)
-        self._check_large(home, absent)
+        self._check_listed(home, _without(wanted, absent))
+        self._check_listed(home, (r for r in absent if r.size > LARGE and r.xxh3_128))
         learnt = self._stage(home, absent) if absent else {}
         return [learnt.get(record.path, record) for record in files]
 
@@ -107,16 +109,16 @@ class Download:
             except OSError as error:
                 raise _refused(destination.path(record.path), error) from error
 
-    def _check_large(self, home: str, records: Iterable[FileRecord]) -> None:
-        """Hold the sizes of large files against listings, before a byte of them is fetched and any room is
-        made. A plain folder's are from a listing.
+    def _check_listed(self, home: str, records: Iterable[FileRecord]) -> None:
+        """Hold files against listings that are not fetched, and large ones before a byte is fetched and any
+        room is made. A plain folder's are from a listing.
 
         Raises:
             DamagedError: an object is gone, or of another size.
         """
-        large = [record for record in records if record.size > LARGE and record.xxh3_128]
-        folders = dict.fromkeys("/".join((home, *record.object.split("/")[:2])) for record in large)
-        bad = flaws(home, large, by_key(entry for folder in folders for entry in self._store.list(folder)))
+        records = [*records]
+        folders = dict.fromkeys("/".join((home, *record.object.split("/")[:2])) for record in records)
+        bad = flaws(home, records, by_key(entry for folder in folders for entry in self._store.list(folder)))
         if bad:
             raise DamagedError(f"the file {bad[0].path!r}: {bad[0].problem}", key=self._store.url(bad[0].key))
 
@@ -137,6 +139,7 @@ class Download:
         their digests, by path."""
         with self._staging() as staging:
             places = self._inherited(staging, records)
+            self._check_listed(home, (record for record in records if record.path in places))
             rest = [record for record in records if record.path not in places]
             for record in rest:
                 places[record.path] = staging.new(record.xxh3_128)
@@ -266,6 +269,13 @@ def _write(descriptor: int, start: int, block: Block) -> None:
         written = os.pwrite(descriptor, block, start)
         start += written
         block = memoryview(block)[written:]
+
+
+def _without(records: Sequence[FileRecord], some: Sequence[FileRecord]) -> list[FileRecord]:
+    if len(records) == len(some):
+        return []
+    paths = {record.path for record in some}
+    return [record for record in records if record.path not in paths]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 
-from ckptptr.stores.port import Block, Store
+from ckptptr.stores.port import GLANCE, Block, Store
 from ckptptr.transfer.digest import Digest
 from ckptptr.transfer.plan import RANGE, Piece, ranges
 
@@ -27,6 +27,8 @@ def fetch(store: Store, key: str, piece: Piece, take: Callable[[int, Block], obj
         NotFoundError, DamagedError: there is no such object, or it ends too early.
         StoreUnavailableError: the store did not answer.
     """
+    if not piece.length:  # no range of it can be asked for, and it has to be there all the same
+        store.read(key, GLANCE)
     for _ in range(FETCHES):
         digest = Digest()
         for part in ranges(piece.length, RANGE):

@@ -19,7 +19,7 @@ from ckptptr.errors import (
 )
 from ckptptr.protocol.retention import Retention
 from ckptptr.testing.faults import Fault, Killed
-from tests.helpers import LAYOUTS, Content, FakeClock, Meanwhile, Process, World
+from tests.helpers import LAYOUTS, Content, FakeClock, Meanwhile, Paused, Process, World
 
 
 class Ranks:
@@ -322,6 +322,39 @@ def test_a_set_that_was_deleted_before_latest_named_it_is_not_confirmed(world: W
     with pytest.raises(ConflictError, match="none is newer"):
         ranks.save_all(1)
     assert world.seen().token is None
+
+
+def test_a_set_whose_name_was_deleted_before_it_was_committed_is_not_confirmed(world: World) -> None:
+    ranks = Ranks(world, 1)
+    ranks.processes[0].after(
+        "create", "commit-0", lambda: world.store.delete(world.find(r"\.sets/r1/\w+\.json$"))
+    )
+    with pytest.raises(IncompleteError, match="the parts of step 1 were deleted before LATEST named them"):
+        ranks.save(0, {"rank0": "0 at 1"}, step=1, deadline=5)
+    assert world.committed() == []
+
+
+@pytest.mark.parametrize("begins", ["before a sweep", "within a sweep", "long before a sweep"])
+def test_a_rank_that_comes_late_never_names_again_what_has_expired(world: World, begins: str) -> None:
+    early = Ranks(world, 1, retention=Retention(keep_last=1))
+    late = Ranks(world, 1, retention=Retention(keep_last=1), background=Paused())
+    first = early.save_all(1)[0].reference
+    got: list[str] = []
+
+    def come_late() -> None:
+        got.append(late.save_all(1)[0].reference)
+
+    if begins == "long before a sweep":  # and it has read the name of the set by then
+        late.processes[0].after("read", ".sets", lambda: [early.save_all(step) for step in (2, 3, 4)])
+        come_late()
+    else:
+        when, key = ("before", "manifests") if begins == "before a sweep" else ("after", "manifests")
+        getattr(early.processes[0], when)("delete", key, come_late)
+        for step in (2, 3, 4):
+            early.save_all(step)
+    assert got == [first]
+    assert first not in [*world.named(), *world.committed()]
+    assert world.process(1).restore() == step_of(4, 1)
 
 
 @pytest.mark.parametrize("written", ["commit-0", "manifests"])

@@ -25,7 +25,7 @@ from ckptptr.protocol.references import Root
 from ckptptr.protocol.retention import Retention
 from ckptptr.protocol.sealed import seal
 from ckptptr.testing import Fault
-from tests.helpers import FLYTE, Paused, Process, World, id_of
+from tests.helpers import FLYTE, Paused, Process, World, id_of, read_folder
 
 NEWER = json.dumps(seal({"checkpoint": "x", "format": "ckptptr/2", "shape": "of things to come"}))
 
@@ -103,6 +103,17 @@ def test_a_file_of_the_right_size_full_of_zeros_is_damage(world: World) -> None:
     (key,) = [key for key in world.find("model") if id_of(world.named()[0]) in key]
     world.store.upload(key, [b"\0" * len("step 2")])
     assert world.process(1).restore() == {"model": "step 1"}
+
+
+def test_a_file_that_is_gone_is_damage_although_the_folder_has_it(world: World) -> None:
+    saved(world, 0, 1, 2)
+    newest = world.named()[0]
+    world.store.delete([payload_key(world, newest)])
+    run = world.process(1)
+    folder = run.checkpoints.restore(world.folder({"model": "step 2"}))
+    assert folder is not None
+    assert read_folder(folder) == {"model": "step 1"}
+    assert [rejected.reference for rejected in run.resolution.rejected] == [newest]
 
 
 def test_without_latest_the_own_home_comes_first_and_then_the_nearest(world: World) -> None:
@@ -492,7 +503,8 @@ def test_a_look_fetches_and_moves_nothing(world: World) -> None:
 
 def test_a_look_passes_over_what_a_restore_passes_over(world: World) -> None:
     saved(world, 0, 1, 2)
-    world.store.delete([payload_key(world, world.named()[0])])
+    newest = world.named()[0]
+    world.store.delete([payload_key(world, newest)])
     run = world.process(1)
     looked = run.checkpoints.look()
     assert looked.found is not None

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +90,9 @@ def test_files_are_put_where_they_were_and_nothing_else_is_left(store: FaultySto
     assert content(state) == FILES
 
 
-def test_a_large_file_comes_in_ranges_and_an_empty_one_without_a_request(
-    store: FaultyStore, state: Path
-) -> None:
+def test_a_large_file_comes_in_ranges_and_an_empty_one_is_looked_at(store: FaultyStore, state: Path) -> None:
     restore(store, state, stored(store))
+    assert [request.key for request in store.log if request.op == "read"] == [f"{HOME}/data/1/optim/empty"]
     assert sorted(downloads(store)) == sorted(
         [f"{HOME}/data/1/model.pt"] * 6 + [f"{HOME}/data/1/optim/adam.pt", f"{HOME}/data/1/größe 🦙"]
     )
@@ -243,11 +244,38 @@ def test_after_a_failure_the_destination_is_as_it_was(
     assert content(state) == OLD
 
 
-def test_an_object_that_is_missing_is_named(store: FaultyStore, state: Path) -> None:
+@pytest.mark.parametrize("path", ["optim/adam.pt", "optim/empty"])
+def test_an_object_that_is_missing_is_named(store: FaultyStore, state: Path, path: str) -> None:
     records = stored(store)
-    store.inner.delete([f"{HOME}/data/1/optim/adam.pt"])
-    with pytest.raises(NotFoundError, match=r"memory://data/home/data/1/optim/adam\.pt"):
+    store.inner.delete([f"{HOME}/data/1/{path}"])
+    with pytest.raises(NotFoundError, match=f"memory://data/home/data/1/{re.escape(path)}"):
         restore(store, state, records)
+
+
+def test_an_object_that_is_missing_is_named_also_where_the_destination_has_the_file(
+    store: FaultyStore, state: Path
+) -> None:
+    records = stored(store)
+    restore(store, state, records)
+    store.inner.delete([f"{HOME}/data/1/optim/adam.pt"])
+    with pytest.raises(
+        DamagedError, match=r"'optim/adam\.pt': it is gone: memory://data/home/data/1/optim/adam"
+    ):
+        restore(store, state, records)
+    assert content(state) == FILES
+
+
+def test_an_object_that_is_missing_is_named_also_where_another_checkpoint_had_the_file(
+    store: FaultyStore, state: Path
+) -> None:
+    broken, whole = (stored(store, {"a": b"same", "b": b"same"}, name) for name in "21")
+    store.inner.delete([f"{HOME}/data/2/b"])
+    with Download(store, state) as download:
+        for error, records in ((NotFoundError, broken), (None, whole), (DamagedError, broken)):
+            with pytest.raises(error) if error else nullcontext():
+                download.fetch(HOME, records)
+        download.install(whole)
+    assert content(state) == {"a": b"same", "b": b"same"}
 
 
 @pytest.mark.parametrize("size", [len(LARGE) - 1, len(LARGE) + 1, 0, 1])

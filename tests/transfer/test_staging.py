@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ckptptr import hidden
+from ckptptr.errors import DamagedError
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.testing import Fault, FaultyStore
@@ -68,6 +69,15 @@ def test_what_a_killed_restore_had_verified_is_not_fetched_again(store: FaultySt
     restore(store, state, records)
     assert content(state) == FILES
     assert downloads(store) == [f"{HOME}/data/1/größe 🦙"]  # and not the two that the child had
+
+
+def test_what_it_had_is_of_no_use_where_the_object_is_gone(store: FaultyStore, state: Path) -> None:
+    records = stored(store, {"a": b"here", "b": b"gone"})
+    fetch_and_be_killed(store, state, records)
+    store.inner.delete([f"{HOME}/data/1/b"])
+    with pytest.raises(DamagedError, match="'b': it is gone"):
+        restore(store, state, records)
+    assert content(state) == {}
 
 
 def test_what_it_had_is_verified_once_more(store: FaultyStore, state: Path) -> None:
