@@ -246,7 +246,7 @@ class Witness:
             self.note("section 5, step 5", f"a save has moved LATEST back to {now.target.checkpoint}")
         old, incarnations = before.pointer.target, (before.pointer.incarnation, now.incarnation)
         is_siblings = old.attempt == now.target.attempt == now.fence == before.fence
-        is_siblings = is_siblings and id_of(old.checkpoint) not in self.foreign
+        is_siblings = is_siblings and not any(id_ in old.checkpoint for id_ in self.foreign)
         if is_siblings and incarnations[0] == incarnations[1] and now.target.seq < old.seq:
             self.note("section 5, step 5", f"a save put {now.target.checkpoint} before a newer sibling's")
         if _age(now.target) < (before.fence, 0):
