@@ -15,7 +15,7 @@ from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import FRESH
 from ckptptr.stores.obstore.lending import reason
 from ckptptr.stores.port import HasEngine
-from ckptptr.stores.room import MOST, at_once
+from ckptptr.stores.room import MOST, ROOM, WIDE, at_once
 from ckptptr.stores.wrappers.around import unwrap
 from ckptptr.transfer.pool import MANY
 
@@ -85,7 +85,8 @@ def engine_of(here: Here) -> dict[str, Any]:
         engine = "this machine's disk" if "://" not in here.url else "this process's memory"
         return {"engine": engine, "engine_why": "no network is between", **dict.fromkeys(_SIZES)}
     block = here.adapter.block_size  # when it is known which engine it is
-    sizes = zip(_SIZES, (block, at_once(block), connections), strict=True)
+    blocks = at_once(block, WIDE if engine == "obstore" else ROOM)
+    sizes = zip(_SIZES, (block, blocks, connections), strict=True)
     return {"engine": engine, "engine_why": why, **dict(sizes)}
 
 

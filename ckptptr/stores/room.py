@@ -16,16 +16,19 @@ from ckptptr.lifetime.forks import renew_in_child
 ROOM = 128 * 1024 * 1024
 """Bytes in flight at most; with what the SDKs hold besides, the whole stays below 256 MiB."""
 
+WIDE = 192 * 1024 * 1024
+"""The same for obstore, which holds nothing besides."""
+
 MOST = 16
 """Transfers at once at most, however small they are."""
 
-BLOCKS = 25
-"""Blocks of one file at once at most: as many of 5 MiB as there is room for."""
+BLOCKS = 38
+"""Blocks of one file at once at most: as many of 5 MiB as there is room for with obstore."""
 
 
-def at_once(block_size: int) -> int:
+def at_once(block_size: int, room: int = ROOM) -> int:
     """How many blocks of that size are under way at most."""
-    return max(1, min(BLOCKS, ROOM // block_size))
+    return max(1, min(BLOCKS, room // block_size))
 
 
 class Room:

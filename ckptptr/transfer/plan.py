@@ -17,6 +17,9 @@ RANGE = 8 * MIB
 ONE_REQUEST = 16 * MIB
 """Files of four blocks, but no more than this, are sent in one request each, several at a time."""
 
+_STEP = 256 * 1024
+"""What a resumable upload of Google Cloud Storage counts in."""
+
 MAX_PARTS = 9_000
 """Fewer than any store takes of one object (S3: 10,000)."""
 
@@ -89,15 +92,21 @@ def pieces(record: FileRecord) -> Iterator[Piece]:
         yield from (Piece(p.start, p.length, d) for p, d in zip(parts, blocks.xxh3_128, strict=True))
 
 
-def block_for(size: int, block: int, together: int = 4) -> int:
+def block_for(size: int, block: int) -> int:
     """The length of the blocks in which to send a file of `size` bytes to a store that likes `block`.
 
-    A file that fits into one request is one block, and so is one of `together` blocks; an enormous one gets
-    larger blocks, and so does one of `UNKNOWN` size, so that no store's limit of parts is met.
+    A file that fits into one request is one block, and so is one of four blocks; an enormous one gets larger
+    blocks, and so does one of `UNKNOWN` size, so that no store's limit of parts is met.
     """
     if size == UNKNOWN:
         return max(block, min(RANGE, 2 * block))
-    if size <= min(together * block, ONE_REQUEST):
+    if size <= min(4 * block, ONE_REQUEST):
         return max(block, size)
     needed = -(-size // MAX_PARTS)
     return block if needed <= block else -(-needed // MIB) * MIB
+
+
+def even_block(size: int, block: int) -> int:
+    """The same for a file of a few blocks that are all as long: no small one is left over."""
+    count = max(1, size // block)
+    return -(-size // count // _STEP) * _STEP if count > 1 else size

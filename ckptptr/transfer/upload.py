@@ -2,38 +2,58 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
 import posixpath
+import sys
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.port import Store, UploadGoneError
+from ckptptr.stores.room import Room
 from ckptptr.transfer.digest import Digest
 from ckptptr.transfer.folder import tell_missing
-from ckptptr.transfer.plan import MIB, ONE_REQUEST, UNKNOWN, Local, block_for, ranges
+from ckptptr.transfer.plan import MIB, ONE_REQUEST, UNKNOWN, Local, block_for, even_block, ranges
 from ckptptr.transfer.pool import FEW, MANY, run_all
 from ckptptr.transfer.progress import SAVING, Progress, Showing
 from ckptptr.transfer.steady import Steady, steadily
 
-_SIDE_BY_SIDE = ((MIB, FEW, MANY), (ONE_REQUEST // 2, 16, 16), (ONE_REQUEST, 8, 8))
-"""Up to which size how many files go at once at first, and at most: they hold less than 128 MiB in memory."""
+_SIDE_BY_SIDE = (
+    (MIB, FEW, MANY),
+    (ONE_REQUEST // 2, 16, 16),
+    (ONE_REQUEST, 12, 12),
+    (4 * ONE_REQUEST, 4, 4),
+    (None, 3, 3),
+)
+"""Up to which size how many files go at once at first, and at most: they hold less than 192 MiB in memory.
+Larger ones send their own blocks side by side."""
+_BLOCKS = 30
+"""Blocks of several larger files under way, of all together. Each has its share: where one takes all, the C
+library keeps the memory of each thread, and so twice as much is held."""
 
 log = logging.getLogger("ckptptr")
-
-LARGE_AT_ONCE = 3
-"""Larger ones: each sends its own blocks side by side, and the store bounds their number in all."""
 
 _SLOW = 40_000_000
 """Bytes in a second: where one request is slower, several blocks side by side are faster."""
 _TELLING = 4
 """Requests that tell how fast one is: on a busy machine some are slow, and rarely all."""
+_MOMENT = 0.1
+"""Seconds for which the others wait for these."""
+_TELLS = ONE_REQUEST // 4
+"""Bytes: of smaller files, most of the time is the answer's."""
 
 
 class _Way:
-    """How files go to a store: those of three or four blocks in one request, unless such are slow there."""
+    """How files go to a store.
+
+    Those of a few blocks go in one request each, where one is fast. A few of them tell; what begins before
+    these have arrived goes in blocks.
+    """
 
     def __init__(self, store: Store, home: str, object_of: Callable[[str], str], progress: Progress) -> None:
         self.store = store
@@ -41,18 +61,42 @@ class _Way:
         self.object_of = object_of
         self.progress = progress
         self.unproven: dict[str, int] = {}
+        self.share = sys.maxsize
+        self._room = Room()
+        self._begun = itertools.count(1)
+        self._told = threading.Event()
         self._seen = 0
         self._fastest = 0.0
 
     def block_for(self, size: int) -> int:
-        is_slow = self._seen >= _TELLING and self._fastest < _SLOW
-        return block_for(size, self.store.block_size, 2 if is_slow else 4)
+        """The length of the blocks in which a file goes. Asked for once for each."""
+        block = block_for(size, self.store.block_size)
+        if not _TELLS < size <= block or self._is_fast():
+            return block
+        return even_block(size, self.store.block_size)
 
-    def took(self, seconds: float, size: int, block: int) -> None:
-        """A file of this size was sent in these seconds, in blocks of that size."""
-        if ONE_REQUEST // 4 < size <= block:
+    def _is_fast(self) -> bool:
+        if not self._told.is_set():
+            if next(self._begun) <= _TELLING:
+                return True
+            self._told.wait(_MOMENT)
+            self._told.set()
+        return self._fastest >= _SLOW
+
+    @contextmanager
+    def sending(self, size: int, block: int) -> Iterator[None]:
+        """A file of this size is sent, in blocks of that size."""
+        if not _TELLS < size <= block:
+            yield
+            return
+        clock = self.progress.measured.clock
+        with self._room.taken(size):
+            begun = clock()
+            yield
+            self._fastest = max(self._fastest, size / max(clock() - begun, 1e-3))
             self._seen += 1
-            self._fastest = max(self._fastest, size / max(seconds, 1e-3))
+            if self._fastest >= _SLOW or self._seen >= _TELLING:
+                self._told.set()
 
 
 def upload_all(
@@ -79,9 +123,11 @@ def upload_all(
     rest = sorted(files, key=_size)
     with showing(sum(file.size for file in files if file.size != UNKNOWN)) as progress:
         way = _Way(store, home, object_of, progress)
-        for limit, few, most in (*_SIDE_BY_SIDE, (None, LARGE_AT_ONCE, LARGE_AT_ONCE)):
+        for limit, few, most in _SIDE_BY_SIDE:
             now = [file for file in rest if limit is None or _size(file) <= limit]
             rest = rest[len(now) :]
+            are_large = len(now) > 1 and (limit is None or limit > ONE_REQUEST)
+            way.share = _BLOCKS // min(most, len(now)) if are_large else sys.maxsize
             done = run_all(
                 lambda file: _upload(way, file), now, workers=few, most=most, moved=lambda: progress.done
             )
@@ -117,8 +163,8 @@ def _upload(way: _Way, file: Local) -> FileRecord | None:
         blocks = _Blocks(file, way, may_grow=may_grow)
         begun = measured.begin()
         try:
-            is_proven = way.store.upload(key, blocks)
-            way.took(measured.clock() - begun, file.size, blocks.size)
+            with way.sending(file.size, blocks.size):
+                is_proven = way.store.upload(key, blocks)
         except UploadGoneError as error:
             # The listing tells. The name has this checkpoint's random id: what is there in that size is ours.
             log.warning("%s; ckptptr looks whether the object is complete", error)
@@ -150,19 +196,21 @@ def _so_far(error: StoreUnavailableError, given: int, size: int) -> StoreUnavail
 
 
 class _Blocks:
-    """A file's blocks, digested as they are taken. Its length hint tells a store how many there will be."""
+    """A file's blocks, digested as they are taken. Its length hint tells a store how many there will be, or
+    how many may be under way at once at most."""
 
     def __init__(self, file: Local, way: _Way, *, may_grow: bool) -> None:
         self._file = file
         self._may_grow = may_grow
         self.size = way.block_for(file.size)
         self._progress = way.progress
+        self._share = way.share
         self.digest = Digest.of_file(file.size)
 
     def __length_hint__(self) -> int:
         if self._file.size == UNKNOWN:
             return NotImplemented  # type: ignore[no-any-return]
-        return -(-self._file.size // self.size) if self._file.size else 0
+        return min(self._share, -(-self._file.size // self.size)) if self._file.size else 0
 
     def __iter__(self) -> Iterator[bytes]:
         source = self._file.source

@@ -63,7 +63,7 @@ def busy_for_less_than(seconds: float) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("engine", "told", "blocks"),
     [
-        ("auto", ("obstore", "obstore is installed", 64), (5 << 20, 25)),
+        ("auto", ("obstore", "obstore is installed", 64), (5 << 20, 38)),
         ("fsspec", ("fsspec", "CKPTPTR_ENGINE is fsspec", 16), (16 << 20, 8)),
     ],
 )

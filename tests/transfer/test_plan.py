@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptptr.transfer.plan import UNKNOWN, Range, block_for, ranges
+from ckptptr.transfer.plan import UNKNOWN, Range, block_for, even_block, ranges
 
 # Ranges
 
@@ -48,3 +48,13 @@ def test_blocks_are_as_the_store_likes_them_unless_they_were_too_many(
 ) -> None:
     assert block_for(size, store_likes) == block
     assert -(-size // block) <= 10_000
+
+
+@given(st.integers(1, 40 * MIB), st.sampled_from([5 * MIB, 8 * MIB, 16 * MIB]))
+def test_even_blocks_are_not_shorter_than_the_store_likes_and_none_is_left_over(
+    size: int, likes: int
+) -> None:
+    block = even_block(size, likes)
+    assert block >= min(size, likes)
+    assert -(-size // block) == max(1, size // likes)
+    assert block == size or block % (256 * 1024) == 0

@@ -349,11 +349,11 @@ def test_memory_is_bounded_by_a_few_blocks_however_large_the_file(tmp_path: Path
 @pytest.fixture
 def small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request takes two blocks of these tests, so that their files are small, or large."""
-    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((BLOCK, 8, 8), (2 * BLOCK, 4, 4)))
+    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((BLOCK, 8, 8), (2 * BLOCK, 4, 4), (None, 3, 3)))
 
 
 @pytest.mark.usefixtures("small_scale")
-@pytest.mark.parametrize(("size", "at_once"), [(BLOCK, 8), (2 * BLOCK, 4), (3 * BLOCK, upload.LARGE_AT_ONCE)])
+@pytest.mark.parametrize(("size", "at_once"), [(BLOCK, 8), (2 * BLOCK, 4), (3 * BLOCK, 3)])
 def test_the_larger_files_are_the_fewer_go_side_by_side(tmp_path: Path, size: int, at_once: int) -> None:
     meeting = threading.Barrier(at_once, timeout=5)
 
@@ -372,7 +372,7 @@ def test_the_larger_files_are_the_fewer_go_side_by_side(tmp_path: Path, size: in
     assert store.most_at_once == at_once
 
 
-@pytest.mark.parametrize(("seconds", "parts"), [([1.0, 0.1], [1] * 6), ([1.0, 2.0], [1, 1, 1, 1, 3, 3])])
+@pytest.mark.parametrize(("seconds", "parts"), [([1.0, 0.1], [1] * 6), ([1.0, 2.0], [1, 1, 1, 1, 2, 2])])
 def test_where_no_request_was_fast_the_following_files_of_a_few_blocks_go_in_blocks(
     monkeypatch: pytest.MonkeyPatch, seconds: list[float], parts: list[int]
 ) -> None:
@@ -393,6 +393,44 @@ def test_where_no_request_was_fast_the_following_files_of_a_few_blocks_go_in_blo
     showing = partial(Progress, "saving", clock=lambda: now)
     upload_all(Slow(block_size=4 * MIB), "home", files, str, showing)
     assert told == parts
+
+
+def test_what_begins_before_it_is_known_how_fast_a_request_is_goes_in_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size = 5 * MIB
+    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((size, 6, 6),))
+    told: list[int] = []
+    two_have_begun = threading.Barrier(6, timeout=5)
+
+    class Meeting(MemoryStore):
+        def upload(self, _: str, blocks: Iterable[bytes]) -> bool:
+            told.append(len(list(blocks)))
+            if len(told) <= 6:
+                two_have_begun.wait()
+            return True
+
+    files = [Local(name, bytes(size), size) for name in "abcdefghijklmnop"]
+    upload_all(Meeting(block_size=2 * MIB), "home", files, str)
+    assert sorted(told[:6]) == [1, 1, 1, 1, 2, 2]
+    assert told[-1] == 1
+
+
+@pytest.mark.parametrize(("count", "at_once"), [(1, 40), (2, 15), (3, 10), (9, 10)])
+def test_of_several_large_files_each_has_its_share_of_the_blocks_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, at_once: int
+) -> None:
+    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((None, 3, 3),))
+
+    class Hinted(Draining):
+        def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+            hints.append(operator.length_hint(blocks))
+            return super().upload(key, blocks)
+
+    hints: list[int] = []
+    files = [written(tmp_path, 40 * BLOCK, f"file{number}") for number in range(count)]
+    upload_all(Hinted(BLOCK), "home", files, str)
+    assert hints == [at_once] * count
 
 
 @pytest.mark.parametrize(

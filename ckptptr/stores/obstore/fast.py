@@ -17,6 +17,7 @@ from ckptptr.events import Event, emit
 from ckptptr.stores.obstore.lending import UnlendableError, explained, reason
 from ckptptr.stores.obstore.store import ObstoreStore
 from ckptptr.stores.port import Block, Entry, HasStream, Store
+from ckptptr.stores.room import ROOM, WIDE
 from ckptptr.stores.sdk import one_or_many
 from ckptptr.stores.wrappers.around import Around, unwrap
 
@@ -117,9 +118,9 @@ class FastLane(Around):
             return False
         if bucket not in self._opened:
             self._opened.add(bucket)
-            _log.info(
-                "obstore moves payload to and from %s: %s", self.url(bucket), explained(self.block_size)
-            )
+            room = WIDE if self._payload.lender.proves_blocks else ROOM
+            how = explained(self.block_size, room)
+            _log.info("obstore moves payload to and from %s: %s", self.url(bucket), how)
         return True
 
     def _reaches(self, key: str) -> bool:

@@ -24,7 +24,7 @@ from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.settings import ENGINE
 from ckptptr.stores.line import LONG
 from ckptptr.stores.port import Guarantee
-from ckptptr.stores.room import at_once
+from ckptptr.stores.room import ROOM, at_once
 from ckptptr.wording import size
 
 LEASE = timedelta(minutes=10)
@@ -134,9 +134,9 @@ def reason() -> str:
     return "obstore is installed" if find_spec("obstore") else "obstore is not installed"
 
 
-def explained(block_size: int) -> str:
+def explained(block_size: int, room: int = ROOM) -> str:
     """The same, and in which blocks payload goes, for a log."""
-    return f"{reason()}; blocks of {size(block_size)}, at most {at_once(block_size)} at once"
+    return f"{reason()}; blocks of {size(block_size)}, at most {at_once(block_size, room)} at once"
 
 
 def limits(patience: Patience, answer: float) -> dict[str, Any]:

@@ -43,7 +43,7 @@ from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, u
 from ckptptr.stores.obstore.watch import Watch
 from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token, UnsupportedError, folders_of
-from ckptptr.stores.room import BLOCKS, Room
+from ckptptr.stores.room import BLOCKS, WIDE, Room
 from ckptptr.stores.said import no_answer, overdue
 from ckptptr.stores.sdk import last_names, one_or_many, seconds, shown
 
@@ -85,7 +85,7 @@ class ObstoreStore:
         self._tried: set[str] = set()
         self._deletes_singly = False  # until the server turns out to want it
         self._patient: dict[int, tuple[Any, Any]] = {}
-        self._room = Room(most=BLOCKS)
+        self._room = Room(WIDE, BLOCKS)
         self._line = Line(lender.answer)
 
     @property

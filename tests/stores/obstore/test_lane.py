@@ -187,7 +187,7 @@ def test_the_choice_explains_itself_in_the_log(
         lane.upload("bucket/b", [b"1"])
     assert [record.getMessage() for record in caplog.records] == [
         "obstore moves payload to and from memory://bucket: CKPTPTR_ENGINE is obstore; blocks of 16 B,"
-        " at most 25 at once"
+        " at most 38 at once"
     ]
     assert (lane.engine("bucket"), lane.why("bucket")) == ("obstore", "CKPTPTR_ENGINE is obstore")
 
