@@ -21,6 +21,8 @@ _LOOK = 0.1
 """Seconds for which it is looked at how much moves."""
 _MORE = 1.4
 """Where twice as many threads move that many times as much, it is worth to double them again."""
+_ALL = 1.8
+"""Where they move that many times as much, nothing but their number limits: four times as many follow."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -41,7 +43,7 @@ def run_all(
     Args:
         workers: how many threads.
         most: if that is more, twice as many threads follow soon, and again, up to `most`, each time that
-            these were seen to move more.
+            these were seen to move more; four times as many where these moved almost twice as much.
         moved: how much has been moved so far.
 
     Raises what the first of the items that failed has raised.
@@ -98,7 +100,7 @@ def run_all(
 def _add(
     start: Callable[[int], None], few: int, most: int, moved: Callable[[], int], is_over: threading.Event
 ) -> None:
-    """Twice as many threads, as long as these move more; returns at `most`, or when nothing is left."""
+    """More threads, as long as these move more; returns at `most`, or when nothing is left."""
 
     def look() -> Iterator[float]:
         """How much has moved in a second, on average since the last threads had time to begin."""
@@ -112,5 +114,6 @@ def _add(
 
     count, before = few, 0.0
     while count < most and (pace := next((now for now in look() if now > _MORE * before), None)):
-        count, before = min(2 * count, most), pace
+        times = 4 if before and pace > _ALL * before else 2
+        count, before = min(times * count, most), pace
         start(count)

@@ -114,6 +114,7 @@ class Link(threading.Event):
         self.pace, self.silent = pace, silent
         self.time = self.moved = 0.0
         self.threads = 4
+        self.steps = [self.threads]
 
     def monotonic(self) -> float:
         return self.time
@@ -128,24 +129,26 @@ class Link(threading.Event):
     def start(self, count: int) -> None:
         if self.time <= 5:
             self.threads = count
+            self.steps.append(count)
 
 
 @pytest.mark.parametrize("silent", [0.0, 0.3])
 @pytest.mark.parametrize(
-    ("pace", "threads"),
+    ("pace", "steps"),
     [
-        (lambda threads: threads * 1000, 64),  # each connection is slow
-        (lambda _: 5000, 8),  # the link is full
-        (lambda threads: 5000 - 100 * threads, 8),  # or the CPU
+        (lambda threads: threads * 1000, [4, 8, 32, 64]),  # each connection is slow
+        (lambda threads: threads**0.6 * 1000, [4, 8, 16, 32, 64]),  # and the link begins to fill
+        (lambda _: 5000, [4, 8]),  # the link is full
+        (lambda threads: 5000 - 100 * threads, [4, 8]),  # or the CPU
     ],
 )
 def test_there_are_many_threads_only_where_more_have_moved_more(
-    monkeypatch: pytest.MonkeyPatch, pace: Callable[[int], float], threads: int, silent: float
+    monkeypatch: pytest.MonkeyPatch, pace: Callable[[int], float], steps: list[int], silent: float
 ) -> None:
     link = Link(pace, silent)
     monkeypatch.setattr(pool, "time", link)
     pool._add(link.start, 4, 64, lambda: int(link.moved), link)
-    assert link.threads == threads
+    assert link.steps == steps
 
 
 def test_threads_that_are_added_help_with_the_items(monkeypatch: pytest.MonkeyPatch) -> None:

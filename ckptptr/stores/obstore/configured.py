@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, ClassVar
 
 from ckptptr.clock import Patience
@@ -52,7 +53,7 @@ class _Configured:
         self.answer = answer
         self._limits = limits(patience, answer)
 
-    @property
+    @cached_property  # each upload asks
     def guarantee(self) -> Guarantee:
         unproven = any(guarantee_at(url, self._own) is Guarantee.UNPROVEN for url in self._endpoints())
         return Guarantee.UNPROVEN if unproven else Guarantee.COMPARE_AND_SWAP

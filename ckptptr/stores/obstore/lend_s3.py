@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import cached_property
 from typing import Any, ClassVar
 
 import fsspec.asyn
@@ -60,7 +61,7 @@ class S3Lender(OnS3):
         self.answer = answer
         self._limits = limits(patience, answer)
 
-    @property
+    @cached_property  # each upload asks
     def guarantee(self) -> Guarantee:
         return guarantee_at(S3Client(self._filesystem).endpoint(), AMAZON)
 

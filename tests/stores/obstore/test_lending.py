@@ -30,6 +30,7 @@ from ckptptr.stores.obstore.lend_s3 import S3Lender
 from ckptptr.stores.obstore.lending import UnlendableError, answer_in, chosen, reason, unanswered
 from ckptptr.stores.obstore.store import ObstoreStore
 from ckptptr.stores.open import open_store
+from ckptptr.stores.s3.client import S3Client
 from ckptptr.stores.s3.store import S3Store
 from tests.servers import azurite, gcs, s3
 from tests.servers.azurite import Azurite
@@ -270,6 +271,16 @@ def test_amazon_compares_checksums_and_over_tls_the_payload_is_not_signed_then(
     assert ("checksum_algorithm" in plain, plain["unsigned_payload"]) == (False, "false")
 
 
+def test_what_each_upload_asks_of_the_endpoint_is_found_out_once(
+    opened: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened.append(s3fs.S3FileSystem(**KEYS))
+    lender, asked = S3Lender(opened[0]), []
+    monkeypatch.setattr(S3Client, "endpoint", lambda _: asked.append("") or "https://s3.amazonaws.com")
+    assert [lender.compares_parts for _ in range(3)] == [True] * 3
+    assert len(asked) == 1
+
+
 @pytest.mark.servers
 @pytest.mark.parametrize(("kind", "compares"), [(Seaweed, True), (Moto, False)])
 def test_a_server_that_refuses_other_bytes_is_trusted_with_a_checksum(
@@ -295,6 +306,7 @@ def test_that_is_found_out_by_one_request_though_the_sdk_would_try_again(
 _FORK = """
 import os, sys
 from ckptptr.stores.open import open_store
+from ckptptr.stores.s3.client import S3Client
 store, key = open_store(sys.argv[1])
 store.upload(key + "/parent", [b"1"])
 assert store.engine(key) == "obstore"
