@@ -31,7 +31,7 @@ def claimed_attempts(site: Site, size: int, stretches: int) -> list[Row]:
     """Outside Flyte, where each attempt claims the next number, and leaves its claim.
 
     On a disk and on SeaweedFS its home stays too, empty: there the search for orphans takes longer with each
-    attempt, see section 9 of PROTOCOL.md.
+    attempt, see section 9 of PROTOCOL.md. So `make soak` tells it on a server without folders.
     """
     with site.counted() as log:
         meter = Meter(site, log, more_objects=1)

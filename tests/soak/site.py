@@ -18,6 +18,7 @@ from ckptptr.stores.open import filesystem_at, open_store
 from ckptptr.stores.port import Store
 from ckptptr.testing import FaultyStore
 from ckptptr.testing.faults import Op, Request
+from tests.servers.gcs import MiniGCS
 from tests.servers.s3 import open_filesystem
 from tests.servers.seaweed import Seaweed
 
@@ -105,6 +106,15 @@ def on_s3() -> Iterator[Site]:
             filesystem.call_s3("create_bucket", Bucket=bucket)
         keys = {"key": server.access_key, "secret": server.secret_key, "endpoint_url": server.endpoint}
         yield Site(f"s3://{bucket}/soak", Path(scratch), keys)
+
+
+@contextmanager
+def on_gcs() -> Iterator[Site]:
+    """A bucket of a server that knows no folders, as the clouds."""
+    with MiniGCS() as server, tempfile.TemporaryDirectory() as scratch:
+        server.make_bucket("soak")
+        options = {"endpoint_url": server.endpoint, "token": "anon", "project": "test"}
+        yield Site("gs://soak/soak", Path(scratch), options)
 
 
 @contextmanager
