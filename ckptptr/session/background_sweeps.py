@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from ckptptr.errors import NotFoundError
 from ckptptr.events import Name
 from ckptptr.lifetime.forks import renew_in_child
 from ckptptr.protocol.forward import saved_by
@@ -23,7 +24,7 @@ from ckptptr.protocol.publish import Published, Standing
 from ckptptr.protocol.sweep import delete_unpublished, deleted_before, search, sweep
 from ckptptr.session.content import Content
 from ckptptr.session.session import Session
-from ckptptr.stores.port import Token
+from ckptptr.stores.port import GLANCE, Token
 
 LISTING_EVERY = 50
 """After how many publishes a run looks for orphans again; the first one looks too."""
@@ -74,12 +75,22 @@ class BackgroundSweeps:
         """Whether no sweep may delete the files of that checkpoint.
 
         LATEST names it, or it is what we committed last beside this very LATEST, which a person holds. A set
-        of parts may be deleted by another rank then.
+        of parts may be deleted by another rank then. What a person wrote may be written twice, and others may
+        have gone on in between: so the checkpoint has to be there.
         """
-        reference = content.reference
-        is_named = seen.pointer is not None and seen.pointer.find(reference) is not None
+        pointer, reference = seen.pointer, content.reference
+        is_named = pointer is not None and pointer.find(reference) is not None
         is_our_last = reference in self._beside_hold[-1:] and seen.token == self._held_at
-        return (is_named or is_our_last) and not content.is_at_risk
+        if content.is_at_risk or not (is_named or is_our_last):
+            return False
+        return pointer is None or not pointer.edited or self._is_there(reference)
+
+    def _is_there(self, reference: str) -> bool:
+        try:
+            self._session.store.read(self._session.node.root.key(reference), GLANCE)
+        except NotFoundError:
+            return False
+        return True
 
     def release(self, reference: str, before: Seen, published: Published) -> None:
         """Start to delete what a save made superfluous.

@@ -32,6 +32,7 @@ ONCE_BROKEN = {
     1004311: "a checkpoint of which an object was gone was adopted: another one had brought its files",
     1005741: "a rank that came late committed again a set that had expired, and LATEST named it",
     1105383: "the witness took a seed's checkpoint for a sibling's",
+    1216494: "a person wrote the same words twice, and a save took for there what had been swept in between",
     704607: "an edit hid that an attempt was started again from its predecessor, which had seen it",
     604495: "a save that was committed again beside a hold never saw that a newer attempt had taken over",
     100224: "a save referred to what a restore had found beside a hold, and its run deleted",

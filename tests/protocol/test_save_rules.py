@@ -12,6 +12,7 @@ from ckptptr.errors import DamagedError, InvalidArgumentError, StoreUnavailableE
 from ckptptr.protocol.names import BYTES_NAME
 from ckptptr.protocol.publish import Standing
 from ckptptr.protocol.retention import Retention
+from ckptptr.stores.local.store import LocalStore
 from ckptptr.testing import Fault
 from tests.helpers import FLYTE, Paused, Process, World
 
@@ -257,6 +258,24 @@ def test_under_a_hold_storage_stays_bounded_and_the_newest_are_kept(world: World
     assert [world.manifest(name).step for name in world.committed()] == [0, 18, 19]
     assert all(world.is_whole(name) for name in world.committed())
     assert len(world.find("frozen")) == 1
+
+
+def test_words_that_a_person_writes_twice_hide_nothing_of_what_was_deleted_in_between(tmp_path: Path) -> None:
+    """The version of LATEST is its content there, as on S3."""
+    disk = str(tmp_path / "bucket")
+    world = World(tmp_path, f"{disk}/run", store=LocalStore(), bucket=disk)
+    run = world.process(0)
+    run.save({"frozen": "same", "model": "1"}, step=1)
+    world.write("none")
+    run.save({"frozen": "same", "model": "2"}, step=2)
+    newer = world.process(1, retention=Retention(keep_last=1))
+    newer.restore()
+    for step in (3, 4, 5):
+        newer.save({"model": f"newer {step}"}, step=step)
+    assert world.find("frozen") == []
+    world.write("none")
+    saved = run.save({"frozen": "same", "model": "6"}, step=6)
+    assert world.content(saved.reference) == {"frozen": "same", "model": "6"}
 
 
 @pytest.mark.parametrize("wording", ["reference", "id", "uri", "use"])
