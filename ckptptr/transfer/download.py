@@ -216,11 +216,8 @@ class Download:
                 _write(descriptor, offset, block)
                 progress.add(len(block), begun)
 
-            begun = progress.measured.begin()
-            try:
+            with progress.measured.request():
                 is_good = fetch(self._store, key, piece, take)
-            finally:
-                progress.measured.end(begun)
             if not is_good:
                 raise self._damaged(home, record)
 

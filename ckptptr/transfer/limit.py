@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ckptptr.wording import size
@@ -39,18 +39,20 @@ class Measured:
         self.here = 0.0
         """Seconds that requests waited for this machine."""
 
-    def begin(self) -> float:
-        """A file or a range is under way from now on; when that was, for `end`."""
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """A file or a range is under way."""
         with self._lock:
             self._now += 1
             self._most = max(self._most, self._now)
-        return self.clock()
-
-    def end(self, begun: float) -> None:
-        with self._lock:
-            self._now -= 1
-            self._requests += 1
-            self._waited += self.clock() - begun
+        begun = self.clock()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._now -= 1
+                self._requests += 1
+                self._waited += self.clock() - begun
 
     def limit(self, count: int, cores: float) -> str:
         """The sentence, of a transfer of `count` bytes by a process that may use that many cores; empty where

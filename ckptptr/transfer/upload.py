@@ -161,9 +161,8 @@ def _upload(way: _Way, file: Local) -> FileRecord | None:
 
     def send(file: Local, may_grow: bool) -> tuple[Digest, bool]:
         blocks = _Blocks(file, way, may_grow=may_grow)
-        begun = measured.begin()
         try:
-            with way.sending(file.size, blocks.size):
+            with way.sending(file.size, blocks.size), way.progress.measured.request():
                 is_proven = way.store.upload(key, blocks)
         except UploadGoneError as error:
             # The listing tells. The name has this checkpoint's random id: what is there in that size is ours.
@@ -173,11 +172,8 @@ def _upload(way: _Way, file: Local) -> FileRecord | None:
             if type(error) is not StoreUnavailableError or file.size <= MIB:
                 raise
             raise _so_far(error, blocks.digest.size, file.size) from error
-        finally:
-            measured.end(begun)
         return blocks.digest, is_proven
 
-    measured = way.progress.measured
     done = steadily(file, send)
     if done is None:
         return None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,10 @@ def limit(requests: int, at_once: int, *, count: int, here: float = 0.0, cpu: fl
     clock = Clock()
     measured = clock.measured()
     for number in (*[requests] * 19, at_once):
-        begun = [measured.begin() for _ in range(number)]
-        clock.now += 1
-        for each in begun:
-            measured.end(each)
+        with ExitStack() as under_way:
+            for _ in range(number):
+                under_way.enter_context(measured.request())
+            clock.now += 1
     measured.here += here
     clock.cpu += cpu
     return measured.limit(count, cores=2.0)
