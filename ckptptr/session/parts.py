@@ -344,15 +344,15 @@ class Parts(Generic[_Saved]):
         """Commit the checkpoint of all parts, if no other rank has, and publish it; None if they were deleted
         since they were listed."""
         session = self._session
+        try:
+            parts = run_all(self._read, [self._key(named, rank) for rank in range(self.world_size)])
+        except NotFoundError:
+            return None
+        whole = assemble(named, parts)
         with session.lock, session.forgetting_on_failure():
             seen = session.look()
-            try:
-                parts = run_all(self._read, [self._key(named, rank) for rank in range(self.world_size)])
-            except NotFoundError:
-                return None
             if self._is_deleted(named, seen):
                 return None
-            whole = assemble(named, parts)
             published = self._saver.confirm(seen, whole, partial(self._rebase, named))
         self._saver.tell(published, time.monotonic() - began, how=f", in {self.world_size} parts")
         return published.manifest
