@@ -155,7 +155,7 @@ MUTANTS = [
     Mutant(
         "5.4.5: what LATEST names by now is confirmed",
         "session/parts.py",
-        "if seen.is_proof_of(reference) or reference in seen.expired:",
+        "if seen.is_proof_of(reference) or reference in seen.expired or is_passed:",
         "if seen.pointer:",
         ("parts of two ranks",),
     ),
