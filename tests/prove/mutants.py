@@ -146,10 +146,10 @@ MUTANTS = [
         ("parts of two ranks",),
     ),
     Mutant(
-        "5.4.5: no rank commits before all parts are there",
-        "protocol/parts.py",
-        "return [rank for rank in range(world_size) if rank not in there]",
-        "return [rank for rank in range(1, world_size) if rank not in there]",
+        "5.4.6: the checkpoint has the parts of all ranks",
+        "session/parts.py",
+        "[self._key(named, rank) for rank in range(self.world_size)]",
+        "[self._key(named, rank) for rank in range(1, self.world_size)]",
         ("parts of two ranks",),
     ),
     Mutant(
