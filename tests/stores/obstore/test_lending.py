@@ -306,7 +306,6 @@ def test_that_is_found_out_by_one_request_though_the_sdk_would_try_again(
 _FORK = """
 import os, sys
 from ckptptr.stores.open import open_store
-from ckptptr.stores.s3.client import S3Client
 store, key = open_store(sys.argv[1])
 store.upload(key + "/parent", [b"1"])
 assert store.engine(key) == "obstore"
