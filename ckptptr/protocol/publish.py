@@ -175,11 +175,17 @@ class Publisher:
         is_passed = named and all(self.is_in_own_home(t) and t.seq > manifest.seq for t in named)
         if is_passed or self.entry(manifest).checkpoint in pointer.expired:
             return True
-        try:
-            self.store.read(manifest_key(self.node.home, manifest.checkpoint_id), GLANCE)
-        except NotFoundError:
+        if not self.is_committed(self.entry(manifest).checkpoint):
             return True
         return pointer.edited and not self._has_its_own_files(manifest)
+
+    def is_committed(self, reference: str) -> bool:
+        """Whether a checkpoint has its manifest: what deletes it begins with that."""
+        try:
+            self.store.read(self.node.root.key(reference), GLANCE)
+        except NotFoundError:
+            return False
+        return True
 
     def _has_its_own_files(self, manifest: Manifest) -> bool:
         """Whether all files that were sent for it are there; nothing is said of those that it refers to."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from ckptptr.errors import NotFoundError
 from ckptptr.events import Name
 from ckptptr.lifetime.forks import renew_in_child
 from ckptptr.protocol.forward import saved_by
@@ -24,7 +23,7 @@ from ckptptr.protocol.publish import Published, Standing
 from ckptptr.protocol.sweep import delete_unpublished, deleted_before, search, sweep
 from ckptptr.session.content import Content
 from ckptptr.session.session import Session
-from ckptptr.stores.port import GLANCE, Token
+from ckptptr.stores.port import Token
 
 LISTING_EVERY = 50
 """After how many publishes a run looks for orphans again; the first one looks too."""
@@ -83,14 +82,7 @@ class BackgroundSweeps:
         is_our_last = reference in self._beside_hold[-1:] and seen.token == self._held_at
         if content.is_at_risk or not (is_named or is_our_last):
             return False
-        return pointer is None or not pointer.edited or self._is_there(reference)
-
-    def _is_there(self, reference: str) -> bool:
-        try:
-            self._session.store.read(self._session.node.root.key(reference), GLANCE)
-        except NotFoundError:
-            return False
-        return True
+        return pointer is None or not pointer.edited or self._session.publisher.is_committed(reference)
 
     def release(self, reference: str, before: Seen, published: Published) -> None:
         """Start to delete what a save made superfluous.
