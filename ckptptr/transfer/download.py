@@ -216,7 +216,7 @@ class Download:
                 _write(descriptor, offset, block)
                 progress.add(len(block), begun)
 
-            with progress.measured.request():
+            with progress.measured.request(piece.length):
                 is_good = fetch(self._store, key, piece, take)
             if not is_good:
                 raise self._damaged(home, record)

@@ -38,10 +38,12 @@ class Measured:
         self._waited = 0.0
         self.here = 0.0
         """Seconds that requests waited for this machine."""
+        self.answered = 0
+        """Bytes that the store has answered for."""
 
     @contextmanager
-    def request(self) -> Iterator[None]:
-        """A file or a range is under way."""
+    def request(self, size: int) -> Iterator[None]:
+        """A file or a range of that many bytes is under way."""
         with self._lock:
             self._now += 1
             self._most = max(self._most, self._now)
@@ -50,6 +52,7 @@ class Measured:
             yield
         finally:
             with self._lock:
+                self.answered += size
                 self._now -= 1
                 self._requests += 1
                 self._waited += self.clock() - begun

@@ -129,7 +129,11 @@ def upload_all(
             are_large = len(now) > 1 and (limit is None or limit > ONE_REQUEST)
             way.share = _BLOCKS // min(most, len(now)) if are_large else sys.maxsize
             done = run_all(
-                lambda file: _upload(way, file), now, workers=few, most=most, moved=lambda: progress.done
+                lambda file: _upload(way, file),
+                now,
+                workers=few,
+                most=most,
+                moved=lambda: progress.measured.answered,
             )
             sent += (record for record in done if record is not None)
             missing += (file for file, record in zip(now, done, strict=True) if record is None)
@@ -162,7 +166,7 @@ def _upload(way: _Way, file: Local) -> FileRecord | None:
     def send(file: Local, may_grow: bool) -> tuple[Digest, bool]:
         blocks = _Blocks(file, way, may_grow=may_grow)
         try:
-            with way.sending(file.size, blocks.size), way.progress.measured.request():
+            with way.sending(file.size, blocks.size), way.progress.measured.request(max(0, file.size)):
                 is_proven = way.store.upload(key, blocks)
         except UploadGoneError as error:
             # The listing tells. The name has this checkpoint's random id: what is there in that size is ours.

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import stat
+import threading
 from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from pathlib import Path
@@ -55,6 +56,22 @@ def stored(store: FaultyStore, files: dict[str, bytes] = FILES, name: str = "1")
         FileRecord(path, f"data/{name}/{path}", len(content), digest_of(content))
         for path, content in files.items()
     ]
+
+
+def test_where_the_first_answers_are_late_many_files_come_side_by_side(
+    store: FaultyStore, state: Path
+) -> None:
+    meeting = threading.Barrier(32, timeout=60)  # nothing is answered before as many have come
+
+    class Late(Around):
+        def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
+            meeting.wait()
+            yield from super().download(key, start, length)
+
+    records = stored(store, {f"file{number}": b"x" for number in range(64)})
+    with Download(Late(store), state) as download:
+        download.install(download.fetch(HOME, records))
+    assert len([*state.iterdir()]) == 64
 
 
 def failing(store: FaultyStore, *faults: Fault) -> FaultyStore:

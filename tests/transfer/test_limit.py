@@ -34,7 +34,7 @@ def limit(requests: int, at_once: int, *, count: int, here: float = 0.0, cpu: fl
     for number in (*[requests] * 19, at_once):
         with ExitStack() as under_way:
             for _ in range(number):
-                under_way.enter_context(measured.request())
+                under_way.enter_context(measured.request(8 * MIB))
             clock.now += 1
     measured.here += here
     clock.cpu += cpu

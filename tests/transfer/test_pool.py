@@ -132,18 +132,20 @@ class Link(threading.Event):
             self.steps.append(count)
 
 
-@pytest.mark.parametrize("silent", [0.0, 0.3])
 @pytest.mark.parametrize(
-    ("pace", "steps"),
+    ("pace", "silent", "steps"),
     [
-        (lambda threads: threads * 1000, [4, 8, 32, 64]),  # each connection is slow
-        (lambda threads: threads**0.6 * 1000, [4, 8, 16, 32, 64]),  # and the link begins to fill
-        (lambda _: 5000, [4, 8]),  # the link is full
-        (lambda threads: 5000 - 100 * threads, [4, 8]),  # or the CPU
+        (lambda threads: threads * 1000, 0.0, [4, 8, 32, 64]),  # each connection is slow
+        (lambda threads: threads**0.6 * 1000, 0.0, [4, 8, 16, 32, 64]),  # and the link begins to fill
+        (lambda _: 5000, 0.0, [4, 8]),  # the link is full
+        (lambda threads: 5000 - 100 * threads, 0.0, [4, 8]),  # or the CPU
+        (lambda threads: threads * 1000, 0.02, [4, 16, 32, 64]),  # the first answers are late
+        (lambda threads: threads * 1000, 0.3, [4, 16, 32, 64]),  # or very late
+        (lambda _: 5000, 0.3, [4, 16, 32]),  # and the link is full
     ],
 )
 def test_there_are_many_threads_only_where_more_have_moved_more(
-    monkeypatch: pytest.MonkeyPatch, pace: Callable[[int], float], steps: list[int], silent: float
+    monkeypatch: pytest.MonkeyPatch, pace: Callable[[int], float], silent: float, steps: list[int]
 ) -> None:
     link = Link(pace, silent)
     monkeypatch.setattr(pool, "time", link)

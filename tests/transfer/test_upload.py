@@ -372,6 +372,18 @@ def test_the_larger_files_are_the_fewer_go_side_by_side(tmp_path: Path, size: in
     assert store.most_at_once == at_once
 
 
+def test_where_the_first_answers_are_late_many_small_files_go_side_by_side(tmp_path: Path) -> None:
+    meeting = threading.Barrier(32, timeout=60)  # nothing is answered before as many have come
+
+    class Late(MemoryStore):
+        def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
+            meeting.wait()
+            return super().upload(key, blocks)
+
+    files = [written(tmp_path, 1, f"file{number}") for number in range(64)]
+    assert len(upload_all(Late(block_size=BLOCK), "home", files, str)) == 64
+
+
 @pytest.mark.parametrize(("seconds", "parts"), [([1.0, 0.1], [1] * 6), ([1.0, 2.0], [1, 1, 1, 1, 2, 2])])
 def test_where_no_request_was_fast_the_following_files_of_a_few_blocks_go_in_blocks(
     monkeypatch: pytest.MonkeyPatch, seconds: list[float], parts: list[int]
