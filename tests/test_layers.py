@@ -53,11 +53,12 @@ STORES = {
     "local": "port emptied",
     "memory": "port",
     "wrappers": "port",
-    "s3": "port room line sdk said parts",
-    "gcs": "port room line sdk said",
-    "azure": "port room line sdk said parts emptied",
-    "obstore": "port room line sdk said wrappers s3 gcs azure parts emptied",
-    "open": "port urls sdk local memory obstore",
+    "limits": "port room wrappers",
+    "s3": "port limits room line sdk said parts",
+    "gcs": "port limits room line sdk said",
+    "azure": "port limits room line sdk said parts emptied",
+    "obstore": "port limits room line sdk said wrappers s3 gcs azure parts emptied",
+    "open": "port limits urls sdk local memory obstore",
 }
 
 

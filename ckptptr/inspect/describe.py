@@ -13,11 +13,10 @@ from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.names import split_manifest_key
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import FRESH
+from ckptptr.stores.limits import at_once, limits_of
 from ckptptr.stores.obstore.lending import reason
 from ckptptr.stores.port import HasEngine
-from ckptptr.stores.room import MOST, ROOM, WIDE, at_once
 from ckptptr.stores.wrappers.around import unwrap
-from ckptptr.transfer.pool import MANY
 
 _SIZES = ("block_bytes", "blocks_at_once", "connections")
 
@@ -77,16 +76,14 @@ def checkpoint_by_name(here: Here, target: Target) -> shapes.Checkpoint:
 def engine_of(here: Here) -> dict[str, Any]:
     """What moves payload to and from the store on this machine, and why: fields of `shapes.Show`."""
     store, prefix = unwrap(here.adapter, HasEngine), here.node.prefix
-    engine, why, connections = "fsspec", reason(), MOST
+    engine, why = "fsspec", reason()
     if store is not None:
         engine, why = store.engine(prefix), store.why(prefix)
-        connections = MANY if engine.startswith("obstore") else MOST
     elif "://" not in here.url or here.url.startswith("memory://"):
         engine = "this machine's disk" if "://" not in here.url else "this process's memory"
         return {"engine": engine, "engine_why": "no network is between", **dict.fromkeys(_SIZES)}
-    block = here.adapter.block_size  # when it is known which engine it is
-    blocks = at_once(block, WIDE if engine == "obstore" else ROOM)
-    sizes = zip(_SIZES, (block, blocks, connections), strict=True)
+    block, limits = here.adapter.block_size, limits_of(here.adapter)  # when it is known which engine it is
+    sizes = zip(_SIZES, (block, at_once(block, limits.room), limits.requests), strict=True)
     return {"engine": engine, "engine_why": why, **dict(sizes)}
 
 

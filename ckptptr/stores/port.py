@@ -197,6 +197,23 @@ class HasEngine(Protocol):
         """Why that does, for people."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is under way at once at most: `room` bytes of payload in blocks, `requests` for payload."""
+
+    room: int
+    requests: int
+
+
+@runtime_checkable
+class HasLimits(Protocol):
+    """A store that has limits of its own."""
+
+    @property
+    def limits(self) -> Limits:
+        """What goes beyond waits: more threads would only cost time."""
+
+
 @runtime_checkable
 class HasStream(Protocol):
     """A store that lists without keeping the whole listing in memory."""

@@ -26,11 +26,6 @@ BLOCKS = 38
 """Blocks of one file at once at most: as many of 5 MiB as there is room for with obstore."""
 
 
-def at_once(block_size: int, room: int = ROOM) -> int:
-    """How many blocks of that size are under way at most."""
-    return max(1, min(BLOCKS, room // block_size))
-
-
 class Room:
     """`size` bytes for `most` transfers, to be taken and given back. What is larger than all goes alone."""
 

@@ -22,12 +22,13 @@ from ckptptr.errors import DamagedError, LocalDiskError
 from ckptptr.hidden import remove_left_behind
 from ckptptr.protocol.complete import by_key, flaws
 from ckptptr.protocol.manifest import FileRecord
+from ckptptr.stores.limits import limits_of
 from ckptptr.stores.port import Block, Store
 from ckptptr.transfer.digest import holds, read_again
 from ckptptr.transfer.fetch import FETCHES, fetch
 from ckptptr.transfer.place import Destination
 from ckptptr.transfer.plan import MIB, Piece, pieces
-from ckptptr.transfer.pool import FEW, MANY, run_all
+from ckptptr.transfer.pool import FEW, run_all
 from ckptptr.transfer.progress import RESTORING, Progress, Showing
 from ckptptr.transfer.staging import PREFIX, Staging
 
@@ -194,7 +195,7 @@ class Download:
                     lambda job: self._fetch_piece(home, *job, progress),
                     jobs,
                     workers=FEW,
-                    most=MANY,
+                    most=limits_of(self._store).requests,
                     moved=lambda: progress.done,
                 )
             unproven = [record for record in bad if record.known_blocks is None]

@@ -15,8 +15,6 @@ WORKERS = 8
 
 FEW = 8
 """Threads at first: a fast link, or a busy CPU, needs no more, and more would only cost time."""
-MANY = 64
-"""Threads at most, where each connection is slow or answers late. The store bounds their memory."""
 _LATE = 0.015
 """Seconds: where nothing has moved by then, it is the answers that take the time, and more go at once."""
 _LOOK = 0.1

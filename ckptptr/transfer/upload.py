@@ -14,12 +14,13 @@ from contextlib import contextmanager
 
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.protocol.manifest import FileRecord
+from ckptptr.stores.limits import MANY, limits_of
 from ckptptr.stores.port import Store, UploadGoneError
 from ckptptr.stores.room import Room
 from ckptptr.transfer.digest import Digest
 from ckptptr.transfer.folder import tell_missing
 from ckptptr.transfer.plan import MIB, ONE_REQUEST, UNKNOWN, Local, block_for, even_block, ranges
-from ckptptr.transfer.pool import FEW, MANY, run_all
+from ckptptr.transfer.pool import FEW, run_all
 from ckptptr.transfer.progress import SAVING, Progress, Showing
 from ckptptr.transfer.steady import Steady, steadily
 
@@ -132,7 +133,7 @@ def upload_all(
                 lambda file: _upload(way, file),
                 now,
                 workers=few,
-                most=most,
+                most=min(most, limits_of(store).requests),
                 moved=lambda: progress.measured.answered,
             )
             sent += (record for record in done if record is not None)

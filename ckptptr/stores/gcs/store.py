@@ -32,6 +32,7 @@ from ckptptr.stores.gcs.client import (
 )
 from ckptptr.stores.gcs.upload import CHUNK, upload_blocks
 from ckptptr.stores.gcs.words import GOOGLE
+from ckptptr.stores.limits import OF_SDKS
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
 from ckptptr.stores.sdk import check_length, guarantee_at, last_names, one_or_many, seconds
@@ -59,6 +60,8 @@ class GCSStore:
         page: objects in one answer of a listing.
         copy_steps: after that many steps a copy is given up.
     """
+
+    limits = OF_SDKS
 
     def __init__(
         self,

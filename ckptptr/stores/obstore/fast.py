@@ -14,10 +14,10 @@ from contextlib import suppress
 
 from ckptptr.errors import CkptptrError, DamagedError, NotFoundError
 from ckptptr.events import Event, emit
+from ckptptr.stores.limits import OF_OBSTORE, OF_SDKS
 from ckptptr.stores.obstore.lending import UnlendableError, explained, reason
 from ckptptr.stores.obstore.store import ObstoreStore
-from ckptptr.stores.port import Block, Entry, HasStream, Store
-from ckptptr.stores.room import ROOM, WIDE
+from ckptptr.stores.port import Block, Entry, HasStream, Limits, Store
 from ckptptr.stores.sdk import one_or_many
 from ckptptr.stores.wrappers.around import Around, unwrap
 
@@ -42,6 +42,13 @@ class FastLane(Around):
     def block_size(self) -> int:
         """Small blocks would only cost the adapter time."""
         return (self._store if self._closed else self._payload).block_size
+
+    @property
+    def limits(self) -> Limits:
+        """obstore's requests; the room of what moves blocks."""
+        if self._closed:
+            return OF_SDKS
+        return OF_OBSTORE if self._payload.lender.proves_blocks else Limits(OF_SDKS.room, OF_OBSTORE.requests)
 
     def engine(self, key: str) -> str:
         """What moves payload there, for people: `obstore`, or the filesystem and why."""
@@ -118,8 +125,7 @@ class FastLane(Around):
             return False
         if bucket not in self._opened:
             self._opened.add(bucket)
-            room = WIDE if self._payload.lender.proves_blocks else ROOM
-            how = explained(self.block_size, room)
+            how = explained(self.block_size, self.limits.room)
             _log.info("obstore moves payload to and from %s: %s", self.url(bucket), how)
         return True
 

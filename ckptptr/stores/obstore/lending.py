@@ -22,9 +22,9 @@ from urllib.parse import urlsplit
 from ckptptr.clock import Patience
 from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.settings import ENGINE
+from ckptptr.stores.limits import at_once
 from ckptptr.stores.line import LONG
 from ckptptr.stores.port import Guarantee
-from ckptptr.stores.room import ROOM, at_once
 from ckptptr.wording import size
 
 LEASE = timedelta(minutes=10)
@@ -134,7 +134,7 @@ def reason() -> str:
     return "obstore is installed" if find_spec("obstore") else "obstore is not installed"
 
 
-def explained(block_size: int, room: int = ROOM) -> str:
+def explained(block_size: int, room: int) -> str:
     """The same, and in which blocks payload goes, for a log."""
     return f"{reason()}; blocks of {size(block_size)}, at most {at_once(block_size, room)} at once"
 

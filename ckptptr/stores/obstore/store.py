@@ -35,6 +35,7 @@ from ckptptr.errors import (
 )
 from ckptptr.lifetime import daemon
 from ckptptr.stores.emptied import Emptied
+from ckptptr.stores.limits import OF_OBSTORE
 from ckptptr.stores.line import Line, OverdueError
 from ckptptr.stores.obstore import threads
 from ckptptr.stores.obstore.delete_signed import delete_signed
@@ -42,8 +43,8 @@ from ckptptr.stores.obstore.feed import Feed
 from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, unanswered, without_limit
 from ckptptr.stores.obstore.watch import Watch
 from ckptptr.stores.parts import Parts
-from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token, UnsupportedError, folders_of
-from ckptptr.stores.room import BLOCKS, WIDE, Room
+from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Limits, Token, UnsupportedError, folders_of
+from ckptptr.stores.room import BLOCKS, Room
 from ckptptr.stores.said import no_answer, overdue
 from ckptptr.stores.sdk import last_names, one_or_many, seconds, shown
 
@@ -85,12 +86,16 @@ class ObstoreStore:
         self._tried: set[str] = set()
         self._deletes_singly = False  # until the server turns out to want it
         self._patient: dict[int, tuple[Any, Any]] = {}
-        self._room = Room(WIDE, BLOCKS)
+        self._room = Room(OF_OBSTORE.room, BLOCKS)
         self._line = Line(lender.answer)
 
     @property
     def guarantee(self) -> Guarantee:
         return self.lender.guarantee
+
+    @property
+    def limits(self) -> Limits:
+        return OF_OBSTORE
 
     def engine(self, _: str) -> str:
         return "obstore"

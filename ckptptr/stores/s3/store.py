@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from ckptptr.errors import ConflictError, NotFoundError, StoreUnavailableError
+from ckptptr.stores.limits import OF_SDKS
 from ckptptr.stores.line import Line
 from ckptptr.stores.parts import each
 from ckptptr.stores.port import Block, Entry, Guarantee, Token, Unfinished, UnsupportedError
@@ -45,6 +46,8 @@ class S3Store:
         max_parts: of one upload.
         page: objects in one answer of a listing, and in one deletion.
     """
+
+    limits = OF_SDKS
 
     def __init__(
         self,
