@@ -124,7 +124,7 @@ class AzureStore:
             upload_blocks(
                 self._client, key, all_of_them, self._metadata, room=self._room, max_blocks=self._max_blocks
             )
-        return True  # each block was sent with its MD5
+        return True  # each block was sent with its checksum
 
     def download(self, key: str, start: int, length: int) -> Generator[Block, None, None]:
         if length == 0:

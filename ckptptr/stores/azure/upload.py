@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from azure.storage.blob import BlobBlock
@@ -23,12 +23,33 @@ MAX_BLOCKS = 50_000
 
 
 def checksum(block: bytes) -> dict[str, str]:
-    """The header that makes Azure compare what arrives with its MD5, and refuse what differs.
+    """The header that makes Azure compare what arrives with it, and refuse what differs.
 
     The SDK would compute it on the event loop, which has sockets to serve.
     """
-    digest = hashlib.md5(block, usedforsecurity=False).digest()
-    return {"Content-MD5": base64.b64encode(digest).decode()}
+    if _crc64 is None:
+        return {"Content-MD5": _base64(hashlib.md5(block, usedforsecurity=False).digest())}
+    return {"x-ms-content-crc64": _base64(_crc64(block, 0).to_bytes(8, "little"))}
+
+
+def _base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+def _crc64_of_azure() -> Callable[[bytes, int], int] | None:
+    """Microsoft's CRC64, for a third of the CPU of an MD5; None where it is not installed.
+
+    It is made for the SDK, and may change in any version. So it has to know the check value of CRC-64/NVME.
+    """
+    try:
+        from azure.storage.extensions.checksums.crc64 import compute
+
+        return compute if compute(b"123456789", 0) == 0xAE8B14860A799888 else None
+    except Exception:  # noqa: BLE001 - whatever another version raises
+        return None
+
+
+_crc64 = _crc64_of_azure()
 
 
 def upload_blocks(

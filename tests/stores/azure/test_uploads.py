@@ -133,13 +133,26 @@ def test_payload_carries_the_metadata_in_azures_names_and_control_objects_do_not
     assert metadata("bare") == metadata("LATEST") == {}
 
 
+@pytest.mark.parametrize(("has_crc64", "refused"), [(True, "Crc64Mismatch"), (False, "Md5Mismatch")])
 def test_the_server_checks_the_checksum_that_is_sent(
-    store: AzureStore, folder: str, monkeypatch: pytest.MonkeyPatch
+    store: AzureStore, folder: str, monkeypatch: pytest.MonkeyPatch, has_crc64: bool, refused: str
 ) -> None:
+    if not has_crc64:
+        monkeypatch.setattr(azure_upload, "_crc64", None)
+    store.upload(f"{folder}/small", [b"1"])
+    store.upload(f"{folder}/large", [bytes(BLOCK)] * 2)
     wrong = azure_upload.checksum(b"something else")
     monkeypatch.setattr("ckptptr.stores.azure.store.checksum", lambda _: wrong)
     monkeypatch.setattr(azure_upload, "checksum", lambda _: wrong)
     for blocks in ([b"1"], [bytes(BLOCK)] * 2):
-        with pytest.raises(StoreUnavailableError, match="Md5Mismatch"):
+        with pytest.raises(StoreUnavailableError, match=refused):
             store.upload(f"{folder}/x", blocks)
-    assert [*store.list(folder)] == []
+    assert [entry.key.rpartition("/")[2] for entry in store.list(folder)] == ["large", "small"]
+
+
+def test_a_crc64_of_another_kind_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert azure_upload._crc64_of_azure()
+    monkeypatch.setattr("azure.storage.extensions.checksums.crc64.compute", lambda *_: 0)
+    assert azure_upload._crc64_of_azure() is None
+    monkeypatch.setattr("azure.storage.extensions.checksums.crc64.compute", lambda _: 0)
+    assert azure_upload._crc64_of_azure() is None
