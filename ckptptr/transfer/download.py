@@ -28,7 +28,7 @@ from ckptptr.transfer.digest import holds, read_again
 from ckptptr.transfer.fetch import FETCHES, fetch
 from ckptptr.transfer.place import Destination
 from ckptptr.transfer.plan import MIB, Piece, pieces
-from ckptptr.transfer.pool import FEW, run_all
+from ckptptr.transfer.pool import FEW, FEWER, run_all
 from ckptptr.transfer.progress import RESTORING, Progress, Showing
 from ckptptr.transfer.staging import PREFIX, Staging
 
@@ -190,11 +190,12 @@ class Download:
         for _ in range(FETCHES):
             arriving = ((record, _Arriving(places[record.path])) for record in bad)
             jobs = ((*each, piece) for each in arriving for piece in pieces(each[0]))
-            with self._showing(sum(record.size for record in bad)) as progress:
+            size = sum(record.size for record in bad)
+            with self._showing(size) as progress:
                 run_all(
                     lambda job: self._fetch_piece(home, *job, progress),
                     jobs,
-                    workers=FEW,
+                    workers=FEW if size > MIB * len(bad) else FEWER,
                     most=limits_of(self._store).requests,
                     moved=lambda: progress.done,
                 )

@@ -15,8 +15,12 @@ WORKERS = 8
 
 FEW = 8
 """Threads at first: a fast link, or a busy CPU, needs no more, and more would only cost time."""
+FEWER = 4
+"""The same for small files. Most of their time is Python's, and one thread at a time has that."""
 _LATE = 0.015
-"""Seconds: where nothing has moved by then, it is the answers that take the time, and more go at once."""
+"""Seconds: where nothing has moved by then, it is the answers that take the time."""
+_WHERE_LATE = 32
+"""Threads that follow then."""
 _LOOK = 0.1
 """Seconds for which it is looked at how much moves."""
 _MORE = 1.4
@@ -43,8 +47,8 @@ def run_all(
     Args:
         workers: how many threads.
         most: if that is more, twice as many threads follow soon, and again, up to `most`, each time that
-            these were seen to move more; four times as many where these moved almost twice as much, or
-            where the first answers are late.
+            these were seen to move more; four times as many where these moved almost twice as much, and
+            many at once where the first answers are late.
         moved: how much the store has answered so far, in bytes.
 
     Raises what the first of the items that failed has raised.
@@ -115,7 +119,7 @@ def _add(
 
     count, before = few, 0.0
     if not is_over.wait(_LATE) and not moved():
-        count = min(4 * few, most)
+        count = min(_WHERE_LATE, most)
         start(count)
     while count < most and (pace := next((now for now in look() if now > _MORE * before), None)):
         times = 4 if before and pace > _ALL * before else 2

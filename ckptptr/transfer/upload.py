@@ -20,12 +20,12 @@ from ckptptr.stores.room import Room
 from ckptptr.transfer.digest import Digest
 from ckptptr.transfer.folder import tell_missing
 from ckptptr.transfer.plan import MIB, ONE_REQUEST, UNKNOWN, Local, block_for, even_block, ranges
-from ckptptr.transfer.pool import FEW, run_all
+from ckptptr.transfer.pool import FEWER, run_all
 from ckptptr.transfer.progress import SAVING, Progress, Showing
 from ckptptr.transfer.steady import Steady, steadily
 
 _SIDE_BY_SIDE = (
-    (MIB, FEW, MANY),
+    (MIB, FEWER, MANY),
     (ONE_REQUEST // 2, 16, 16),
     (ONE_REQUEST, 12, 12),
     (4 * ONE_REQUEST, 4, 4),

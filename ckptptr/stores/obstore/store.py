@@ -128,6 +128,8 @@ class ObstoreStore:
         return self._comparing_at(key) if self.lender.compares_parts else None
 
     def _made(self, clients: dict[str, Any], bucket: str, make: Callable[[], Any]) -> Any:
+        if bucket in clients:
+            return clients[bucket]
         with self._lock:
             if bucket not in clients:
                 try:
