@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import os
 import posixpath
 import sys
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
 
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.limits import MANY, limits_of
 from ckptptr.stores.port import Store, UploadGoneError
-from ckptptr.stores.room import Room
 from ckptptr.transfer.digest import Digest
 from ckptptr.transfer.folder import tell_missing
-from ckptptr.transfer.plan import MIB, ONE_REQUEST, UNKNOWN, Local, block_for, even_block, ranges
+from ckptptr.transfer.pace import Pace
+from ckptptr.transfer.plan import MIB, ONE_REQUEST, UNKNOWN, Local, ranges
 from ckptptr.transfer.pool import FEWER, run_all
 from ckptptr.transfer.progress import SAVING, Progress, Showing
 from ckptptr.transfer.steady import Steady, steadily
@@ -39,65 +36,20 @@ library keeps the memory of each thread, and so twice as much is held."""
 
 log = logging.getLogger("ckptptr")
 
-_SLOW = 40_000_000
-"""Bytes in a second: where one request is slower, several blocks side by side are faster."""
-_TELLING = 4
-"""Requests that tell how fast one is: on a busy machine some are slow, and rarely all."""
-_MOMENT = 0.1
-"""Seconds for which the others wait for these."""
-_TELLS = ONE_REQUEST // 4
-"""Bytes: of smaller files, most of the time is the answer's."""
-
 
 class _Way:
-    """How files go to a store.
-
-    Those of a few blocks go in one request each, where one is fast. A few of them tell; what begins before
-    these have arrived goes in blocks.
-    """
+    """How the files of one transfer go to a store."""
 
     def __init__(self, store: Store, home: str, object_of: Callable[[str], str], progress: Progress) -> None:
         self.store = store
         self.home = home
         self.object_of = object_of
         self.progress = progress
+        self.pace = Pace(store, progress.measured.clock)
         self.unproven: dict[str, int] = {}
+        """The sizes of objects of which no checksum has proven that all arrived."""
         self.share = sys.maxsize
-        self._room = Room()
-        self._begun = itertools.count(1)
-        self._told = threading.Event()
-        self._seen = 0
-        self._fastest = 0.0
-
-    def block_for(self, size: int) -> int:
-        """The length of the blocks in which a file goes. Asked for once for each."""
-        block = block_for(size, self.store.block_size)
-        if not _TELLS < size <= block or self._is_fast():
-            return block
-        return even_block(size, self.store.block_size)
-
-    def _is_fast(self) -> bool:
-        if not self._told.is_set():
-            if next(self._begun) <= _TELLING:
-                return True
-            self._told.wait(_MOMENT)
-            self._told.set()
-        return self._fastest >= _SLOW
-
-    @contextmanager
-    def sending(self, size: int, block: int) -> Iterator[None]:
-        """A file of this size is sent, in blocks of that size."""
-        if not _TELLS < size <= block:
-            yield
-            return
-        clock = self.progress.measured.clock
-        with self._room.taken(size):
-            begun = clock()
-            yield
-            self._fastest = max(self._fastest, size / max(clock() - begun, 1e-3))
-            self._seen += 1
-            if self._fastest >= _SLOW or self._seen >= _TELLING:
-                self._told.set()
+        """Blocks of each file that may be under way at once."""
 
 
 def upload_all(
@@ -167,7 +119,7 @@ def _upload(way: _Way, file: Local) -> FileRecord | None:
     def send(file: Local, may_grow: bool) -> tuple[Digest, bool]:
         blocks = _Blocks(file, way, may_grow=may_grow)
         try:
-            with way.sending(file.size, blocks.size), way.progress.measured.request(max(0, file.size)):
+            with way.pace.sending(file.size, blocks.size), way.progress.measured.request(max(0, file.size)):
                 is_proven = way.store.upload(key, blocks)
         except UploadGoneError as error:
             # The listing tells. The name has this checkpoint's random id: what is there in that size is ours.
@@ -203,7 +155,7 @@ class _Blocks:
     def __init__(self, file: Local, way: _Way, *, may_grow: bool) -> None:
         self._file = file
         self._may_grow = may_grow
-        self.size = way.block_for(file.size)
+        self.size = way.pace.block_for(file.size)
         self._progress = way.progress
         self._share = way.share
         self.digest = Digest.of_file(file.size)
