@@ -48,8 +48,8 @@ from ckptptr.stores.room import BLOCKS, Room
 from ckptptr.stores.said import no_answer, overdue
 from ckptptr.stores.sdk import last_names, one_or_many, seconds, shown
 
-CHUNK = 1024 * 1024
-"""What arrives is handed on in pieces of this size; larger ones would only take memory."""
+CHUNK = 512 * 1024
+"""What arrives is handed on in pieces of this size; larger ones would only take memory, 64 times."""
 
 _CONTENT = {"Content-Type": "application/octet-stream"}
 _CONTROL = {**_CONTENT, "Cache-Control": "no-store"}
