@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from ckptptr.errors import CkptptrError, DamagedError, NotFoundError
 from ckptptr.events import Event, emit
-from ckptptr.stores.limits import OF_OBSTORE, OF_SDKS
+from ckptptr.stores.limits import limits_of
 from ckptptr.stores.obstore.lending import UnlendableError, explained, reason
 from ckptptr.stores.obstore.store import ObstoreStore
 from ckptptr.stores.port import Block, Entry, HasStream, Limits, Store
@@ -46,9 +46,10 @@ class FastLane(Around):
     @property
     def limits(self) -> Limits:
         """obstore's requests; the room of what moves blocks."""
+        slow, fast = limits_of(self._store), self._payload.limits
         if self._closed:
-            return OF_SDKS
-        return OF_OBSTORE if self._payload.lender.proves_blocks else Limits(OF_SDKS.room, OF_OBSTORE.requests)
+            return slow
+        return fast if self._payload.lender.proves_blocks else Limits(slow.room, fast.requests)
 
     def engine(self, key: str) -> str:
         """What moves payload there, for people: `obstore`, or the filesystem and why."""

@@ -43,7 +43,7 @@ from ckptptr.stores.obstore.feed import Feed
 from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, unanswered, without_limit
 from ckptptr.stores.obstore.watch import Watch
 from ckptptr.stores.parts import Parts
-from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Limits, Token, UnsupportedError, folders_of
+from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token, UnsupportedError, folders_of
 from ckptptr.stores.room import BLOCKS, Room
 from ckptptr.stores.said import no_answer, overdue
 from ckptptr.stores.sdk import last_names, one_or_many, seconds, shown
@@ -72,6 +72,8 @@ class ObstoreStore:
         block_size: also the part size, unless the blocks fed are larger. By default the lender's.
     """
 
+    limits = OF_OBSTORE
+
     def __init__(self, lender: Lender, *, block_size: int | None = None) -> None:
         import obstore
 
@@ -86,16 +88,12 @@ class ObstoreStore:
         self._tried: set[str] = set()
         self._deletes_singly = False  # until the server turns out to want it
         self._patient: dict[int, tuple[Any, Any]] = {}
-        self._room = Room(OF_OBSTORE.room, BLOCKS)
+        self._room = Room(self.limits.room, BLOCKS)
         self._line = Line(lender.answer)
 
     @property
     def guarantee(self) -> Guarantee:
         return self.lender.guarantee
-
-    @property
-    def limits(self) -> Limits:
-        return OF_OBSTORE
 
     def engine(self, _: str) -> str:
         return "obstore"

@@ -27,7 +27,7 @@ from ckptptr.stores.obstore import threads
 from ckptptr.stores.obstore.fast import FastLane
 from ckptptr.stores.obstore.lending import UnlendableError
 from ckptptr.stores.obstore.store import ObstoreStore
-from ckptptr.stores.port import Guarantee
+from ckptptr.stores.port import Guarantee, Limits
 
 BLOCK = 16
 
@@ -223,6 +223,19 @@ def test_blocks_that_the_lane_could_not_prove_are_the_filesystems(
     assert lane.upload("bucket/large", [b"1" * BLOCK] * 2) is True
     assert listed(slow) == {"bucket/large": 2 * BLOCK}
     assert lane.engine("bucket") == "obstore, and fakefs what goes up in blocks"
+
+
+def test_the_limits_are_those_of_what_moves_the_payload(lender: FakeLender) -> None:
+    class Narrow(MemoryStore):
+        limits = Limits(room=3 * BLOCK, requests=2)
+
+    fast = ObstoreStore(lender).limits
+    assert FastLane(Narrow(), ObstoreStore(lender)).limits == fast
+    lender.proves_blocks = False  # so the filesystem moves them
+    assert FastLane(Narrow(), ObstoreStore(lender)).limits == Limits(3 * BLOCK, fast.requests)
+    closed = FastLane(Narrow(), ObstoreStore(FakeLender(refuses="the requester pays")))
+    closed.upload("bucket/a", [b"1"])
+    assert closed.limits == Narrow.limits
 
 
 def test_a_forked_child_uses_the_filesystem(
