@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -21,8 +22,6 @@ _LATE = 0.015
 """Seconds: where nothing has moved by then, it is the answers that take the time."""
 _WHERE_LATE = 32
 """Threads that follow then."""
-_LOOK = 0.1
-"""Seconds for which it is looked at how much moves."""
 _MORE = 1.4
 """Where twice as many threads move that many times as much, it is worth to double them again."""
 _ALL = 1.8
@@ -39,6 +38,7 @@ def run_all(
     workers: int = WORKERS,
     most: int = 0,
     moved: Callable[[], int] = int,
+    look: float = 0.1,
 ) -> list[Result]:
     """`[work(item) for item in items]`, in parallel; what has not begun when one fails never begins.
 
@@ -50,6 +50,7 @@ def run_all(
             these were seen to move more; four times as many where these moved almost twice as much, and
             many at once where the first answers are late.
         moved: how much the store has answered so far, in bytes.
+        look: seconds for which it is looked at how much moves.
 
     Raises what the first of the items that failed has raised.
     """
@@ -90,7 +91,7 @@ def run_all(
     try:
         start(workers)
         if workers < min(most, len(first)):
-            _add(start, workers, most, moved, is_over)
+            _add(start, workers, most, _Moving(moved, is_over, look))
         wait(threads, return_when=FIRST_EXCEPTION)
     finally:  # also when this thread is interrupted: what has not begun is not waited for
         is_over.set()
@@ -102,26 +103,36 @@ def run_all(
     return done
 
 
-def _add(
-    start: Callable[[int], None], few: int, most: int, moved: Callable[[], int], is_over: threading.Event
-) -> None:
-    """More threads, as long as these move more; returns at `most`, or when nothing is left."""
+@dataclass(frozen=True, slots=True)
+class _Moving:
+    """What is seen of a transfer: see `run_all`."""
 
-    def look() -> Iterator[float]:
+    moved: Callable[[], int]
+    is_over: threading.Event
+    look: float
+
+    def is_late(self) -> bool:
+        """Whether the first answers are."""
+        return not self.is_over.wait(_LATE) and not self.moved()
+
+    def paces(self) -> Iterator[float]:
         """How much has moved in a second, on average since the last threads had time to begin."""
-        is_over.wait(_LOOK / 2)
-        begun, before = time.monotonic(), moved()
-        while not is_over.wait(_LOOK):
-            if moved() == before:  # no answer yet
+        self.is_over.wait(self.look / 2)
+        begun, before = time.monotonic(), self.moved()
+        while not self.is_over.wait(self.look):
+            if self.moved() == before:  # no answer yet
                 begun = time.monotonic()
             else:
-                yield (moved() - before) / (time.monotonic() - begun)
+                yield (self.moved() - before) / (time.monotonic() - begun)
 
+
+def _add(start: Callable[[int], None], few: int, most: int, moving: _Moving) -> None:
+    """More threads, as long as these move more; returns at `most`, or when nothing is left."""
     count, before = few, 0.0
-    if not is_over.wait(_LATE) and not moved():
+    if moving.is_late():
         count = min(_WHERE_LATE, most)
         start(count)
-    while count < most and (pace := next((now for now in look() if now > _MORE * before), None)):
+    while count < most and (pace := next((now for now in moving.paces() if now > _MORE * before), None)):
         times = 4 if before and pace > _ALL * before else 2
         count, before = min(times * count, most), pace
         start(count)

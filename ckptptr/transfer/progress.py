@@ -22,7 +22,6 @@ log = logging.getLogger("ckptptr")
 
 _FIRST_BAR = 1.0  # seconds
 _BAR_EVERY = 0.1
-_LINE_EVERY = 10.0
 _SLOW = 10.0
 """Seconds: a transfer that took longer says what limited it."""
 
@@ -33,6 +32,7 @@ class Progress:
     Args:
         verb: what happens to the bytes, for people: `saving`.
         at_once: draw the bar from the start. By default it appears after one second.
+        line_every: seconds between two lines in the log, where no terminal shows a bar.
         clock, cpu: seconds, as `time.monotonic` and `time.process_time`.
     """
 
@@ -42,6 +42,7 @@ class Progress:
         total: int | None,
         *,
         at_once: bool = False,
+        line_every: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = time.process_time,
     ) -> None:
@@ -49,13 +50,14 @@ class Progress:
         self._verb = verb
         self._total = total
         self._is_over = total == 0
+        self._line_every = line_every
         self._clock = clock
         self._lock = threading.Lock()
         self._done = 0
         self._began = clock()
         self._is_terminal = sys.stderr.isatty() and log.isEnabledFor(logging.WARNING)
         first_bar = 0.0 if at_once else _FIRST_BAR
-        self._next = self._began + (first_bar if self._is_terminal else _LINE_EVERY)
+        self._next = self._began + (first_bar if self._is_terminal else line_every)
         self._bar: Any = None
 
     @property
@@ -99,7 +101,7 @@ class Progress:
                 self._show()
                 self._next = now + _BAR_EVERY
             else:
-                self._next = now + _LINE_EVERY
+                self._next = now + self._line_every
                 log.info("%s: %s", self._verb, self._said(now - self._began))
 
     def _said(self, seconds: float) -> str:

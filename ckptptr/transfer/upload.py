@@ -8,6 +8,7 @@ import os
 import posixpath
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TypeAlias
 
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.protocol.manifest import FileRecord
@@ -21,15 +22,17 @@ from ckptptr.transfer.pool import FEWER, run_all
 from ckptptr.transfer.progress import SAVING, Progress, Showing
 from ckptptr.transfer.steady import Steady, steadily
 
-_SIDE_BY_SIDE = (
+SideBySide: TypeAlias = tuple[tuple[int | None, int, int], ...]
+"""Up to which size how many files go at once at first, and at most."""
+
+SIDE_BY_SIDE: SideBySide = (
     (MIB, FEWER, MANY),
     (ONE_REQUEST // 2, 16, 16),
     (ONE_REQUEST, 12, 12),
     (4 * ONE_REQUEST, 4, 4),
     (None, 3, 3),
 )
-"""Up to which size how many files go at once at first, and at most: they hold less than 192 MiB in memory.
-Larger ones send their own blocks side by side."""
+"""They hold less than 192 MiB in memory. Larger ones send their own blocks side by side."""
 _BLOCKS = 30
 """Blocks of several larger files under way, of all together. Each has its share: where one takes all, the C
 library keeps the memory of each thread, and so twice as much is held."""
@@ -58,6 +61,8 @@ def upload_all(
     files: Collection[Local],
     object_of: Callable[[str], str],
     showing: Showing = SAVING,
+    *,
+    side_by_side: SideBySide = SIDE_BY_SIDE,
 ) -> list[FileRecord]:
     """Upload files; their records, in any order. One that is not there any more has none.
 
@@ -76,7 +81,7 @@ def upload_all(
     rest = sorted(files, key=_size)
     with showing(sum(file.size for file in files if file.size != UNKNOWN)) as progress:
         way = _Way(store, home, object_of, progress)
-        for limit, few, most in _SIDE_BY_SIDE:
+        for limit, few, most in side_by_side:
             now = [file for file in rest if limit is None or _size(file) <= limit]
             rest = rest[len(now) :]
             are_large = len(now) > 1 and (limit is None or limit > ONE_REQUEST)

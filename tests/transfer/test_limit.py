@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from ckptptr.stores.memory import MemoryStore
-from ckptptr.transfer import progress
 from ckptptr.transfer.limit import Measured, cores
 from ckptptr.transfer.plan import Local
 from ckptptr.transfer.progress import Progress
@@ -93,14 +92,11 @@ class Slow(MemoryStore):
 
 
 @pytest.mark.parametrize(("seconds", "lines"), [(9.0, 0), (10.0, 1)])
-def test_only_a_slow_transfer_says_it(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, seconds: float, lines: int
-) -> None:
+def test_only_a_slow_transfer_says_it(caplog: pytest.LogCaptureFixture, seconds: float, lines: int) -> None:
     clock = Clock()
-    monkeypatch.setattr(progress, "_LINE_EVERY", 1000.0)
 
     def showing(total: int) -> Progress:
-        return Progress("saving", total, clock=lambda: clock.now, cpu=lambda: clock.cpu)
+        return Progress("saving", total, line_every=1000.0, clock=lambda: clock.now, cpu=lambda: clock.cpu)
 
     with caplog.at_level(logging.INFO, "ckptptr"):
         upload_all(Slow(clock, seconds), "home", [Local("f", bytes(MIB), MIB)], str, showing)

@@ -148,12 +148,11 @@ def test_there_are_many_threads_only_where_more_have_moved_more(
 ) -> None:
     link = Link(pace, silent)
     monkeypatch.setattr(pool, "time", link)
-    pool._add(link.start, 4, 64, lambda: int(link.moved), link)
+    pool._add(link.start, 4, 64, pool._Moving(lambda: int(link.moved), link, 0.1))
     assert link.steps == steps
 
 
-def test_threads_that_are_added_help_with_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_LOOK", 0.001)
+def test_threads_that_are_added_help_with_the_items() -> None:
     meeting = threading.Barrier(6, timeout=60)
     more = (10**power for power in count())  # always more than at the last look
-    run_all(lambda _: meeting.wait(), range(6), workers=2, most=6, moved=lambda: next(more))
+    run_all(lambda _: meeting.wait(), range(6), workers=2, most=6, moved=lambda: next(more), look=0.001)

@@ -346,13 +346,6 @@ def test_memory_is_bounded_by_a_few_blocks_however_large_the_file(tmp_path: Path
     assert peak(lambda: upload_all(Draining(block), "home", [one_file(path)], str)) < 4 * block
 
 
-@pytest.fixture
-def small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request takes two blocks of these tests, so that their files are small, or large."""
-    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((BLOCK, 8, 8), (2 * BLOCK, 4, 4), (None, 3, 3)))
-
-
-@pytest.mark.usefixtures("small_scale")
 @pytest.mark.parametrize(("size", "at_once"), [(BLOCK, 8), (2 * BLOCK, 4), (3 * BLOCK, 3)])
 def test_the_larger_files_are_the_fewer_go_side_by_side(tmp_path: Path, size: int, at_once: int) -> None:
     meeting = threading.Barrier(at_once, timeout=5)
@@ -368,7 +361,8 @@ def test_the_larger_files_are_the_fewer_go_side_by_side(tmp_path: Path, size: in
 
     store = Meeting(BLOCK)
     files = [written(tmp_path, size, f"file{number}") for number in range(2 * at_once)]
-    upload_all(store, "home", files, str)
+    small_scale = ((BLOCK, 8, 8), (2 * BLOCK, 4, 4), (None, 3, 3))
+    upload_all(store, "home", files, str, side_by_side=small_scale)
     assert store.most_at_once == at_once
 
 
@@ -386,10 +380,9 @@ def test_where_the_first_answers_are_late_many_small_files_go_side_by_side(tmp_p
 
 @pytest.mark.parametrize(("seconds", "parts"), [([1.0, 0.1], [1] * 6), ([1.0, 2.0], [1, 1, 1, 1, 2, 2])])
 def test_where_no_request_was_fast_the_following_files_of_a_few_blocks_go_in_blocks(
-    monkeypatch: pytest.MonkeyPatch, seconds: list[float], parts: list[int]
+    seconds: list[float], parts: list[int]
 ) -> None:
     size = 10 * MIB
-    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((size, 1, 1),))
     told: list[int] = []
 
     now = 0.0
@@ -403,15 +396,12 @@ def test_where_no_request_was_fast_the_following_files_of_a_few_blocks_go_in_blo
 
     files = [Local(name, bytes(size), size) for name in "abcdef"]
     showing = partial(Progress, "saving", clock=lambda: now)
-    upload_all(Slow(block_size=4 * MIB), "home", files, str, showing)
+    upload_all(Slow(block_size=4 * MIB), "home", files, str, showing, side_by_side=((size, 1, 1),))
     assert told == parts
 
 
-def test_what_begins_before_it_is_known_how_fast_a_request_is_goes_in_blocks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_begins_before_it_is_known_how_fast_a_request_is_goes_in_blocks() -> None:
     size, names = 5 * MIB, "abcdefghijkl"
-    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((size, 6, 6),))
     told: list[int] = []
     six_have_begun, all_have_begun = threading.Barrier(6, timeout=5), threading.Event()
 
@@ -428,17 +418,15 @@ def test_what_begins_before_it_is_known_how_fast_a_request_is_goes_in_blocks(
 
     files = [Local(name, bytes(size), size) for name in names]
     showing = partial(Progress, "saving", clock=lambda: 0.0)  # all of them are fast
-    upload_all(Meeting(block_size=2 * MIB), "home", files, str, showing)
+    upload_all(Meeting(block_size=2 * MIB), "home", files, str, showing, side_by_side=((size, 6, 6),))
     assert sorted(told[:6]) == [1, 1, 1, 1, 2, 2]
     assert told[6:] == [1] * 6
 
 
 @pytest.mark.parametrize(("count", "at_once"), [(1, 40), (2, 15), (3, 10), (9, 10)])
 def test_of_several_large_files_each_has_its_share_of_the_blocks_under_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, at_once: int
+    tmp_path: Path, count: int, at_once: int
 ) -> None:
-    monkeypatch.setattr(upload, "_SIDE_BY_SIDE", ((None, 3, 3),))
-
     class Hinted(Draining):
         def upload(self, key: str, blocks: Iterable[bytes]) -> bool:
             hints.append(operator.length_hint(blocks))
@@ -446,7 +434,7 @@ def test_of_several_large_files_each_has_its_share_of_the_blocks_under_way(
 
     hints: list[int] = []
     files = [written(tmp_path, 40 * BLOCK, f"file{number}") for number in range(count)]
-    upload_all(Hinted(BLOCK), "home", files, str)
+    upload_all(Hinted(BLOCK), "home", files, str, side_by_side=((None, 3, 3),))
     assert hints == [at_once] * count
 
 
