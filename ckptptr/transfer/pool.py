@@ -58,9 +58,8 @@ def run_all(
     first = [*islice(todo, max(workers, most, 2))]
     if len(first) <= 1:
         return [work(item) for item in first]
-    left = enumerate(
-        chain(first, todo)
-    )  # the threads help themselves: a future for each item would cost more
+    # The threads help themselves: a future for each item would cost more.
+    left = enumerate(chain(first, todo))
     lock, is_over = threading.Lock(), threading.Event()
     done: list[Any] = []
     failed: dict[int, BaseException] = {}
