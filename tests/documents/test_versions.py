@@ -10,7 +10,7 @@ PROJECT = Path(__file__).parents[2]
 
 def test_the_versions_that_are_said_to_be_supported_are_those_that_are_declared() -> None:
     said = dict(
-        re.findall(r"^\| (\w+) \| ([0-9.]+) \|", (PROJECT / "docs/upgrading.md").read_text(), re.MULTILINE)
+        re.findall(r"^\| ([\w-]+) \| ([0-9.]+) \|", (PROJECT / "docs/upgrading.md").read_text(), re.MULTILINE)
     )
     declared = (PROJECT / "pyproject.toml").read_text()
     assert said.pop("Python") == re.findall(r'^requires-python = ">=([0-9.]+)"$', declared, re.MULTILINE)[0]
