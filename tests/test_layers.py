@@ -53,12 +53,12 @@ STORES = {
     "local": "port emptied",
     "memory": "port",
     "wrappers": "port",
-    "limits": "port room wrappers",
-    "s3": "port limits room line sdk said parts",
-    "gcs": "port limits room line sdk said",
-    "azure": "port limits room line sdk said parts emptied",
-    "obstore": "port limits room line sdk said wrappers s3 gcs azure parts emptied",
-    "open": "port limits urls sdk local memory obstore",
+    "capacity": "port room wrappers",
+    "s3": "port capacity room line sdk said parts",
+    "gcs": "port capacity room line sdk said",
+    "azure": "port capacity room line sdk said parts emptied",
+    "obstore": "port capacity room line sdk said wrappers s3 gcs azure parts emptied",
+    "open": "port capacity urls sdk local memory obstore",
 }
 
 

@@ -13,7 +13,7 @@ from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.names import split_manifest_key
 from ckptptr.protocol.pointer import Target
 from ckptptr.protocol.references import FRESH
-from ckptptr.stores.limits import at_once, limits_of
+from ckptptr.stores.capacity import at_once, capacity_of
 from ckptptr.stores.obstore.lending import reason
 from ckptptr.stores.port import HasEngine
 from ckptptr.stores.wrappers.around import unwrap
@@ -82,8 +82,11 @@ def engine_of(here: Here) -> dict[str, Any]:
     elif "://" not in here.url or here.url.startswith("memory://"):
         engine = "this machine's disk" if "://" not in here.url else "this process's memory"
         return {"engine": engine, "engine_why": "no network is between", **dict.fromkeys(_SIZES)}
-    block, limits = here.adapter.block_size, limits_of(here.adapter)  # when it is known which engine it is
-    sizes = zip(_SIZES, (block, at_once(block, limits.room), limits.requests), strict=True)
+    block, capacity = (
+        here.adapter.block_size,
+        capacity_of(here.adapter),
+    )  # when it is known which engine it is
+    sizes = zip(_SIZES, (block, at_once(block, capacity.room), capacity.requests), strict=True)
     return {"engine": engine, "engine_why": why, **dict(sizes)}
 
 

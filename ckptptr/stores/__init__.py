@@ -6,7 +6,7 @@
     s3, gcs, azure           over fsspec's filesystems: the plain way, with the user's own settings
     obstore                  over obstore (Rust): the fast way
     wrappers                 stores around stores: retries, a stop, a probe
-    line, limits             how much goes out at once, and when an upload is overdue
+    line, capacity           how much goes out at once, and when an upload is overdue
     sdk, parts, room, said   what the clouds' adapters share
     emptied                  the folders that deleted payload leaves empty
 

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from ckptptr.errors import InvalidArgumentError, StoreUnavailableError
 from ckptptr.logs import escape_control_characters
 from ckptptr.settings import ALLOW_ROOTS, STRICT
-from ckptptr.stores.limits import limits_of
+from ckptptr.stores.capacity import capacity_of
 from ckptptr.stores.obstore.lending import chosen, explained
 from ckptptr.stores.port import Entry, Guarantee, HasAccount, Store, Token
 from ckptptr.stores.sdk import shown, start_event_loop
@@ -208,7 +208,7 @@ def _on_cloud(
         )
     if chosen() == "fsspec":
         bucket = place.key.partition("/")[0]
-        why = explained(store.block_size, limits_of(store).room)
+        why = explained(store.block_size, capacity_of(store).room)
         _log.info("%s moves payload to and from %s: %s", cloud.filesystem, store.url(bucket), why)
         return store
     from ckptptr.stores.obstore.fast import FastLane

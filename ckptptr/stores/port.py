@@ -198,7 +198,7 @@ class HasEngine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Capacity:
     """What is under way at once at most: `room` bytes of payload in blocks, `requests` for payload."""
 
     room: int
@@ -206,12 +206,12 @@ class Limits:
 
 
 @runtime_checkable
-class HasLimits(Protocol):
-    """A store that has limits of its own."""
+class HasCapacity(Protocol):
+    """A store that says how much it moves at once."""
 
     @property
-    def limits(self) -> Limits:
-        """What goes beyond waits: more threads would only cost time."""
+    def capacity(self) -> Capacity:
+        """What goes beyond it waits: more threads would only cost time."""
 
 
 @runtime_checkable

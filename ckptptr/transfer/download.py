@@ -22,7 +22,7 @@ from ckptptr.errors import DamagedError, LocalDiskError
 from ckptptr.hidden import remove_left_behind
 from ckptptr.protocol.complete import by_key, flaws
 from ckptptr.protocol.manifest import FileRecord
-from ckptptr.stores.limits import limits_of
+from ckptptr.stores.capacity import capacity_of
 from ckptptr.stores.port import Block, Store
 from ckptptr.transfer.digest import holds, read_again
 from ckptptr.transfer.fetch import FETCHES, fetch
@@ -196,7 +196,7 @@ class Download:
                     lambda job: self._fetch_piece(home, *job, progress),
                     jobs,
                     workers=FEW if size > MIB * len(bad) else FEWER,
-                    most=limits_of(self._store).requests,
+                    most=capacity_of(self._store).requests,
                     moved=lambda: progress.done,
                 )
             unproven = [record for record in bad if record.known_blocks is None]

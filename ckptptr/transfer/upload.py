@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.protocol.manifest import FileRecord
-from ckptptr.stores.limits import MANY, limits_of
+from ckptptr.stores.capacity import MANY, capacity_of
 from ckptptr.stores.port import Store, UploadGoneError
 from ckptptr.transfer.digest import Digest
 from ckptptr.transfer.folder import tell_missing
@@ -90,7 +90,7 @@ def upload_all(
                 lambda file: _upload(way, file),
                 now,
                 workers=few,
-                most=min(most, limits_of(store).requests),
+                most=min(most, capacity_of(store).requests),
                 moved=lambda: progress.measured.answered,
             )
             sent += (record for record in done if record is not None)

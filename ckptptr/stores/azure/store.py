@@ -21,8 +21,8 @@ from ckptptr.stores.azure import copy as azure_copy
 from ckptptr.stores.azure.client import PATIENCE, AzureClient, url
 from ckptptr.stores.azure.upload import MAX_BLOCKS, checksum, upload_blocks
 from ckptptr.stores.azure.words import AZURE, metadata_name
+from ckptptr.stores.capacity import OF_SDKS
 from ckptptr.stores.emptied import Emptied
-from ckptptr.stores.limits import OF_SDKS
 from ckptptr.stores.parts import each
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
@@ -49,7 +49,7 @@ class AzureStore:
         clock: by which a copy is waited for.
     """
 
-    limits = OF_SDKS
+    capacity = OF_SDKS
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from typing import Any
 
 from ckptptr.clock import Patience, SystemClock
 from ckptptr.errors import DamagedError, InvalidArgumentError, NotFoundError, StoreUnavailableError
+from ckptptr.stores.capacity import OF_SDKS
 from ckptptr.stores.gcs.client import (
     ANSWER,
     PATIENCE,
@@ -32,7 +33,6 @@ from ckptptr.stores.gcs.client import (
 )
 from ckptptr.stores.gcs.upload import CHUNK, upload_blocks
 from ckptptr.stores.gcs.words import GOOGLE
-from ckptptr.stores.limits import OF_SDKS
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
 from ckptptr.stores.sdk import check_length, guarantee_at, last_names, one_or_many, seconds
@@ -61,7 +61,7 @@ class GCSStore:
         copy_steps: after that many steps a copy is given up.
     """
 
-    limits = OF_SDKS
+    capacity = OF_SDKS
 
     def __init__(
         self,

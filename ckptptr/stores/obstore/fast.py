@@ -14,10 +14,10 @@ from contextlib import suppress
 
 from ckptptr.errors import CkptptrError, DamagedError, NotFoundError
 from ckptptr.events import Event, emit
-from ckptptr.stores.limits import limits_of
+from ckptptr.stores.capacity import capacity_of
 from ckptptr.stores.obstore.lending import UnlendableError, explained, reason
 from ckptptr.stores.obstore.store import ObstoreStore
-from ckptptr.stores.port import Block, Entry, HasStream, Limits, Store
+from ckptptr.stores.port import Block, Capacity, Entry, HasStream, Store
 from ckptptr.stores.sdk import one_or_many
 from ckptptr.stores.wrappers.around import Around, unwrap
 
@@ -44,12 +44,12 @@ class FastLane(Around):
         return (self._store if self._closed else self._payload).block_size
 
     @property
-    def limits(self) -> Limits:
+    def capacity(self) -> Capacity:
         """obstore's requests; the room of what moves blocks."""
-        slow, fast = limits_of(self._store), self._payload.limits
+        slow, fast = capacity_of(self._store), self._payload.capacity
         if self._closed:
             return slow
-        return fast if self._payload.lender.proves_blocks else Limits(slow.room, fast.requests)
+        return fast if self._payload.lender.proves_blocks else Capacity(slow.room, fast.requests)
 
     def engine(self, key: str) -> str:
         """What moves payload there, for people: `obstore`, or the filesystem and why."""
@@ -126,7 +126,7 @@ class FastLane(Around):
             return False
         if bucket not in self._opened:
             self._opened.add(bucket)
-            how = explained(self.block_size, self.limits.room)
+            how = explained(self.block_size, self.capacity.room)
             _log.info("obstore moves payload to and from %s: %s", self.url(bucket), how)
         return True
 

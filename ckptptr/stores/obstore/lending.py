@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from ckptptr.clock import Patience
 from ckptptr.errors import CkptptrError, InvalidArgumentError
 from ckptptr.settings import ENGINE
-from ckptptr.stores.limits import at_once
+from ckptptr.stores.capacity import at_once
 from ckptptr.stores.line import LONG
 from ckptptr.stores.port import Guarantee
 from ckptptr.wording import size

@@ -34,8 +34,8 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.lifetime import daemon
+from ckptptr.stores.capacity import OF_OBSTORE
 from ckptptr.stores.emptied import Emptied
-from ckptptr.stores.limits import OF_OBSTORE
 from ckptptr.stores.line import Line, OverdueError
 from ckptptr.stores.obstore import threads
 from ckptptr.stores.obstore.delete_signed import delete_signed
@@ -72,7 +72,7 @@ class ObstoreStore:
         block_size: also the part size, unless the blocks fed are larger. By default the lender's.
     """
 
-    limits = OF_OBSTORE
+    capacity = OF_OBSTORE
 
     def __init__(self, lender: Lender, *, block_size: int | None = None) -> None:
         import obstore
@@ -88,7 +88,7 @@ class ObstoreStore:
         self._tried: set[str] = set()
         self._deletes_singly = False  # until the server turns out to want it
         self._patient: dict[int, tuple[Any, Any]] = {}
-        self._room = Room(self.limits.room, BLOCKS)
+        self._room = Room(self.capacity.room, BLOCKS)
         self._line = Line(lender.answer)
 
     @property

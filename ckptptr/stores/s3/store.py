@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from ckptptr.errors import ConflictError, NotFoundError, StoreUnavailableError
-from ckptptr.stores.limits import OF_SDKS
+from ckptptr.stores.capacity import OF_SDKS
 from ckptptr.stores.line import Line
 from ckptptr.stores.parts import each
 from ckptptr.stores.port import Block, Entry, Guarantee, Token, Unfinished, UnsupportedError
@@ -47,7 +47,7 @@ class S3Store:
         page: objects in one answer of a listing, and in one deletion.
     """
 
-    limits = OF_SDKS
+    capacity = OF_SDKS
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ from ckptptr.stores.obstore import threads
 from ckptptr.stores.obstore.fast import FastLane
 from ckptptr.stores.obstore.lending import UnlendableError
 from ckptptr.stores.obstore.store import ObstoreStore
-from ckptptr.stores.port import Guarantee, Limits
+from ckptptr.stores.port import Capacity, Guarantee
 
 BLOCK = 16
 
@@ -225,17 +225,17 @@ def test_blocks_that_the_lane_could_not_prove_are_the_filesystems(
     assert lane.engine("bucket") == "obstore, and fakefs what goes up in blocks"
 
 
-def test_the_limits_are_those_of_what_moves_the_payload(lender: FakeLender) -> None:
+def test_the_capacity_is_that_of_what_moves_the_payload(lender: FakeLender) -> None:
     class Narrow(MemoryStore):
-        limits = Limits(room=3 * BLOCK, requests=2)
+        capacity = Capacity(room=3 * BLOCK, requests=2)
 
-    fast = ObstoreStore(lender).limits
-    assert FastLane(Narrow(), ObstoreStore(lender)).limits == fast
+    fast = ObstoreStore(lender).capacity
+    assert FastLane(Narrow(), ObstoreStore(lender)).capacity == fast
     lender.proves_blocks = False  # so the filesystem moves them
-    assert FastLane(Narrow(), ObstoreStore(lender)).limits == Limits(3 * BLOCK, fast.requests)
+    assert FastLane(Narrow(), ObstoreStore(lender)).capacity == Capacity(3 * BLOCK, fast.requests)
     closed = FastLane(Narrow(), ObstoreStore(FakeLender(refuses="the requester pays")))
     closed.upload("bucket/a", [b"1"])
-    assert closed.limits == Narrow.limits
+    assert closed.capacity == Narrow.capacity
 
 
 def test_a_forked_child_uses_the_filesystem(

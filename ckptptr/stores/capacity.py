@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from ckptptr.stores.port import HasLimits, Limits, Store
+from ckptptr.stores.port import Capacity, HasCapacity, Store
 from ckptptr.stores.room import BLOCKS, MOST, ROOM, WIDE
 from ckptptr.stores.wrappers.around import unwrap
 
 MANY = 64
 """Requests at once at most, where each connection is slow or answers late."""
 
-OF_SDKS = Limits(ROOM, MOST)
-OF_OBSTORE = Limits(WIDE, MANY)
+OF_SDKS = Capacity(ROOM, MOST)
+OF_OBSTORE = Capacity(WIDE, MANY)
 
 
-def limits_of(store: Store) -> Limits:
-    """Those of a store; the widest where it has none, as a disk."""
-    limited = unwrap(store, HasLimits)
-    return limited.limits if limited else OF_OBSTORE
+def capacity_of(store: Store) -> Capacity:
+    """That of a store; the widest where it says none, as a disk."""
+    found = unwrap(store, HasCapacity)
+    return found.capacity if found else OF_OBSTORE
 
 
 def at_once(block_size: int, room: int) -> int:
