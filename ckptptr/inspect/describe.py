@@ -82,10 +82,8 @@ def engine_of(here: Here) -> dict[str, Any]:
     elif "://" not in here.url or here.url.startswith("memory://"):
         engine = "this machine's disk" if "://" not in here.url else "this process's memory"
         return {"engine": engine, "engine_why": "no network is between", **dict.fromkeys(_SIZES)}
-    block, capacity = (
-        here.adapter.block_size,
-        capacity_of(here.adapter),
-    )  # when it is known which engine it is
+    # Asked for when it is known which engine it is.
+    block, capacity = here.adapter.block_size, capacity_of(here.adapter)
     sizes = zip(_SIZES, (block, at_once(block, capacity.room), capacity.requests), strict=True)
     return {"engine": engine, "engine_why": why, **dict(sizes)}
 
