@@ -24,7 +24,7 @@ from ckptptr.errors import InvalidArgumentError
 from ckptptr.framework import numbers
 from ckptptr.session.parts import DEADLINE
 from ckptptr.session.preemption import DEADLINE as GRACE
-from ckptptr.torch.resuming import Restored, move, resume
+from ckptptr.torch.resuming import Resumed, move, resume
 from ckptptr.torch.training import Training
 
 _STATE = "trainer_state.json"
@@ -104,7 +104,7 @@ class CheckpointCallback(TrainerCallback):  # type: ignore[misc]
         self._training.end()
 
 
-def _put(restored: Restored) -> Path:
+def _put(restored: Resumed) -> Path:
     """Give it the name that the Trainer knows it by."""
     folder = restored.folder
     if not (folder / _STATE).is_file():
@@ -112,7 +112,7 @@ def _put(restored: Restored) -> Path:
     return move(folder, _folder(folder.parent, _state(folder)["global_step"]))
 
 
-def _best(newest: Path, _restored: Restored) -> dict[Path, int]:
+def _best(newest: Path, _restored: Resumed) -> dict[Path, int]:
     step = _state(newest).get("best_global_step")
     return {} if step is None else {_folder(newest.parent, step): step}
 

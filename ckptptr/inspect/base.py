@@ -10,7 +10,7 @@ from ckptptr.clock import SystemClock
 from ckptptr.errors import StoreUnavailableError
 from ckptptr.inspect.lookup import nodes_below
 from ckptptr.inspect.many import Many, in_parallel
-from ckptptr.inspect.survey import Found, FoundHome, everywhere, folders_of, survey
+from ckptptr.inspect.survey import FoundHome, Survey, everywhere, folders_of, survey
 from ckptptr.inspect.target import NothingThereError, patient_store
 from ckptptr.nodes.flyte_paths import NodePrefix
 from ckptptr.protocol.latest import Seen
@@ -53,7 +53,7 @@ class Base(Many):
     def url(self) -> str:
         return self.patient.url(self.inside or self.key)
 
-    def nodes(self, tell: Tell = lambda _: None) -> Found:
+    def nodes(self, tell: Tell = lambda _: None) -> Survey:
         """The nodes that have a LATEST: one listing; for Flyte 2 one of each shard.
 
         Raises:
@@ -64,7 +64,7 @@ class Base(Many):
             found = survey(self.patient, self._everywhere, tell)
         return self._with_latest(found)
 
-    def everything(self, tell: Tell) -> Found:
+    def everything(self, tell: Tell) -> Survey:
         """The nodes that have a LATEST, and the homes: those of the nodes, and of a whole base all.
 
         Raises:
@@ -109,7 +109,7 @@ class Base(Many):
             return [f"{folder}/{NODES}" for folder in self._everywhere]
         return [self.inside or f"{self.key}/{NODES}"]
 
-    def _with_latest(self, found: Found) -> Found:
+    def _with_latest(self, found: Survey) -> Survey:
         found.nodes = {prefix: node for prefix, node in found.nodes.items() if node.latest}
         self.store.learn({node.latest.key: node.latest.size for node in found.nodes.values() if node.latest})
         if found.nodes:

@@ -58,7 +58,7 @@ class Rules:
     shared: set[str] = field(default_factory=set)
 
 
-class Part(NamedTuple):
+class NodeState(NamedTuple):
     """A node, its LATEST, and its homes."""
 
     node: FoundNode
@@ -108,10 +108,7 @@ def look(base: Base, before: float, *, keep_latest: bool, tell: Tell) -> list[Ov
     still = [node.prefix for node in nodes if rules.moved[names_of(node.prefix)] < before]
     homes = base.homes({prefix: seen[prefix] for prefix in still}, tell) if still else {}
     by_node = _by_node(everywhere, homes.values(), rules.shared)
-    found = [
-        _weigh(base, [Part(node, seen[node.prefix], by_node.get(node.prefix, ())) for node in group], rules)
-        for group in _executions(nodes)
-    ]
+    found = [_weigh(base, _states(group, seen, by_node), rules) for group in _executions(nodes)]
     return sorted(found, key=lambda over: -over.newest)
 
 
@@ -149,7 +146,7 @@ def delete(base: Base, over: Over, rules: Rules, tell: Tell) -> Over:
     nodes = [found.nodes[prefix] for prefix in prefixes if prefix in found.nodes and seen[prefix].token]
     if not nodes:  # another clean was faster
         return replace(over, nodes=[])
-    now = _weigh(base, [Part(node, seen[node.prefix], by_node.get(node.prefix, ())) for node in nodes], rules)
+    now = _weigh(base, _states(nodes, seen, by_node), rules)
     others = {prefix for prefix, node in found.nodes.items() if node.latest} - {*prefixes}
     is_new = others or rules.moved.get(over.names, 0.0) >= rules.before
     if now.is_moving or now.why_not or is_new:
@@ -236,7 +233,13 @@ def _moved_at(node: FoundNode, seen: Seen) -> float:
     return node.latest.modified or float("inf")
 
 
-def _weigh(base: Base, parts: Sequence[Part], rules: Rules) -> Over:
+def _states(
+    nodes: Iterable[FoundNode], seen: Mapping[str, Seen], homes: Mapping[str, Sequence[FoundHome]]
+) -> list[NodeState]:
+    return [NodeState(node, seen[node.prefix], homes.get(node.prefix, ())) for node in nodes]
+
+
+def _weigh(base: Base, parts: Sequence[NodeState], rules: Rules) -> Over:
     names = names_of(parts[0].node.prefix)
     newest = max(
         max(_moved_at(node, seen), node.others.newest, *(home.all.newest for home in homes), 0.0)
@@ -253,7 +256,7 @@ def _weigh(base: Base, parts: Sequence[Part], rules: Rules) -> Over:
     return Over(names, newest, False, "" if is_something else NOTHING_LEFT, nodes)
 
 
-def _why_not(base: Base, part: Part, rules: Rules) -> str:
+def _why_not(base: Base, part: NodeState, rules: Rules) -> str:
     node, seen, homes = part
     if seen.pointer is None:
         return seen.damage or "LATEST is gone"
@@ -270,7 +273,7 @@ def _why_not(base: Base, part: Part, rules: Rules) -> str:
     return ""
 
 
-def _leaving(base: Base, part: Part, rules: Rules) -> Leaving:
+def _leaving(base: Base, part: NodeState, rules: Rules) -> Leaving:
     node, seen, homes = part
     pointer = seen.pointer or Pointer(target=Target(checkpoint=FRESH))
     # A clean that keeps something was interrupted, or is over: an attempt may follow LATEST since.

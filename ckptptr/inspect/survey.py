@@ -130,7 +130,7 @@ class FoundHome:
 
 
 @dataclass(slots=True)
-class Found:
+class Survey:
     """What listings told: the nodes by their prefix, the homes by the folder that they are in."""
 
     nodes: dict[str, FoundNode] = field(default_factory=dict)
@@ -164,7 +164,7 @@ def survey(
     tell: Callable[[int], object] = lambda _: None,
     *,
     is_proof: bool = False,
-) -> Found:
+) -> Survey:
     """Count what is in these folders, in parallel.
 
     Args:
@@ -173,7 +173,7 @@ def survey(
 
     Raises: as `Store.list`.
     """
-    found = Found()
+    found = Survey()
     lock = threading.Lock()
 
     def list_one(folder: str) -> None:
@@ -186,7 +186,7 @@ def survey(
     return found
 
 
-def _listed(store: Store, folder: str, tell: Callable[[int], object]) -> Found:
+def _listed(store: Store, folder: str, tell: Callable[[int], object]) -> Survey:
     stream = unwrap(store, HasStream)
     if stream is not None:
         try:
@@ -196,8 +196,8 @@ def _listed(store: Store, folder: str, tell: Callable[[int], object]) -> Found:
     return _counted(store.list(folder), tell)
 
 
-def _counted(entries: Iterator[Entry], tell: Callable[[int], object]) -> Found:
-    part = Found()
+def _counted(entries: Iterator[Entry], tell: Callable[[int], object]) -> Survey:
+    part = Survey()
     while some := [*itertools.islice(entries, _TELL_EVERY)]:
         for entry in some:
             part.add(entry)

@@ -14,7 +14,7 @@ from ckptptr.errors import DamagedError, NotFoundError, UnsupportedFormatError
 from ckptptr.inspect.base import Base, Tell
 from ckptptr.inspect.many import in_parallel
 from ckptptr.inspect.quick import Quick
-from ckptptr.inspect.survey import Count, Found, FoundHome, FoundNode, Owners
+from ckptptr.inspect.survey import Count, FoundHome, FoundNode, Owners, Survey
 from ckptptr.protocol.inventory import read_manifest
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.names import CheckpointId, manifest_key
@@ -40,7 +40,7 @@ class Usage:
         return self
 
 
-def homes_by_node(found: Found) -> tuple[dict[str, list[FoundHome]], list[FoundHome]]:
+def homes_by_node(found: Survey) -> tuple[dict[str, list[FoundHome]], list[FoundHome]]:
     """The homes of each node by its prefix, and those of no node; one of several nodes only for the first."""
     owners = Owners(found.nodes)
     owned: dict[str, list[FoundHome]] = {}

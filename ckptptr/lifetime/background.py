@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from ckptptr.events import Name, Watch
-from ckptptr.lifetime.ending import Ending
+from ckptptr.lifetime.ending import ProcessEnd
 from ckptptr.lifetime.forks import renew_in_child
 
 
@@ -35,7 +35,7 @@ class Background:
 
     def __init__(self) -> None:
         self.until: float | None = None
-        self._ending = Ending(self._wait_at_exit)
+        self._ending = ProcessEnd(self._wait_at_exit)
         self.renew()
         renew_in_child(self)
 

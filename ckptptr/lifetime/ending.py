@@ -16,7 +16,7 @@ from typing import Any
 from weakref import WeakMethod
 
 
-class Ending:
+class ProcessEnd:
     """One owner's part in the end of the process.
 
     Args:

@@ -16,7 +16,7 @@ from ckptptr.errors import PreemptedError
 from ckptptr.framework import numbers
 from ckptptr.session.parts import DEADLINE
 from ckptptr.session.preemption import DEADLINE as GRACE
-from ckptptr.torch.resuming import Restored, move, resume
+from ckptptr.torch.resuming import Resumed, move, resume
 from ckptptr.torch.training import Training
 
 _OURS = "lightning"
@@ -119,7 +119,7 @@ class Checkpoint(ModelCheckpoint):  # type: ignore[misc]
     def _name(self, path: str | Path) -> str:
         return os.path.relpath(path, self.dirpath)
 
-    def _put(self, restored: Restored) -> Path:
+    def _put(self, restored: Resumed) -> Path:
         if _OURS not in restored.metadata:
             raise restored.refused("this checkpoint was not saved by ckptptr.lightning.Checkpoint")
         path = Path(self.dirpath, restored.metadata[_OURS]["file"])
@@ -127,6 +127,6 @@ class Checkpoint(ModelCheckpoint):  # type: ignore[misc]
         restored.folder.rmdir()
         return path
 
-    def _best(self, _newest: Path, restored: Restored) -> dict[Path, int]:
+    def _best(self, _newest: Path, restored: Resumed) -> dict[Path, int]:
         self._best_steps = dict(restored.metadata[_OURS]["best"])
         return {Path(self.dirpath, name): step for name, step in self._best_steps.items()}

@@ -55,7 +55,7 @@ class Live:
     saved_in: Mapping[str, float] = field(default_factory=dict)
 
 
-class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
+class Uncommitted(msgspec.Struct, frozen=True, kw_only=True):
     """Payload without a manifest: of a save that was killed or runs now, or of a sweep that was killed."""
 
     id: str
@@ -78,7 +78,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     show: shapes.Show
     checkpoints: list[Shown]
     attempts: list[AttemptSummary]
-    unfinished: list[Unfinished]
+    unfinished: list[Uncommitted]
     left_out: int
 
     @property
@@ -239,10 +239,10 @@ def _key(here: Here, entry: shapes.Entry) -> str:
         return ""
 
 
-def _unfinished(here: Here, known: set[str | None]) -> list[Unfinished]:
+def _unfinished(here: Here, known: set[str | None]) -> list[Uncommitted]:
     ids = {id for name in known if name and (id := CheckpointId.match(name))}
     found = [
-        Unfinished(
+        Uncommitted(
             id=str(checkpoint),
             attempt=checkpoint.attempt,
             bytes=sum(entry.size for entry in entries),

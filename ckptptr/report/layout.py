@@ -17,7 +17,7 @@ from typing import Literal
 from ckptptr.inspect.sentences import in_words, short_reference
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.report.attempts import AttemptSummary, ResumedFrom, Shown, View, named
-from ckptptr.report.facts import Report, Unfinished
+from ckptptr.report.facts import Report, Uncommitted
 from ckptptr.wording import counted, moment, size, span
 
 WIDTH = 1000.0
@@ -145,7 +145,7 @@ def _of_checkpoint(item: Shown) -> Dot:
     )
 
 
-def _of_unfinished(item: Unfinished) -> Dot:
+def _of_unfinished(item: Uncommitted) -> Dot:
     age = CheckpointId.parse(item.id)
     return Dot(
         item.id,

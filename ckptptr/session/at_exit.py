@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from ckptptr.events import Event, emit
-from ckptptr.lifetime.ending import Ending, abandon_executors
+from ckptptr.lifetime.ending import ProcessEnd, abandon_executors
 from ckptptr.lifetime.forks import renew_in_child
 from ckptptr.settings import EXIT_DEADLINE
 
@@ -28,7 +28,7 @@ class AtExit(ABC):
         self._exit_seconds = EXIT_DEADLINE.read()
         self._exit_at: float | None = None
         self._is_given_up = False
-        self._ending = Ending(self._wait_at_exit)
+        self._ending = ProcessEnd(self._wait_at_exit)
         self.renew()
         renew_in_child(self)
 

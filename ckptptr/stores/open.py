@@ -19,7 +19,7 @@ from ckptptr.stores.capacity import capacity_of
 from ckptptr.stores.obstore.lending import chosen, explained
 from ckptptr.stores.port import Entry, Guarantee, HasAccount, Store, Token
 from ckptptr.stores.sdk import shown, start_event_loop
-from ckptptr.stores.urls import Place, is_access_point, lost_slash, split
+from ckptptr.stores.urls import Location, is_access_point, lost_slash, split
 
 _log = logging.getLogger("ckptptr.stores")
 
@@ -88,7 +88,7 @@ def open_store(
         InvalidArgumentError: not a URL that this version can open; nothing was asked of any store.
     """
 
-    def on_cloud(place: Place) -> Store:
+    def on_cloud(place: Location) -> Store:
         if settings is None:
             return _on_cloud(place, filesystem, storage_options, metadata)
         if is_access_point(place.key.partition("/")[0]):
@@ -106,7 +106,7 @@ def open_store(
     return store, key
 
 
-def _opened(url: str, root: str, on_cloud: Callable[[Place], Store]) -> tuple[Store, str]:
+def _opened(url: str, root: str, on_cloud: Callable[[Location], Store]) -> tuple[Store, str]:
     escape_control_characters()
     place = split(url)
     if place.scheme not in ("file", "memory", *_CLOUDS):
@@ -185,7 +185,7 @@ def _process_memory() -> Store:
 
 
 def _on_cloud(
-    place: Place,
+    place: Location,
     filesystem: Any,
     storage_options: Mapping[str, Any] | None,
     metadata: Mapping[str, str] | None,
@@ -242,7 +242,7 @@ def filesystem_at(url: str, storage_options: Mapping[str, Any]) -> tuple[Any, st
     return filesystem, path
 
 
-def _filesystem(place: Place, cloud: _Cloud, storage_options: Mapping[str, Any]) -> Any:
+def _filesystem(place: Location, cloud: _Cloud, storage_options: Mapping[str, Any]) -> Any:
     account = {"account_name": place.account} if place.account else {}
     start_event_loop()
     try:

@@ -26,7 +26,7 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _AZURE_HOST = re.compile(r"([a-z0-9]{3,24})\.(?:dfs|blob)\.core\.[a-z.]+", re.IGNORECASE)
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where a URL points. `scheme` is the canonical one, `file` for a plain path; `account` is empty but
     for the long form of Azure."""
 
@@ -58,18 +58,18 @@ def bucket_of(url: str) -> str:
     return found[0] if found else ""
 
 
-def split(url: str) -> Place:
+def split(url: str) -> Location:
     """A URL or a plain path, taken apart; nothing is checked but the form."""
     found = _URL.fullmatch(url)
     if not found:
-        return Place("file", url)
+        return Location("file", url)
     scheme = found[1].lower()
     scheme = ALIASES.get(scheme, scheme)
     if scheme == "s3" and (point := _ACCESS_POINT.match(found[2])):
-        return Place(scheme, f"{point[1]}:{point[2]}{found[2][point.end() :]}")
+        return Location(scheme, f"{point[1]}:{point[2]}{found[2][point.end() :]}")
     if scheme != "abfs":
-        return Place(scheme, found[2])
-    return Place(scheme, *_split_account(found[2]))
+        return Location(scheme, found[2])
+    return Location(scheme, *_split_account(found[2]))
 
 
 def _split_account(rest: str) -> tuple[str, str]:

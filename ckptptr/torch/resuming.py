@@ -17,7 +17,7 @@ log = logging.getLogger("ckptptr")
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class Resumed:
     """A checkpoint in a folder of this machine."""
 
     folder: Path
@@ -25,7 +25,7 @@ class Restored:
     metadata: Mapping[str, Any]
 
     @classmethod
-    def of(cls, folder: Path, resolution: Any) -> Restored:
+    def of(cls, folder: Path, resolution: Any) -> Resumed:
         found = resolution.found
         return cls(folder, found.reference, found.manifest.metadata if found.manifest else {})
 
@@ -38,8 +38,8 @@ class Restored:
 def resume(
     given: Any,
     place: Path,
-    put: Callable[[Restored], Path],
-    best: Callable[[Path, Restored], Mapping[Path, int]],
+    put: Callable[[Resumed], Path],
+    best: Callable[[Path, Resumed], Mapping[Path, int]],
     *,
     needed_by: str,
 ) -> str | None:
@@ -62,7 +62,7 @@ def resume(
     place.mkdir(parents=True, exist_ok=True)
 
     def put_in_place(folder: Path) -> Path:
-        restored = Restored.of(folder, checkpoints.resolution)
+        restored = Resumed.of(folder, checkpoints.resolution)
         newest = put(restored)
         missing = {path: step for path, step in best(newest, restored).items() if not path.exists()}
         for path, step in missing.items():
@@ -72,7 +72,7 @@ def resume(
             except NotFoundError as error:
                 log.warning("%s is not restored, %s needs it: %s", path.name, needed_by, error)
             else:
-                put(Restored.of(scratch, resolution))
+                put(Resumed.of(scratch, resolution))
         return newest
 
     restored = restore_folder(given, Common.near(place, lambda: _scratch(place)), put_in_place)

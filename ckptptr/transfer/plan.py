@@ -24,7 +24,7 @@ MAX_PARTS = 9_000
 """Fewer than any store takes of one object (S3: 10,000)."""
 
 
-class Blocks(Protocol):
+class Streamed(Protocol):
     """A file that is written while it is sent."""
 
     def blocks(self) -> Iterator[bytes]:
@@ -47,7 +47,7 @@ class Local:
     """
 
     path: str
-    source: str | bytes | Blocks
+    source: str | bytes | Streamed
     size: int
     mode: int | None = None
     mtime_ns: int | None = field(default=None, compare=False)

@@ -12,7 +12,7 @@ from ckptptr.stores.local.store import LocalStore
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.open import open_store
 from ckptptr.stores.s3.store import S3Store
-from ckptptr.stores.urls import Place, split
+from ckptptr.stores.urls import Location, split
 
 
 @pytest.mark.parametrize(
@@ -192,15 +192,15 @@ def test_without_its_filesystem_the_message_says_what_to_install(
 @pytest.mark.parametrize(
     ("url", "place"),
     [
-        ("/data/x", Place("file", "/data/x")),
-        ("local:///data/x", Place("file", "/data/x")),
-        ("S3A://bucket/x", Place("s3", "bucket/x")),
-        ("gcs://bucket/x", Place("gs", "bucket/x")),
-        ("az://container/x", Place("abfs", "container/x")),
-        ("abfss://container@account.dfs.core.windows.net/x", Place("abfs", "container/x", "account")),
+        ("/data/x", Location("file", "/data/x")),
+        ("local:///data/x", Location("file", "/data/x")),
+        ("S3A://bucket/x", Location("s3", "bucket/x")),
+        ("gcs://bucket/x", Location("gs", "bucket/x")),
+        ("az://container/x", Location("abfs", "container/x")),
+        ("abfss://container@account.dfs.core.windows.net/x", Location("abfs", "container/x", "account")),
     ],
 )
-def test_every_way_to_write_a_url_is_one_scheme_and_one_key(url: str, place: Place) -> None:
+def test_every_way_to_write_a_url_is_one_scheme_and_one_key(url: str, place: Location) -> None:
     assert split(url) == place
 
 

@@ -23,7 +23,7 @@ from ckptptr.stores.azure.upload import MAX_BLOCKS, checksum, upload_blocks
 from ckptptr.stores.azure.words import AZURE, metadata_name
 from ckptptr.stores.capacity import OF_SDKS
 from ckptptr.stores.emptied import Emptied
-from ckptptr.stores.parts import each
+from ckptptr.stores.in_flight import each
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
 from ckptptr.stores.sdk import check_length, guarantee_at, last_names, one_or_many, seconds

@@ -16,7 +16,7 @@ from azure.storage.blob import BlobBlock
 
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.stores.azure.client import AzureClient, url
-from ckptptr.stores.parts import Parts
+from ckptptr.stores.in_flight import InFlight
 from ckptptr.stores.room import Room
 
 MAX_BLOCKS = 50_000
@@ -67,7 +67,7 @@ def upload_blocks(
     """
     unique = uuid.uuid4().hex[:26]
     names: list[str] = []
-    parts: Parts[Any] = Parts(client.start, room, client.line)
+    parts: InFlight[Any] = InFlight(client.start, room, client.line)
     try:
         for block in blocks:
             names.append(_name(unique, len(names), key, max_blocks))

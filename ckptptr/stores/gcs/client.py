@@ -60,7 +60,7 @@ ANSWER = 30.0
 """Seconds that one answer may take. A store that never answers costs twice that."""
 
 
-class Body:
+class Pieces:
     """Pieces to send one after the other, without a copy, and again from the start in the next try."""
 
     def __init__(self, *pieces: bytes | memoryview) -> None:
@@ -75,7 +75,7 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """One request about `key`. `where` is the path below the endpoint, or a URL that the store gave.
 
     `welcome` are statuses besides 2xx that are no failures. `whole` says that the answer's body is one
@@ -89,7 +89,7 @@ class Request:
     where: str
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: Body | None = None
+    body: Pieces | None = None
     welcome: tuple[int, ...] = ()
     whole: bool = False
     at_most: int | None = None
@@ -107,7 +107,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """What came back. `url` is that of the request, for messages."""
 
     status: int
@@ -154,7 +154,7 @@ class GCSClient(sdk.Client):
         """The URL that requests go to."""
         return str(self._origin._location)
 
-    def call(self, request: Request) -> Answer:
+    def call(self, request: HttpRequest) -> HttpAnswer:
         """Send, patiently, and wait for the answer. Raises our errors only."""
         return self.run(request.key, lambda: self.send(request))
 
@@ -173,7 +173,7 @@ class GCSClient(sdk.Client):
             future.cancel()  # this thread was interrupted, and nothing waits any more
             raise
 
-    async def send(self, request: Request) -> Answer:
+    async def send(self, request: HttpRequest) -> HttpAnswer:
         """One request, again and again while its failure may pass. On the event loop, as `once`."""
         return await self.patiently(lambda: self.once(request))
 
@@ -181,7 +181,7 @@ class GCSClient(sdk.Client):
         """`attempt`, made of `once`, until its failure is not a passing one."""
         return await sdk.patiently(self._patience, attempt)
 
-    async def once(self, request: Request) -> Answer:
+    async def once(self, request: HttpRequest) -> HttpAnswer:
         """One request, one time. Raises `PassingError` for a failure that may pass, our errors for others."""
         with answered(request.operation, request.url, self.endpoint):
             if request.body and request.body.size > SMALL:
@@ -205,7 +205,7 @@ class GCSClient(sdk.Client):
             await self._prove_bucket(bucket)  # it is not there, so nothing was said about the object
         raise error
 
-    async def _prove(self, request: Request, status: int) -> None:
+    async def _prove(self, request: HttpRequest, status: int) -> None:
         """Raise unless a listing of the bucket proves that the object, or the range of it, does not exist."""
         listed = await self._prove_bucket(request.key)
         sizes = [int(each["size"]) for each in listed if each["name"] == object_name(request.key)]
@@ -243,7 +243,7 @@ class GCSClient(sdk.Client):
             if not credentials.valid:
                 credentials.refresh(_TOKEN_REQUEST())
 
-    async def _exchange(self, request: Request) -> Answer:
+    async def _exchange(self, request: HttpRequest) -> HttpAnswer:
         filesystem = self._filesystem
         session = await filesystem._set_session()
         headers = {"User-Agent": f"ckptptr/{__version__}", **request.headers}
@@ -268,14 +268,14 @@ class GCSClient(sdk.Client):
             allow_redirects=False,  # 308 is the answer to a part of an upload
         ) as response:
             body = await beginning(response.content, response.content_length, request.at_most)
-            return Answer(response.status, response.headers, body, request.url)
+            return HttpAnswer(response.status, response.headers, body, request.url)
 
 
-def _look(key: str) -> Request:
+def _look(key: str) -> HttpRequest:
     """A look into the bucket: whether it exists, and whether it has the object."""
     bucket, _, name = key.partition("/")
     query = {"maxResults": "1", "fields": "kind,items(name,size)", "prefix": name}
-    return Request("list", bucket, "GET", f"/storage/v1/{bucket_path(bucket)}/o", query)
+    return HttpRequest("list", bucket, "GET", f"/storage/v1/{bucket_path(bucket)}/o", query)
 
 
 def bucket_path(key: str) -> str:
@@ -311,7 +311,7 @@ def as_text(crc: int) -> str:
     return base64.b64encode(crc.to_bytes(4, "big")).decode()
 
 
-def _is_intact(answer: Answer) -> bool:
+def _is_intact(answer: HttpAnswer) -> bool:
     if answer.headers.get("X-Goog-Stored-Content-Encoding", "identity") != "identity":
         return True  # the checksum is that of the compressed bytes, as they are stored
     hashes = ",".join(answer.headers.getall("X-Goog-Hash", []))

@@ -22,10 +22,10 @@ from ckptptr.stores.capacity import OF_SDKS
 from ckptptr.stores.gcs.client import (
     ANSWER,
     PATIENCE,
-    Answer,
-    Body,
     GCSClient,
-    Request,
+    HttpAnswer,
+    HttpRequest,
+    Pieces,
     bucket_path,
     crc32c,
     object_name,
@@ -93,7 +93,7 @@ class GCSStore:
 
     def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
         answer = self._client.call(
-            Request("read", key, "GET", _media(key), {"alt": "media"}, whole=True, at_most=limit)
+            HttpRequest("read", key, "GET", _media(key), {"alt": "media"}, whole=True, at_most=limit)
         )
         return answer.body, Token(answer.header("X-Goog-Generation"))
 
@@ -122,7 +122,7 @@ class GCSStore:
             query["prefix"] = f"{path}/"
         while True:
             page = self._client.call(
-                Request("list", folder, "GET", f"/storage/v1/{bucket_path(folder)}/o", query)
+                HttpRequest("list", folder, "GET", f"/storage/v1/{bucket_path(folder)}/o", query)
             ).json()
             if page.get("kind") != "storage#objects":  # an empty listing is a proof, so it has to be one
                 raise StoreUnavailableError("the answer is no listing", key=self.url(folder))
@@ -154,7 +154,9 @@ class GCSStore:
             return
         span = {"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"}
         with self._room.taken(length):
-            answer = self._client.call(Request("download", key, "GET", _media(key), {"alt": "media"}, span))
+            answer = self._client.call(
+                HttpRequest("download", key, "GET", _media(key), {"alt": "media"}, span)
+            )
             answer.header("X-Goog-Generation")  # a page of a gateway has none, and proves nothing
             if answer.status != 206:
                 raise DamagedError(
@@ -169,11 +171,11 @@ class GCSStore:
         where = f"/storage/v1/{object_path(source)}/rewriteTo/{object_path(key)}"
         headers = {"Content-Type": "application/json"}
         # Without a body the copy gets all that the source has, with one only what the body says.
-        body = Body(json.dumps(self._payload(key)).encode()) if self._metadata else None
+        body = Pieces(json.dumps(self._payload(key)).encode()) if self._metadata else None
         query: dict[str, str] = {}
         for _ in range(self._copy_steps):
             try:
-                request = Request("copy", source, "POST", where, query, headers, body, slow=True)
+                request = HttpRequest("copy", source, "POST", where, query, headers, body, slow=True)
                 step = self._client.call(request)
             except NotFoundError:
                 self._client.prove(key)  # or it is the target's bucket that does not exist
@@ -194,7 +196,7 @@ class GCSStore:
 
     def _insert(
         self, operation: str, key: str, resource: Mapping[str, Any], body: bytes, **condition: str
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Metadata and body in one request. The store compares the body with the checksum in `resource`."""
         boundary = _CLOCK.token(40)  # must not occur in the body
         head = (
@@ -202,18 +204,18 @@ class GCSStore:
             f"--{boundary}\r\nContent-Type: {_BINARY}\r\n\r\n"
         )
         return self._client.call(
-            Request(
+            HttpRequest(
                 operation,
                 key,
                 "POST",
                 f"/upload/storage/v1/{bucket_path(key)}/o",
                 {"uploadType": "multipart", **condition},
                 {"Content-Type": f"multipart/related; boundary={boundary}"},
-                Body(head.encode(), body, f"\r\n--{boundary}--\r\n".encode()),
+                Pieces(head.encode(), body, f"\r\n--{boundary}--\r\n".encode()),
             )
         )
 
-    def _check(self, key: str, answer: Answer, size: int, checksum: str) -> bool:
+    def _check(self, key: str, answer: HttpAnswer, size: int, checksum: str) -> bool:
         """Compare what the store says that it has with what was sent, and delete what differs.
 
         Google itself compares before it accepts; emulators and proxies may not.
@@ -222,7 +224,7 @@ class GCSStore:
         if str(size) == stored.get("size") and stored.get("crc32c", checksum) == checksum:
             return True
         condition = {"ifGenerationMatch": answer.field("generation")}
-        self._client.call(Request("delete", key, "DELETE", f"/storage/v1/{object_path(key)}", condition))
+        self._client.call(HttpRequest("delete", key, "DELETE", f"/storage/v1/{object_path(key)}", condition))
         raise StoreUnavailableError("the store received other bytes than were sent", key=self.url(key))
 
     async def _delete_all(self, keys: Sequence[str]) -> Sequence[BaseException | None]:
@@ -230,7 +232,7 @@ class GCSStore:
 
     async def _delete(self, key: str) -> None:
         with contextlib.suppress(NotFoundError):
-            await self._client.send(Request("delete", key, "DELETE", f"/storage/v1/{object_path(key)}"))
+            await self._client.send(HttpRequest("delete", key, "DELETE", f"/storage/v1/{object_path(key)}"))
 
 
 def _media(key: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import google_crc32c
 
 from ckptptr.errors import CkptptrError, StoreUnavailableError
-from ckptptr.stores.gcs.client import Answer, Body, GCSClient, Request, as_text, bucket_path
+from ckptptr.stores.gcs.client import GCSClient, HttpAnswer, HttpRequest, Pieces, as_text, bucket_path
 from ckptptr.stores.gcs.words import CONTINUE
 from ckptptr.stores.room import Room
 from ckptptr.stores.sdk import PassingError
@@ -34,23 +34,23 @@ _log = logging.getLogger("ckptptr.stores")
 
 def upload_blocks(
     client: GCSClient, key: str, blocks: Iterator[bytes], resource: Mapping[str, Any], room: Room
-) -> tuple[int, str, Answer]:
+) -> tuple[int, str, HttpAnswer]:
     """Send the blocks. `room` bounds those under way, of all uploads that share it.
 
     Returns:
         The size, the CRC32C, and what the store says about the object.
     """
-    begin = Request(
+    begin = HttpRequest(
         "upload",
         key,
         "POST",
         f"/upload/storage/v1/{bucket_path(key)}/o",
         {"uploadType": "resumable"},
         {"Content-Type": "application/json"},
-        Body(json.dumps(resource).encode()),
+        Pieces(json.dumps(resource).encode()),
     )
     upload = _Upload(client, key, client.call(begin).header("Location"))
-    flight: Future[Answer] | None = None
+    flight: Future[HttpAnswer] | None = None
     try:
         block = next(blocks, b"")
         while True:
@@ -82,21 +82,21 @@ class _Upload:
         self.size = 0
         self.crc = 0
 
-    def send(self, block: bytes, *, is_last: bool) -> Future[Answer]:
+    def send(self, block: bytes, *, is_last: bool) -> Future[HttpAnswer]:
         """Send a block, once the one before has arrived; the future ends when the store has all of it."""
         start, self.size = self.size, self.size + len(block)
         self.crc = google_crc32c.extend(self.crc, block)
         end, total = self.size, self.size if is_last else None
         there: int | None = start  # how much the store has; None when it has to be asked
 
-        async def attempt() -> Answer:
+        async def attempt() -> HttpAnswer:
             nonlocal there
             while True:
                 before, there = there, None
                 if before is None or before == end:
                     answer = await self._client.once(self._request("*", total))
                 else:
-                    rest = Body(memoryview(block)[before - start :])
+                    rest = Pieces(memoryview(block)[before - start :])
                     answer = await self._client.once(self._request(f"{before}-{end - 1}", total, rest))
                 if answer.status != _INCOMPLETE:
                     return answer
@@ -111,21 +111,21 @@ class _Upload:
         return self._client.start(self._key, lambda: self._client.patiently(attempt))
 
     def abandon(self) -> None:
-        drop = Request(CONTINUE, self._key, "DELETE", self._session, welcome=(_CANCELLED,))
+        drop = HttpRequest(CONTINUE, self._key, "DELETE", self._session, welcome=(_CANCELLED,))
         try:
             self._client.call(drop)
         except CkptptrError as error:  # the caller wants to hear why it was abandoned
             _log.info("an abandoned upload stays behind, invisible, for a week: %s", error)
 
-    def _request(self, span: str, total: int | None, body: Body | None = None) -> Request:
+    def _request(self, span: str, total: int | None, body: Pieces | None = None) -> HttpRequest:
         headers = {"Content-Range": f"bytes {span}/{'*' if total is None else total}"}
         if total is not None:  # the store compares before the object becomes visible
             headers["X-Goog-Hash"] = f"crc32c={as_text(self.crc)}"
-        return Request(
+        return HttpRequest(
             CONTINUE, self._key, "PUT", self._session, headers=headers, body=body, welcome=(_INCOMPLETE,)
         )
 
 
-def _persisted(answer: Answer) -> int:
+def _persisted(answer: HttpAnswer) -> int:
     match = re.fullmatch(r"bytes=0-(\d+)", answer.headers.get("Range", ""))
     return int(match[1]) + 1 if match else 0

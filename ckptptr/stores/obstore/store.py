@@ -36,13 +36,13 @@ from ckptptr.errors import (
 from ckptptr.lifetime import daemon
 from ckptptr.stores.capacity import OF_OBSTORE
 from ckptptr.stores.emptied import Emptied
+from ckptptr.stores.in_flight import InFlight
 from ckptptr.stores.line import Line, OverdueError
 from ckptptr.stores.obstore import threads
 from ckptptr.stores.obstore.delete_signed import delete_signed
 from ckptptr.stores.obstore.feed import Feed
 from ckptptr.stores.obstore.lending import Lender, UnlendableError, answer_in, unanswered, without_limit
-from ckptptr.stores.obstore.watch import Watch
-from ckptptr.stores.parts import Parts
+from ckptptr.stores.obstore.watch import UploadWatch
 from ckptptr.stores.port import GLANCE, Block, Entry, Guarantee, Token, UnsupportedError, folders_of
 from ckptptr.stores.room import BLOCKS, Room
 from ckptptr.stores.said import no_answer, overdue
@@ -199,7 +199,7 @@ class ObstoreStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         together = 1 if self._deletes_singly else self.lender.deletes_together
-        deletions: Parts[None] = Parts(daemon.start, Room(_DELETES_IN_FLIGHT))
+        deletions: InFlight[None] = InFlight(daemon.start, Room(_DELETES_IN_FLIGHT))
         emptied = Emptied()
         keys = emptied.noting(keys) if self.lender.has_folders else keys
         for _, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
@@ -351,12 +351,12 @@ class ObstoreStore:
             self._patient[id(client)] = client, without_limit(client)
         return self._patient[id(client)][1]
 
-    def _watch(self, key: str, size: int, parts: int = 1) -> Watch:
+    def _watch(self, key: str, size: int, parts: int = 1) -> UploadWatch:
         def sign() -> None:
             for _ in self.download(key, 0, 1):
                 pass
 
-        return Watch(self._line, sign, size, parts)
+        return UploadWatch(self._line, sign, size, parts)
 
     @contextmanager
     def _on_time(self, key: str) -> Iterator[None]:

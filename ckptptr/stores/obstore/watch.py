@@ -17,7 +17,7 @@ from ckptptr.stores.line import ANSWERS, Line
 _T = TypeVar("_T")
 
 
-class Watch:
+class UploadWatch:
     """Waits for one upload.
 
     Args:

@@ -16,8 +16,8 @@ from typing import Any
 
 from ckptptr.errors import ConflictError, NotFoundError, StoreUnavailableError
 from ckptptr.stores.capacity import OF_SDKS
+from ckptptr.stores.in_flight import each
 from ckptptr.stores.line import Line
-from ckptptr.stores.parts import each
 from ckptptr.stores.port import Block, Entry, Guarantee, Token, Unfinished, UnsupportedError
 from ckptptr.stores.room import Room
 from ckptptr.stores.s3.client import S3Client, part_of

@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any
 
 from ckptptr.errors import CkptptrError, InvalidArgumentError, StoreUnavailableError
+from ckptptr.stores.in_flight import InFlight
 from ckptptr.stores.line import Line
-from ckptptr.stores.parts import Parts
 from ckptptr.stores.port import UploadGoneError
 from ckptptr.stores.room import ROOM, Room
 from ckptptr.stores.s3.client import S3Client, part_of
@@ -72,7 +72,7 @@ class Multipart:
         self._metadata = metadata
         self._max_parts = max_parts
         self._count = 0
-        self._parts: Parts[dict[str, Any]] = Parts(client.start, room, line)
+        self._parts: InFlight[dict[str, Any]] = InFlight(client.start, room, line)
         self.proven = True
 
     def __enter__(self) -> Multipart:

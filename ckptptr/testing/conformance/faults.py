@@ -58,7 +58,7 @@ GATEWAY_PAGES = (
 _KEEPS_FAILING = ("busy", "slow", "broken", "cut off", "silent")
 
 
-class Seen(Protocol):
+class SeenRequest(Protocol):
     """A request that reached the proxy. `status` is 0 when it gave no answer."""
 
     method: str
@@ -70,7 +70,7 @@ class Network(Protocol):
     """A proxy before the server, as `tests/servers/proxy.py` of this project is one."""
 
     @property
-    def log(self) -> Sequence[Seen]:
+    def log(self) -> Sequence[SeenRequest]:
         """Every request so far."""
 
     def fail(self, **rule: Any) -> None:

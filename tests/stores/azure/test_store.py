@@ -18,7 +18,7 @@ from ckptptr.clock import SystemClock
 from ckptptr.errors import InvalidArgumentError, NotFoundError
 from ckptptr.stores.azure.store import MAX_BLOCK_SIZE, AzureStore
 from ckptptr.stores.port import Entry, Guarantee
-from ckptptr.stores.urls import Place, split
+from ckptptr.stores.urls import Location, split
 from ckptptr.stores.wrappers.probe import with_known_guarantee
 from ckptptr.testing import StoreConformance
 from tests.servers.azurite import Azurite, ask, open_filesystem
@@ -259,7 +259,7 @@ def test_a_store_works_on_in_a_forked_child(azure_server: Azurite, store: AzureS
 def test_the_long_form_of_a_url_names_the_same_key_as_for_adlfs(rest: str, key: str, account: str) -> None:
     from adlfs import AzureBlobFileSystem
 
-    assert split(f"abfss://{rest}") == Place("abfs", key, account)
+    assert split(f"abfss://{rest}") == Location("abfs", key, account)
     if account and ".blob." not in rest:
         assert AzureBlobFileSystem._strip_protocol(f"abfs://{rest}") == key
 

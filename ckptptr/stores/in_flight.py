@@ -13,7 +13,7 @@ from ckptptr.stores.room import Room
 _T = TypeVar("_T")
 
 
-class Parts(Generic[_T]):
+class InFlight(Generic[_T]):
     """`room` bounds the parts in flight: shared between uploads, it bounds their memory together. For
     uploads `line` bounds them further.
 
@@ -65,7 +65,7 @@ def each(
 
     Raises what the first that failed failed with; what is under way then is interrupted.
     """
-    jobs = Parts(begin, Room(at_once))
+    jobs = InFlight(begin, Room(at_once))
     try:
         for item in items:
             jobs.wait_for_room(1)
