@@ -141,6 +141,8 @@ class Link(threading.Event):
         (lambda threads: 5000 - 100 * threads, 0.0, [4, 8]),  # or the CPU
         (lambda threads: threads * 1000, 0.02, [4, 32, 64]),  # the first answers are late
         (lambda threads: threads * 1000, 0.3, [4, 32, 64]),  # or very late
+        (lambda threads: threads**0.6 * 1000, 0.3, [4, 32, 64]),
+        (lambda _: 5000, 0.3, [4, 32, 64]),  # the first doubling is tried whatever the link is
     ],
 )
 def test_there_are_many_threads_only_where_more_have_moved_more(
