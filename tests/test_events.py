@@ -248,10 +248,12 @@ def a_preemption_that_is_too_short(world: World) -> None:
         finally:
             ended.set()
 
-    with run.checkpoints.on_preemption(last_save, deadline=0.1):
-        signal.raise_signal(signal.SIGTERM)
-    abandoned.set()
-    assert ended.wait(10)  # else what it tells at its end reaches the next test
+    try:
+        with run.checkpoints.on_preemption(last_save, deadline=0.1):
+            signal.raise_signal(signal.SIGTERM)
+    finally:  # the block raises
+        abandoned.set()
+        assert ended.wait(10)  # else what it tells at its end reaches the next test
 
 
 INFO, WARNING = logging.INFO, logging.WARNING
