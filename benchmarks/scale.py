@@ -22,7 +22,7 @@ from ckptptr.inspect.many import in_parallel
 from ckptptr.inspect.usage import usage_of
 from ckptptr.nodes.flyte_paths import SHARDS
 from ckptptr.protocol.retention import Retention
-from ckptptr.session.background_sweeps import LISTING_EVERY
+from ckptptr.session.session import SEARCH_EVERY
 from ckptptr.settings import KEEP_LAST
 from ckptptr.testing import FaultyStore
 from tests.helpers import FLYTE, Process, World
@@ -89,11 +89,11 @@ def new_world(scratch: Path) -> World:
 def steady_save(scratch: Path, kept: int = KEEP_LAST.default) -> Requests:
     """A save of one changed file, with its sweep, and its share of a search for orphans: a mean."""
     process, warm = new_world(scratch).process(0, retention=Retention(keep_last=kept)), kept + 2
-    for step in range(warm + LISTING_EVERY):
+    for step in range(warm + SEARCH_EVERY):
         if step == warm:
             first = len(process.store.log)
         process.save_bytes(b"%d" % step, step=step)
-    return Requests.of(process, first) * (1 / LISTING_EVERY)
+    return Requests.of(process, first) * (1 / SEARCH_EVERY)
 
 
 def start(scratch: Path, attempt: int) -> Requests:

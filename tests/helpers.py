@@ -35,7 +35,7 @@ from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer
 from ckptptr.protocol.resolve import Resolution
 from ckptptr.protocol.retention import Retention
-from ckptptr.session.session import Session
+from ckptptr.session.session import SEARCH_EVERY, Session
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.port import Guarantee, Store
 from ckptptr.stores.wrappers.last_writer import LastWriterWins
@@ -175,6 +175,7 @@ class Process:
         read_only: bool = False,
         store: Store | None = None,
         incarnation: str = "",
+        search_every: int = SEARCH_EVERY,
     ) -> None:
         self.world = world
         self.node = node
@@ -192,6 +193,7 @@ class Process:
             clock=world.clock,
             background=self.background,
             incarnation=incarnation,
+            search_every=search_every,
         )
         self.checkpoints = Checkpoints(session, read_only=read_only)
 

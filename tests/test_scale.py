@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.scale import DELETE, LIST, READ, WRITE, parts, steady_save, tables
-from ckptptr.session.background_sweeps import LISTING_EVERY
+from ckptptr.session.session import SEARCH_EVERY
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -23,7 +23,7 @@ def test_the_tables_of_the_page_are_those_that_the_script_prints() -> None:
 def test_a_save_costs_what_the_operating_guide_counts(tmp_path: Path) -> None:
     for words, kept in (("one small file", 3), ("30 are kept", 30)):
         save = steady_save(tmp_path, kept)
-        orphans = 1 / LISTING_EVERY
+        orphans = 1 / SEARCH_EVERY
         counted = tuple(round(save.count(kind), 6) for kind in (WRITE, DELETE, LIST, READ))
         expected = (3, 2, 2 + 2 * orphans, 3 + kept + (2 + kept) * orphans)
         assert counted == tuple(round(number, 6) for number in expected)

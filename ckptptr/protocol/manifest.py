@@ -143,8 +143,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def checkpoint_id(self) -> CheckpointId:
         return CheckpointId.parse(self.id)
 
-    def encode(self) -> bytes:
-        """The bytes to store, sealed.
+    def encode(self, limit: int = LIMIT) -> bytes:
+        """The bytes to store, sealed: `limit` at most.
 
         Raises:
             InvalidArgumentError: it says what `decode` would refuse, or JSON cannot.
@@ -159,9 +159,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
                 f"the step or the metadata cannot be saved ({error})",
                 hint="A step is a whole number; metadata are numbers, strings, lists and dictionaries",
             ) from error
-        if len(body) > LIMIT:
+        if len(body) > limit:
             raise InvalidArgumentError(
-                f"this cannot be saved as one checkpoint: its manifest has more than {LIMIT >> 20} MiB",
+                f"this cannot be saved as one checkpoint: its manifest has more than {limit >> 20} MiB",
                 hint="Save fewer files, as archives for example, or less metadata",
             )
         return body

@@ -25,9 +25,6 @@ from ckptptr.session.content import Content
 from ckptptr.session.session import Session
 from ckptptr.stores.port import Token
 
-LISTING_EVERY = 50
-"""After how many publishes a run looks for orphans again; the first one looks too."""
-
 NEAREST = 10
 """Where no one listing tells all homes, a run looks for orphans in those of the attempts since the last that
 saved what LATEST named, and of this many before. One that only copied it forward has not searched."""
@@ -113,7 +110,7 @@ class BackgroundSweeps:
             with self._lock:
                 self._to_sweep |= expired_before
             self._queue("sweep", self._sweep)
-        if self._published % LISTING_EVERY == 0:
+        if self._published % self._session.search_every == 0:
             self._last = before.pointer.target if before.pointer else None
             self._queue("orphan-search", self._find_orphans)
         self._published += 1

@@ -31,6 +31,8 @@ from ckptptr.stores.wrappers.retry import Retrying
 from ckptptr.stores.wrappers.stoppable import Stoppable
 from ckptptr.transfer.folder import Links, Selection
 
+SEARCH_EVERY = 50
+
 
 class Session:
     """Shared by saving and restoring.
@@ -40,6 +42,7 @@ class Session:
 
     Args:
         incarnation: what all processes of this incarnation of the attempt share: see `Fence`.
+        search_every: after how many publishes it looks for orphans again; the first one looks too.
 
     Attributes:
         author: who we are, for people; made of host name, process id and a random number.
@@ -54,6 +57,7 @@ class Session:
         clock: Clock | None = None,
         background: Background | None = None,
         incarnation: str = "",
+        search_every: int = SEARCH_EVERY,
     ) -> None:
         self.clock = clock or SystemClock()
         stoppable = Stoppable(store)
@@ -66,6 +70,7 @@ class Session:
         self.publisher = Publisher(self.store, node, self.latest, self.clock, retention or Retention())
         self.candidates = Candidates(self.store, node, self.clock)
         self.background = background or Background()
+        self.search_every = search_every
         self.renew()
         renew_in_child(self)
         self.content = Content()

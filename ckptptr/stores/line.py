@@ -21,9 +21,7 @@ from ckptptr.errors import AccessDeniedError, DamagedError, NotFoundError
 from ckptptr.lifetime.forks import renew_in_child
 
 IN_TIME = 60.0
-"""Seconds in which what is under way at once has to arrive, or less goes from then on."""
 SLOWEST = 64 * 1024
-"""Bytes in a second: a line of which nothing is known may be that slow."""
 SMALL = 64 * 1024
 """Bytes: what is not larger has the time of an answer, and needs none for itself."""
 LONG = 3600.0
@@ -47,10 +45,21 @@ class Line:
 
     Args:
         answer: how long an answer may take when the bytes have arrived.
+        in_time: seconds in which what is under way at once has to arrive, or less goes from then on.
+        slowest: bytes in a second: a line of which nothing is known may be that slow.
     """
 
-    def __init__(self, answer: float, *, timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        answer: float,
+        *,
+        in_time: float = IN_TIME,
+        slowest: float = SLOWEST,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.answer = answer
+        self.in_time = in_time
+        self.slowest = slowest
         self.timer = timer
         self.renew()
         renew_in_child(self)
@@ -72,7 +81,7 @@ class Line:
 
         Where nothing has, the line may be slow; a store that fell silent is noticed otherwise.
         """
-        pace = min(_SLACK * self._pace, 1 / SLOWEST) if self._last > begun else 1 / SLOWEST
+        pace = min(_SLACK * self._pace, 1 / self.slowest) if self._last > begun else 1 / self.slowest
         return self.answer + max(size, self._under_way) * pace
 
     def take(self, size: int, wanted: int = 1) -> int:
@@ -111,8 +120,8 @@ class Line:
             self._adapt(seconds, size)
 
     def _adapt(self, seconds: float, size: int) -> None:
-        in_time = size * IN_TIME / max(seconds, 1e-3)
-        if seconds > IN_TIME or in_time > self._most:
+        in_time = size * self.in_time / max(seconds, 1e-3)
+        if seconds > self.in_time or in_time > self._most:
             self._most = in_time
             self._changed.notify_all()
 

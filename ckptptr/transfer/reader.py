@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("ckptptr")
 
 AHEAD = 32 * MIB
-"""How many bytes are fetched ahead of a reader that reads on; one block at least."""
 
 
 class Member(io.RawIOBase):
@@ -38,15 +37,16 @@ class Member(io.RawIOBase):
 
     Args:
         key: of its object.
+        ahead: how many bytes are fetched ahead of a reader that reads on; one block at least.
     """
 
-    def __init__(self, store: Store, key: str, record: FileRecord) -> None:
+    def __init__(self, store: Store, key: str, record: FileRecord, ahead: int = AHEAD) -> None:
         super().__init__()
         self.name = record.path
         self._url = store.url(key)
         self._record = record
         self._is_by_block = record.known_blocks is not None
-        self._chunks = _Chunks(store, key, record)
+        self._chunks = _Chunks(store, key, record, ahead)
         self._position = 0
         self._digest = Digest()
 
@@ -119,13 +119,13 @@ def damaged(url: str) -> DamagedError:
 class _Chunks:
     """The pieces of one object: the one in use, and those ahead where it is read on."""
 
-    def __init__(self, store: Store, key: str, record: FileRecord) -> None:
+    def __init__(self, store: Store, key: str, record: FileRecord, ahead: int) -> None:
         self._store = store
         self._key = key
         self._pieces = [*pieces(record)]
         self.size = self._pieces[0].length or 1
         """Of each but the last, in bytes."""
-        self._ahead = max(1, AHEAD // self.size)
+        self._ahead = max(1, ahead // self.size)
         self.renew()
         renew_in_child(self)
 

@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 from ckptptr.protocol.retention import Retention
-from ckptptr.session import background_sweeps as sweeping
+from ckptptr.session.background_sweeps import NEAREST
 from ckptptr.testing import Fault
 from tests.helpers import Paused, Process, id_of
 from tests.histories.people import Person
@@ -34,7 +34,10 @@ class History:
 
     Attributes:
         done: how often what was done.
+        search_every: saves between two searches for orphans: in a history there are not fifty.
     """
+
+    search_every = 4
 
     def __init__(
         self,
@@ -160,6 +163,7 @@ class History:
             store=self.bucket,  # type: ignore[arg-type]
             retention=self.retention,
             background=background,
+            search_every=self.search_every,
         )
         witness.acting = "restore"
         first = len(witness.states) - 1
@@ -167,7 +171,7 @@ class History:
         self.judge_restore(last, restored, first)
         witness.acting = "forward copy"
         background.catch_up()
-        for step in range(3 * sweeping.LISTING_EVERY + 3):
+        for step in range(3 * self.search_every + 3):
             witness.acting = "save"
             last.save({"model": f"in the end {step}", "frozen": "same"}, step=self.next_step())
             witness.acting = "sweep"
@@ -180,7 +184,7 @@ class History:
         strays = {*place.strays()} - borrowed
         strays = {key for key in strays if not any(id_of(name) in key for name in going)}
         if not last.node.folder:  # section 11: orphans of long ago
-            strays = {key for key in strays if _attempt_of(key) >= self.newest - sweeping.NEAREST}
+            strays = {key for key in strays if _attempt_of(key) >= self.newest - NEAREST}
         assert strays == set(), "these lie around in the end"
         assert len(place.latest().expired) <= 2
 

@@ -66,6 +66,7 @@ class Pod:
             retention=history.retention,
             background=self.background,
             incarnation=round_.token,
+            search_every=history.search_every,
         )
         self.turn: Turn | None = None
         self.verb = ""

@@ -5,13 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from ckptptr.session import background_sweeps as sweeping
 from tests.histories.history import History
 from tests.histories.places import STORES
 from tests.histories.served import Served
-
-LISTING_EVERY = 4
-"""Saves between two searches for orphans: in a history there are not fifty."""
 
 
 def lived(
@@ -22,16 +18,12 @@ def lived(
     Raises:
         AssertionError: it broke a rule; names the seed.
     """
-    often, sweeping.LISTING_EVERY = sweeping.LISTING_EVERY, LISTING_EVERY
-    try:
-        with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            history = History(seed, Path(folder), stores, served)
-            try:
-                history.run()
-            except Exception as broken:
-                raise AssertionError(f"seed {seed} ({history.setting}): {broken!r}") from broken
-            finally:
-                history.end()
-            return history
-    finally:
-        sweeping.LISTING_EVERY = often
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        history = History(seed, Path(folder), stores, served)
+        try:
+            history.run()
+        except Exception as broken:
+            raise AssertionError(f"seed {seed} ({history.setting}): {broken!r}") from broken
+        finally:
+            history.end()
+        return history

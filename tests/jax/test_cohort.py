@@ -11,8 +11,8 @@ import jax
 import pytest
 
 from ckptptr.errors import StoreUnavailableError
-from ckptptr.session import cohort
 from ckptptr.session.cohort import Cohort
+from ckptptr.session.jax_store import store_of_jax
 from tests.frameworks.test_cohort import Launch, check_that_ranks_agree
 from tests.frameworks.test_flyte2_clustered import agreed, jobset, notes
 
@@ -37,9 +37,8 @@ def test_ranks_agree_by_the_store_of_jax() -> None:
 
 
 @pytest.mark.usefixtures("jaxs")
-def test_a_rank_that_does_not_hear_from_the_others_in_time_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cohort, "PATIENCE", timedelta(seconds=0.2))
-    waiting = Cohort.at("memory://b/run", {"RANK": "1", "WORLD_SIZE": "2"})
+def test_a_rank_that_does_not_hear_from_the_others_in_time_says_so() -> None:
+    waiting = Cohort("round", store_of_jax(timedelta(seconds=0.2)), "run")
     assert waiting._store is not None
     waiting._store().add(f"{waiting._key('attempt')}/asked", 1)  # by a rank that has died since
     with pytest.raises(StoreUnavailableError, match="no other rank has said the number of this attempt"):

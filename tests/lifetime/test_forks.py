@@ -15,7 +15,7 @@ import pytest
 
 import ckptptr
 from ckptptr.errors import NotFoundError, OutcomeUnknownError
-from ckptptr.protocol import blocks
+from ckptptr.protocol.blocks import BLOCK
 from ckptptr.stores.local.lock import FolderLock
 from ckptptr.stores.local.store import LocalStore
 from ckptptr.stores.memory import MemoryStore
@@ -188,23 +188,24 @@ def test_what_the_parent_saves_is_no_orphan_of_its_child(tmp_path: Path, stopped
 def test_a_file_that_the_parent_reads_can_be_read_in_the_child(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "BLOCK", 64)
     checkpoints = ckptptr.open(tmp_path / "run")
-    checkpoints.save(body := os.urandom(64 * 8), step=1)
+    checkpoints.save(body := os.urandom(4 * BLOCK), step=1)
     parent, gate, download = os.getpid(), threading.Event(), LocalStore.download
 
     def stop(store: LocalStore, key: str, start: int, length: int) -> Iterator[bytes | memoryview]:
-        if start >= 2 * 64 and os.getpid() == parent:
+        if start >= 2 * BLOCK and os.getpid() == parent:
             assert gate.wait(PATIENCE)
         return download(store, key, start, length)
 
     monkeypatch.setattr(LocalStore, "download", stop)
     with checkpoints.open() as file:
-        assert file.raw.read(64) + file.raw.read(64) == body[:128]  # and what follows is fetched ahead
+        assert (
+            file.raw.read(BLOCK) + file.raw.read(BLOCK) == body[: 2 * BLOCK]
+        )  # and what follows is fetched ahead
 
         def child() -> None:
-            assert file.read() == body[128:]
+            assert file.read() == body[2 * BLOCK :]
 
         assert in_a_fork(child) == 0
         gate.set()
-        assert file.read() == body[128:]
+        assert file.read() == body[2 * BLOCK :]

@@ -15,7 +15,7 @@ import pytest
 
 import ckptptr
 from ckptptr.errors import DamagedError, InvalidArgumentError
-from ckptptr.protocol import inventory, latest, manifest, sealed
+from ckptptr.protocol import sealed
 from ckptptr.protocol.manifest import Manifest
 from ckptptr.protocol.names import CheckpointId
 from ckptptr.stores.open import open_store
@@ -132,22 +132,14 @@ def test_a_number_of_5000_digits_in_a_manifest_is_damage(
     assert "the manifest is not JSON" in caplog.text
 
 
-def test_a_manifest_above_the_limit_is_not_read_to_its_end(
-    place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_a_manifest_of_a_tebibyte_is_read_up_to_the_limit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for module in (manifest, inventory):
-        monkeypatch.setattr(module, "LIMIT", 8 * MIB)
-    place.zeros(place.manifest_key, 80)
-    with at_most(64):
-        assert place.restored() == b"first"
-    assert "the manifest has more than 8 MiB" in caplog.text
-
-
-def test_a_manifest_of_a_tebibyte_is_read_up_to_the_limit(tmp_path: Path) -> None:
     place = Place(str(tmp_path / "run"), None, tmp_path)
     os.truncate(place.manifest_key, 1 << 40)
     with at_most(1200):  # two threads may read it
         assert place.restored() == b"first"
+    assert "the manifest has more than 512 MiB" in caplog.text
 
 
 def test_a_latest_above_the_limit_is_not_read_to_its_end(
@@ -218,16 +210,15 @@ def test_the_command_line_passes_over_a_hostile_manifest(
 # What is written
 
 
-def test_what_no_restore_would_read_is_not_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = world.process(0)
-    saved = run.save({"model": "1"}, step=1)
-    monkeypatch.setattr(manifest, "LIMIT", 2000)
+def test_what_no_restore_would_read_is_not_written(world: World) -> None:
+    saved = world.process(0).save({"model": "1"}, step=1)
+    manifest = world.manifest(saved.reference)
+    size = len(manifest.encode())
+    assert manifest.encode(limit=size)
     with pytest.raises(InvalidArgumentError, match="its manifest has more than"):
-        run.save({f"part {number}": "1" for number in range(20)}, step=2)
-    monkeypatch.undo()
-    monkeypatch.setattr(latest, "LIMIT", 5000)
-    with pytest.raises(InvalidArgumentError, match="LATEST would have more than"):
-        world.person().use(saved.reference, note="n" * 5000)
+        manifest.encode(limit=size - 1)
+    with pytest.raises(InvalidArgumentError, match="LATEST would have more than 16 MiB"):
+        world.person().use(saved.reference, note="n" * 16 * MIB)
     assert world.steps() == [1]
     assert not world.latest().held
 

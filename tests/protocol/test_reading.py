@@ -6,55 +6,51 @@ import io
 import logging
 import random
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import wait
 
 import msgspec
 import pytest
 
 from ckptptr.errors import DamagedError, NotFoundError
-from ckptptr.protocol import blocks
+from ckptptr.protocol.manifest import FileRecord
 from ckptptr.testing import Fault
-from ckptptr.transfer import plan
-from ckptptr.transfer import reader as reading
+from ckptptr.transfer.reader import Member
 from tests.helpers import Process, World
+from tests.transfer.test_download import LARGER, in_blocks
 
 BODY = random.Random(1).randbytes(1000)
-
-
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK", 64)
-    monkeypatch.setattr(reading, "AHEAD", 3 * 64)
+LARGE_BODY = random.Random(1).randbytes(LARGER)
 
 
 @pytest.fixture
 def run(world: World) -> Process:
-    world.process(0).checkpoints.save(_folder(world))
-    return world.process(1)
+    """Has a checkpoint with blocks of 64 bytes: a manifest says itself how large they are."""
+    return _saved(world, BODY, lambda record: in_blocks(record, BODY, 64))
 
 
-def _folder(world: World) -> object:
+@pytest.fixture
+def older(world: World) -> Process:
+    """Reads what a version saved that knew only digests of whole files."""
+    return _saved(world, LARGE_BODY, lambda record: msgspec.structs.replace(record, blocks=None))
+
+
+def _saved(world: World, body: bytes, change: Callable[[FileRecord], FileRecord]) -> Process:
+    """The next attempt after a save of a small file and of `body`, whose record another version wrote."""
     folder = world.folder({"config.json": "{}"})
-    (folder / "model.pt").write_bytes(BODY)
-    return folder
+    (folder / "model.pt").write_bytes(body)
+    world.process(0).checkpoints.save(folder)
+    reference = world.latest().target.checkpoint
+    manifest = world.manifest(reference)
+    files = tuple(change(r) if r.path == "model.pt" else r for r in manifest.files)
+    key = world.key_of(reference)
+    changed = msgspec.structs.replace(manifest, files=files).encode()
+    world.store.replace(key, changed, world.store.read(key)[1])
+    return world.process(1)
 
 
 def downloads(process: Process) -> int:
     return sum(request.op == "download" for request in process.store.log)
-
-
-@pytest.fixture
-def older(world: World, run: Process, monkeypatch: pytest.MonkeyPatch) -> Process:
-    """Reads what a version saved that knew only digests of whole files."""
-    reference = world.latest().target.checkpoint
-    manifest = world.manifest(reference)
-    files = tuple(msgspec.structs.replace(record, blocks=None) for record in manifest.files)
-    key = world.key_of(reference)
-    world.store.replace(
-        key, msgspec.structs.replace(manifest, files=files).encode(), world.store.read(key)[1]
-    )
-    monkeypatch.setattr(plan, "RANGE", 64)
-    return run
 
 
 def test_what_is_read_in_order_is_verified(run: Process) -> None:
@@ -78,7 +74,7 @@ def test_of_what_an_older_version_saved_it_is_said_if_it_was_not_verified(
 ) -> None:
     with caplog.at_level(logging.INFO, logger="ckptptr"), older.checkpoints.open("model.pt") as file:
         file.seek(-100, io.SEEK_END)
-        assert file.raw.read(10) == BODY[900:910]
+        assert file.raw.read(10) == LARGE_BODY[-100:-90]
         assert downloads(older) == 1
         assert not file.raw.is_verified  # type: ignore[attr-defined]
     assert "model.pt" in caplog.text
@@ -87,16 +83,18 @@ def test_of_what_an_older_version_saved_it_is_said_if_it_was_not_verified(
 
 def test_what_an_older_version_saved_is_verified_if_it_is_read_in_order(older: Process) -> None:
     with older.checkpoints.open("model.pt") as file:
-        assert file.read() == BODY
+        assert file.read() == LARGE_BODY
         assert file.raw.is_verified  # type: ignore[attr-defined]
 
 
-def test_who_reads_on_gets_the_next_chunks_ahead(run: Process) -> None:
-    with run.checkpoints.open("model.pt") as file:
-        file.raw.read(64)
+def test_who_reads_on_gets_the_next_chunks_ahead(world: World, run: Process) -> None:
+    reference = world.latest().target.checkpoint
+    (record,) = (r for r in world.manifest(reference).files if r.path == "model.pt")
+    with Member(run.store, f"{world.home_of(0)}/{record.object}", record, ahead=3 * 64) as file:
+        file.read(64)
         assert downloads(run) == 1
-        file.raw.read(64)
-        wait(file.raw._chunks._fetched.values())  # type: ignore[attr-defined]
+        file.read(64)
+        wait(file._chunks._fetched.values())
         assert downloads(run) == 1 + 1 + 3
 
 

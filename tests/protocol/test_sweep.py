@@ -12,7 +12,7 @@ from ckptptr.errors import ConflictError, InvalidArgumentError, StoreUnavailable
 from ckptptr.protocol.latest import MOVES, Latest
 from ckptptr.protocol.retention import Retention
 from ckptptr.protocol.sweep import delete, deletions, search, sweep_by_hand
-from ckptptr.session.background_sweeps import LISTING_EVERY
+from ckptptr.session.session import SEARCH_EVERY
 from ckptptr.testing import Fault
 from ckptptr.testing.faults import Killed
 from tests.helpers import Interleaved, Paused, Process, World
@@ -112,7 +112,7 @@ def test_what_is_beside_the_files_of_a_swept_checkpoint_is_found_by_the_next_sea
     world.store.create(f"{folder}/.probe-1", b"?")
     saving(run, *range(2, 6))
     assert [key for key in world.find(folder) if key.endswith("model")] == []
-    saving(run, *range(6, LISTING_EVERY + 6))
+    saving(run, *range(6, SEARCH_EVERY + 6))
     assert world.find(folder) == []
 
 
@@ -244,7 +244,7 @@ def test_what_a_killed_process_of_our_own_attempt_left_is_found_once_it_is_older
         saving(world.process(0, Fault("kill", op="replace", key="LATEST")), 2)
     again = world.process(0)
     again.restore()
-    saving(again, *range(3, 3 + LISTING_EVERY + 3))
+    saving(again, *range(3, 3 + SEARCH_EVERY + 3))
     assert len(world.committed()) <= 5
 
 

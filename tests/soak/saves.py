@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.scale import steady_save
 from ckptptr.checkpoints import Checkpoints
-from ckptptr.session.background_sweeps import LISTING_EVERY
+from ckptptr.session.session import SEARCH_EVERY
 from tests.soak.gauges import Meter, Row
 from tests.soak.site import Site
 
@@ -14,7 +14,7 @@ def saves(site: Site, size: int, stretches: int) -> list[Row]:
     with site.counted() as log, site.open("saves", attempt=0) as run:
         meter = Meter(site, log)
         _fill(run)
-        for step in meter.turns(size, stretches, warm=LISTING_EVERY):
+        for step in meter.turns(size, stretches, warm=SEARCH_EVERY):
             run.save(site.folder("saved", model=str(step), frozen="same"), step=step)
             run.wait()
         return meter.rows()
@@ -27,7 +27,7 @@ def hurried_saves(site: Site, size: int, stretches: int) -> list[Row]:
     with site.counted() as log, site.open("hurried", attempt=0) as run:
         meter = Meter(site, log, run.wait, at_most=most)
         _fill(run)
-        for step in meter.turns(size, stretches, warm=LISTING_EVERY):
+        for step in meter.turns(size, stretches, warm=SEARCH_EVERY):
             run.save(site.folder("saved", model=str(step), frozen="same"), step=step)
         return meter.rows()
 

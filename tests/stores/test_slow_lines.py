@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,11 @@ import pytest
 import ckptptr
 from ckptptr.clock import Patience
 from ckptptr.errors import StoreUnavailableError
-from ckptptr.settings import ENGINE
-from ckptptr.stores import line
+from ckptptr.stores.azure.store import AzureStore
 from ckptptr.stores.gcs.store import GCSStore
+from ckptptr.stores.line import Line
+from ckptptr.stores.port import Store
+from ckptptr.stores.s3.store import S3Store
 from tests.servers.proxy import FaultProxy
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("no_waiting")]
@@ -34,43 +35,58 @@ LARGE = 4 * 8 * MIB
 
 @dataclass
 class Run:
-    """A checkpoint store behind a proxy whose line a test sets, and a folder to save."""
+    """A checkpoint store behind a proxy whose line a test sets, and a folder to save.
 
+    `line` is what its uploads know of that line.
+    """
+
+    url: str
     proxy: FaultProxy
+    line: Line
     folder: Path
-    open: Callable[[], Any]
+
+    def open(self) -> ckptptr.Checkpoints:
+        return ckptptr.open(self.url)
 
     def train(self, step: int) -> None:
         (self.folder / "large").write_bytes(step.to_bytes(4, "big") * (LARGE // 4))
         (self.folder / f"small{step}").write_bytes(bytes(MIB))
 
 
+def store_on(cloud: str, engine: str, filesystem: Any, line: Line) -> Store:
+    """What `open_store` opens, with that line, and with few retries."""
+    if cloud == "s3":
+        filesystem.config_kwargs["read_timeout"] = line.answer
+        store: Store = S3Store(filesystem, line=line)
+    elif cloud == "gcs":
+        store = GCSStore(filesystem, patience=Patience(tries=2), answer=line.answer, line=line)
+    else:
+        filesystem._timeout_kwargs["read_timeout"] = line.answer
+        store = AzureStore(filesystem, line=line)
+    if engine == "fsspec":
+        return store
+    pytest.importorskip("obstore")
+    from ckptptr.stores.obstore.fast import FastLane
+    from ckptptr.stores.obstore.lend_azure import AzureLender
+    from ckptptr.stores.obstore.lend_gcs import GCSLender
+    from ckptptr.stores.obstore.lend_s3 import S3Lender
+    from ckptptr.stores.obstore.store import ObstoreStore
+
+    lender = {"s3": S3Lender, "gcs": GCSLender, "azure": AzureLender}[cloud]
+    lent = lender(filesystem, patience=Patience(tries=1), answer=line.answer)
+    return FastLane(store, ObstoreStore(lent, line=line))
+
+
 @pytest.fixture(params=WAYS, ids="-".join)
 def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
     """Where an answer may take a second, and what goes at once has to arrive in half of one."""
     cloud, engine = request.param
-    if engine == "obstore":
-        pytest.importorskip("obstore")
-    if sys.version_info >= (3, 11):
-        from ckptptr.stores.obstore.lend_azure import AzureLender
-        from ckptptr.stores.obstore.lend_gcs import GCSLender
-        from ckptptr.stores.obstore.lend_s3 import S3Lender
-
-        for lender in (S3Lender, GCSLender, AzureLender):
-            monkeypatch.setitem(lender.__init__.__kwdefaults__, "answer", 1.0)
-    for name, value in {"patience": Patience(tries=2), "answer": 1.0}.items():
-        monkeypatch.setitem(GCSStore.__init__.__kwdefaults__, name, value)
-    monkeypatch.setenv(ENGINE.name, engine)
-    monkeypatch.setattr(line, "IN_TIME", 0.5)
-    monkeypatch.setattr(line, "SLOWEST", MIB)
     scheme, bucket, filesystem, proxy = (request.getfixturevalue(n) if "_" in n else n for n in CLOUDS[cloud])
-    if cloud == "s3":
-        filesystem.config_kwargs["read_timeout"] = 1
-    if cloud == "azure":
-        filesystem._timeout_kwargs["read_timeout"] = 1
-    url = f"{scheme}://{bucket}/{uuid.uuid4().hex}"
+    line = Line(1.0, in_time=0.5, slowest=MIB)
+    store, key = store_on(cloud, engine, filesystem, line), f"{bucket}/{uuid.uuid4().hex}"
+    monkeypatch.setattr("ckptptr.standalone.open_store", lambda *_, **__: (store, key))
     (tmp_path / "saved").mkdir()
-    yield Run(proxy, tmp_path / "saved", lambda: ckptptr.open(url, filesystem=filesystem))
+    yield Run(f"{scheme}://{key}", proxy, line, tmp_path / "saved")
     proxy.reset()
 
 
@@ -91,15 +107,13 @@ def test_a_slow_line_is_waited_for_and_less_goes_at_once_from_then_on(run: Run, 
         assert (tmp_path / "restored" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_a_line_that_dies_under_way_ends_the_save_with_what_was_sent_and_the_cure(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(line, "IN_TIME", 60.0)  # all of it goes at once, on a busy machine too
+def test_a_line_that_dies_under_way_ends_the_save_with_what_was_sent_and_the_cure(run: Run) -> None:
+    run.line.in_time = 60.0  # all of it goes at once, on a busy machine too
     with run.open() as checkpoints:
         run.train(1)
         checkpoints.save(run.folder, step=1)
         run.train(2)
-        monkeypatch.setattr(line, "SLOWEST", 64 * MIB)
+        run.line.slowest = 64 * MIB
         run.proxy.reset()
         for size in (2 * MIB, 5 * MIB, 8 * MIB, 16 * MIB):  # of obstore's parts, and of the SDKs'
             run.proxy.fail(method="PUT", headers={"Content-Length": str(size)}, hang=True, times=None)
@@ -112,6 +126,6 @@ def test_a_line_that_dies_under_way_ends_the_save_with_what_was_sent_and_the_cur
             checkpoints.save(run.folder, step=2)
         assert time.monotonic() - begun < 60
         run.proxy.reset()
-        monkeypatch.setattr(line, "SLOWEST", MIB)
+        run.line.slowest = MIB
         checkpoints.save(run.folder, step=3)
         assert [saved.step for saved in checkpoints.history()] == [3, 1]

@@ -34,9 +34,3 @@ def read_only_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system that is mounted read-only."""
     with _mounted(tmp_path / "read-only", "ro") as folder:
         yield folder
-
-
-@pytest.fixture
-def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request for payload asks for 16 bytes at most."""
-    monkeypatch.setattr("ckptptr.transfer.fetch.RANGE", 16)

@@ -13,51 +13,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckptptr.errors import DamagedError
-from ckptptr.protocol import blocks
-from ckptptr.protocol.blocks import Blocks, block_for
+from ckptptr.protocol.blocks import BLOCK, MOST, Blocks, block_for
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.testing import Fault, FaultyStore
-from ckptptr.transfer.digest import Digest, holds
-from ckptptr.transfer.plan import RANGE, UNKNOWN, Local, pieces
+from ckptptr.transfer.digest import Digest, digest_of, holds
+from ckptptr.transfer.plan import MIB, RANGE, UNKNOWN, Local, pieces
 from ckptptr.transfer.reader import Member
 from ckptptr.transfer.upload import upload_all
 from ckptptr.transfer.verify import digest_flaws
-from tests.transfer.test_download import HOME, content, restore
+from tests.transfer.test_download import HOME, LARGER, content, downloads, in_blocks, restore
 
-BLOCK = 32
-LARGE = bytes(number % 251 for number in range(5 * BLOCK + 3))
+SMALL = 32
+"""Of a block, in bytes: a manifest says how large its blocks are."""
+LARGE = bytes(number % 251 for number in range(5 * SMALL + 3))
+TWO_AND_A_BIT = (bytes(range(251)) * (LARGER // 251 + 1))[:LARGER]
+"""In blocks of a save."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _small_blocks() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "BLOCK", BLOCK)
-        patch.setattr(blocks, "MOST", 100)
-        patch.setattr("ckptptr.transfer.digest.MOST", 100)
-        patch.setattr("ckptptr.transfer.fetch.RANGE", 16)
-        yield
+class Written:
+    """What is written while it is sent, 1 MiB at a time."""
+
+    def blocks(self) -> Iterator[bytes]:
+        yield from cut(TWO_AND_A_BIT, MIB)
 
 
 @pytest.fixture
 def store() -> FaultyStore:
-    return FaultyStore(MemoryStore(block_size=16))
+    return FaultyStore(MemoryStore())
+
+
+def sent(store: FaultyStore, content: bytes | Written, size: int) -> FileRecord:
+    """A file as a save sends it: its record."""
+    (record,) = upload_all(store.inner, HOME, [Local("f", content, size)], "data/x/{}".format)
+    return record
 
 
 def saved(store: FaultyStore, body: bytes = LARGE) -> FileRecord:
-    """A file as a save sends it, and its record."""
-    (sent,) = upload_all(store.inner, HOME, [Local("f", body, len(body))], "data/x/{}".format)
-    return sent
-
-
-def without_blocks(record: FileRecord) -> FileRecord:
-    """As an older version saved it."""
-    return msgspec.structs.replace(record, blocks=None)
-
-
-def asked_for(store: FaultyStore) -> int:
-    """How many bytes were downloaded, to the next 16."""
-    return 16 * sum(request.op == "download" for request in store.log)
+    """A file with small blocks."""
+    return in_blocks(sent(store, body, len(body)), body, SMALL)
 
 
 # What is digested
@@ -69,55 +63,51 @@ def cut(body: bytes, size: int) -> list[bytes]:
 
 @given(st.binary(max_size=400), st.lists(st.integers(1, 90), min_size=1))
 def test_the_blocks_do_not_depend_on_how_the_bytes_come(body: bytes, lengths: list[int]) -> None:
-    digest, rest = Digest.of_file(len(body)), body
+    digest, rest = Digest(SMALL), body
     for length in itertools.cycle(lengths):
         if not rest:
             break
         digest.add(rest[:length])
         rest = rest[length:]
     assert digest.hex() == xxhash.xxh3_128_hexdigest(body)
-    expected = tuple(map(xxhash.xxh3_128_hexdigest, cut(body, BLOCK)))
-    assert digest.blocks() == (Blocks(BLOCK, expected) if len(expected) > 1 else None)
+    expected = tuple(map(xxhash.xxh3_128_hexdigest, cut(body, SMALL)))
+    assert digest.blocks() == (Blocks(SMALL, expected) if len(expected) > 1 else None)
 
 
 @given(st.integers(0, 1 << 60))
 def test_a_block_is_doubled_until_there_are_not_too_many(size: int) -> None:
     block = block_for(size)
-    assert block == BLOCK or size > 100 * block // 2
-    assert -(-size // block) <= 100
+    assert block == BLOCK or size > MOST * block // 2
+    assert -(-size // block) <= MOST
 
 
-@given(st.integers(1, 1000), st.booleans())
+@given(st.integers(1, 100 * BLOCK), st.booleans())
 def test_the_pieces_of_a_file_are_all_of_it_once_and_each_has_a_digest_if_one_is_known(
     size: int, is_listed: bool
 ) -> None:
     count = -(-size // BLOCK)
     listed = Blocks(BLOCK, tuple(map(str, range(count)))) if is_listed else None
-    record = FileRecord("f", "data/f", size, "whole", blocks=listed)
-    found = [*pieces(record)]
-    assert [at for piece in found for at in range(piece.start, piece.start + piece.length)] == [*range(size)]
+    found = [*pieces(FileRecord("f", "data/f", size, "whole", blocks=listed))]
+    assert [piece.start for piece in found] == [*itertools.accumulate([0, *(p.length for p in found[:-1])])]
+    assert found[-1].start + found[-1].length == size
     if listed:
         assert tuple(piece.digest for piece in found) == listed.xxh3_128
     else:
         assert [piece.digest for piece in found] == (["whole"] if count == 1 else [""] * -(-size // RANGE))
 
 
-def test_what_is_written_while_it_is_sent_has_blocks_too(store: FaultyStore) -> None:
-    class Written:
-        def blocks(self) -> Iterator[bytes]:
-            yield from cut(LARGE, 16)
-
-    (sent,) = upload_all(store, HOME, [Local("f", Written(), UNKNOWN)], str)
-    assert sent.blocks == saved(store).blocks
+@pytest.mark.parametrize("content", [TWO_AND_A_BIT, Written()], ids=["it is there", "it is being written"])
+def test_what_is_sent_has_the_digests_of_its_blocks(store: FaultyStore, content: bytes | Written) -> None:
+    record = sent(store, content, LARGER if isinstance(content, bytes) else UNKNOWN)
+    assert record.blocks == Blocks(BLOCK, tuple(map(digest_of, cut(TWO_AND_A_BIT, BLOCK))))
 
 
-def test_what_was_written_and_is_larger_than_a_list_may_be_has_none(store: FaultyStore) -> None:
-    class Written:
-        def blocks(self) -> Iterator[bytes]:
-            yield from cut(bytes(100 * BLOCK + 1), 16)
-
-    (sent,) = upload_all(store, HOME, [Local("f", Written(), UNKNOWN)], str)
-    assert (sent.size, sent.blocks) == (100 * BLOCK + 1, None)
+def test_what_was_written_and_is_larger_than_a_list_may_be_has_none() -> None:
+    digest = Digest(SMALL)
+    digest.add(bytes(MOST * SMALL))
+    assert digest.blocks()
+    digest.add(b"1")
+    assert digest.blocks() is None
 
 
 # Whether a file changed
@@ -132,9 +122,8 @@ def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_file_holds_what_was_saved_or_differs_somewhere(
     on_disk: Path, body: bytes, place: int, is_listed: bool
 ) -> None:
-    digest = Digest.of_file(len(body))
-    digest.add(body)
-    record = FileRecord("f", "data/f", len(body), digest.hex(), blocks=digest.blocks() if is_listed else None)
+    record = FileRecord("f", "data/f", len(body), digest_of(body))
+    record = in_blocks(record, body, SMALL) if is_listed else record
     changed = body[:place] + bytes(byte ^ 1 for byte in body[place : place + 1]) + body[place + 1 :]
     for other, is_same in (
         (body, True),
@@ -150,7 +139,7 @@ def test_a_change_is_known_by_the_first_block_that_differs(
     store: FaultyStore, on_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record, read = saved(store), 0
-    on_disk.write_bytes(LARGE[:BLOCK] + b"?" + LARGE[BLOCK + 1 :])
+    on_disk.write_bytes(LARGE[:SMALL] + b"?" + LARGE[SMALL + 1 :])
     add = Digest.add
 
     def counted(self: Digest, block: bytes) -> None:
@@ -160,7 +149,7 @@ def test_a_change_is_known_by_the_first_block_that_differs(
 
     monkeypatch.setattr(Digest, "add", counted)
     assert not holds(on_disk, record)
-    assert read == 2 * BLOCK
+    assert read == 2 * SMALL
 
 
 # Restore
@@ -175,13 +164,20 @@ def test_what_arrived_is_not_read_again(
     assert content(tmp_path) == {"f": LARGE}
 
 
-@pytest.mark.parametrize("nth", range(1, 12))
+@pytest.mark.parametrize("nth", range(1, 7))
 def test_only_the_block_that_is_bad_is_fetched_again(store: FaultyStore, tmp_path: Path, nth: int) -> None:
     record = saved(store)
     store = FaultyStore(store.inner, [Fault("corrupt", op="download", nth=nth)])
     restore(store, tmp_path, [record])
     assert content(tmp_path) == {"f": LARGE}
-    assert asked_for(store) - 16 * 11 in (16, 32)  # the last block is small
+    assert len(downloads(store)) == 6 + 1
+
+
+def test_a_block_that_is_larger_than_a_request_comes_in_several(store: FaultyStore, tmp_path: Path) -> None:
+    record = sent(store, TWO_AND_A_BIT, LARGER)
+    restore(store, tmp_path, [in_blocks(record, TWO_AND_A_BIT, 2 * RANGE)])
+    assert len(downloads(store)) == 2 + 1
+    assert content(tmp_path) == {"f": TWO_AND_A_BIT}
 
 
 def test_a_block_that_is_bad_twice_is_damage_and_the_rest_is_left(store: FaultyStore, tmp_path: Path) -> None:
@@ -196,11 +192,13 @@ def test_a_block_that_is_bad_twice_is_damage_and_the_rest_is_left(store: FaultyS
 def test_a_large_file_that_an_older_version_saved_is_verified_as_a_whole_and_gets_blocks(
     store: FaultyStore, tmp_path: Path
 ) -> None:
-    record = saved(store)
+    record = sent(store, TWO_AND_A_BIT, LARGER)
     store = FaultyStore(store.inner, [Fault("corrupt", op="download")])
-    assert restore(store, tmp_path, [without_blocks(record)]) == [record]
-    assert content(tmp_path) == {"f": LARGE}
-    plain = msgspec.structs.replace(record, xxh3_128="", blocks=None)
+    older = msgspec.structs.replace(record, blocks=None)
+    assert restore(store, tmp_path, [older]) == [record]
+    assert content(tmp_path) == {"f": TWO_AND_A_BIT}
+    assert len(downloads(store)) == 2 * 3
+    plain = msgspec.structs.replace(older, xxh3_128="")
     assert restore(FaultyStore(store.inner), tmp_path / "plain", [plain]) == [record]
 
 
@@ -211,10 +209,10 @@ def test_a_bit_that_was_flipped_on_the_wire_is_no_damage_for_a_reader(store: Fau
     record = saved(store)
     store = FaultyStore(store.inner, [Fault("corrupt", op="download")])
     with Member(store, f"{HOME}/{record.object}", record) as file:
-        file.seek(BLOCK + 5)
-        assert file.read(10) == LARGE[BLOCK + 5 : BLOCK + 15]
+        file.seek(SMALL + 5)
+        assert file.read(10) == LARGE[SMALL + 5 : SMALL + 15]
         assert file.is_verified
-    assert asked_for(store) == 4 * 16
+    assert len(downloads(store)) == 2
 
 
 def test_a_reader_gets_no_byte_of_a_bad_block_and_all_of_a_good_one(store: FaultyStore) -> None:
@@ -222,8 +220,8 @@ def test_a_reader_gets_no_byte_of_a_bad_block_and_all_of_a_good_one(store: Fault
     key = f"{HOME}/{record.object}"
     store.inner.replace(key, LARGE[:-1] + b"?", store.inner.read(key)[1])
     with Member(store, key, record) as file:
-        assert file.read(BLOCK) == LARGE[:BLOCK]
-        file.seek(5 * BLOCK)
+        assert file.read(SMALL) == LARGE[:SMALL]
+        file.seek(5 * SMALL)
         with pytest.raises(DamagedError, match="digest"):
             file.read(1)
 
@@ -232,9 +230,9 @@ def test_verify_fetches_only_a_bad_block_again_and_names_the_file(store: FaultyS
     record = saved(store)
     once = FaultyStore(store.inner, [Fault("corrupt", op="download")])
     assert digest_flaws(once, HOME, [record]) == []
-    assert asked_for(once) == 13 * 16
+    assert len(downloads(once)) == 6 + 1
     key = f"{HOME}/{record.object}"
     store.inner.replace(key, LARGE[:-1] + b"?", store.inner.read(key)[1])
-    for saved_so in (record, without_blocks(record)):
+    for saved_so in (record, msgspec.structs.replace(record, blocks=None)):
         (flaw,) = digest_flaws(store, HOME, [saved_so])
         assert (flaw.path, flaw.problem) == ("f", "it does not have the digest that it was saved with")

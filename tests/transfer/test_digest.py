@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,8 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptptr.transfer import digest
 from ckptptr.transfer.digest import Digest, digest_of
+from ckptptr.transfer.plan import MIB
 
 
 @given(st.lists(st.binary(max_size=20), max_size=6))
@@ -20,12 +21,9 @@ def test_a_digest_does_not_depend_on_how_the_bytes_are_cut(blocks: list[bytes]) 
     assert passing.size == len(whole)
 
 
-@pytest.mark.parametrize("size", [0, 1, 9, 10, 11, 25])
-def test_a_file_has_the_digest_of_its_bytes(
-    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(digest, "_READ", 10)
-    content = bytes(range(size))
+@pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, MIB + 1, 2 * MIB + MIB // 2])
+def test_a_file_has_the_digest_of_its_bytes(tmp_path: Path, size: int) -> None:
+    content = random.Random(size).randbytes(size)
     (tmp_path / "file").write_bytes(content)
     assert digest_of(tmp_path / "file") == digest_of(content)
 

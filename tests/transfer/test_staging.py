@@ -22,10 +22,7 @@ from ckptptr.transfer.staging import PREFIX, Staging
 from tests.transfer.test_download import BLOCK, FILES, HOME, content, downloads, restore, stored
 
 # Python 3.12 warns of forks beside threads; these children do nothing that needs any.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
-    pytest.mark.usefixtures("small_ranges"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
 @pytest.fixture
@@ -100,7 +97,7 @@ def test_what_it_had_not_verified_is_removed(store: FaultyStore, state: Path) ->
     in_a_process_that_is_killed(killed_in_the_middle)
     restore(store, state, records)
     assert content(state) == FILES
-    assert len(downloads(store)) == 8
+    assert len(downloads(store)) == 3
 
 
 def test_two_files_of_equal_content_are_both_taken_over(store: FaultyStore, state: Path) -> None:

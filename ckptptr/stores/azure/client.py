@@ -39,10 +39,10 @@ def _send_in_pieces(request: Any) -> None:
 class AzureClient(Client):
     """Requests to Azure."""
 
-    def __init__(self, filesystem: Any, patience: Patience = PATIENCE) -> None:
+    def __init__(self, filesystem: Any, patience: Patience = PATIENCE, line: Line | None = None) -> None:
         super().__init__(filesystem)
         self._patience = patience
-        self.line = Line(self._limits.get("read_timeout", _READ_TIMEOUT))
+        self.line = line or Line(self._limits.get("read_timeout", _READ_TIMEOUT))
 
     @property
     def account(self) -> str:

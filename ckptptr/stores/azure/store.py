@@ -24,6 +24,7 @@ from ckptptr.stores.azure.words import AZURE, metadata_name
 from ckptptr.stores.capacity import OF_SDKS
 from ckptptr.stores.emptied import Emptied
 from ckptptr.stores.in_flight import each
+from ckptptr.stores.line import Line
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
 from ckptptr.stores.sdk import check_length, guarantee_at, last_names, one_or_many, seconds
@@ -47,6 +48,7 @@ class AzureStore:
         max_blocks: of one upload.
         page: objects in one answer of a listing.
         clock: by which a copy is waited for.
+        line: what its uploads share; by default one of its own.
     """
 
     capacity = OF_SDKS
@@ -62,6 +64,7 @@ class AzureStore:
         max_blocks: int = MAX_BLOCKS,
         page: int = 5000,
         clock: Clock | None = None,
+        line: Line | None = None,
     ) -> None:
         if not 0 < block_size <= MAX_BLOCK_SIZE:
             raise InvalidArgumentError(f"a block size of {block_size} is not between 1 and {MAX_BLOCK_SIZE}")
@@ -71,7 +74,7 @@ class AzureStore:
         self._page = page
         self._clock = clock or SystemClock()
         self._metadata = {metadata_name(name): value for name, value in (metadata or {}).items()}
-        self._client = AzureClient(filesystem, patience)
+        self._client = AzureClient(filesystem, patience, line)
         self._room = Room()
 
     @property

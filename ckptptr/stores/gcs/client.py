@@ -141,11 +141,17 @@ class HttpAnswer:
 class GCSClient(sdk.Client):
     """Requests to Google Cloud Storage."""
 
-    def __init__(self, filesystem: Any, patience: Patience = PATIENCE, answer: float = ANSWER) -> None:
+    def __init__(
+        self,
+        filesystem: Any,
+        patience: Patience = PATIENCE,
+        answer: float = ANSWER,
+        line: Line | None = None,
+    ) -> None:
         super().__init__(filesystem)
         self._patience = patience
         self._answer = answer
-        self.line = Line(answer)
+        self.line = line or Line(answer)
         self._renewing = threading.Lock()
         self._buckets: set[str] = set()  # that are known to exist
 

@@ -33,6 +33,7 @@ from ckptptr.stores.gcs.client import (
 )
 from ckptptr.stores.gcs.upload import CHUNK, upload_blocks
 from ckptptr.stores.gcs.words import GOOGLE
+from ckptptr.stores.line import Line
 from ckptptr.stores.port import Block, Entry, Guarantee, Token
 from ckptptr.stores.room import Room
 from ckptptr.stores.sdk import check_length, guarantee_at, last_names, one_or_many, seconds
@@ -59,6 +60,7 @@ class GCSStore:
         answer: seconds that one answer may take.
         page: objects in one answer of a listing.
         copy_steps: after that many steps a copy is given up.
+        line: what its uploads share; by default one of its own.
     """
 
     capacity = OF_SDKS
@@ -73,12 +75,13 @@ class GCSStore:
         answer: float = ANSWER,
         page: int = 1000,
         copy_steps: int = 10_000,
+        line: Line | None = None,
     ) -> None:
         if block_size <= 0 or block_size % CHUNK:
             raise InvalidArgumentError(f"the block size is {block_size}, which is no multiple of 256 KiB")
         self.block_size = block_size
         self._metadata = dict(metadata or {})
-        self._client = GCSClient(filesystem, patience, answer)
+        self._client = GCSClient(filesystem, patience, answer, line)
         self._page = page
         self._copy_steps = copy_steps
         self._room = Room()

@@ -70,11 +70,12 @@ class ObstoreStore:
     Args:
         lender: makes obstore's clients, one for each bucket.
         block_size: also the part size, unless the blocks fed are larger. By default the lender's.
+        line: what its uploads share; by default one of its own.
     """
 
     capacity = OF_OBSTORE
 
-    def __init__(self, lender: Lender, *, block_size: int | None = None) -> None:
+    def __init__(self, lender: Lender, *, block_size: int | None = None, line: Line | None = None) -> None:
         import obstore
 
         threads.begin()
@@ -89,7 +90,7 @@ class ObstoreStore:
         self._deletes_singly = False  # until the server turns out to want it
         self._patient: dict[int, tuple[Any, Any]] = {}
         self._room = Room(self.capacity.room, BLOCKS)
-        self._line = Line(lender.answer)
+        self._line = line or Line(lender.answer)
 
     @property
     def guarantee(self) -> Guarantee:

@@ -71,9 +71,9 @@ def takes_checksums(config: Any) -> bool:
 class S3Client(Client):
     """Requests to S3."""
 
-    def __init__(self, filesystem: Any) -> None:
+    def __init__(self, filesystem: Any, line: Line | None = None) -> None:
         super().__init__(filesystem)
-        self.line = Line(filesystem.config_kwargs.get("read_timeout") or filesystem.read_timeout)
+        self.line = line or Line(filesystem.config_kwargs.get("read_timeout") or filesystem.read_timeout)
 
     def endpoint(self) -> str:
         """The URL that requests go to. Sends none."""

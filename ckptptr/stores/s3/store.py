@@ -45,6 +45,7 @@ class S3Store:
             request can copy 5 GiB, but then the answer takes longer than s3fs waits for one.
         max_parts: of one upload.
         page: objects in one answer of a listing, and in one deletion.
+        line: what its uploads share; by default one of its own.
     """
 
     capacity = OF_SDKS
@@ -58,13 +59,14 @@ class S3Store:
         copy_part_size: int = COPY_PART_SIZE,
         max_parts: int = MAX_PARTS,
         page: int = 1000,
+        line: Line | None = None,
     ) -> None:
         self.block_size = block_size
         self._copy_part_size = copy_part_size
         self._max_parts = max_parts
         self._page = page
         self._metadata = dict(metadata or {})
-        self._client = S3Client(filesystem)
+        self._client = S3Client(filesystem, line)
         self._room = Room()
         self._deletes_singly = False  # until the server turns out to want it
 
