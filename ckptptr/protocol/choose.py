@@ -18,7 +18,7 @@ from ckptptr.protocol.candidates import Candidates, Found
 from ckptptr.protocol.inventory import committed, is_pinned
 from ckptptr.protocol.latest import Latest, Move, Seen
 from ckptptr.protocol.listed import Listed
-from ckptptr.protocol.names import pin_key
+from ckptptr.protocol.names import check_utf8, pin_key
 from ckptptr.protocol.node import Node
 from ckptptr.protocol.pointer import Pointer, Target
 from ckptptr.protocol.publish import EXPIRED_LIMIT
@@ -60,7 +60,7 @@ class Chooser:
         def hold(seen: Seen, named: list[Target]) -> Pointer:
             return self._naming(checkpoint, seen, named, held=True, note=note)
 
-        _check(note)
+        check_utf8(note, "the note")
         return self._move(hold, "use")
 
     def rollback(self, back: int = 1, note: str = "", drop: Collection[str] = ()) -> tuple[Seen, Seen]:
@@ -85,7 +85,7 @@ class Chooser:
                 )
             return self._naming(before[back - 1].checkpoint, seen, named, held=True, note=note)
 
-        _check(note)
+        check_utf8(note, "the note")
         return self._move(hold, "rollback", drop)
 
     def passed_by(self, back: int) -> list[Target]:
@@ -177,7 +177,7 @@ class Chooser:
             InvalidArgumentError: it has expired, or it is a plain folder (which retention never touches).
             NotFoundError, DamagedError: not all of it is there.
         """
-        _check(note)
+        check_utf8(note, "the note")
         seen = self.latest.read()
         found = self.find(checkpoint, seen)
         if found.manifest is None:
@@ -352,14 +352,6 @@ class Chooser:
         if seen is not before:
             seen = with_the_markers(self.store, self.node, self.latest, before, seen)
         return before, seen
-
-
-def _check(note: str) -> None:
-    """Refuse what JSON cannot say: the bytes of an argument need not be UTF-8."""
-    try:
-        note.encode()
-    except UnicodeEncodeError:
-        raise InvalidArgumentError("the note is not valid UTF-8", key=repr(note)) from None
 
 
 def earlier(node: Node, named: Iterable[Target], current: Target | None) -> list[Target]:

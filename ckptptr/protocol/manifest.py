@@ -19,7 +19,7 @@ from ckptptr.errors import DamagedError, InvalidArgumentError
 from ckptptr.hidden import HIDDEN
 from ckptptr.protocol import sealed
 from ckptptr.protocol.blocks import Blocks, block_for
-from ckptptr.protocol.names import DATA, NUMBER_LIMIT, CheckpointId, Number, utf8
+from ckptptr.protocol.names import DATA, NUMBER_LIMIT, CheckpointId, Number, check_utf8, utf8
 
 LIMIT = 512 * 1024 * 1024
 """The largest manifest, in bytes: 200 to 400 for each file, so that a million files fit."""
@@ -254,10 +254,7 @@ def check_path(path: PurePosixPath | str) -> str:
         raise InvalidArgumentError("a file of a checkpoint needs a plain relative path", key=text)
     if unfit := why_unfit(text):
         raise InvalidArgumentError(f"this cannot be a file of a checkpoint: {unfit}", key=_shown(text))
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidArgumentError("a file name is not valid UTF-8", key=repr(text)) from None
+    check_utf8(text, "a file name")
     return text
 
 

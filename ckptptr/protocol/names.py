@@ -109,6 +109,18 @@ def utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def check_utf8(text: str, what: str) -> None:
+    """Refuse what JSON cannot say: the bytes of a name on a disk, or of an argument, need not be UTF-8.
+
+    Raises:
+        InvalidArgumentError: `what` is no UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(f"{what} is not valid UTF-8", key=repr(text)) from None
+
+
 def latest_key(prefix: str) -> str:
     return f"{prefix}/{LATEST}"
 
