@@ -61,6 +61,16 @@ def test_a_changed_mind_is_a_second_use(world: World) -> None:
     assert world.process(1).restore() == {"model": "step 1"}
 
 
+def test_a_note_that_json_cannot_say_is_refused_before_anything_is_written(world: World) -> None:
+    saved(world, 1, 2)
+    before, named, person = world.store.read(world.latest_key), world.named()[1], world.person()
+    for move in (person.use, person.pin, lambda _, note: person.rollback(note=note)):
+        with pytest.raises(InvalidArgumentError, match=r"the note is not valid UTF-8: 'caf\\udce9'"):
+            move(named, note="caf\udce9")
+    assert world.store.read(world.latest_key) == before
+    assert pins(world) == []
+
+
 def test_what_lacks_a_payload_object_cannot_be_pinned(world: World) -> None:
     saved(world, 1, 2)
     broken = world.named()[1]
