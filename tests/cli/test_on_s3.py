@@ -35,9 +35,11 @@ def run_on_s3(s3_bucket: str, s3_filesystem: Any) -> str:
 @contextmanager
 def on_the_command_line(**settings: str) -> Iterator[list[str]]:
     """The options of a command for these settings; what s3fs opens for them is closed again."""
-    yield [word for name, value in settings.items() for word in ("--storage-option", f"{name}={value}")]
-    made = s3fs.S3FileSystem(use_listings_cache=False, **settings)  # the one that fsspec has cached
-    sync(made.loop, made.s3.close)
+    try:
+        yield [word for name, value in settings.items() for word in ("--storage-option", f"{name}={value}")]
+    finally:
+        made = s3fs.S3FileSystem(use_listings_cache=False, **settings)  # the one that fsspec has cached
+        sync(made.loop, made.s3.close)
 
 
 @pytest.fixture

@@ -92,10 +92,12 @@ def holding(held: Callable[[], AbstractContextManager[object]]) -> Iterator[None
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert is_held.wait(PATIENCE)
-    yield
-    may_end.set()
-    thread.join()
+    try:
+        assert is_held.wait(PATIENCE)
+        yield
+    finally:
+        may_end.set()
+        thread.join()
 
 
 def read_nothing(store: MemoryStore) -> None:
