@@ -53,8 +53,7 @@ class Background:
         watch = Watch(name, goes_on=True)
         self._ending.register()
         jobs = self._working()
-        if jobs is None:
-            self.wait()
+        if jobs is None:  # beside what is under way: that may need what our caller holds
             with suppress(Exception), watch:
                 work()
             return

@@ -12,7 +12,7 @@ begins: saves without a pause leave no backlog.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ckptptr.events import Name
 from ckptptr.lifetime.forks import renew_in_child
@@ -35,6 +35,9 @@ class BackgroundSweeps:
 
     `orphans` are for the next publish to list as expired. `deleted` is what it must not name or list any
     more: what was deleted since the last one, and what is another node's.
+
+    A sweep never waits for the lock of the session: a save may hang while it holds that, and the end of the
+    process waits for sweeps without a deadline.
     """
 
     def __init__(self, session: Session) -> None:
@@ -55,6 +58,7 @@ class BackgroundSweeps:
         self._unpublished: list[str] = []
         self.orphans: tuple[str, ...] = ()
         self.deleted: tuple[str, ...] = ()
+        self._handed_out: frozenset[str] = frozenset()
         self._begun: set[str] = set()
         self._under_way: set[str] = set()
 
@@ -62,6 +66,12 @@ class BackgroundSweeps:
         """LATEST, before the first publish: what earlier runs deleted need not be listed any more."""
         if not (self._published or seen.is_held):
             self.deleted = deleted_before(self._session.store, self._session.node, seen)
+
+    def hand_out(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """`orphans` and `deleted`, for a publish. What is found from now on is for the next one."""
+        with self._lock:
+            self._handed_out = frozenset((*self.orphans, *self.deleted))
+            return self.orphans, self.deleted
 
     def begin(self, reference: str) -> None:
         """This process alone is going to upload a checkpoint. It is an orphan if it is not published."""
@@ -101,19 +111,23 @@ class BackgroundSweeps:
         self._sets_beside_hold.clear()
         if published.standing is Standing.PASSED:
             return
-        self.orphans, self.deleted = tuple(sorted(self._begun)), ()
-        self._begun.clear()
-        expired_before = {*before.expired} - self._under_way
-        self._under_way &= {*published.seen.expired}  # what is no longer listed will not come again
-        if expired_before:
+        with self._lock:
+            self.orphans = (*sorted(self._begun), *self._since(self.orphans))
+            self.deleted = self._since(self.deleted)
+            expired_before = {*before.expired} - self._under_way
+            self._under_way &= {*published.seen.expired}  # what is no longer listed will not come again
             self._under_way |= expired_before
-            with self._lock:
-                self._to_sweep |= expired_before
+            self._to_sweep |= expired_before
+        self._begun.clear()
+        if expired_before:
             self._queue("sweep", self._sweep)
         if self._published % self._session.search_every == 0:
             self._last = before.pointer.target if before.pointer else None
             self._queue("orphan-search", self._find_orphans)
         self._published += 1
+
+    def _since(self, found: Iterable[str]) -> tuple[str, ...]:
+        return tuple(reference for reference in found if reference not in self._handed_out)
 
     def _queue(self, name: Name, work: Callable[[], None]) -> None:
         """Do it in the background; not if the same waits there already."""
@@ -154,7 +168,7 @@ class BackgroundSweeps:
         try:
             deleted.update(sweep(session.store, session.node, session.latest, sorted(expired_before)))
         finally:
-            with session.lock:
+            with self._lock:
                 self.deleted += tuple(deleted)
                 self._under_way -= expired_before - deleted
 
@@ -166,6 +180,6 @@ class BackgroundSweeps:
             since = max(saved_by(session.store, session.node, last) - NEAREST, 0)
         seen = session.latest.read()
         found = search(session.store, session.node, seen, round_=round_, since=since)
-        with session.lock:
+        with self._lock:
             self.orphans += found.orphans
             self.deleted += found.others

@@ -28,6 +28,8 @@ from ckptptr.wording import moved
 
 _SHOWN = 5
 """How many names an error lists."""
+_LOOK_UP = 0.2
+"""Seconds for which a copy waits for the lock before it looks whether it is still wanted."""
 
 
 class Restorer:
@@ -257,12 +259,18 @@ class Restorer:
 
     def _publish_copy(self, source: Found, copied: Found) -> None:
         session = self._session
-        with session.lock:
+        while not session.lock.acquire(timeout=_LOOK_UP):
+            # A save may hang while it holds the lock, and the end of the process waits for us.
+            if session.has_saved.is_set():
+                return
+        try:
             if session.has_saved.is_set():
                 return
             session.seen = move_latest(session.publisher, source, copied)
             if session.content.reference == source.reference:
                 session.content = Content.of(copied)
+        finally:
+            session.lock.release()
         target = copied.as_target(session.node)
         event = Event(
             "forward-copy",

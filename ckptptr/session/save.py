@@ -120,9 +120,8 @@ class Saver:
         session, publisher, sweeps = self._session, self._session.publisher, self.sweeps
         publisher.commit(manifest)
         sweeps.look(before)
-        published = publisher.publish(
-            before, manifest, rebase, orphans=sweeps.orphans, deleted=sweeps.deleted
-        )
+        orphans, deleted = sweeps.hand_out()
+        published = publisher.publish(before, manifest, rebase, orphans=orphans, deleted=deleted)
         session.seen = published.seen
         session.content = Content.of(publisher.found(published.manifest))
         sweeps.release(session.content.reference, before, published)

@@ -63,8 +63,24 @@ def once_main_has_ended():
 fork = multiprocessing.get_context("fork").Process
 """
 
+SWEEPING = """
+is_sweeping = threading.Event()
+delete = Stoppable.delete
+
+def slowly(self, keys):
+    is_sweeping.set()
+    time.sleep(1)  # the main thread has ended long since, and the save has published
+    return delete(self, keys)
+
+Stoppable.delete = slowly
+for step in range(6):
+    checkpoints.save(b"state", step=step)
+is_sweeping.wait()
+"""
+
 ENDINGS = {
     "main returns": (0, "save()"),
+    "main returns while a sweep is under way": (0, f"{SWEEPING}save()"),
     "an exception": (1, "save(); 1 / 0"),
     "sys.exit": (3, "save(); sys.exit(3)"),
     "Ctrl-C": (-signal.SIGINT, "save(); os.kill(os.getpid(), signal.SIGINT)"),
@@ -218,6 +234,13 @@ def test_what_the_process_does_not_wait_for_any_more_is_said_once(
 ) -> None:
     returncode, log, steps = ended(tmp_path, body, store="hangs", deadline=deadline)
     assert (returncode, steps) == (0, set())
+    assert log == "the process ends before its last background save is done\n"
+
+
+@pytest.mark.pythons
+def test_nor_for_a_sweep_while_the_last_save_hangs(tmp_path: Path) -> None:
+    returncode, log, steps = ended(tmp_path, f"{SWEEPING}store = 'hangs'; save()", deadline=0.5)
+    assert (returncode, 7 in steps) == (0, False)
     assert log == "the process ends before its last background save is done\n"
 
 
