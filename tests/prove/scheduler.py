@@ -201,7 +201,7 @@ class Lock:
         self.owner: Task | None = None
         self._depth = 0
 
-    def __enter__(self) -> None:
+    def acquire(self, timeout: float = -1) -> bool:  # noqa: ARG002 - time stands still
         task = self._scheduler.current
         if self.owner not in (None, task):
             assert task is not None
@@ -212,11 +212,18 @@ class Lock:
                 task.waits_for = None
         self.owner = task
         self._depth += 1
+        return True
 
-    def __exit__(self, *_: object) -> None:
+    def release(self) -> None:
         self._depth -= 1
         if not self._depth:
             self.owner = None
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 class Paced:
