@@ -93,13 +93,14 @@ def _look(here: Here, seen: Seen, *, dry_run: bool) -> shapes.Sweep:
     wanted = dict.fromkeys((*expired, *search(here.store, here.node, seen).orphans))
     leaving = [*deletions(here.store, here.node, wanted)]
     may_go = {reference for home in leaving for reference in home.references}
+    goes = {reference for home in leaving for reference in home.leaving}
     return shapes.Sweep(
         node=here.url,
         dry_run=dry_run,
         checkpoints=[
             shapes.Leaving(reference=reference, why="doomed" if reference in expired else "orphan")
             for reference in wanted
-            if reference in may_go
+            if reference in goes
         ],
         objects=sum(len(home.objects) for home in leaving),
         bytes=sum(home.bytes for home in leaving),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,8 +63,18 @@ def test_it_asks(littered: FlyteNode, answer: str, is_swept: bool) -> None:
 def test_what_is_pinned_stays(littered: FlyteNode) -> None:
     doomed = Path(run_json("log", littered.url)["checkpoints"][-1]["url"])
     doomed.with_suffix(".pin").write_text("{}")
-    run("sweep", littered.url, "--yes")
+    told = run_json("sweep", littered.url, "--yes")
+    assert [leaving["why"] for leaving in told["checkpoints"]] == ["orphan"]
     assert doomed.exists()
+
+
+def test_what_a_run_has_deleted_itself_is_not_counted(node: FlyteNode) -> None:
+    node.save(0, 1, 2, 3)
+    node.save(1, 4, 5, 6)
+    assert len(json.loads(node.latest.read_text())["doomed"]) > 1
+    assert run("sweep", node.url, "--dry-run").stdout.startswith("Would be deleted: 1 checkpoint, 7 B in 1 o")
+    shutil.rmtree(node.home(0))
+    assert run("sweep", node.url, "--yes").stdout == "There is nothing to sweep.\n"
 
 
 def test_while_latest_is_held_it_refuses(littered: FlyteNode) -> None:
