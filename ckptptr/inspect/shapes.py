@@ -266,8 +266,9 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True):
 class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     """`checkpoints`: what is deleted, or with `dry_run` would be; `doomed` is expired, an `orphan` was never
     published. `objects`, `bytes`: their payload. `kept`: not deleted, since a damaged manifest in
-    the same home might need them. `swept`: the deleted ones, empty with `dry_run`. `refused`: nodes of an
-    execution whose LATEST is held, absent or damaged, and why; nothing is deleted there.
+    the same home might need them, or the next attempt would restore them. `swept`: the deleted ones, empty
+    with `dry_run`. `refused`: nodes of an execution whose LATEST is held, absent or damaged, and why; nothing
+    is deleted there.
     """
 
     command: str = "sweep"

@@ -123,11 +123,12 @@ class Deletion:
     """What is deleted in one home, where some of its checkpoints are.
 
     `references`: all that need not be listed as expired any more; also of the pinned and of another node's,
-    which stay.
+    which stay, and of what is gone already. `leaving`: those of which something is deleted.
     """
 
     home: str
     references: tuple[str, ...]
+    leaving: tuple[str, ...]
     manifests: tuple[str, ...]
     objects: tuple[Entry, ...]
 
@@ -186,13 +187,17 @@ def _deletion_in_home(
     theirs = {checkpoint for checkpoint, m in manifests.items() if lineage.differs_from(m.lineage)}
     deleted = dict.fromkeys(sorted(unpinned - theirs, key=lambda checkpoint: checkpoint.age))
     live = _objects(m for checkpoint, m in manifests.items() if checkpoint not in deleted)
-    unused = _unused(store, home, deleted, {*stock.ids}, manifests)
+    found = _unused(store, home, deleted, {*stock.ids}, manifests)
+    unused = [(checkpoint, entry) for checkpoint, entry in found if entry.key not in live]
+    there = {*stock.ids, *(checkpoint for checkpoint, _ in unused)}
+    objects = {entry.key: entry for _, entry in unused}
     return Deletion(
         home=home,
         references=tuple(expired.values()),
+        leaving=tuple(expired[checkpoint] for checkpoint in deleted if checkpoint in there),
         manifests=tuple(manifest_key(home, checkpoint) for checkpoint in deleted),
         # From the end: the record that names a set comes after all that it leads to.
-        objects=tuple(sorted((e for e in unused if e.key not in live), key=lambda e: e.key, reverse=True)),
+        objects=tuple(objects[key] for key in sorted(objects, reverse=True)),
     )
 
 
@@ -202,19 +207,22 @@ def _unused(
     deleted: Collection[CheckpointId],
     committed: Collection[CheckpointId],
     manifests: Mapping[CheckpointId, _Stated],
-) -> Iterator[Entry]:
+) -> Iterator[tuple[CheckpointId, Entry]]:
     """What the deleted checkpoints uploaded, and what only they still borrowed from others that were deleted
-    earlier; perhaps used by others. Their manifests tell, where they have some."""
+    earlier; perhaps used by others. Each with the checkpoint that it is of: several may share one. Their
+    manifests tell, where they have some."""
     of_sets = sets(store, home)
     for checkpoint in deleted:
-        yield from of_sets.get(checkpoint.nonce, ())
+        for entry in of_sets.get(checkpoint.nonce, ()):
+            yield checkpoint, entry
         if checkpoint not in manifests:
-            yield from store.list(f"{home}/{data_folder(checkpoint)}")
+            for entry in store.list(f"{home}/{data_folder(checkpoint)}"):
+                yield checkpoint, entry
             continue
         for entry in manifests[checkpoint].objects:
             uploader = uploader_of(home, entry.key)
             if uploader and (uploader in deleted or uploader not in committed):
-                yield entry
+                yield checkpoint, entry
 
 
 class _Stated(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from datetime import datetime, timedelta, timezone
@@ -21,7 +22,7 @@ from ckptptr.cli.exit_codes import ExitCode
 from ckptptr.clock import SystemClock
 from ckptptr.stores.port import Guarantee
 from ckptptr.testing import Fault, FaultyStore
-from tests.cli.conftest import FlyteNode, run, run_json
+from tests.cli.conftest import FlyteNode, run, run_json, run_line
 
 
 @pytest.fixture(autouse=True)
@@ -155,6 +156,22 @@ def test_expired_checkpoints_and_torn_saves_are_told_with_their_bytes(node: Flyt
     assert "1 save was begun here and not committed (2.0 KiB)" in notes["uncommitted"]["what"]
     assert notes["uncommitted"]["object"] == str(torn)
     assert notes["doomed"]["type"] == f"ckptptr sweep {node.url} --dry-run"
+
+
+@pytest.mark.usefixtures("ids")
+def test_where_only_an_expired_checkpoint_can_be_restored_it_says_how_to_save_it(
+    node: FlyteNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    node.save(1, 4, 5, 6)
+    shutil.rmtree(node.home(1))
+    finding = found(node, exit_code=9)["doomed"]
+    assert "the next attempt resumes from step 3" in finding["what"]
+    assert (finding["level"], finding["todo"]) == ("problem", "decide")
+    for line in finding["type"].split(" && "):
+        assert run_line(line).exit_code == 0
+    assert "Only what is expired" not in run("doctor", node.url).stdout
+    assert node.restored(2) == 3
 
 
 @pytest.mark.usefixtures("ids")

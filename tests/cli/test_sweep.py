@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+import ckptptr
 from tests.cli.conftest import FlyteNode, run, run_json
 
 
@@ -62,8 +64,18 @@ def test_it_asks(littered: FlyteNode, answer: str, is_swept: bool) -> None:
 def test_what_is_pinned_stays(littered: FlyteNode) -> None:
     doomed = Path(run_json("log", littered.url)["checkpoints"][-1]["url"])
     doomed.with_suffix(".pin").write_text("{}")
-    run("sweep", littered.url, "--yes")
+    told = run_json("sweep", littered.url, "--yes")
+    assert [leaving["why"] for leaving in told["checkpoints"]] == ["orphan"]
     assert doomed.exists()
+
+
+def test_what_a_run_has_deleted_itself_is_not_counted(node: FlyteNode) -> None:
+    node.save(0, 1, 2, 3)
+    node.save(1, 4, 5, 6)
+    assert len(json.loads(node.latest.read_text())["doomed"]) > 1
+    assert run("sweep", node.url, "--dry-run").stdout.startswith("Would be deleted: 1 checkpoint, 7 B in 1 o")
+    shutil.rmtree(node.home(0))
+    assert run("sweep", node.url, "--yes").stdout == "There is nothing to sweep.\n"
 
 
 def test_while_latest_is_held_it_refuses(littered: FlyteNode) -> None:
@@ -81,6 +93,58 @@ def test_a_damaged_manifest_keeps_its_whole_home(littered: FlyteNode) -> None:
     assert (told["checkpoints"], len(told["kept"])) == ([], 1)
     assert len(payload(littered)) == 5
     assert "a damaged manifest in the same home" in run("sweep", littered.url).stdout
+
+
+def continued(root: Path, name: str = "n0") -> FlyteNode:
+    """Attempt 1 has let all of attempt 0 expire; of that, step 3 is not deleted yet."""
+    node = FlyteNode(root, name)
+    node.save(0, 1, 2, 3)
+    node.save(1, 4, 5, 6)
+    return node
+
+
+def test_the_only_checkpoint_that_can_be_restored_stays(tmp_path: Path) -> None:
+    node = continued(tmp_path / "data")
+    shutil.rmtree(node.home(1))
+    said = run("sweep", node.url, "--yes").stdout
+    assert said.startswith(
+        "There is nothing to sweep.\n1 checkpoint stays, since the next attempt would restore"
+    )
+    told = run_json("sweep", node.url, "--yes")
+    assert (told["checkpoints"], len(told["kept"])) == ([], 1)
+    assert node.restored(2) == 3
+
+
+def test_so_it_does_where_it_became_the_only_one_while_the_command_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = continued(tmp_path / "data")
+    monkeypatch.setattr("ckptptr.cli.sweep.confirm", lambda *_, **__: shutil.rmtree(node.home(1)))
+    told = run_json("sweep", node.url)
+    assert (len(told["checkpoints"]), told["swept"], len(told["kept"])) == (1, [], 1)
+    assert node.restored(2) == 3
+
+
+def test_so_it_does_in_each_node_of_an_execution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, three = (continued(tmp_path / "data", name) for name in ("n0", "n1", "n2"))
+    shutil.rmtree(one.home(1))
+    monkeypatch.setattr("ckptptr.cli.sweep.confirm", lambda *_, **__: shutil.rmtree(two.home(1)))
+    told = run_json("sweep", str(Path(one.url).parent))
+    assert (len(told["checkpoints"]), len(told["swept"]), len(told["kept"])) == (2, 1, 2)
+    assert [node.restored(2) for node in (one, two, three)] == [3, 3, 6]
+
+
+def test_an_orphan_that_the_next_attempt_would_restore_stays(node: FlyteNode) -> None:
+    node.save(0, 1)
+    before = node.latest.read_bytes()
+    node.save(0, 2)
+    node.latest.write_bytes(before)
+    node.save(1, 3, retention=ckptptr.Retention(keep_last=1))
+    assert len(run_json("sweep", node.url, "--dry-run")["checkpoints"]) == 2
+    shutil.rmtree(node.home(1))
+    told = run_json("sweep", node.url, "--yes")
+    assert ([leaving["why"] for leaving in told["checkpoints"]], len(told["kept"])) == (["doomed"], 1)
+    assert node.restored(2) == 2
 
 
 def test_the_json_has_these_keys(littered: FlyteNode) -> None:

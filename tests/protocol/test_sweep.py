@@ -412,6 +412,26 @@ def test_others_that_keep_moving_latest_end_a_sweep_by_hand(world: World) -> Non
         by_hand(world, store)
 
 
+def test_an_object_that_several_expired_checkpoints_share_counts_once(world: World) -> None:
+    run = world.process(0, background=Paused())
+    for shared in ("old", "old", "new", "new", "new"):
+        run.save({"model": shared})
+    store, node, latest = person(world)
+    (leaving,) = deletions(store, node, latest.read().expired)
+    assert (len(leaving.leaving), len(leaving.objects), leaving.bytes) == (2, 1, 3)
+
+
+def test_what_is_gone_already_is_told_apart(world: World) -> None:
+    run = world.process(0, background=Paused())
+    for step in range(5):
+        run.save({"model": f"step {step}"}, step=step)
+    store, node, latest = person(world)
+    first, second = sorted(latest.read().expired)
+    delete(store, node, [first])
+    (leaving,) = deletions(store, node, [first, second])
+    assert (leaving.leaving, sorted(leaving.references)) == ((second,), [first, second])
+
+
 def test_what_goes_is_known_before_it_goes(world: World) -> None:
     run = world.process(0, background=Paused())
     run.save({"model": "shared", "other": "1"})

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ckptptr.cli.checks.finding import Check, Examined, note, problem
 from ckptptr.inspect import shapes
 from ckptptr.inspect.explain import NO_HOMES
+from ckptptr.inspect.sentences import in_words
 from ckptptr.protocol.inventory import committed
 from ckptptr.protocol.names import data_folder
 from ckptptr.protocol.sweep import idle_payload
@@ -18,6 +19,20 @@ OLD = 7 * 86400
 
 
 def expired(e: Examined) -> Iterator[shapes.Finding]:
+    """A problem where nothing else can be restored."""
+    taken = e.shown.checkpoint
+    if taken and any(each.outcome == "taken" and each.source == "doomed" for each in e.shown.candidates):
+        step = [] if taken.step is None else ["--step", str(taken.step)]
+        lines = e.here.command("get", "rescued"), e.here.command("put", "rescued", *step)
+        yield problem(
+            "doomed",
+            f"Only what is expired can be restored: the next attempt resumes from {in_words(taken)} and saves"
+            " it under a new id. If none is about to start, make a new checkpoint of it.",
+            taken.url,
+            " && ".join(lines),
+            todo="decide",
+        )
+        return
     left = [entry for entry in e.log.checkpoints if entry.state == "doomed"]
     if left:
         those = counted(len(left), "expired checkpoint is", "expired checkpoints are")
