@@ -504,9 +504,16 @@ class Checkpoints:
         return Checkpoint.of(describe(node.root, node.home, manifest), self._session)
 
     def _finish(self) -> None:
-        self._turns.finish()
-        for parts in self._parts.values():
-            parts.finish()
+        failures: list[Exception] = []
+        for finish in (self._turns.finish, *(parts.finish for parts in self._parts.values())):
+            try:
+                finish()
+            except PreemptedError:  # what interrupts must not wait for others
+                raise
+            except Exception as error:  # noqa: BLE001 - raised below
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _begin_save(self, *, waits: bool = True) -> None:
         self._refuse_read_only()
