@@ -465,6 +465,7 @@ class Checkpoints:
         """Wait for background saves, background sweeps and forward copies.
 
         Raises: the error of a background save.
+            PreemptedError: one of `parts` was not done by the deadline of `on_preemption`.
         """
         self._finish()
         self._session.background.wait()
@@ -472,7 +473,7 @@ class Checkpoints:
     def close(self) -> None:
         """Wait, then end the threads and remove temporary folders. The end of a `with` block calls it.
 
-        Raises: the error of a background save.
+        Raises: as `wait`.
         """
         try:
             self._finish()
