@@ -465,6 +465,7 @@ class Checkpoints:
         """Wait for background saves, background sweeps and forward copies.
 
         Raises: the error of a background save.
+            PreemptedError: one of `parts` was not done by the deadline of `on_preemption`.
         """
         self._finish()
         self._session.background.wait()
@@ -472,7 +473,7 @@ class Checkpoints:
     def close(self) -> None:
         """Wait, then end the threads and remove temporary folders. The end of a `with` block calls it.
 
-        Raises: the error of a background save.
+        Raises: as `wait`.
         """
         try:
             self._finish()
@@ -504,9 +505,16 @@ class Checkpoints:
         return Checkpoint.of(describe(node.root, node.home, manifest), self._session)
 
     def _finish(self) -> None:
-        self._turns.finish()
-        for parts in self._parts.values():
-            parts.finish()
+        failures: list[Exception] = []
+        for finish in (self._turns.finish, *(parts.finish for parts in self._parts.values())):
+            try:
+                finish()
+            except PreemptedError:  # what interrupts must not wait for others
+                raise
+            except Exception as error:  # noqa: BLE001 - raised below
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _begin_save(self, *, waits: bool = True) -> None:
         self._refuse_read_only()

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "standalone": "checkpoints nodes protocol session stores",
     "inspect": "nodes protocol stores transfer",
     "report": "inspect protocol stores transfer",
-    "dropin": "checkpoints inspect protocol report session transfer",
+    "dropin": "checkpoints inspect nodes protocol report session stores transfer",
     "flyte": "checkpoints dropin nodes protocol session stores transfer",
     "flyte2": "checkpoints dropin nodes protocol session stores transfer",
     "testing": "checkpoints nodes protocol session stores",

@@ -9,7 +9,6 @@ replaced class `SyncCheckpoint` would not.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +61,11 @@ def checkpoint_of_task(seed: str = "") -> PointerCheckpoint:
     from flytekit import current_context
     from flytekit.core.context_manager import ExecutionParameters
 
+    from ckptptr.errors import InvalidArgumentError
     from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
     from ckptptr.flyte.task import in_flyte, locally
     from ckptptr.logs import log_to_stderr
+    from ckptptr.settings import SEED
 
     parameters = current_context()
     try:
@@ -78,28 +79,18 @@ def checkpoint_of_task(seed: str = "") -> PointerCheckpoint:
         if given is None:
             raise
     made: PointerCheckpoint | None = given if isinstance(given, PointerCheckpoint) else vars(given).get(_OURS)
-    _set_seed(seed, is_late=made is not None)
     if made is None:
         log_to_stderr(_LOG_FORMAT)
-        ours = in_flyte(parameters, given)
-        made = vars(given)[_OURS] = _with_deck(parameters, _remember(ours) if ours else locally(given))
-    return made
-
-
-def _set_seed(seed: str, *, is_late: bool) -> None:
-    """Let the node begin from a seed; processes that this one starts inherit it."""
-    from ckptptr.errors import InvalidArgumentError
-    from ckptptr.settings import SEED
-
-    if not seed or SEED.read() == seed:
-        return
-    if is_late:
+        ours = in_flyte(parameters, given, seed)
+        made = _with_deck(parameters, _remember(ours) if ours else locally(given, seed))
+        vars(given)[_OURS] = made
+    elif seed not in ("", made.seed or SEED.read()):
         raise InvalidArgumentError(
             "the checkpoint of this task was used before it was given this seed",
             key=seed,
             hint=f"Give it with the first use, or set {SEED.name}",
         )
-    os.environ[SEED.name] = seed
+    return made
 
 
 def _ours(parameters: Any, given: Any) -> PointerCheckpoint | None:

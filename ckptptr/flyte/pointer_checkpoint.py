@@ -33,12 +33,18 @@ class PointerCheckpoint(Delegate, FlyteCheckpoint):  # type: ignore[misc]
             its workers.
         checkpoint_src: the previous home that Flyte gave; likewise.
         opening: makes the checkpoints; called when a process first needs them.
+        seed: where they begin, in place of `CKPTPTR_SEED`.
     """
 
     def __init__(
-        self, checkpoint_dest: str, checkpoint_src: str | None, opening: Callable[[], Checkpoints]
+        self,
+        checkpoint_dest: str,
+        checkpoint_src: str | None,
+        opening: Callable[[], Checkpoints],
+        seed: str = "",
     ) -> None:
         super().__init__(opening)
+        self.seed = seed
         self._checkpoint_dest = checkpoint_dest
         self._checkpoint_src = checkpoint_src
 

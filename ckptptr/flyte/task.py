@@ -11,15 +11,15 @@ from flytekit.core.context_manager import ExecutionParameters, FlyteContextManag
 
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
+from ckptptr.dropin.local_run import open_locally
 from ckptptr.flyte.handed_on import hand_on, handed_on
 from ckptptr.flyte.identity import identify
 from ckptptr.flyte.pointer_checkpoint import PointerCheckpoint
 from ckptptr.nodes.flyte_node import node_of
-from ckptptr.nodes.plain import node_at
 from ckptptr.protocol.retention import retention_of
 from ckptptr.session.cohort import Cohort, incarnation
 from ckptptr.session.session import Session
-from ckptptr.settings import check_all
+from ckptptr.settings import SEED, check_all
 from ckptptr.stores.open import open_store
 from ckptptr.stores.port import Store
 from ckptptr.stores.wrappers.probe import with_known_guarantee
@@ -27,8 +27,13 @@ from ckptptr.stores.wrappers.probe import with_known_guarantee
 log = logging.getLogger("ckptptr")
 
 
-def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerCheckpoint | None:
+def in_flyte(
+    parameters: ExecutionParameters, stock: SyncCheckpoint, seed: str = ""
+) -> PointerCheckpoint | None:
     """The checkpoint of a pod; None in a local run.
+
+    Args:
+        seed: where to begin, in place of `CKPTPTR_SEED`; processes that this one starts inherit it.
 
     Raises:
         UnidentifiedError: it is unknown which node this is.
@@ -46,6 +51,8 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
         return None
     if output_prefix:
         hand_on(os.environ, checkpoint_path=stock._checkpoint_dest, output_prefix=output_prefix)
+    if seed:
+        os.environ[SEED.name] = seed
     if not identity.verified:
         log.warning(
             "ckptptr does not know this layout of Flyte's paths; it reads only LATEST, the own home and "
@@ -74,16 +81,23 @@ def in_flyte(parameters: ExecutionParameters, stock: SyncCheckpoint) -> PointerC
     return PointerCheckpoint(stock._checkpoint_dest, stock._checkpoint_src, opening)
 
 
-def locally(stock: SyncCheckpoint) -> PointerCheckpoint:
-    """The checkpoint of a local run, in the temporary folder that flytekit made for it."""
+def locally(stock: SyncCheckpoint, seed: str) -> PointerCheckpoint:
+    """The checkpoint of a local run, in the temporary folder that flytekit made for it.
+
+    Args:
+        seed: where to begin, in place of `CKPTPTR_SEED`; other tasks of this process do not.
+
+    Raises:
+        SettingError: an environment variable has a value that cannot be understood.
+    """
+    check_all(os.environ)
     where = str(stock._checkpoint_dest)
     log.info("a local run: checkpoints are saved in %s", where)
 
     def opening() -> Checkpoints:
-        store, key = open_store(where)
-        return Checkpoints(Session(store, node_at(store, key, attempt=0, read_only=False)))
+        return open_locally(where, attempt=0, seed=seed)
 
-    return PointerCheckpoint(where, stock._checkpoint_src, opening)
+    return PointerCheckpoint(where, stock._checkpoint_src, opening, seed)
 
 
 def _metadata(files: Any) -> dict[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from flyte.models import TaskContext
@@ -15,13 +15,12 @@ from flyte.storage import get_configured_fsspec_kwargs
 
 from ckptptr.checkpoints import Checkpoints
 from ckptptr.clock import SystemClock
+from ckptptr.dropin.local_run import open_locally
 from ckptptr.errors import UnidentifiedError
 from ckptptr.flyte2.stock_home import make_room
 from ckptptr.nodes.flyte_actions import Action
 from ckptptr.nodes.flyte_identity import FlyteIdentity, given
 from ckptptr.nodes.flyte_node import node_of
-from ckptptr.nodes.plain import node_at
-from ckptptr.nodes.seed import seed_of
 from ckptptr.protocol.retention import retention_of
 from ckptptr.session.cohort import Cohort, incarnation
 from ckptptr.session.session import Session
@@ -128,10 +127,7 @@ class LocalPlace:
 
     def open(self) -> Checkpoints:
         """Raises: as `ckptptr.open`."""
-        store, key = open_store(self.folder)
-        node = node_at(store, key, attempt=None, read_only=False)
-        origins = seed_of(store, node.root, self.seed or SEED.read())
-        return Checkpoints(Session(store, replace(node, origins=origins), retention=retention_of(os.environ)))
+        return open_locally(self.folder, attempt=None, seed=self.seed)
 
 
 def _identify(context: TaskContext, task: str) -> FlyteIdentity:

@@ -128,9 +128,10 @@ class Asynchronous(AtExit, Generic[_T]):
             return job
 
     def _failed(self, job: _Waiting[_T], error: BaseException) -> None:
-        for folder in job.snapshot.give_back():
-            log.warning("files that were given to it cannot be put back and are kept in %s", folder)
-        with self._changed:
-            self._failure = error
-        for done in job.done:
-            done.set_exception(error)
+        try:
+            job.snapshot.give_back()
+        finally:
+            with self._changed:
+                self._failure = error
+            for done in job.done:
+                done.set_exception(error)

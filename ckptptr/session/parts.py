@@ -24,6 +24,7 @@ from ckptptr.errors import (
     IncompleteError,
     InvalidArgumentError,
     NotFoundError,
+    PreemptedError,
     StoreUnavailableError,
 )
 from ckptptr.protocol.inventory import read_manifest
@@ -204,9 +205,18 @@ class Parts(Generic[_Saved]):
                 self._contributed(change, number, plain)
 
     def finish(self) -> None:
-        """Wait for the saves in the background; raise what one of them failed with."""
-        self._background.wait()
+        """Wait for the saves in the background; raise what one of them failed with.
+
+        Raises:
+            PreemptedError: this process is told to end, and one is not done by the deadline.
+        """
+        is_done = self._background.wait(self._session.background.until)
         self._background.raise_failure()
+        if not is_done:
+            raise PreemptedError(
+                "this process is told to end; a background save of its parts was not done by the deadline",
+                key=self._session.latest.url,
+            )
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ folders as a whole. The first save of a process removes what killed ones left be
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ from ckptptr.transfer.digest import digest_of
 from ckptptr.transfer.folder import one_file, tell_missing
 from ckptptr.transfer.plan import MIB, Local
 from ckptptr.transfer.steady import GoneError, Steady, steadily
+
+log = logging.getLogger("ckptptr")
 
 PREFIX = f"{HIDDEN}save-"
 _KEPT = "ckptptr-kept-"
@@ -44,16 +47,26 @@ class Snapshot:
             self.release()
         return Snapshot(self.change.then(later.change), [*self.folders, *later.folders])
 
-    def give_back(self) -> list[Path]:
+    def give_back(self) -> None:
         """Put what was given away where it came from, and release the rest.
 
-        Returns:
-            Folders that still hold something, since other files have taken its place.
+        Where other files have taken its place it is kept, and the log says in which folder. A disk that
+        refuses even that is told there too: what the caller raises is why the save failed.
         """
         kept = [folder for folder in self.folders if not folder.give_back()]
         self.folders = [folder for folder in self.folders if folder not in kept]
         self.release()
-        return [folder.keep() for folder in kept]
+        for folder in kept:
+            try:
+                log.warning(
+                    "files that were given to it cannot be put back and are kept in %s", folder.keep()
+                )
+            except OSError as error:
+                log.warning(
+                    "files that were given to it can neither be put back nor kept; they were in %s (%s)",
+                    folder.path,
+                    error.strerror,
+                )
 
     def release(self) -> None:
         while self.folders:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from flytekit import current_context, task
 
+import ckptptr
+from ckptptr.errors import SettingError
 from ckptptr.flyte import checkpoint
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -28,6 +30,15 @@ def count_twice() -> str:
 def save_one() -> str:
     checkpoint().save(b"1", step=1)
     return str(checkpoint()._checkpoint_dest)
+
+
+@task
+def begins_from(seed: str) -> str:
+    ours = checkpoint(seed=seed)
+    began = ours.read()
+    for step in (1, 2):
+        ours.save(b"own", step=step)
+    return f"{began!r}, kept {[kept.step for kept in checkpoint(seed=seed).history()]}"
 
 
 def pyflyte_run(temporary: Path, **environ: str) -> tuple[str, str, dict[str, bytes]]:
@@ -75,3 +86,17 @@ def test_so_does_the_one_line_use(caplog: pytest.LogCaptureFixture) -> None:
         f"a local run: checkpoints are saved in {where}"
     ]
     assert (Path(where) / "LATEST").is_file()
+
+
+def test_there_a_task_begins_from_its_own_seed_and_the_settings_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ckptptr.open(tmp_path).save(b"of the seed")
+    monkeypatch.setenv("CKPTPTR_KEEP_LAST", "1")
+    assert begins_from(seed=str(tmp_path)) == "b'of the seed', kept [2]"
+    assert begins_from(seed="") == "None, kept [2]"
+    monkeypatch.setenv("CKPTPTR_SEED", str(tmp_path))
+    assert begins_from(seed="") == "b'of the seed', kept [2]"
+    monkeypatch.setenv("CKPTPTR_KEEP_LAST", "all")
+    with pytest.raises(SettingError, match="CKPTPTR_KEEP_LAST"):
+        begins_from(seed="")

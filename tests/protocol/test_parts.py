@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -18,6 +20,7 @@ from ckptptr.errors import (
     SupersededError,
 )
 from ckptptr.protocol.retention import Retention
+from ckptptr.session.save import Saver
 from ckptptr.testing.faults import Fault, Killed
 from tests.helpers import LAYOUTS, Content, FakeClock, Meanwhile, Paused, Process, World
 
@@ -456,6 +459,22 @@ def test_a_failure_in_the_background_is_raised_by_the_next_call(world: World) ->
     with pytest.raises(IncompleteError):
         ranks.processes[0].checkpoints.wait()
     ranks.processes[0].checkpoints.close()
+
+
+def test_at_the_end_a_save_in_the_background_is_waited_for_also_where_another_one_has_failed(
+    world: World,
+) -> None:
+    zero, one = Ranks(world, 2).processes
+    zero.checkpoints._session.clock = SystemClock()
+    done = zero.checkpoints.parts(0, 2).save(world.folder({"rank0": "0"}), step=1, block=False)
+    with patch.object(Saver, "save", side_effect=StoreUnavailableError("the store is gone")):
+        failed = zero.checkpoints.save(b"state", step=1, block=False)
+        assert failed.exception(timeout=10)
+    part = world.folder({"rank1": "1"})
+    threading.Timer(0.1, lambda: one.checkpoints.parts(1, 2).save(part, step=1)).start()
+    with pytest.raises(StoreUnavailableError, match="the store is gone"):
+        zero.checkpoints.close()
+    assert done.result(timeout=0).step == 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"[]", b"{}", b'{"format": "ckptptr/1"}'])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -117,6 +118,23 @@ def test_what_was_given_away_is_back_when_it_could_not_be_saved(
     assert done.exception(10) is saver.failure
     saves.wait()
     assert file.read_text() == "state"
+
+
+def test_a_failure_is_told_also_where_what_was_given_away_is_gone(
+    saves: Asynchronous[str], saver: Saver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "model"
+    file.write_text("state")
+    saver.failure = StoreUnavailableError("the store is gone")
+    taken = snapshot(change_of(file), consume=True)
+    shutil.rmtree(taken.folders[0].path)  # as a cleaner of the temporary folder does
+    done = saves.submit(taken, 1, {})
+    saver.may_go_on.set()
+    assert done.exception(10) is saver.failure
+    saves.wait()
+    with pytest.raises(StoreUnavailableError):
+        saves.raise_failure()
+    assert "neither be put back nor kept" in caplog.text
 
 
 def test_a_wait_with_an_end_says_whether_all_is_done(saves: Asynchronous[str], saver: Saver) -> None:

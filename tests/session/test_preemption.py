@@ -11,11 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from ckptptr.checkpoints import Checkpoint
+from ckptptr.clock import SystemClock
 from ckptptr.errors import InvalidArgumentError, PreemptedError, StoreUnavailableError
 from ckptptr.session.preemption import Preemption
 from ckptptr.testing.faults import Fault
@@ -211,6 +214,27 @@ def test_without_one_the_save_in_the_background_is_the_last(world: World) -> Non
         run.checkpoints.on_preemption(),
     ):
         compute()
+
+
+def test_a_part_that_waits_for_other_ranks_in_the_background_is_waited_for_until_the_deadline(
+    world: World,
+) -> None:
+    run = world.process(0, incarnation="r1")
+    run.checkpoints._session.clock = SystemClock()
+    done: list[Future[Checkpoint]] = []
+
+    def compute() -> None:
+        parts = run.checkpoints.parts(0, 2, deadline=5)
+        done.append(parts.save(world.folder({"rank0": "0"}), step=1, block=False))
+        sigterm()
+
+    with (
+        pytest.raises(PreemptedError, match="of its parts was not done by the deadline"),
+        run.checkpoints,
+        run.checkpoints.on_preemption(deadline=0.3),
+    ):
+        compute()
+    assert not done[0].done()
 
 
 def test_a_save_of_another_thread_is_waited_for_too(world: World, never: Save) -> None:
