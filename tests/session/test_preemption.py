@@ -562,6 +562,26 @@ with checkpoints.on_preemption():
         assert process.communicate(timeout=20) == ("-15\n", "")
 
 
+@pytest.mark.parametrize("whose", ["checkpoints", "ckptptr.Checkpoints(session)"])
+def test_a_forked_child_makes_the_last_save_of_its_own_block(whose: str, tmp_path: Path) -> None:
+    program = f"""{PROGRAM}
+with checkpoints.on_preemption():
+    if (child := os.fork()) == 0:
+        checkpoints = {whose}
+        try:
+            with checkpoints.on_preemption(lambda: checkpoints.save(b"last", step=9)):
+                os.kill(os.getpid(), signal.SIGTERM)
+        except ckptptr.PreemptedError as error:
+            print(error, flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+    with _python(program, tmp_path) as process:
+        said = "by SIGTERM; the last save is confirmed, LATEST is on step 9\n"
+        assert process.communicate(timeout=20)[0].endswith(said)
+    assert process.returncode == 0
+
+
 def _indented(code: str) -> str:
     return "\n".join(f"    {line}" for line in code.strip().splitlines())
 
