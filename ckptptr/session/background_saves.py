@@ -88,10 +88,14 @@ class Asynchronous(AtExit, Generic[_T]):
 
     def raise_failure(self) -> None:
         """Raise the error of a failed save that no call has raised yet."""
+        if (failure := self.take_failure()) is not None:
+            raise failure
+
+    def take_failure(self) -> BaseException | None:
+        """That error, which no call raises from now on."""
         with self._changed:
             failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        return failure
 
     def wait(self, until: float | None = None) -> bool:
         with self._changed:

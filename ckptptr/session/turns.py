@@ -122,9 +122,10 @@ class Turns(Generic[_Saved]):
         self._preemption = preemption
         return preemption
 
-    def wait_for_background(self, until: float | None = None) -> bool:
-        """As `Asynchronous.wait`."""
-        return self._background.wait(until)
+    def wait_for_background(self, until: float | None = None) -> BaseException | None:
+        """Wait as `Asynchronous.wait`; what a save failed with, which no call raises from now on."""
+        self._background.wait(until)
+        return self._background.take_failure()
 
     def _save(
         self, change: Change, step: int | None, metadata: dict[str, Any], *, in_background: bool = False
