@@ -57,6 +57,7 @@ class Asynchronous(AtExit, Generic[_T]):
 
     def renew(self) -> None:
         self._changed = threading.Condition()
+        self._one_at_a_time = threading.Lock()
         self._waiting: _Waiting[_T] | None = None
         self._is_busy = False
         self._failure: BaseException | None = None
@@ -71,19 +72,25 @@ class Asynchronous(AtExit, Generic[_T]):
         done.set_running_or_notify_cancel()
         fail_in_child(done)
         is_late = self._begins_at_exit()
-        with self._changed:
-            before = self._waiting
-            if before is not None:
-                log.info("a waiting save and the next one become one checkpoint")
-                snapshot = before.snapshot.then(snapshot)
-            earlier = before.done if before else []
-            self._waiting = _Waiting(snapshot, step, dict(metadata), [*earlier, done])
-            is_busy, self._is_busy = self._is_busy, True
-        if not is_busy:
-            if is_late:
-                self._run()
-            else:
-                daemon.start(self._run)
+        try:
+            with self._changed:
+                before = self._waiting
+                if before is not None:
+                    log.info("a waiting save and the next one become one checkpoint")
+                    snapshot = before.snapshot.then(snapshot)
+                earlier = before.done if before else []
+                self._waiting = _Waiting(snapshot, step, dict(metadata), [*earlier, done])
+                is_busy, self._is_busy = self._is_busy, True
+            if not is_busy:
+                if is_late:
+                    self._run()
+                else:
+                    daemon.start(self._run)
+        except BaseException:  # by a signal: perhaps no thread was started for what waits
+            with self._changed:
+                self._is_busy = True
+            daemon.start(self._run)  # one too many finds nothing
+            raise
         return done
 
     def raise_failure(self) -> None:
@@ -104,13 +111,14 @@ class Asynchronous(AtExit, Generic[_T]):
             )
 
     def _run(self) -> None:
-        try:
-            self._save_what_waits()
-        except BaseException as error:
-            with self._changed:  # a bug, or a disk that refuses to give back: wake the waiters
-                self._is_busy, self._failure = False, self._failure or error
-                self._changed.notify_all()
-            raise
+        with self._one_at_a_time:
+            try:
+                self._save_what_waits()
+            except BaseException as error:
+                with self._changed:  # a bug, or a disk that refuses to give back: wake the waiters
+                    self._is_busy, self._failure = False, self._failure or error
+                    self._changed.notify_all()
+                raise
 
     def _save_what_waits(self) -> None:
         while (job := self._next()) is not None:
