@@ -57,6 +57,7 @@ class Asynchronous(AtExit, Generic[_T]):
 
     def renew(self) -> None:
         self._changed = threading.Condition()
+        self._one_at_a_time = threading.Lock()
         self._waiting: _Waiting[_T] | None = None
         self._is_busy = False
         self._failure: BaseException | None = None
@@ -71,27 +72,37 @@ class Asynchronous(AtExit, Generic[_T]):
         done.set_running_or_notify_cancel()
         fail_in_child(done)
         is_late = self._begins_at_exit()
-        with self._changed:
-            before = self._waiting
-            if before is not None:
-                log.info("a waiting save and the next one become one checkpoint")
-                snapshot = before.snapshot.then(snapshot)
-            earlier = before.done if before else []
-            self._waiting = _Waiting(snapshot, step, dict(metadata), [*earlier, done])
-            is_busy, self._is_busy = self._is_busy, True
-        if not is_busy:
-            if is_late:
-                self._run()
-            else:
-                daemon.start(self._run)
+        try:
+            with self._changed:
+                before = self._waiting
+                if before is not None:
+                    log.info("a waiting save and the next one become one checkpoint")
+                    snapshot = before.snapshot.then(snapshot)
+                earlier = before.done if before else []
+                self._waiting = _Waiting(snapshot, step, dict(metadata), [*earlier, done])
+                is_busy, self._is_busy = self._is_busy, True
+            if not is_busy:
+                if is_late:
+                    self._run()
+                else:
+                    daemon.start(self._run)
+        except BaseException:  # by a signal: perhaps no thread was started for what waits
+            with self._changed:
+                self._is_busy = True
+            daemon.start(self._run)  # one too many finds nothing
+            raise
         return done
 
     def raise_failure(self) -> None:
         """Raise the error of a failed save that no call has raised yet."""
+        if (failure := self.take_failure()) is not None:
+            raise failure
+
+    def take_failure(self) -> BaseException | None:
+        """That error, which no call raises from now on."""
         with self._changed:
             failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        return failure
 
     def wait(self, until: float | None = None) -> bool:
         with self._changed:
@@ -100,13 +111,14 @@ class Asynchronous(AtExit, Generic[_T]):
             )
 
     def _run(self) -> None:
-        try:
-            self._save_what_waits()
-        except BaseException as error:
-            with self._changed:  # a bug, or a disk that refuses to give back: wake the waiters
-                self._is_busy, self._failure = False, self._failure or error
-                self._changed.notify_all()
-            raise
+        with self._one_at_a_time:
+            try:
+                self._save_what_waits()
+            except BaseException as error:
+                with self._changed:  # a bug, or a disk that refuses to give back: wake the waiters
+                    self._is_busy, self._failure = False, self._failure or error
+                    self._changed.notify_all()
+                raise
 
     def _save_what_waits(self) -> None:
         while (job := self._next()) is not None:

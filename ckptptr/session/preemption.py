@@ -75,7 +75,7 @@ class Preemption:
 
     Args:
         save: makes the last save; called in another thread, with the context variables of this one.
-        wait: waits for background saves, until a time by `time.monotonic()`.
+        wait: waits for background saves, until a time by `time.monotonic()`; returns what one failed with.
         deadline: seconds from the signal.
         interrupt: whether the signal raises wherever the main thread is, or only `check` and saves do.
         raises: the error that ends the block.
@@ -87,7 +87,7 @@ class Preemption:
         session: Session,
         save: Callable[[], object] | None,
         *,
-        wait: Callable[[float | None], object],
+        wait: Callable[[float | None], BaseException | None],
         deadline: float,
         signals: Iterable[int],
         interrupt: bool,
@@ -235,14 +235,16 @@ class Preemption:
     def _last_save(self) -> BaseException | None:
         """End what is under way, or else save once more; why that failed, if it did."""
         log.warning("%s; %.1f s are left until the deadline", self._told(), self._left())
-        self._wait(self._until)
+        failure = self._wait_for_background()
+        if failure is not None and self._verdict == "nothing":
+            self._fail(failure)
         for operation in tuple(self._operations):  # of other threads
             if operation.is_save and operation.wait(self._left):
                 self._is_saved |= self._confirms(operation)
             else:
                 self._abandon(operation)
-        is_over = self._is_saved or self._is_abandoned
-        failure = self._save_once_more(self._save) if self._save and not is_over else None
+        if self._save and not (self._is_saved or self._is_abandoned):
+            failure = self._save_once_more(self._save)
         if self._repeated:
             log.warning("it was told so %d times more, which was ignored", self._repeated)
         error = self._error()
@@ -256,11 +258,22 @@ class Preemption:
         if not operation.wait(self._left):
             self._abandon(operation)
             return None
-        self._wait(self._until)
-        failure = operation.done.exception()
+        later = self._wait_for_background()
+        failure = operation.done.exception() or later
         if failure is not None and self._outcome == before:
-            self._outcome, self._verdict = f"the last save failed ({failure})", "failed"
+            self._fail(failure)
         return failure
+
+    def _wait_for_background(self) -> BaseException | None:
+        """Until the background saves are done; why one failed: what we save next must not raise that."""
+        failure = self._wait(self._until)
+        if failure is None or isinstance(failure, PreemptedError):  # it was abandoned, which is said
+            return None
+        log.warning("a background save failed: %s", failure)
+        return failure
+
+    def _fail(self, failure: BaseException) -> None:
+        self._outcome, self._verdict = f"the last save failed ({failure})", "failed"
 
     def _call_others(self, number: signal.Signals) -> None:
         """Do what the handlers of other code would have done."""

@@ -63,6 +63,11 @@ class _Ours:
             heard.has_come = True
             _tell(heard, number, frame or sys._getframe(1), lambda: self.call_theirs(number, frame))
 
+    @property
+    def found(self) -> Any:
+        """What would be in force without us."""
+        return self.theirs if callable(self.theirs) else self.heard.before
+
     def call_theirs(self, number: int, frame: FrameType | None) -> None:
         """Call the handler of other code, if there is one and it was not called yet."""
         if self._is_called or not callable(self.theirs):
@@ -75,7 +80,7 @@ class _Ours:
 
     def _step_aside(self, number: int, frame: FrameType | None) -> None:
         """Do what would happen without us."""
-        found = self.theirs if callable(self.theirs) else self.heard.before
+        found = self.found
         if callable(found):
             found(number, frame)
         elif found is not signal.SIG_IGN and signal.getsignal(number) is self:
@@ -84,6 +89,7 @@ class _Ours:
 
 
 _heard: dict[int, _Heard] = {}
+os.register_at_fork(after_in_child=_heard.clear)  # those who listen there are the parent's
 
 
 def listen(number: int, listener: Listener) -> None:
@@ -97,10 +103,13 @@ def listen(number: int, listener: Listener) -> None:
     if len(heard.listeners) == 1:
         heard.process = os.getpid()
         try:
-            heard.before = signal.signal(signal.Signals(number), _Ours(heard))
+            before = signal.signal(signal.Signals(number), _Ours(heard))
         except (ValueError, OSError):
             del _heard[number]
             raise
+        while isinstance(before, _Ours):  # of the parent, or of a block that is over
+            before = before.found
+        heard.before = before
 
 
 def is_replaced(number: int) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from ckptptr.errors import InvalidArgumentError
 from ckptptr.lifetime import daemon
+from ckptptr.lifetime.forks import renew_in_child
 from ckptptr.session.background_saves import Asynchronous
 from ckptptr.session.content import Change
 from ckptptr.session.preemption import Preemption
@@ -46,6 +47,11 @@ class Turns(Generic[_Saved]):
             node=session.store.url(session.node.prefix),
         )
         self._writing: int | None = None
+        self.renew()
+        renew_in_child(self)
+
+    def renew(self) -> None:
+        """In a fork: the parent's block hears no signal of this process."""
         self._preemption: Preemption | None = None
 
     def begin(self, *, waits: bool = True) -> None:
@@ -116,9 +122,10 @@ class Turns(Generic[_Saved]):
         self._preemption = preemption
         return preemption
 
-    def wait_for_background(self, until: float | None = None) -> bool:
-        """As `Asynchronous.wait`."""
-        return self._background.wait(until)
+    def wait_for_background(self, until: float | None = None) -> BaseException | None:
+        """Wait as `Asynchronous.wait`; what a save failed with, which no call raises from now on."""
+        self._background.wait(until)
+        return self._background.take_failure()
 
     def _save(
         self, change: Change, step: int | None, metadata: dict[str, Any], *, in_background: bool = False

@@ -70,8 +70,8 @@ class Training:
             if self.must_end():
                 together(self.checkpoints.wait)
                 preempted(self.checkpoints, "another rank is told to end; the last save is confirmed")
-        except BaseException:
-            self.abandon()
+        except BaseException as error:
+            self.abandon(error)
             raise
         return saved
 
@@ -83,18 +83,23 @@ class Training:
         """
         try:
             together(self.checkpoints.wait)
-        finally:
-            self.abandon()
+        except BaseException as error:
+            self.abandon(error)
+            raise
+        self.abandon()
 
-    def abandon(self) -> None:
+    def abandon(self, error: BaseException | None = None) -> None:
         """Leave SIGTERM to what heard it before.
 
+        Args:
+            error: why, if something failed.
+
         Raises:
-            PreemptedError: it came to this rank.
+            PreemptedError: it came to this rank; `error` is its cause.
         """
         ending, self._preemption = self._preemption, None
         if ending is not None:
-            ending.__exit__(None, None, None)
+            ending.__exit__(type(error) if error else None, error, None)
 
     def _is_told(self) -> bool:
         try:

@@ -121,6 +121,19 @@ def test_sigterm_saves_the_step_and_is_heard_by_others_again_after_the_end(
     assert steps(checkpoints) == [7]
 
 
+def test_why_the_last_save_failed_is_the_cause(
+    checkpoints: ckptptr.Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        raise ckptptr.AccessDeniedError("refused")
+
+    monkeypatch.setattr("ckptptr.torch.training.save_folder", refused)
+    with pytest.raises(ckptptr.PreemptedError) as caught:
+        trainer(CheckpointCallback(checkpoints), tmp_path / "out").train()
+    assert isinstance(caught.value.__cause__, ckptptr.AccessDeniedError)
+
+
 def test_in_a_thread_and_without_grace_it_trains_as_ever(
     checkpoints: ckptptr.Checkpoints, tmp_path: Path
 ) -> None:

@@ -137,6 +137,26 @@ def test_a_failure_is_told_also_where_what_was_given_away_is_gone(
     assert "neither be put back nor kept" in caplog.text
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_a_signal_interrupts_around_the_start_of_the_thread_is_saved_once(
+    saves: Asynchronous[str], saver: Saver, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        monkeypatch.undo()
+        if when == "after":
+            start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        saves.submit(of(b"1"), 1, {})
+    saver.may_go_on.set()
+    assert saves.wait(until=time.monotonic() + 10)
+    assert [step for step, _ in saver.saved] == [1]
+
+
 def test_a_wait_with_an_end_says_whether_all_is_done(saves: Asynchronous[str], saver: Saver) -> None:
     saves.submit(of(b"1"), 1, {})
     assert not saves.wait(until=time.monotonic())

@@ -19,7 +19,7 @@ import pytest
 
 from ckptptr.checkpoints import Checkpoint
 from ckptptr.clock import SystemClock
-from ckptptr.errors import InvalidArgumentError, PreemptedError, StoreUnavailableError
+from ckptptr.errors import AccessDeniedError, InvalidArgumentError, PreemptedError, StoreUnavailableError
 from ckptptr.session.preemption import Preemption
 from ckptptr.testing.faults import Fault
 from tests.helpers import Process, World
@@ -392,6 +392,56 @@ def test_a_last_save_that_fails_is_said_and_is_the_cause(
     assert "the last save failed (injected before the request)" in last
 
 
+@pytest.mark.parametrize("when", ["before the signal", "after it"])
+def test_a_background_save_that_failed_does_not_cost_the_last_save(
+    world: World, caplog: pytest.LogCaptureFixture, when: str
+) -> None:
+    run, gate = world.process(0, Fault(op="upload", error=AccessDeniedError("refused"))), Gate()
+    run.before("upload", "", gate)
+
+    def compute() -> None:
+        saved = run.checkpoints.save(world.folder({"model": "5"}), step=5, block=False)
+        if when == "before the signal":
+            gate.open()
+            saved.exception(10)
+        else:
+            threading.Timer(0.1, gate.open).start()
+        sigterm()
+
+    with (
+        pytest.raises(PreemptedError, match="confirmed, LATEST is on step 7"),
+        run.checkpoints.on_preemption(lambda: run.save({"model": "7"}, step=7)),
+    ):
+        compute()
+    assert "a background save failed: refused" in caplog.text
+    run.checkpoints.wait()  # it was said
+
+
+def test_a_last_save_in_the_background_that_fails_is_said_and_is_the_cause(world: World) -> None:
+    run = world.process(0, Fault(op="upload", times=99))
+    with (
+        pytest.raises(PreemptedError, match="the last save failed") as caught,
+        run.checkpoints.on_preemption(lambda: run.checkpoints.save(b"x", step=2, block=False)),
+    ):
+        sigterm()
+    assert isinstance(caught.value.__cause__, StoreUnavailableError)
+
+
+def test_without_one_a_background_save_that_fails_is_said_and_is_the_cause(world: World) -> None:
+    run = world.process(0, Fault(op="upload", times=99))
+
+    def compute() -> None:
+        run.checkpoints.save(b"x", step=2, block=False)
+        sigterm()
+
+    with (
+        pytest.raises(PreemptedError, match="the last save failed") as caught,
+        run.checkpoints.on_preemption(),
+    ):
+        compute()
+    assert isinstance(caught.value.__cause__, StoreUnavailableError)
+
+
 def test_more_signals_are_ignored_and_said(world: World, caplog: pytest.LogCaptureFixture) -> None:
     run = world.process(0)
     run.before("upload", "", sigterm)
@@ -584,6 +634,26 @@ with checkpoints.on_preemption():
 """
     with _python(program, tmp_path) as process:
         assert process.communicate(timeout=20) == ("-15\n", "")
+
+
+@pytest.mark.parametrize("whose", ["checkpoints", "ckptptr.Checkpoints(session)"])
+def test_a_forked_child_makes_the_last_save_of_its_own_block(whose: str, tmp_path: Path) -> None:
+    program = f"""{PROGRAM}
+with checkpoints.on_preemption():
+    if (child := os.fork()) == 0:
+        checkpoints = {whose}
+        try:
+            with checkpoints.on_preemption(lambda: checkpoints.save(b"last", step=9)):
+                os.kill(os.getpid(), signal.SIGTERM)
+        except ckptptr.PreemptedError as error:
+            print(error, flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+    with _python(program, tmp_path) as process:
+        said = "by SIGTERM; the last save is confirmed, LATEST is on step 9\n"
+        assert process.communicate(timeout=20)[0].endswith(said)
+    assert process.returncode == 0
 
 
 def _indented(code: str) -> str:
