@@ -55,14 +55,14 @@ class Saver:
                 try:
                     with session.lock, session.forgetting_on_failure():
                         published = self._save(change, step, metadata)
+                        # Under the lock already: to take it again could mean to wait for another's save.
+                        session.saves += 1
+                        session.saved_in.append((published.manifest.id, watch.seconds))
                     break
                 except DeletedMeanwhileError as error:
                     if tried == SENDINGS:
                         raise
                     emit(Event("conflict", str(error), level=logging.WARNING, error=error.code))
-            with session.lock:
-                session.saves += 1
-                session.saved_in.append((published.manifest.id, watch.seconds))
             self.tell(published, watch.seconds)
         return published
 

@@ -46,12 +46,12 @@ class Turns(Generic[_Saved]):
             lambda: session.background.until,
             node=session.store.url(session.node.prefix),
         )
-        self._writing: int | None = None
         self.renew()
         renew_in_child(self)
 
     def renew(self) -> None:
-        """In a fork: the parent's block hears no signal of this process."""
+        """In a fork: the parent's block hears no signal of this process, and its writers are the parent's."""
+        self._writing: set[int] = set()
         self._preemption: Preemption | None = None
 
     def begin(self, *, waits: bool = True) -> None:
@@ -63,7 +63,7 @@ class Turns(Generic[_Saved]):
         Raises:
             InvalidArgumentError: a writer of this thread is open.
         """
-        if self._writing == threading.get_ident():
+        if threading.get_ident() in self._writing:
             raise InvalidArgumentError(
                 "a writer of this thread is open, and its checkpoint comes first", hint="Leave its block"
             )
@@ -96,7 +96,7 @@ class Turns(Generic[_Saved]):
         added = Change({name: Local(name, stream, UNKNOWN)})
         upload = daemon.start(lambda: self._save(added, step, metadata), beside=True)
         upload.add_done_callback(stream.upload_ended)
-        self._writing = threading.get_ident()
+        self._writing.add(threading.get_ident())
         try:
             yield stream
             stream.finish()
@@ -105,7 +105,7 @@ class Turns(Generic[_Saved]):
             futures.wait([upload])
             raise
         finally:
-            self._writing = None
+            self._writing.discard(threading.get_ident())
         upload.result()
 
     def restore(self, work: Callable[[], _T]) -> _T:

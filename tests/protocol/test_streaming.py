@@ -6,11 +6,14 @@ import io
 import random
 import shutil
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import ckptptr
 from ckptptr.errors import InvalidArgumentError, StoreUnavailableError, SupersededError
+from ckptptr.lifetime import daemon
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.testing import Fault
 from ckptptr.transfer.writer import AbandonedError, Stream
@@ -123,6 +126,27 @@ def test_a_save_of_the_same_thread_inside_the_block_is_refused_instead_of_waitin
             with pytest.raises(InvalidArgumentError, match="a writer of this thread is open"):
                 act()
     assert world.process(1).restore() == {"model": "1"}
+
+
+def test_so_it_is_when_another_thread_has_left_a_block_of_its_own(tmp_path: Path) -> None:
+    checkpoints, is_open, may_save = ckptptr.open(tmp_path), threading.Event(), threading.Event()
+
+    def save_inside() -> None:
+        with checkpoints.writer("model") as file:
+            file.write(b"1")
+            is_open.set()
+            assert may_save.wait(10)
+            with pytest.raises(InvalidArgumentError, match="a writer of this thread is open"):
+                checkpoints.save(b"2")
+
+    with checkpoints.writer("other") as file:
+        file.write(b"2")
+        while checkpoints._session.lock.acquire(blocking=False):  # until its upload has begun
+            checkpoints._session.lock.release()
+        inside = daemon.start(save_inside)
+        assert is_open.wait(10)
+    may_save.set()
+    inside.result(10)
 
 
 @pytest.mark.parametrize("name", ["", "../up", "/root", "a//b"])
