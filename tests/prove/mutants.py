@@ -218,8 +218,8 @@ MUTANTS = [
     Mutant(
         "9.1: a pinned checkpoint is kept",
         "protocol/retention.py",
-        "stays = target.pinned or (wanted and len(kept) < HISTORY_LIMIT)",
-        "stays = wanted and len(kept) < HISTORY_LIMIT",
+        "stays = target.pinned or (wanted and room > 0)",
+        "stays = wanted and room > 0",
         ("a sweep and a person who pins",),
     ),
     Mutant(
