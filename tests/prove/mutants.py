@@ -36,8 +36,8 @@ MUTANTS = [
     Mutant(
         "5.3: below the fence by the attempt",
         "protocol/fence.py",
-        "if attempt > self.attempt:",
-        "if attempt > self.attempt + 1:",
+        "return max(attempt, self._highest) > self.attempt or self.has_lost(pointer)",
+        "return max(attempt, self._highest) > self.attempt + 1 or self.has_lost(pointer)",
         ("a zombie saves", "a zombie goes on"),
     ),
     Mutant(
