@@ -83,11 +83,14 @@ def history_of(
     named = {entry.checkpoint: entry for entry in stock}
     for entry in known:
         there = named.get(entry.checkpoint)
-        if there is not None or not node.owns(entry.checkpoint):
-            # The marker counts, and the manifest, not what is written here.
-            pinned = there.pinned if there else entry.pinned
-            score = entry.score if there is None or there.score is None else there.score
-            named[entry.checkpoint] = msgspec.structs.replace(entry, pinned=pinned, score=score)
+        if there is not None:  # the marker counts, and the manifest, not what is written here
+            score = entry.score if there.score is None else there.score
+            published_at = entry.published_at or there.published_at
+            named[entry.checkpoint] = msgspec.structs.replace(
+                there, published_at=published_at, score=score, unknown=entry.unknown
+            )
+        elif not node.owns(entry.checkpoint):
+            named[entry.checkpoint] = entry
     kept = (entry for entry in named.values() if entry.checkpoint not in expired)
     return sorted(kept, key=lambda entry: (entry.attempt, entry.seq), reverse=True)
 

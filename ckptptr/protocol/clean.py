@@ -7,6 +7,7 @@ Wherever it is killed, LATEST names nothing that is gone, and the next clean fin
 - something stays: a swap makes LATEST name that, and lists the rest as expired. Then as a sweep by hand.
 
 The first swap replaces just the LATEST that the decision was made on: if it has moved, nothing is deleted.
+Nor is anything more deleted once another process has moved LATEST after that: what is listed anew may be its.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ class Cleaner:
             named = pointer.retained
             seen = self._swap(seen, _changed(pointer, target=none, history=named, held=True, note=DELETES))
         while wanted:
+            if self.latest.read().token != seen.token:
+                raise self._moved()  # an attempt has begun, and may have saved some of this
             delete(self.store, self.node, wanted)
             before, wanted = wanted, self._wanted()
             if wanted == before:
@@ -101,12 +104,14 @@ class Cleaner:
     ) -> None:
         while wanted:
             some = wanted[:EXPIRED_LIMIT]
-            self._swap(seen, self._keeping(pointer, keep, some))
+            ours = self._swap(seen, self._keeping(pointer, keep, some)).pointer
             sweep_by_hand(self.store, self.node, self.latest, some)
             before, wanted = wanted, self._wanted(keep)
             seen = self.latest.read()
             if wanted == before or seen.pointer is None:  # a damaged manifest that is kept may need it
                 return
+            if wanted and _moved_at_and_by(seen.pointer) != _moved_at_and_by(ours):
+                raise self._moved()
             pointer = seen.pointer
 
     def _keeping(self, pointer: Pointer, keep: Sequence[str], expired: Sequence[str]) -> Pointer:
@@ -145,6 +150,11 @@ class Cleaner:
 
     def _moved(self) -> ConflictError:
         return ConflictError("LATEST moved meanwhile", key=self.latest.url, hint="Run `ckptptr show`")
+
+
+def _moved_at_and_by(pointer: Pointer | None) -> tuple[str, str] | None:
+    """When and by whom; of an edit, and of none, nothing tells."""
+    return (pointer.moved_at, pointer.moved_by) if pointer is not None and not pointer.edited else None
 
 
 _changed = msgspec.structs.replace

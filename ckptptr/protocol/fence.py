@@ -52,6 +52,10 @@ class Fence:
         """Whether another incarnation of our attempt has taken the node over from ours."""
         return self._has_lost or (self._has_taken_over and self.is_of_another_incarnation(pointer))
 
+    def is_below(self, attempt: int, pointer: Pointer | None) -> bool:
+        """Whether we are below the fence, which is `attempt`, or was above it when we read LATEST before."""
+        return max(attempt, self._highest) > self.attempt or self.has_lost(pointer)
+
     def check(self, attempt: int, pointer: Pointer | None, *, url: str, hint: str) -> None:
         """Refuse to go on where we are below the fence.
 
@@ -62,17 +66,13 @@ class Fence:
         Raises:
             SupersededError: a newer attempt, or another incarnation of ours, owns LATEST.
         """
+        if not self.is_below(attempt, pointer):
+            return
         attempt = max(attempt, self._highest)
-        if attempt > self.attempt:
-            raise SupersededError(
-                f"attempt {attempt} has taken over, this is attempt {self.attempt}", key=url, hint=hint
-            )
-        if self.has_lost(pointer):
-            raise SupersededError(
-                f"attempt {self.attempt} was started again and has taken over, this is its predecessor",
-                key=url,
-                hint=hint,
-            )
+        said = f"attempt {attempt} has taken over, this is attempt {self.attempt}"
+        if attempt <= self.attempt:
+            said = f"attempt {self.attempt} was started again and has taken over, this is its predecessor"
+        raise SupersededError(said, key=url, hint=hint)
 
     def marked_on(self, pointer: Pointer | None) -> str:
         """The incarnation to write beside our attempt, given LATEST as it is."""

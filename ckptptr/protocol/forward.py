@@ -86,7 +86,7 @@ def move_latest(publisher: Publisher, source: Found, copied: Found) -> Seen:
 
 
 def _still_names(pointer: Pointer, source: Found, fence: Fence) -> bool:
-    is_ours = pointer.fence <= fence.attempt and not fence.is_of_another_incarnation(pointer)
+    is_ours = not fence.is_below(pointer.fence, pointer)
     return is_ours and not pointer.held and pointer.target.checkpoint == source.reference
 
 

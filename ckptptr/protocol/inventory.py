@@ -154,8 +154,8 @@ def rounds_of(home: str, entries: Iterable[Entry]) -> set[str]:
 def plain_files(store: Store, folder: str) -> tuple[FileRecord, ...]:
     """The files of a folder that stock flytekit, or a person, filled; without digests.
 
-    Empty where there is nothing, or where anything of ours is below it: uncommitted payload is never
-    plain content, nor is the LATEST of a node prefix.
+    Empty where there is nothing, where anything of a checkpoint of ours is below it (uncommitted payload is
+    never plain content), or below `_ckptptr`.
 
     Raises:
         DamagedError: no disk can have these files, `a` and `a/b` for example.

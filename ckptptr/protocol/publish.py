@@ -147,8 +147,9 @@ class Publisher:
             seen: LATEST as this process last saw it.
             rebase: called with LATEST whenever others have moved it, or it had to be rebuilt.
             orphans: references to list as expired by the same swap.
-            deleted: references that LATEST must not name or list any more: what is deleted by now, and
-                what turned out to be another node's.
+            deleted: references that LATEST need not list as expired any more: what is deleted by now, what
+                turned out to be another node's, and what was pinned. Of these LATEST goes on to name only
+                what is there and ours.
 
         Raises:
             SupersededError: a newer attempt owns LATEST.
@@ -247,6 +248,30 @@ class Publisher:
     def is_in_own_home(self, target: Target) -> bool:
         return target.checkpoint.startswith(f"{self.node.root.ref(self.node.home)}/")
 
+    def may_name(self, target: Target) -> bool:
+        """Whether a checkpoint is there, and not another node's."""
+        place = self.node.root.manifest_at(target.checkpoint)
+        if place is not None:
+            with suppress(NotFoundError, DamagedError):
+                manifest = read_manifest(self.store, place.home, place.id)
+                return not self.node.lineage.differs_from(manifest.lineage)
+        return False
+
+    def saved_by_sibling(self, pointer: Pointer) -> Manifest | None:
+        """The target of LATEST, if a process of our incarnation saved it: no person, and no other node."""
+        place = self.node.root.manifest_at(pointer.target.checkpoint)
+        if place is None or place.home != self.node.home:
+            return None
+        if self.latest.fence.is_of_another_incarnation(pointer):
+            return None
+        try:
+            manifest = read_manifest(self.store, place.home, place.id)
+        except (NotFoundError, DamagedError):
+            return None
+        if self.node.lineage.differs_from(manifest.lineage):
+            return None  # Flyte's hashes collide
+        return None if manifest.put is True else manifest
+
 
 @dataclass(slots=True)
 class _Publication:
@@ -313,14 +338,15 @@ class _Publication:
     def _naming(self, entry: Target | None, pointer: Pointer) -> Pointer:
         """LATEST with `entry` published, if there is one."""
         publisher = self.publisher
-        before = [target for target in pointer.retained if target.checkpoint not in self.deleted]
+        before = [t for t in pointer.retained if t.checkpoint not in self.deleted or publisher.may_name(t)]
         named = [entry, *before] if entry else before
         if entry and pointer.target in before[:1] and self._is_ahead(pointer, entry):
             named[:2] = [pointer.target, entry]  # a sibling of this attempt is ahead, and stays the target
         kept, released = publisher.split(named)
         expired = [target.checkpoint for target in released if publisher.node.owns(target.checkpoint)]
         listed = dict.fromkeys((*expired, *pointer.expired, *self.orphans))
-        for reference in (*(target.checkpoint for target in kept), *self.deleted):
+        gone = self.deleted.difference(target.checkpoint for target in before)
+        for reference in (*(target.checkpoint for target in kept), *gone):
             listed.pop(reference, None)
         return Pointer(
             target=kept[0],
@@ -332,6 +358,4 @@ class _Publication:
 
     def _is_ahead(self, pointer: Pointer, entry: Target) -> bool:
         """Whether the target of LATEST is a newer checkpoint of our own incarnation."""
-        is_siblings = self.publisher.is_in_own_home(pointer.target)
-        is_siblings = is_siblings and not self.publisher.latest.fence.is_of_another_incarnation(pointer)
-        return is_siblings and pointer.target.seq > entry.seq
+        return pointer.target.seq > entry.seq and self.publisher.saved_by_sibling(pointer) is not None

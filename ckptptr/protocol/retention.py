@@ -59,10 +59,13 @@ class Retention:
         best = {target.checkpoint for target in ranked[: self.keep_best]}
         kept: list[Target] = []
         released: list[Target] = []
+        room = HISTORY_LIMIT
         for place, target in enumerate(named):
             on_step = self.keep_every and target.step is not None and target.step % self.keep_every == 0
             wanted = place < self.keep_last or on_step or target.checkpoint in best
-            stays = target.pinned or (wanted and len(kept) < HISTORY_LIMIT)
+            stays = target.pinned or (wanted and room > 0)
+            if stays and not target.pinned:
+                room -= 1
             (kept if stays else released).append(target)
         return kept, released
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 
@@ -14,6 +15,8 @@ from ckptptr.inspect.over import Over, delete, look, rules_now
 from ckptptr.inspect.target import NothingThereError
 from ckptptr.nodes.flyte_paths import NodePrefix
 from ckptptr.nodes.plain import node_at
+from ckptptr.protocol.choose import Chooser
+from ckptptr.protocol.latest import Latest
 from ckptptr.protocol.names import CheckpointId, pin_key
 from ckptptr.session.session import Session
 from ckptptr.stores.memory import MemoryStore
@@ -148,18 +151,46 @@ class Waking(Around):
         super().delete(keys)
 
 
+@pytest.mark.parametrize("begins", [1, 2], ids=["in place", "the next"])
 @pytest.mark.parametrize("kind", sampled(KINDS))
-def test_what_an_attempt_saves_that_begins_at_any_request_stays(kind: str) -> None:
+def test_what_an_attempt_saves_that_begins_at_any_request_stays(kind: str, begins: int) -> None:
     whole = old_store(kind)
     for number in range(1, requests(kind) + 1):
         store = copy_of(whole)
         resumed: list[int | None] = []
-        waking = Waking(store, number, lambda: resumed.append(attempt(store, 2, 9)))  # noqa: B023
+        waking = Waking(store, number, lambda: resumed.append(attempt(store, begins, 9)))  # noqa: B023
         clean(waking, kind)
         if not resumed:
             break
         assert resumed[0] in {4, kept(kind)}
         assert attempt(store, 3) == 9
+
+
+def test_also_where_a_clean_that_was_interrupted_goes_on() -> None:
+    whole = old_store("all")
+    with pytest.raises(Killed):
+        clean(FaultyStore(whole, [Fault("kill", when="during", nth=1, op="delete")]), "all")
+    for number in range(1, requests("all") + 1):
+        store = copy_of(whole)
+        resumed: list[int | None] = []
+        clean(Waking(store, number, lambda: resumed.append(attempt(store, 1, 9))), "all")  # noqa: B023
+        if not resumed:
+            break
+        assert attempt(store, 3) == 9
+
+
+def test_a_person_who_holds_latest_meanwhile_keeps_the_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ckptptr.protocol.clean.EXPIRED_LIMIT", 1)
+    whole = old_store("keep latest")
+    node = node_at(whole, PREFIX.prefix, attempt=2, read_only=False)
+    for number in count(1):
+        store, held = copy_of(whole), list[object]()
+        latest = Latest(store, PREFIX.prefix, SystemClock(), "person")
+        person = Chooser(store, node, latest, SystemClock())
+        clean(Waking(store, number, lambda: held.append(person.use("none"))), "keep latest")  # noqa: B023
+        if not held:
+            break
+        assert latest.read().is_held
 
 
 @pytest.mark.parametrize("kind", sampled(KINDS))

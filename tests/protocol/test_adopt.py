@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from ckptptr.errors import OutcomeUnknownError, StoreUnavailableError, SupersededError
 from ckptptr.protocol.retention import Retention
@@ -135,6 +137,17 @@ def test_scores_survive_a_hand_edit_so_that_the_best_stays_the_best(world: World
         later.save({"model": str(step)}, step=step, loss=0.5)
     assert world.is_whole(best.reference)
     assert 1 in world.steps()
+
+
+def test_two_paths_that_an_edit_swaps_take_no_numbers_with_them(world: World) -> None:
+    retention = Retention(keep_last=2, keep_every=10)
+    saved(world, 0, 10, 20, 25, 30, retention=retention)
+    target, *history = world.latest().retained
+    swapped = [replace(history[0], checkpoint=target.checkpoint), *history[1:]]
+    world.edit(checkpoint=history[0].checkpoint, history=[to_builtins(entry) for entry in swapped])
+    world.process(1, retention=retention, background=Paused()).restore()
+    assert world.steps() == [25, 30, 20, 10]
+    assert all(world.manifest(entry.checkpoint).step == entry.step for entry in world.latest().retained)
 
 
 def test_a_damaged_latest_is_put_aside_and_replaced(world: World) -> None:

@@ -140,6 +140,18 @@ def test_a_newer_attempt_that_has_taken_over_is_left_alone(world: World) -> None
     assert world.store.read(world.latest_key) == fenced
 
 
+def test_also_where_an_edit_hides_that_it_has(world: World) -> None:
+    run = walked_back(world)
+    source = world.named()[0]
+    world.edit(note="held for a moment")
+    world.process(2, background=Paused()).restore()
+    run.checkpoints.look()
+    world.write(source)
+    world.person().release()
+    run.background.catch_up()
+    assert world.named() == [source]
+
+
 def test_a_save_right_after_the_copy_refers_to_the_copied_objects(world: World) -> None:
     run = walked_back(world)
     run.background.catch_up()

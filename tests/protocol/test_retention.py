@@ -67,6 +67,11 @@ def test_the_history_is_bounded_but_for_the_pinned() -> None:
     assert stays[-1] == 0
 
 
+def test_nor_do_the_pinned_count_against_the_bound() -> None:
+    named = [*targets(*range(1000, 2, -1), pinned=True), *targets(2, 1)]
+    assert kept(Retention(keep_last=1, keep_every=1), named)[-2:] == [2, 1]
+
+
 @pytest.mark.parametrize(
     ("metadata", "score"),
     [({"loss": 1}, 1.0), ({"loss": 0.5}, 0.5), ({"loss": "low"}, None), ({"loss": None}, None), ({}, None)],

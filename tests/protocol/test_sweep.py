@@ -182,6 +182,20 @@ def test_a_pin_marker_protects_even_what_latest_has_forgotten(world: World) -> N
     assert pinned.reference not in world.latest().expired
 
 
+def test_what_a_sweep_met_with_a_marker_stays_named_when_a_person_pins_it_again(world: World) -> None:
+    run = world.process(0, retention=Retention(keep_last=2))
+    first, _, _ = (run.save({"model": str(step)}, step=step).reference for step in (1, 2, 3))
+    world.store.create(world.key_of(first).replace(".json", ".pin"), b"{}")  # a pin that was killed
+    run.save({"model": "4"}, step=4)
+    person = world.person()
+    sweep_by_hand(world.store, person.node, person.latest, world.latest().expired)
+    person.pin(first)
+    for step in (5, 6):
+        run.save({"model": str(step)}, step=step)
+    assert first in world.named()
+    assert world.is_whole(first)
+
+
 def test_a_damaged_manifest_might_have_named_anything_so_that_its_home_is_left_alone(world: World) -> None:
     run = world.process(0, retention=KEEP_ONE, background=Paused())
     saving(run, 1, 2, 3)

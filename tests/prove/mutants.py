@@ -36,8 +36,8 @@ MUTANTS = [
     Mutant(
         "5.3: below the fence by the attempt",
         "protocol/fence.py",
-        "if attempt > self.attempt:",
-        "if attempt > self.attempt + 1:",
+        "return max(attempt, self._highest) > self.attempt or self.has_lost(pointer)",
+        "return max(attempt, self._highest) > self.attempt + 1 or self.has_lost(pointer)",
         ("a zombie saves", "a zombie goes on"),
     ),
     Mutant(
@@ -92,7 +92,7 @@ MUTANTS = [
     Mutant(
         "5.5.4: a sibling's newer checkpoint stays the target",
         "protocol/publish.py",
-        "return is_siblings and pointer.target.seq > entry.seq",
+        "return pointer.target.seq > entry.seq and self.publisher.saved_by_sibling(pointer) is not None",
         "return False",
         ("parts of two steps at once",),
     ),
@@ -218,8 +218,8 @@ MUTANTS = [
     Mutant(
         "9.1: a pinned checkpoint is kept",
         "protocol/retention.py",
-        "stays = target.pinned or (wanted and len(kept) < HISTORY_LIMIT)",
-        "stays = wanted and len(kept) < HISTORY_LIMIT",
+        "stays = target.pinned or (wanted and room > 0)",
+        "stays = wanted and room > 0",
         ("a sweep and a person who pins",),
     ),
     Mutant(
