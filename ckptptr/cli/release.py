@@ -12,6 +12,7 @@ from ckptptr.inspect import shapes
 from ckptptr.inspect.log import everything, newer_than_held
 from ckptptr.inspect.sentences import headline, short, short_reference, steps_in_words
 from ckptptr.inspect.target import Here
+from ckptptr.protocol.references import FRESH
 from ckptptr.wording import counted
 
 
@@ -58,6 +59,7 @@ def _ask_about_newer(here: Here) -> None:
     newer = newer_than_held(here, log)
     if newer:
         held = short_reference(log.latest.checkpoint)
+        stay = [held, "--yes"] if held == FRESH else [held]
         confirm(
             f"LATEST would name {held}, and not {counted(len(newer), 'newer checkpoint')} that a run has"
             f" committed ({steps_in_words(newer)}). They would be deleted later.",
@@ -65,5 +67,5 @@ def _ask_about_newer(here: Here) -> None:
             "the release",
             yes=False,
             hint=f"Keep the newest: {here.command('release', short(newer[0]))}. Or stay with what is held:"
-            f" {here.command('release', held)}",
+            f" {here.command('release', *stay)}",
         )
