@@ -6,10 +6,8 @@ import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 
-import click
-
 from ckptptr.cli.confirm import confirm
-from ckptptr.cli.output import Cell, Output
+from ckptptr.cli.output import Cell, Output, echo
 from ckptptr.errors import (
     CkptptrError,
     DamagedError,
@@ -67,7 +65,7 @@ def tell_held(here: Here, command: str, before: Seen, *, as_json: bool, dropped:
     """Print a move that holds LATEST."""
     move = moved(here, command, before, dropped)
     if as_json:
-        click.echo(shapes.encode(move))
+        echo(shapes.encode(move))
         return
     now = in_words(move.checkpoint) if move.checkpoint else "none, a fresh start"
     print_move(

@@ -8,6 +8,7 @@ from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
 from ckptptr.cli.confirm import confirm
 from ckptptr.cli.move import confirm_fresh, moved, print_move
+from ckptptr.cli.output import echo
 from ckptptr.inspect import shapes
 from ckptptr.inspect.log import everything, newer_than_held
 from ckptptr.inspect.sentences import headline, short, short_reference, steps_in_words
@@ -41,7 +42,7 @@ def command(
         before, _ = here.for_writing().chooser.release(chosen)
     move = moved(here, "release", before)
     if as_json:
-        click.echo(shapes.encode(move))
+        echo(shapes.encode(move))
         return
     is_same = not before.is_held and move.before.checkpoint == move.latest.checkpoint
     print_move(
