@@ -23,6 +23,7 @@ import msgspec
 
 from ckptptr.cli.exit_codes import ExitCode, exit_code_of
 from ckptptr.cli.json_help import write_json_help
+from ckptptr.cli.output import OutputError, discard, echo, escape_what_streams_cannot_say
 from ckptptr.cli.pairs import json_where_marked, pairs_option
 from ckptptr.cli.verbosity import logging_to_stderr, verbose_option
 from ckptptr.errors import CkptptrError, StoreUnavailableError
@@ -49,6 +50,7 @@ class ToldCommand(click.Command):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         as_json = "--json" in args
+        escape_what_streams_cannot_say()
         try:
             return super().make_context(info_name, args, parent, **extra)
         except click.UsageError as error:
@@ -62,7 +64,12 @@ class ToldCommand(click.Command):
             with logging_to_stderr(ctx):
                 return super().invoke(ctx)
         except CkptptrError as error:
-            _tell(error, as_json=ctx.params["as_json"])
+            if isinstance(error, OutputError):
+                discard(sys.stdout)
+            try:
+                _tell(error, as_json=ctx.params["as_json"])
+            except OSError:  # stderr may be on the same disk; the exit code says it
+                discard(sys.stderr)
             ctx.exit(exit_code_of(error))
         except click.UsageError as error:
             if not ctx.params["as_json"]:
@@ -76,8 +83,7 @@ class ToldCommand(click.Command):
                 click.echo("Interrupted.", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
         except BrokenPipeError:
-            # Python flushes stdout again when it exits, which would fail once more.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard(sys.stdout)
             ctx.exit(ExitCode.READER_CLOSED)
 
 
@@ -111,7 +117,7 @@ def _tell_json(error: shapes.Error, exit_code: ExitCode) -> None:
 def answer(told: _Shape, print_text: Callable[[_Shape], None], *, as_json: bool) -> None:
     """Print what a command found: as JSON, or as text."""
     if as_json:
-        click.echo(shapes.encode(told))
+        echo(shapes.encode(told))
     else:
         print_text(told)
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 
-import click
-
 from ckptptr.cli.choice import Choice, choosing, places, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
-from ckptptr.cli.output import Output
+from ckptptr.cli.output import Output, echo
 from ckptptr.errors import CkptptrError, DamagedError, InvalidArgumentError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_of
@@ -52,7 +50,7 @@ def command(
         bytes=sum(record.size for record in found.files),
     )
     if as_json:
-        click.echo(shapes.encode(told))
+        echo(shapes.encode(told))
         return
     out = Output()
     out.headline(f"{in_words(told.checkpoint).capitalize()} is in {told.destination}.")

@@ -6,10 +6,8 @@ import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 
-import click
-
 from ckptptr.cli.confirm import confirm
-from ckptptr.cli.output import Cell, Output
+from ckptptr.cli.output import Cell, Output, echo
 from ckptptr.errors import (
     CkptptrError,
     DamagedError,
@@ -67,7 +65,7 @@ def tell_held(here: Here, command: str, before: Seen, *, as_json: bool, dropped:
     """Print a move that holds LATEST."""
     move = moved(here, command, before, dropped)
     if as_json:
-        click.echo(shapes.encode(move))
+        echo(shapes.encode(move))
         return
     now = in_words(move.checkpoint) if move.checkpoint else "none, a fresh start"
     print_move(
@@ -110,7 +108,7 @@ _REMOVE = {"s3": ["aws", "s3", "rm"], "gs": ["gcloud", "storage", "rm"], "file":
 
 
 def _undo(here: Here, before: Seen, now: shapes.Latest) -> list[str] | None:
-    """The command that makes LATEST what it was; None if that was nothing, or cannot be restored."""
+    """The command that makes LATEST what it was; None if that was nothing, or cannot be chosen."""
     pointer = before.pointer
     if pointer is None:
         remove = _REMOVE.get(here.node.root.scheme)
@@ -124,11 +122,12 @@ def _undo(here: Here, before: Seen, now: shapes.Latest) -> list[str] | None:
         return [*command, *here.arguments]
     if pointer.target.is_fresh:
         return [*command, FRESH, "--yes", *note, *here.arguments]
-    try:
-        reference = here.chooser.find(pointer.target.checkpoint).reference
-    except _NO_GOOD:
-        return None  # what LATEST named cannot be chosen
-    return [*command, _shortest(here, reference), *note, *here.arguments]
+    seen = here.latest.read()
+    with suppress(*_NO_GOOD):  # what LATEST named cannot be chosen, and nor can what the move dropped
+        reference = here.chooser.find(pointer.target.checkpoint, seen).reference
+        if reference not in seen.expired:
+            return [*command, _shortest(here, reference), *note, *here.arguments]
+    return None
 
 
 def _shortest(here: Here, reference: str) -> str:
@@ -152,9 +151,10 @@ def _said(latest: shapes.Latest) -> str:
 
 def _no_undo(move: shapes.Move) -> str:
     if move.before.damage:
-        return "not possible, LATEST was damaged. Its bytes are kept."
+        kept = " Its bytes are kept." if move.kept_as else ""
+        return f"not possible, LATEST was damaged.{kept}"
     if move.before.state == "absent":
         return f"delete {move.latest.url}"
     if move.before.checkpoint == move.latest.checkpoint:
         return "there is nothing to go back to, LATEST was the same before."
-    return "not possible, what LATEST named before cannot be restored."
+    return "not possible, what LATEST named before cannot be chosen."

@@ -2,20 +2,28 @@
 
 On a terminal sentences wrap. A table that is too wide first leaves out columns that may go, then continues
 its rows on further lines. In a pipe nothing wraps, and every column is there. Ids, names and paths are never
-left out or cut. Control characters are written out, see `wording.printable`.
+left out or cut. Control characters are written out, see `wording.printable`, and so are characters that the
+encoding of a stream does not have.
 """
 
 from __future__ import annotations
 
+import codecs
+import io
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
+from typing import Any, TextIO
 
+import click
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from ckptptr.errors import LocalDiskError
 from ckptptr.inspect.sentences import Tone
 from ckptptr.wording import printable
 
@@ -60,10 +68,61 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        with _writing():
+            super().print(*objects, **options)
+
+
+class OutputError(LocalDiskError):
+    """stdout cannot be written: its disk is full, say. What the command was asked for may be done."""
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Tells an error of stdout from any other."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"the output cannot be written ({error.strerror or error})",
+            hint="A change may be done all the same: see `ckptptr show`",
+        ) from error
+
+
+def echo(text: str | bytes, *, nl: bool = True) -> None:
+    """Print to stdout as it is."""
+    with _writing():
+        click.echo(text, nl=nl)
+
+
+def escape_what_streams_cannot_say() -> None:
+    """What the encoding of stdout or stderr does not have is written as JSON escapes it."""
+    codecs.register_error(_ESCAPED, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPED)
+
+
+_ESCAPED = "ckptptr-escaped"
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4)), error.end
+
+
+def discard(stream: TextIO) -> None:
+    """Give up on a stream. Python flushes it again when it exits, which would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
 
 def is_terminal() -> bool:
-    """Whether stdout is one."""
-    return sys.stdout.isatty()
+    """Whether stdout is one; it is None where the process was started with it closed."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 class Output:
@@ -101,7 +160,7 @@ class Output:
             text.append(printable(cell), getattr(cell, "style", ""))
         text.rstrip()
         if len(text) > _LONG:
-            self._console.file.write(f"{text.plain}\n")
+            echo(text.plain)
         else:
             self._console.print(text, soft_wrap=True)
 

@@ -8,10 +8,12 @@ from ckptptr.cli.choice import Choice, choosing, saying_what_can_be_chosen
 from ckptptr.cli.command import node_command
 from ckptptr.cli.confirm import confirm
 from ckptptr.cli.move import confirm_fresh, moved, print_move
+from ckptptr.cli.output import echo
 from ckptptr.inspect import shapes
 from ckptptr.inspect.log import everything, newer_than_held
 from ckptptr.inspect.sentences import headline, short, short_reference, steps_in_words
 from ckptptr.inspect.target import Here
+from ckptptr.protocol.references import FRESH
 from ckptptr.wording import counted
 
 
@@ -40,7 +42,7 @@ def command(
         before, _ = here.for_writing().chooser.release(chosen)
     move = moved(here, "release", before)
     if as_json:
-        click.echo(shapes.encode(move))
+        echo(shapes.encode(move))
         return
     is_same = not before.is_held and move.before.checkpoint == move.latest.checkpoint
     print_move(
@@ -58,6 +60,7 @@ def _ask_about_newer(here: Here) -> None:
     newer = newer_than_held(here, log)
     if newer:
         held = short_reference(log.latest.checkpoint)
+        stay = [held, "--yes"] if held == FRESH else [held]
         confirm(
             f"LATEST would name {held}, and not {counted(len(newer), 'newer checkpoint')} that a run has"
             f" committed ({steps_in_words(newer)}). They would be deleted later.",
@@ -65,5 +68,5 @@ def _ask_about_newer(here: Here) -> None:
             "the release",
             yes=False,
             hint=f"Keep the newest: {here.command('release', short(newer[0]))}. Or stay with what is held:"
-            f" {here.command('release', held)}",
+            f" {here.command('release', *stay)}",
         )

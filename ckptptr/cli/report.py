@@ -11,6 +11,7 @@ import msgspec
 
 from ckptptr.cli.command import node_command
 from ckptptr.cli.exit_codes import ExitCode
+from ckptptr.cli.output import echo
 from ckptptr.errors import InvalidArgumentError, LocalDiskError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.execution import Execution
@@ -62,12 +63,12 @@ def command(
         as_page, shape = partial(page, report), report
         headline, is_empty = report.headline, not report.checkpoints
     if as_json:
-        click.echo(shapes.encode(shape))
+        echo(shapes.encode(shape))
     elif output == _STDOUT:
-        click.echo(as_page(), nl=False)
+        echo(as_page().encode(), nl=False)
     else:
         _write(path, as_page())
-        click.echo(f"{headline} The page is {path}")
+        echo(f"{headline} The page is {path}")
     if is_empty:
         ctx.exit(ExitCode.NOTHING_FOUND)
 

@@ -20,7 +20,7 @@ import msgspec
 
 from ckptptr.cli.command import JSON_OPTION, STORAGE_OPTION, ToldCommand
 from ckptptr.cli.exit_codes import ExitCode
-from ckptptr.cli.output import Cell, Output
+from ckptptr.cli.output import Cell, Output, echo
 from ckptptr.cli.pairs import json_or_text, pairs_option
 from ckptptr.cli.verbosity import verbose_option
 from ckptptr.errors import InvalidArgumentError, NotFoundError
@@ -182,7 +182,7 @@ def command(
                 _tell_progress(attempt)
         life = Life(tuple(attempts))
     if as_json:
-        click.echo(shapes.encode(_shape(node, life, task, is_kept)))
+        echo(shapes.encode(_shape(node, life, task, is_kept)))
     else:
         _print(node, life, is_kept)
     if not life.finished:

@@ -71,8 +71,8 @@ def open_store(
 
     A path is made absolute, and `~` is the home folder. Trailing slashes are dropped. What the port
     cannot name is refused and never quietly turned into another key: `..`, on a cloud a doubled
-    slash, and a URL that lost a slash (`s3:/bucket/x`, as `pathlib.Path` makes it). Nothing is
-    percent-decoded, as nothing is by fsspec.
+    slash, a control character, and a URL that lost a slash (`s3:/bucket/x`, as `pathlib.Path` makes it).
+    Nothing is percent-decoded, as nothing is by fsspec.
 
     Args:
         url: a local path or `file://`; `s3://`, `s3a://`; `gs://`, `gcs://`; `abfs://`, `abfss://`,
@@ -119,15 +119,15 @@ def _opened(url: str, root: str, on_cloud: Callable[[Location], Store]) -> tuple
     if place.scheme == "file":
         return _local(place.key, url, root)
     key = _object_key(place.key, url)
-    if place.scheme == "memory":
-        return _process_memory(), key
     bucket = key.partition("/")[0]
-    if not _BUCKET.fullmatch(bucket) and not (place.scheme == "s3" and is_access_point(bucket)):
+    is_bucket = _BUCKET.fullmatch(bucket) or (place.scheme == "s3" and is_access_point(bucket))
+    if place.scheme in _CLOUDS and not is_bucket:
         # Not repeated: people write `s3://access-key:secret@bucket`.
         raise InvalidArgumentError(
             "the URL has no valid bucket name", hint=f"It looks like {place.scheme}://bucket/folder"
         )
-    return on_cloud(place), key
+    _refuse_control_characters(key, url)
+    return _process_memory() if place.scheme == "memory" else on_cloud(place), key
 
 
 def _local(path: str, url: str, root: str) -> tuple[Store, str]:
@@ -153,6 +153,7 @@ def _local(path: str, url: str, root: str) -> tuple[Store, str]:
             )
     # POSIX lets exactly two leading slashes mean something else, and abspath keeps them.
     key = "/" + os.path.abspath(path).lstrip("/")
+    _refuse_control_characters(key, key)
     inside = Inside(split(root).key if root else key.partition(_NODES)[0], _allowed())
     return LocalStore(inside=inside, has_locks=has_locks(key)), key
 
@@ -161,6 +162,14 @@ def _allowed() -> list[str]:
     """The other folders that people may name, and so link to."""
     places = map(split, () if STRICT.read() else ALLOW_ROOTS.read())
     return [place.key for place in places if place.scheme == "file"]
+
+
+def _refuse_control_characters(key: str, url: str) -> None:
+    """No reference may have them, and so nothing that is saved there could be named."""
+    if not key.isprintable():
+        raise InvalidArgumentError(
+            "the path has a control character, or another one that is not printable", key=repr(url)
+        )
 
 
 def _object_key(rest: str, url: str) -> str:

@@ -55,7 +55,9 @@ class Progress:
         self._lock = threading.Lock()
         self._done = 0
         self._began = clock()
-        self._is_terminal = sys.stderr.isatty() and log.isEnabledFor(logging.WARNING)
+        # None where the process was started with it closed
+        has_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._is_terminal = has_terminal and log.isEnabledFor(logging.WARNING)
         first_bar = 0.0 if at_once else _FIRST_BAR
         self._next = self._began + (first_bar if self._is_terminal else line_every)
         self._bar: Any = None

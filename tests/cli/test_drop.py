@@ -55,6 +55,14 @@ def test_a_rollback_drops_what_it_moves_away_from_but_for_the_pinned(
     assert [entry["step"] for entry in pointer(node)["history"]] == [2]
 
 
+@pytest.mark.usefixtures("ids")
+def test_a_rollback_that_drops_what_latest_named_has_no_undo(node: FlyteNode) -> None:
+    told = run_json("rollback", node.url, "--drop", "--yes")
+    assert (told["undo"], told["undo_command"]) == (None, None)
+    said = run("rollback", node.url, "--drop", "--yes").stdout
+    assert "To undo: not possible, what LATEST named before cannot be chosen." in said
+
+
 @pytest.mark.parametrize("answer", ["n\n", None])
 @pytest.mark.parametrize("command", [["drop", "--step", "1"], ["rollback", "--drop"]])
 @pytest.mark.usefixtures("ids")

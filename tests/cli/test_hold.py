@@ -69,6 +69,17 @@ def test_what_is_held_may_be_said_to_be_meant(node: FlyteNode, ids: dict[int, st
     assert node.restored(1) == 1
 
 
+@pytest.mark.usefixtures("ids")
+def test_to_stay_with_a_fresh_start_the_suggested_release_needs_no_answer(node: FlyteNode) -> None:
+    with ckptptr.open(node.url, attempt=0) as checkpoints:
+        checkpoints.restore()
+        run("use", node.url, "none", "--yes")
+        checkpoints.save(b"x", step=4)
+    stay = run("release", node.url).stderr.rstrip().rpartition("Or stay with what is held: ")[2]
+    assert run_line(stay).exit_code == 0
+    assert node.restored(1) is None
+
+
 def test_nothing_but_its_own_run_deletes_what_is_beside_a_hold(
     node: FlyteNode, forgotten: dict[int, str]
 ) -> None:

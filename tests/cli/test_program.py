@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -207,6 +209,39 @@ def test_a_reader_that_goes_away_is_no_error(node: FlyteNode, arguments: list[st
     )
     os.close(writes)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+@pytest.mark.usefixtures("ids")
+def test_a_full_disk_below_the_output_is_said_and_is_no_bug(node: FlyteNode, flags: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        command = [*CKPTPTR, "use", node.url, "--step", "2", *flags]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert subprocess.run(command, stdout=full, stderr=full, check=False).returncode == 8
+    assert done.returncode == 8
+    assert "the output cannot be written (No space left on device)" in done.stderr
+    assert "see `ckptptr show`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("ids")
+def test_what_the_encoding_of_the_output_lacks_is_escaped(node: FlyteNode) -> None:
+    def said(encoding: str, *flags: str) -> str:
+        command = [*CKPTPTR, "use", node.url, "--step", "3", "--note", "ï“😀", *flags]
+        environ = {**os.environ, "PYTHONIOENCODING": encoding}
+        return subprocess.run(command, env=environ, capture_output=True, check=True).stdout.decode(encoding)
+
+    assert r"\u00ef\u201c\ud83d\ude00" in said("ascii")
+    assert r"ï\u201c\ud83d\ude00" in said("latin-1")
+    assert json.loads(said("latin-1", "--json"))["latest"]["note"] == "ï“😀"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+@pytest.mark.usefixtures("ids")
+def test_output_that_is_closed_from_the_beginning_is_no_error(node: FlyteNode, closed: str) -> None:
+    command = shlex.join([*CKPTPTR, "verify", node.url, "--deep"])
+    done = subprocess.run(["sh", "-c", f"{command} {closed}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,15 @@ def test_over_a_damaged_latest_its_bytes_are_kept(node: FlyteNode, ids: dict[int
     assert node.restored(1) == 2
 
 
+def test_over_a_latest_that_links_to_elsewhere_no_bytes_are_said_to_be_kept(
+    node: FlyteNode, ids: dict[int, str], tmp_path: Path
+) -> None:
+    node.latest.rename(tmp_path / "elsewhere")
+    node.latest.symlink_to(tmp_path / "elsewhere")
+    said = run("use", node.url, ids[2]).stdout
+    assert said.endswith("To undo: not possible, LATEST was damaged.\n")
+
+
 def test_over_a_deleted_latest_the_undo_deletes_it_again(node: FlyteNode, ids: dict[int, str]) -> None:
     node.latest.unlink()
     used = run_json("use", node.url, ids[2])

@@ -115,6 +115,9 @@ def test_all_of_a_process_share_one_memory() -> None:
         ("file:///x?y", "query"),
         ("/data/../x", r"\.\."),
         ("../x", r"\.\."),
+        ("run-77\n", r"control character.*run-77\\n'$"),
+        ("s3://bucket/a\tb", r"control character.*: 's3://bucket/a\\tb'$"),
+        ("memory://a\u202eb", "not printable"),
     ],
 )
 def test_what_cannot_be_opened_is_refused_with_a_reason(url: str, words: str) -> None:
