@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import subprocess
 import sys
 import time
 from datetime import datetime, timedelta, timezone
@@ -67,6 +69,25 @@ def test_an_absent_latest_is_a_note_and_nothing_has_to_be_done(node: FlyteNode) 
     assert (finding["level"], finding["object"]) == ("note", str(node.latest))
     assert (finding["todo"], finding["type"]) == ("nothing", None)
     assert "note      Nothing to do. LATEST is absent." in run("doctor", node.url).stdout
+
+
+@pytest.mark.parametrize("upload", [[], ["LATEST"]])
+@pytest.mark.usefixtures("ids")
+def test_a_folder_called_latest_on_a_disk_stops_every_save_until_a_person_moves_it(
+    node: FlyteNode, upload: list[str]
+) -> None:
+    node.latest.unlink()
+    node.latest.mkdir()
+    for name in upload:
+        (node.latest / name).write_text("none")
+    with pytest.raises(errors.InvalidArgumentError, match="Remove or rename this folder"):
+        node.restored(1)
+    findings = found(node, exit_code=9)
+    assert "latest-absent" not in findings
+    finding = findings["latest-folder"]
+    assert (finding["todo"], finding["object"]) == ("act", str(node.latest))
+    subprocess.run(shlex.split(finding["type"]), check=True)
+    assert node.restored(1) == 3
 
 
 @pytest.mark.usefixtures("ids")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterator, Sequence
 
 from ckptptr.cli.checks.finding import Check, Examined, note, ok, problem
@@ -17,6 +19,8 @@ from ckptptr.wording import when as moment_in_words
 
 def state(e: Examined) -> Iterator[shapes.Finding]:
     latest = e.shown.latest
+    if _is_folder(e.here):
+        return  # see `misplaced`
     if latest.state == "absent":
         yield note(
             "latest-absent",
@@ -38,7 +42,18 @@ def state(e: Examined) -> Iterator[shapes.Finding]:
 
 
 def misplaced(e: Examined) -> Iterator[shapes.Finding]:
-    """`aws s3 cp file .../LATEST/` writes another object, which no attempt reads."""
+    """`aws s3 cp file .../LATEST/` writes another object, which no attempt reads. On a disk such a folder is
+    in the way of the file."""
+    if _is_folder(e.here):
+        url = e.here.latest.url
+        yield problem(
+            "latest-folder",
+            "There is a folder LATEST, where the file LATEST has to be written: every save fails, and every"
+            " restore that finds a checkpoint. Move the folder away, or remove it.",
+            url,
+            shlex.join(["mv", url, f"{url}.folder"]),
+        )
+        return
     below = next(iter(e.here.store.list(e.here.latest.key)), None)
     if below is not None:
         yield problem(
@@ -47,6 +62,12 @@ def misplaced(e: Examined) -> Iterator[shapes.Finding]:
             " that ends in a slash. Upload the file as LATEST itself, and delete this folder.",
             e.here.store.url(below.key),
         )
+
+
+def _is_folder(here: Here) -> bool:
+    """Whether a folder of a disk has the name of LATEST; a link to one is replaced like a file."""
+    key = here.latest.key
+    return here.node.root.scheme == "file" and os.path.isdir(key) and not os.path.islink(key)
 
 
 def _written(latest: shapes.Latest) -> str:
