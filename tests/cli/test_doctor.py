@@ -138,6 +138,28 @@ def test_a_target_that_is_gone_or_damaged_is_a_problem(node: FlyteNode, ids: dic
     assert "there is no such" in found(node, exit_code=9)["target"]["what"]
 
 
+@pytest.mark.parametrize("text", ["5", "step 5", "#2", "./attempts/1/x", '{"checkpoint": "null"}'])
+@pytest.mark.usefixtures("ids")
+def test_an_edit_that_names_no_checkpoint_is_for_a_person_to_decide(node: FlyteNode, text: str) -> None:
+    node.latest.write_text(text)
+    finding = found(node, exit_code=9)["target"]
+    said = "null" if "null" in text else text
+    assert finding["what"].startswith(f"A person edited LATEST to {said!r}, which cannot be restored: ")
+    assert finding["what"].endswith("The edit is not followed: choose with `ckptptr use`.")
+    assert (finding["todo"], finding["object"]) == ("decide", str(node.latest))
+    assert finding["type"] == f"ckptptr log {node.url}"
+
+
+def test_an_edit_to_a_home_is_followed_past_a_damaged_checkpoint(
+    node: FlyteNode, ids: dict[int, str]
+) -> None:
+    node.damage(ids[3])
+    node.latest.write_text(str(node.home(0)))
+    finding = found(node, exit_code=9)["target"]
+    assert finding["todo"] == "nothing"
+    assert finding["object"].endswith(f"{ids[3]}.json")
+
+
 def test_a_history_entry_that_is_gone_is_a_note_and_a_damaged_one_a_problem(
     node: FlyteNode, ids: dict[int, str]
 ) -> None:

@@ -13,6 +13,7 @@ from ckptptr.inspect.log import beside_hold, newer_than_held, restorable
 from ckptptr.inspect.sentences import headline, held_with, in_words, short, steps_in_words
 from ckptptr.inspect.target import Here
 from ckptptr.nodes.plain import highest_attempt
+from ckptptr.protocol.references import shortened
 from ckptptr.wording import counted
 from ckptptr.wording import when as moment_in_words
 
@@ -121,14 +122,27 @@ def _held_by(here: Here, latest: shapes.Latest) -> str:
 
 
 def target(e: Examined) -> Iterator[shapes.Finding]:
-    for candidate in e.shown.candidates:
-        if candidate.source == "latest" and candidate.outcome in ("rejected", "absent"):
-            if candidate.reference == e.shown.latest.url:
+    latest = e.shown.latest
+    named = [candidate for candidate in e.shown.candidates if candidate.source == "latest"]
+    is_lost_edit = latest.state == "edited" and not any(c.outcome == "taken" for c in named)
+    for candidate in named:
+        if candidate.outcome in ("rejected", "absent"):
+            if candidate.reference == latest.url:
                 continue  # LATEST itself, see `state`
             if any(
                 entry.checkpoint == candidate.reference and not entry.problem for entry in e.log.checkpoints
             ):
                 continue  # its payload, see `payload`
+            if is_lost_edit:
+                yield problem(
+                    "target",
+                    f"A person edited LATEST to {shortened(latest.checkpoint or '')!r}, which cannot be"
+                    f" restored: {candidate.reason}. The edit is not followed: choose with `ckptptr use`.",
+                    latest.url,
+                    e.here.command("log"),
+                    todo="decide",
+                )
+                return
             yield problem(
                 "target",
                 f"What LATEST names cannot be restored: {candidate.reason}. The next attempt skips it.",
