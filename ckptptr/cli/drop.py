@@ -1,4 +1,4 @@
-"""`ckptptr drop`: let bad checkpoints expire, so that no attempt resumes from them."""
+"""`ckptptr drop`: let bad checkpoints expire: attempts resume from others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ckptptr.protocol.pointer import Target
 from ckptptr.wording import counted
 
 
-@node_command("drop", "Let bad checkpoints expire: no attempt resumes from them.", shapes.Drop)
+@node_command("drop", "Let bad checkpoints expire: attempts resume from others.", shapes.Drop)
 @click.argument("checkpoints", nargs=-1)
 @click.option(
     "--step", "steps", type=int, multiple=True, metavar="N", help="The newest of that step; repeatable."
@@ -31,8 +31,9 @@ def command(
     """Let checkpoints expire by hand: those with NaN in them, for example, after a rollback.
 
     CHECKPOINT as for `ckptptr use`; several may be given. LATEST lists them as expired, as if retention
-    had released them: it never names them again, and the next sweep deletes them. The target of LATEST
-    cannot be dropped: choose another one first (`rollback --drop` does both). Unpin a pinned one first.
+    had released them, and never names them again. No attempt resumes from one while another can be
+    restored; the next sweep deletes it. The target of LATEST cannot be dropped: choose another one first
+    (`rollback --drop` does both). Unpin a pinned one first.
 
     Asks first, unless --yes is given. This cannot be undone.
     """
@@ -47,9 +48,8 @@ def command(
         dropped = [checkpoint_by_name(here, target) for target in named]
         confirm_drop(dropped, yes=yes)
         _, seen = chooser.drop(references)
-    answer(
-        shapes.Drop(node=here.url, checkpoints=dropped, latest=latest_of(here, seen)), _print, as_json=as_json
-    )
+    told = shapes.Drop(node=here.url, checkpoints=dropped, latest=latest_of(here, seen))
+    answer(told, lambda told: _print(told, here.command("sweep")), as_json=as_json)
 
 
 def confirm_drop(dropped: Sequence[shapes.Checkpoint], *, yes: bool) -> None:
@@ -64,11 +64,15 @@ def confirm_drop(dropped: Sequence[shapes.Checkpoint], *, yes: bool) -> None:
         confirm(what, "Drop?", "the drop", yes=yes)
 
 
-def _print(told: shapes.Drop) -> None:
+def _print(told: shapes.Drop, sweep: str) -> None:
     out = Output()
-    out.headline(f"Dropped: {counted(len(told.checkpoints), 'checkpoint')}. No attempt resumes from it.")
+    out.headline(f"Dropped: {counted(len(told.checkpoints), 'checkpoint')}.")
     for checkpoint in told.checkpoints:
         out.line(INDENT, in_words(checkpoint), INDENT, short(checkpoint))
     out.sentence(WHEN_DELETED)
     if told.latest.held:
         out.sentence("While LATEST is held nothing is deleted.", "yellow")
+        return
+    out.blank()
+    out.sentence("To delete it now, if no run is under way:", "dim")
+    out.line("  ", sweep)

@@ -10,7 +10,7 @@ from ckptptr.cli.output import Output, echo
 from ckptptr.errors import CkptptrError, DamagedError, InvalidArgumentError
 from ckptptr.inspect import shapes
 from ckptptr.inspect.describe import checkpoint_of
-from ckptptr.inspect.sentences import in_words
+from ckptptr.inspect.sentences import ONLY_SIZES, in_words
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.complete import by_key, flaws
@@ -36,7 +36,8 @@ def command(
     """Copy a checkpoint to the plain folder DEST, for stock flytekit or any other reader.
 
     CHECKPOINT as for `ckptptr use`; the default is the one that the next attempt would resume from. The
-    store copies by itself, so DEST must be in the same store. It must be empty. LATEST does not move.
+    store copies by itself, so DEST must be in the same store. It must be empty. LATEST does not move. Only
+    sizes are compared: damage of the same size is copied too, so `ckptptr verify --deep` comes first.
     """
     key = _key(here, destination)
     with saying_what_can_be_chosen(here):
@@ -57,6 +58,7 @@ def command(
     out.sentence(f"{size(told.bytes)} in {counted(told.files, 'file')}, copied inside the store.")
     if any(record.mode is not None for record in found.files) or (found.manifest and found.manifest.folders):
         out.sentence("The copy has no permission bits and no empty folders.", "yellow")
+    out.sentence(ONLY_SIZES, "dim")
 
 
 def _key(here: Here, destination: str) -> str:

@@ -66,7 +66,8 @@ def command(
     which of them are listed. The indices of a map task are one line.
 
 
-    The exit code is 3 if there is none, and 9 if a LATEST cannot be read or a check found something wrong.
+    The exit code is 3 if there is no node, but 0 if --older-than, --held or --damaged leaves none of them. It
+    is 9 if a LATEST cannot be read or a check found something wrong.
     """
     base = Base.at(root, storage_options, flyte_2=flyte_2)
     with Counting("listing", None) as listing:

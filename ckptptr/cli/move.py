@@ -23,7 +23,10 @@ from ckptptr.inspect.target import Here
 from ckptptr.protocol.latest import Seen
 from ckptptr.protocol.references import FRESH
 
-WHEN_DELETED = "The next sweep deletes what was dropped: that of a run, or `ckptptr sweep`."
+WHEN_DELETED = (
+    "No attempt resumes from what was dropped while another checkpoint can be restored. The next sweep"
+    " deletes it: that of a run, or `ckptptr sweep`."
+)
 
 
 def confirm_fresh(checkpoint: str, *, yes: bool) -> None:

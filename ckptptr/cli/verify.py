@@ -17,7 +17,7 @@ from ckptptr.inspect.describe import checkpoint_by_name, checkpoint_of
 from ckptptr.inspect.execution import Execution
 from ckptptr.inspect.log import everything
 from ckptptr.inspect.many import in_parallel
-from ckptptr.inspect.sentences import Tone, all_metadata_of, in_words, short, step_of
+from ckptptr.inspect.sentences import ONLY_SIZES, Tone, all_metadata_of, in_words, short, step_of
 from ckptptr.inspect.target import Here
 from ckptptr.protocol.candidates import Found
 from ckptptr.protocol.complete import Flaw
@@ -216,7 +216,7 @@ def _print(told: shapes.Verify) -> None:
         out.sentence("unverified: a plain folder has no digests to compare with.", "dim")
     if not told.deep:
         out.blank()
-        out.sentence("Only sizes were compared: no payload was fetched. --deep compares every byte.", "dim")
+        out.sentence(ONLY_SIZES, "dim")
 
 
 def _print_problems(out: Output, told: shapes.Verify) -> None:

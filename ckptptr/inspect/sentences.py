@@ -32,6 +32,7 @@ SOURCES: dict[shapes.Source, str] = {
     "homes": "homes",
     "doomed": "expired",
 }
+ONLY_SIZES = "Only sizes were compared: no payload was fetched. `ckptptr verify --deep` compares every byte."
 _PROBLEMS = {"damaged": "damaged", "not-found": "deleted", "unsupported-format": "newer format"}
 _UNTIL_RESTORED = "saves do not move it; the next restore removes the hold"
 

@@ -155,7 +155,9 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True, rename={"expired": "doo
         document = _parse(text, url)
         sealed.check_format(document, url)
         checkpoint = document.get("checkpoint")
-        if not isinstance(checkpoint, str) or not checkpoint.strip():
+        if not isinstance(checkpoint, str | None):
+            raise _damaged('LATEST has a "checkpoint" that is not text', url)
+        if not checkpoint or not checkpoint.strip():
             raise _damaged('LATEST has no "checkpoint"', url)
         if not sealed.is_intact(document):
             return _edited(document, checkpoint.strip())

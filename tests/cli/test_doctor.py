@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
+import subprocess
 import sys
 import time
 from datetime import datetime, timedelta, timezone
@@ -70,6 +72,25 @@ def test_an_absent_latest_is_a_note_and_nothing_has_to_be_done(node: FlyteNode) 
     assert "note      Nothing to do. LATEST is absent." in run("doctor", node.url).stdout
 
 
+@pytest.mark.parametrize("upload", [[], ["LATEST"]])
+@pytest.mark.usefixtures("ids")
+def test_a_folder_called_latest_on_a_disk_stops_every_save_until_a_person_moves_it(
+    node: FlyteNode, upload: list[str]
+) -> None:
+    node.latest.unlink()
+    node.latest.mkdir()
+    for name in upload:
+        (node.latest / name).write_text("none")
+    with pytest.raises(errors.InvalidArgumentError, match="Remove or rename this folder"):
+        node.restored(1)
+    findings = found(node, exit_code=9)
+    assert "latest-absent" not in findings
+    finding = findings["latest-folder"]
+    assert (finding["todo"], finding["object"]) == ("act", str(node.latest))
+    subprocess.run(shlex.split(finding["type"]), check=True)
+    assert node.restored(1) == 3
+
+
 @pytest.mark.usefixtures("ids")
 def test_a_damaged_latest_is_a_problem_that_heals_by_itself_and_its_kept_bytes_a_note(
     node: FlyteNode,
@@ -116,6 +137,28 @@ def test_a_target_that_is_gone_or_damaged_is_a_problem(node: FlyteNode, ids: dic
     assert (finding["todo"], finding["type"]) == ("nothing", None)
     node.manifest(ids[3]).unlink()
     assert "there is no such" in found(node, exit_code=9)["target"]["what"]
+
+
+@pytest.mark.parametrize("text", ["5", "step 5", "#2", "./attempts/1/x", '{"checkpoint": "null"}'])
+@pytest.mark.usefixtures("ids")
+def test_an_edit_that_names_no_checkpoint_is_for_a_person_to_decide(node: FlyteNode, text: str) -> None:
+    node.latest.write_text(text)
+    finding = found(node, exit_code=9)["target"]
+    said = "null" if "null" in text else text
+    assert finding["what"].startswith(f"A person edited LATEST to {said!r}, which cannot be restored: ")
+    assert finding["what"].endswith("The edit is not followed: choose with `ckptptr use`.")
+    assert (finding["todo"], finding["object"]) == ("decide", str(node.latest))
+    assert finding["type"] == f"ckptptr log {node.url}"
+
+
+def test_an_edit_to_a_home_is_followed_past_a_damaged_checkpoint(
+    node: FlyteNode, ids: dict[int, str]
+) -> None:
+    node.damage(ids[3])
+    node.latest.write_text(str(node.home(0)))
+    finding = found(node, exit_code=9)["target"]
+    assert finding["todo"] == "nothing"
+    assert finding["object"].endswith(f"{ids[3]}.json")
 
 
 def test_a_history_entry_that_is_gone_is_a_note_and_a_damaged_one_a_problem(

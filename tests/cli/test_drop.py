@@ -1,4 +1,4 @@
-"""`drop` and `rollback --drop`: a bad checkpoint expires by hand, and no attempt resumes from it."""
+"""`drop` and `rollback --drop`: a bad checkpoint expires by hand, and attempts resume from others."""
 
 from __future__ import annotations
 
@@ -35,6 +35,18 @@ def test_a_dropped_checkpoint_is_expired_never_restored_and_deleted_by_the_next_
     assert ids[3] in swept
     with pytest.raises(StopIteration):
         node.manifest(ids[3])
+
+
+def test_a_dropped_one_is_tried_last_until_it_is_swept_and_drop_says_both(
+    node: FlyteNode, ids: dict[int, str]
+) -> None:
+    said = run("drop", node.url, ids[2], "--yes").stdout
+    assert " ".join(said.split()).count("while another checkpoint can be restored") == 1
+    assert said.splitlines()[-1].strip() == f"ckptptr sweep {node.url}"
+    node.damage(ids[3])
+    assert run_json("show", node.url)["checkpoint"]["step"] == 1
+    node.damage(ids[1])
+    assert node.restored(1) == 2
 
 
 def test_a_run_deletes_it_too(node: FlyteNode, ids: dict[int, str]) -> None:

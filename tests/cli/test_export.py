@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import ckptptr
+from ckptptr.inspect.sentences import ONLY_SIZES
 from ckptptr.testing import Fault
 from tests.cli.conftest import FlyteNode, run, run_json
 from tests.helpers import read_folder
@@ -94,6 +95,17 @@ def test_a_copy_of_another_size_is_no_success(node: FlyteNode, ids: dict[int, st
     assert said.exit_code == 4
     assert "5 bytes, 7 were saved" in said.stderr
     assert not list((tmp_path / "plain").glob("*"))
+
+
+def test_a_copy_of_other_bytes_of_that_size_is_made_and_the_output_says_what_was_compared(
+    node: FlyteNode, ids: dict[int, str], tmp_path: Path
+) -> None:
+    (node.home(0) / "data" / ids[3] / "_dst_cp").write_text("state X")
+    said = run("export", node.url, ids[3], str(tmp_path / "plain"))
+    assert said.exit_code == 0
+    assert ONLY_SIZES in " ".join(said.stdout.split())
+    assert ONLY_SIZES in " ".join(run("verify", node.url, ids[3]).stdout.split())
+    assert "Only sizes are compared" in " ".join(run("export", "--help").stdout.split())
 
 
 @pytest.mark.usefixtures("tmp_path")

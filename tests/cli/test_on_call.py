@@ -71,6 +71,10 @@ def held_on_what_is_gone(scene: Scene) -> None:
     scene.node.manifest(scene.ids[4]).unlink()
 
 
+def edited_with_a_typo(scene: Scene) -> None:
+    scene.node.latest.write_text("step 5")
+
+
 def killed_before_it_was_confirmed(scene: Scene) -> None:
     before = scene.node.latest.read_bytes()
     scene.ids |= scene.node.save(2, 7)
@@ -121,6 +125,7 @@ CASES = {
     "LATEST is held, and a run has saved since": Case(held_and_forgotten, 4, "latest-held", "decide"),
     "LATEST is edited, and a run has saved since": Case(edited_with_newer_work, 4, "latest-held", "decide"),
     "LATEST is held on a deleted checkpoint": Case(held_on_what_is_gone, 6, "target"),
+    "LATEST is edited to what is no checkpoint": Case(edited_with_a_typo, 6, "target", "decide"),
     "the manifest of the target is deleted": Case(lambda s: s.node.manifest(s.ids[6]).unlink(), 5, "target"),
     "the manifest of the target is damaged": Case(lambda s: s.node.damage(s.ids[6]), 5, "target"),
     "a file of the target is deleted": Case(lambda s: s.payload(6).unlink(), 5, "payload"),

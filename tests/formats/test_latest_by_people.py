@@ -166,8 +166,8 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "checkpoint null": (edited(checkpoint=None), 'LATEST has no "checkpoint"'),
     "checkpoint empty": (edited(checkpoint=""), 'LATEST has no "checkpoint"'),
     "checkpoint blank": (edited(checkpoint=" \n"), 'LATEST has no "checkpoint"'),
-    "checkpoint a number": (edited(checkpoint=17), 'LATEST has no "checkpoint"'),
-    "checkpoint an object": (edited(checkpoint={"id": NAME}), 'LATEST has no "checkpoint"'),
+    "checkpoint a number": (edited(checkpoint=17), 'LATEST has a "checkpoint" that is not text'),
+    "checkpoint an object": (edited(checkpoint={"id": NAME}), 'LATEST has a "checkpoint" that is not text'),
     "Checkpoint with a capital": (line(Checkpoint=PATH), 'LATEST has no "checkpoint"'),
     "checkpoint twice": (b'{"checkpoint": "x", "checkpoint": "y"}', '"checkpoint" is there twice'),
     "a line pasted above the machine's": (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterator, Sequence
 
 from ckptptr.cli.checks.finding import Check, Examined, note, ok, problem
@@ -11,12 +13,15 @@ from ckptptr.inspect.log import beside_hold, newer_than_held, restorable
 from ckptptr.inspect.sentences import headline, held_with, in_words, short, steps_in_words
 from ckptptr.inspect.target import Here
 from ckptptr.nodes.plain import highest_attempt
+from ckptptr.protocol.references import shortened
 from ckptptr.wording import counted
 from ckptptr.wording import when as moment_in_words
 
 
 def state(e: Examined) -> Iterator[shapes.Finding]:
     latest = e.shown.latest
+    if _is_folder(e.here):
+        return  # see `misplaced`
     if latest.state == "absent":
         yield note(
             "latest-absent",
@@ -38,7 +43,18 @@ def state(e: Examined) -> Iterator[shapes.Finding]:
 
 
 def misplaced(e: Examined) -> Iterator[shapes.Finding]:
-    """`aws s3 cp file .../LATEST/` writes another object, which no attempt reads."""
+    """`aws s3 cp file .../LATEST/` writes another object, which no attempt reads. On a disk such a folder is
+    in the way of the file."""
+    if _is_folder(e.here):
+        url = e.here.latest.url
+        yield problem(
+            "latest-folder",
+            "There is a folder LATEST, where the file LATEST has to be written: every save fails, and every"
+            " restore that finds a checkpoint. Move the folder away, or remove it.",
+            url,
+            shlex.join(["mv", url, f"{url}.folder"]),
+        )
+        return
     below = next(iter(e.here.store.list(e.here.latest.key)), None)
     if below is not None:
         yield problem(
@@ -47,6 +63,12 @@ def misplaced(e: Examined) -> Iterator[shapes.Finding]:
             " that ends in a slash. Upload the file as LATEST itself, and delete this folder.",
             e.here.store.url(below.key),
         )
+
+
+def _is_folder(here: Here) -> bool:
+    """Whether a folder of a disk has the name of LATEST; a link to one is replaced like a file."""
+    key = here.latest.key
+    return here.node.root.scheme == "file" and os.path.isdir(key) and not os.path.islink(key)
 
 
 def _written(latest: shapes.Latest) -> str:
@@ -100,14 +122,27 @@ def _held_by(here: Here, latest: shapes.Latest) -> str:
 
 
 def target(e: Examined) -> Iterator[shapes.Finding]:
-    for candidate in e.shown.candidates:
-        if candidate.source == "latest" and candidate.outcome in ("rejected", "absent"):
-            if candidate.reference == e.shown.latest.url:
+    latest = e.shown.latest
+    named = [candidate for candidate in e.shown.candidates if candidate.source == "latest"]
+    is_lost_edit = latest.state == "edited" and not any(c.outcome == "taken" for c in named)
+    for candidate in named:
+        if candidate.outcome in ("rejected", "absent"):
+            if candidate.reference == latest.url:
                 continue  # LATEST itself, see `state`
             if any(
                 entry.checkpoint == candidate.reference and not entry.problem for entry in e.log.checkpoints
             ):
                 continue  # its payload, see `payload`
+            if is_lost_edit:
+                yield problem(
+                    "target",
+                    f"A person edited LATEST to {shortened(latest.checkpoint or '')!r}, which cannot be"
+                    f" restored: {candidate.reason}. The edit is not followed: choose with `ckptptr use`.",
+                    latest.url,
+                    e.here.command("log"),
+                    todo="decide",
+                )
+                return
             yield problem(
                 "target",
                 f"What LATEST names cannot be restored: {candidate.reason}. The next attempt skips it.",

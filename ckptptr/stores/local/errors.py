@@ -94,5 +94,6 @@ def _translated(error: OSError, key: str, verb: str) -> CkptptrError:
             hint=f"Grant this user the {verb} permission on the path and search permission on its folders.",
         )
     if code in _IMPOSSIBLE:
-        return InvalidArgumentError(_IMPOSSIBLE[code], key=key)
+        hint = "Remove or rename this folder" if code == errno.EISDIR else ""
+        return InvalidArgumentError(_IMPOSSIBLE[code], key=key, hint=hint)
     return StoreUnavailableError(_FAILURES.get(code, error.strerror or type(error).__name__), key=key)
