@@ -200,13 +200,12 @@ class ObstoreStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         together = 1 if self._deletes_singly else self.lender.deletes_together
-        deletions: InFlight[None] = InFlight(daemon.start, Room(_DELETES_IN_FLIGHT))
+        deletions: InFlight[None] = InFlight(Room(_DELETES_IN_FLIGHT))
         emptied = Emptied()
         keys = emptied.noting(keys) if self.lender.has_folders else keys
         for _, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
             while batch := [*itertools.islice(group, together)]:
-                deletions.wait_for_room(1)
-                deletions.start(partial(self._delete, batch), 1)
+                deletions.start(partial(daemon.start, partial(self._delete, batch)), 1)
         deletions.finish()
         for folder in itertools.islice(emptied.folders, 1):
             config = self.client(folder.partition("/")[0]).config
