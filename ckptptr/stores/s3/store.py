@@ -79,7 +79,7 @@ class S3Store:
         return f"s3://{key}"
 
     def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
-        answer = self._client.get(key, limit)
+        answer = self._client.call("get_object", key, at_most=limit)
         return answer["Body"], self._token(answer, key)
 
     def create(self, key: str, body: bytes) -> Token:
