@@ -56,7 +56,7 @@ STORES = {
     "wrappers": "port",
     "capacity": "port room wrappers",
     "s3": "port capacity room line sdk said in_flight",
-    "gcs": "port capacity room line sdk said",
+    "gcs": "port capacity room line sdk said in_flight",
     "azure": "port capacity room line sdk said in_flight emptied",
     "obstore": "port capacity room line sdk said wrappers s3 gcs azure in_flight emptied",
     "open": "port capacity urls sdk local memory obstore",

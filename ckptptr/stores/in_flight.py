@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Any, Generic, TypeVar
+from contextlib import ExitStack
+from functools import partial
+from typing import Generic, TypeVar
 
 from ckptptr.stores.line import Line
 from ckptptr.stores.room import Room
@@ -16,32 +18,22 @@ _T = TypeVar("_T")
 class InFlight(Generic[_T]):
     """`room` bounds the parts in flight: shared between uploads, it bounds their memory together. For
     uploads `line` bounds them further.
-
-    `begin` lets a part run in the background, a coroutine of a client or a function in a thread.
     """
 
-    def __init__(self, begin: Callable[[Any], Future[_T]], room: Room, line: Line | None = None) -> None:
-        self._begin = begin
+    def __init__(self, room: Room, line: Line | None = None) -> None:
         self._room = room
         self._line = line
         self._pending: deque[Future[_T]] = deque()
         self._results: list[_T] = []
 
-    def wait_for_room(self, size: int) -> None:
-        """Take room for the next part. Raises what an earlier part failed with."""
+    def start(self, begin: Callable[[], Future[_T]], size: int) -> None:
+        """Begin a part as soon as there is room for it. Raises what an earlier part failed with.
+
+        `begin` lets it run in the background: a coroutine of a client, or a function in a thread.
+        """
         while self._pending and self._pending[0].done():
             self._collect()
-        self._room.take(size)
-        if self._line:
-            self._line.take(size)
-
-    def start(self, work: Any, size: int) -> None:
-        """Begin a part for which there is room."""
-        part = self._begin(work)
-        self._room.give_after(part, size)
-        if self._line:
-            self._line.give_after(part, size)
-        self._pending.append(part)
+        self._pending.append(begun(begin, size, self._room, self._line))
 
     def finish(self) -> list[_T]:
         """Wait for all of them. Raises what the first that failed failed with."""
@@ -58,18 +50,32 @@ class InFlight(Generic[_T]):
         self._results.append(self._pending.popleft().result())
 
 
-def each(
-    begin: Callable[[Any], Future[object]], work: Callable[[_T], object], items: Iterable[_T], at_once: int
-) -> None:
-    """Begin `work(item)` of each item, at most `at_once` side by side, and wait for all.
+def begun(begin: Callable[[], Future[_T]], size: int, room: Room, line: Line | None = None) -> Future[_T]:
+    """What `begin` begins, as soon as there is room for `size` bytes, and they are in time on the line.
+
+    Both are given back when it has ended, however it ends; also if it never began.
+    """
+    with ExitStack() as taken:
+        room.take(size)
+        taken.callback(room.give, size)
+        if line:
+            line.take(size)
+            taken.callback(line.give, size)
+        part = begin()
+        ended = taken.pop_all()
+    part.add_done_callback(lambda _: ended.close())
+    return part
+
+
+def each(begin: Callable[[_T], Future[object]], items: Iterable[_T], at_once: int) -> None:
+    """Begin something with each item, at most `at_once` side by side, and wait for all.
 
     Raises what the first that failed failed with; what is under way then is interrupted.
     """
-    jobs = InFlight(begin, Room(at_once))
+    jobs: InFlight[object] = InFlight(Room(at_once))
     try:
         for item in items:
-            jobs.wait_for_room(1)
-            jobs.start(work(item), 1)
+            jobs.start(partial(begin, item), 1)
         jobs.finish()
     finally:
         jobs.cancel()

@@ -13,9 +13,8 @@ import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ckptptr.errors import AccessDeniedError, DamagedError, NotFoundError
 from ckptptr.lifetime.forks import renew_in_child
@@ -98,10 +97,6 @@ class Line:
         with self._changed:
             self._under_way -= count * max(1, size)
             self._changed.notify_all()
-
-    def give_after(self, transfer: Future[Any], size: int) -> None:
-        """It is under way until that has ended, however it ends."""
-        transfer.add_done_callback(lambda _: self.give(size))
 
     @contextmanager
     def taken(self, size: int, wanted: int = 1) -> Iterator[int]:

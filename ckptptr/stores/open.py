@@ -28,6 +28,7 @@ __all__ = ["Entry", "Guarantee", "Store", "Token", "open_store"]
 _NODES = "/_ckptptr/"
 """Before it is the root of an execution, see the protocol's `NODES`."""
 _SUPPORTED = "Supported are local paths, file://, s3://, gs://, abfs:// and memory://"
+_AZURE = "Set AZURE_STORAGE_ACCOUNT_NAME, or AZURE_STORAGE_CONNECTION_STRING"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -86,6 +87,8 @@ def open_store(
 
     Raises:
         InvalidArgumentError: not a URL that this version can open; nothing was asked of any store.
+        AccessDeniedError: on Google there are no credentials.
+        StoreUnavailableError: on Google the server of the credentials did not answer.
     """
 
     def on_cloud(place: Location) -> Store:
@@ -265,7 +268,9 @@ def _filesystem(place: Location, cloud: _Cloud, storage_options: Mapping[str, An
     except ValueError as error:  # what adlfs says of incomplete settings
         raise InvalidArgumentError(
             f"{cloud.filesystem} cannot connect with the settings given ({type(error).__name__})",
-            hint="On Azure set AZURE_STORAGE_ACCOUNT_NAME, or AZURE_STORAGE_CONNECTION_STRING",
+            hint=_AZURE
+            if place.scheme == "abfs"
+            else "Check the storage options, and the credentials of this machine",
         ) from None
     except OSError as error:  # gcsfs asks Google about a token, in a URL that it then shows
         raise StoreUnavailableError(
@@ -273,3 +278,8 @@ def _filesystem(place: Location, cloud: _Cloud, storage_options: Mapping[str, An
             key=f"{place.scheme}://{place.key}",
             hint="It looks up its credentials first: check them and the network",
         ) from shown(error)
+    except Exception:
+        if place.scheme != "gs":
+            raise
+        with import_module("ckptptr.stores.gcs.errors").authorized(f"gs://{place.key}"):
+            raise

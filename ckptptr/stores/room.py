@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
 
 from ckptptr.lifetime.forks import renew_in_child
 
@@ -47,10 +45,6 @@ class Room:
     def give(self, size: int) -> None:
         """Give back what was taken."""
         self._give(size, 1)
-
-    def give_after(self, transfer: Future[Any], size: int) -> None:
-        """Give it back as soon as that has ended, however it ends."""
-        transfer.add_done_callback(lambda _: self.give(size))
 
     @contextmanager
     def taken(self, size: int) -> Iterator[None]:

@@ -79,7 +79,7 @@ class Member(io.RawIOBase):
         Raises:
             DamagedError: it is not what was saved; without digests of blocks, when this was the last of it.
             NotFoundError: the checkpoint was deleted meanwhile.
-            StoreUnavailableError: the store did not answer.
+            StoreUnavailableError: the store did not answer; the next call asks it again.
         """
         target = memoryview(buffer).cast("B")
         if self._position >= self._record.size or not target:
@@ -130,7 +130,7 @@ class _Chunks:
         renew_in_child(self)
 
     def renew(self) -> None:
-        """Fetch nothing: in a fork what comes ahead is the parent's."""
+        """Forget what was fetched: in a fork what comes ahead is the parent's."""
         self._wanted = range(0)
         self._fetched: dict[int, Future[memoryview]] = {}
         self._last = -2
@@ -142,7 +142,11 @@ class _Chunks:
             before = self._fetched
             self._fetched = {number: before.get(number) or self._fetch(number) for number in self._wanted}
             self._last = chunk
-        return self._fetched[chunk].result()
+        try:
+            return self._fetched[chunk].result()
+        except Exception:
+            self.renew()  # the next read asks the store again
+            raise
 
     def close(self) -> None:
         self.renew()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ckptptr.errors import InvalidArgumentError
+from ckptptr.errors import AccessDeniedError, InvalidArgumentError
 from ckptptr.stores.local.store import LocalStore
 from ckptptr.stores.memory import MemoryStore
 from ckptptr.stores.open import open_store
@@ -164,6 +164,28 @@ def test_a_filesystem_of_another_kind_is_refused(options: dict[str, Any]) -> Non
 def test_a_filesystem_and_options_for_one_are_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="not both"):
         open_store("s3://bucket/x", filesystem=FakeFilesystem("s3"), storage_options={"anon": True})
+
+
+def test_google_without_credentials_is_denied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    with pytest.raises(AccessDeniedError, match=r"no usable Google credentials.*GOOGLE_APPLICATION"):
+        open_store("gs://bucket/run", storage_options={"token": "google_default"})
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "cure"),
+    [
+        ("gs://bucket/run", {"token": "cache", "access": "nothing"}, "Check the storage options"),
+        ("abfs://bucket/run", {"connection_string": "nothing"}, "Set AZURE_STORAGE_ACCOUNT_NAME"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_with_the_cure_of_their_cloud(
+    url: str, options: dict[str, str], cure: str
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"with the settings given.*\. {cure}"):
+        open_store(url, storage_options=options)
 
 
 def run(script: str) -> str:

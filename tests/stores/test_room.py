@@ -5,6 +5,8 @@ from concurrent.futures import Future
 
 import pytest
 
+from ckptptr.stores.in_flight import begun
+from ckptptr.stores.line import Line
 from ckptptr.stores.room import MOST, Room
 
 SIZE = 16 * MOST
@@ -51,12 +53,35 @@ def test_however_small_they_are_only_so_many_go_at_once() -> None:
 )
 def test_room_is_given_back_however_a_transfer_ends(ends: object) -> None:
     room, transfer = Room(SIZE), Future[None]()
-    room.take(SIZE)
-    room.give_after(transfer, SIZE)
+    begun(lambda: transfer, SIZE, room)
     thread = waits_for(room, 1)
     ends(transfer)  # type: ignore[operator]
     thread.join(5)
     assert not thread.is_alive()
+
+
+class Interrupted(Line):
+    """A line at which the one who waits presses Ctrl-C."""
+
+    def take(self, *_: int) -> int:
+        raise KeyboardInterrupt
+
+
+def never_begins() -> Future[None]:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("line", [Line(1.0), Interrupted(1.0)])
+def test_room_is_given_back_if_a_transfer_never_begins(line: Line) -> None:
+    room = Room(SIZE)
+    for _ in range(2):
+        uploads = threading.Thread(
+            target=pytest.raises, args=(KeyboardInterrupt, begun, never_begins, SIZE, room, line), daemon=True
+        )
+        uploads.start()
+        uploads.join(5)
+        assert not uploads.is_alive()
+    assert line.under_way == 0
 
 
 def test_uploads_share_the_blocks_in_flight() -> None:

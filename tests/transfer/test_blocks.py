@@ -12,7 +12,7 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckptptr.errors import DamagedError
+from ckptptr.errors import CkptptrError, DamagedError, StoreUnavailableError
 from ckptptr.protocol.blocks import BLOCK, MOST, Blocks, block_for
 from ckptptr.protocol.manifest import FileRecord
 from ckptptr.stores.memory import MemoryStore
@@ -224,6 +224,16 @@ def test_a_reader_gets_no_byte_of_a_bad_block_and_all_of_a_good_one(store: Fault
         file.seek(5 * SMALL)
         with pytest.raises(DamagedError, match="digest"):
             file.read(1)
+
+
+@pytest.mark.parametrize("error", [StoreUnavailableError("an outage"), DamagedError("cut short")])
+def test_a_reader_asks_the_store_again_after_an_error(store: FaultyStore, error: CkptptrError) -> None:
+    record = saved(store)
+    store = FaultyStore(store.inner, [Fault(op="download", error=error)])
+    with Member(store, f"{HOME}/{record.object}", record) as file:
+        with pytest.raises(type(error)):
+            file.read(1)
+        assert file.read(SMALL) == LARGE[:SMALL]
 
 
 def test_verify_fetches_only_a_bad_block_again_and_names_the_file(store: FaultyStore) -> None:

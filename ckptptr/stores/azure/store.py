@@ -114,7 +114,7 @@ class AzureStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         emptied = Emptied()
-        each(self._client.start, self._delete, emptied.noting(keys), DELETES_IN_FLIGHT)
+        each(lambda key: self._client.start(self._delete(key)), emptied.noting(keys), DELETES_IN_FLIGHT)
         account = self._client.endpoint.partition("?")[0]
         emptied.remove(account, lambda name: self._client.start(self._client.send("delete_blob", name)))
 

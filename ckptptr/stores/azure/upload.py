@@ -10,6 +10,8 @@ import base64
 import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from azure.storage.blob import BlobBlock
@@ -67,20 +69,21 @@ def upload_blocks(
     """
     unique = uuid.uuid4().hex[:26]
     names: list[str] = []
-    parts: InFlight[Any] = InFlight(client.start, room, client.line)
+    parts: InFlight[Any] = InFlight(room, client.line)
     try:
         for block in blocks:
             names.append(_name(unique, len(names), key, max_blocks))
-            headers = checksum(block)
-            parts.wait_for_room(len(block))
-            work = client.send("stage_block", key, block_id=names[-1], data=block, headers=headers)
-            parts.start(work, len(block))
+            parts.start(partial(_begin, client, key, names[-1], block, checksum(block)), len(block))
         parts.finish()
     except BaseException:
         parts.cancel()
         raise
     staged = [BlobBlock(name) for name in names]
     client.call("commit_block_list", key, block_list=staged, metadata=dict(metadata))
+
+
+def _begin(client: AzureClient, key: str, name: str, block: bytes, headers: Mapping[str, str]) -> Future[Any]:
+    return client.start(client.send("stage_block", key, block_id=name, data=block, headers=headers))
 
 
 def _name(unique: str, number: int, key: str, most: int) -> str:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 
 import aiohttp
-from google.auth.exceptions import GoogleAuthError, TransportError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 
 from ckptptr.errors import (
     AccessDeniedError,
@@ -53,7 +53,7 @@ def answered(operation: str, url: str, endpoint: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def authorized(url: str) -> Iterator[None]:
-    """Turn what google-auth raises inside, when it renews a token, into one of our errors.
+    """Turn what google-auth raises inside, when it looks for credentials or renews a token, into one of ours.
 
     An unreachable token server says nothing about permissions: pods meet it in their first seconds.
     """
@@ -63,6 +63,12 @@ def authorized(url: str) -> Iterator[None]:
         if error.retryable or any(isinstance(cause, TransportError) for cause in (error, error.__cause__)):
             raise StoreUnavailableError(
                 "the Google credentials could not be renewed: their server did not answer", key=url
+            ) from error
+        if isinstance(error, DefaultCredentialsError):
+            raise AccessDeniedError(
+                f"no usable Google credentials were found ({type(error).__name__})",
+                key=url,
+                hint="Set GOOGLE_APPLICATION_CREDENTIALS, or give the task a service account.",
             ) from error
         raise AccessDeniedError(
             f"the Google credentials could not be renewed ({type(error).__name__})",

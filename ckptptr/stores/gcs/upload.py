@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import google_crc32c
@@ -20,6 +21,7 @@ import google_crc32c
 from ckptptr.errors import CkptptrError, StoreUnavailableError
 from ckptptr.stores.gcs.client import GCSClient, HttpAnswer, HttpRequest, Pieces, as_text, bucket_path
 from ckptptr.stores.gcs.words import CONTINUE
+from ckptptr.stores.in_flight import begun
 from ckptptr.stores.room import Room
 from ckptptr.stores.sdk import PassingError
 
@@ -57,11 +59,8 @@ def upload_blocks(
             following = next(blocks, None)
             if flight:
                 flight.result()
-            room.take(len(block))
-            client.line.take(len(block))
-            flight = upload.send(block, is_last=following is None)
-            room.give_after(flight, len(block))
-            client.line.give_after(flight, len(block))
+            send = partial(upload.send, block, is_last=following is None)
+            flight = begun(send, len(block), room, client.line)
             if following is None:
                 return upload.size, as_text(upload.crc), flight.result()
             block = following

@@ -58,10 +58,7 @@ class _Configured:
         unproven = any(guarantee_at(url, self._own) is Guarantee.UNPROVEN for url in self._endpoints())
         return Guarantee.UNPROVEN if unproven else Guarantee.COMPARE_AND_SWAP
 
-    def client(self, bucket: str) -> Any:
-        return self._client(bucket)
-
-    def _client(self, bucket: str, **more: Any) -> Any:
+    def client(self, bucket: str, **more: Any) -> Any:
         from obstore.store import from_url
 
         return from_url(f"{self.scheme}://{bucket}", **self._settings, **self._limits, **more)
@@ -95,10 +92,10 @@ class ConfiguredS3(_Configured, OnS3):
             return None
         # Over TLS the checksum is enough. Without TLS the signature is all that protects the bytes.
         is_tls = not any(endpoint.startswith("http:") for endpoint in self._endpoints())
-        return self._client(key.partition("/")[0], **CHECKSUM, unsigned_payload=is_tls)
+        return self.client(key.partition("/")[0], **CHECKSUM, unsigned_payload=is_tls)
 
     def checked(self, bucket: str, /) -> Any:
-        return self._client(bucket, **CHECKED)
+        return self.client(bucket, **CHECKED)
 
     def _endpoints(self) -> Iterator[str]:
         return self._said("endpoint", "endpoint_url", "endpoint_url_s3")

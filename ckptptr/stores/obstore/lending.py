@@ -32,7 +32,7 @@ LEASE = timedelta(minutes=10)
 
 PATIENCE = Patience(tries=5, wait=0.3, longest_wait=4.0, at_most=45.0)
 ANSWER = 120.0
-"""Seconds without a byte of an answer, except for uploads, which a `Watch` ends."""
+"""Seconds without a byte of an answer, except for uploads, which an `UploadWatch` ends."""
 
 _STATUS = re.compile(r"(?:status |\()code: (\d{3})")
 """Not that of the operating system: `Os { code: 110 }`."""

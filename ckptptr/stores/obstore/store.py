@@ -61,6 +61,7 @@ _ABORT = 2.0
 _MD5 = 32  # characters
 _MANY = 16  # blocks, where their number is not known
 _DELETES_IN_FLIGHT = 16
+_MAX_PARTS = 10_000  # of one upload on S3 and Google; Azure takes more
 _T = TypeVar("_T")
 
 
@@ -200,13 +201,12 @@ class ObstoreStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         together = 1 if self._deletes_singly else self.lender.deletes_together
-        deletions: InFlight[None] = InFlight(daemon.start, Room(_DELETES_IN_FLIGHT))
+        deletions: InFlight[None] = InFlight(Room(_DELETES_IN_FLIGHT))
         emptied = Emptied()
         keys = emptied.noting(keys) if self.lender.has_folders else keys
         for _, group in itertools.groupby(keys, key=lambda key: key.partition("/")[0]):
             while batch := [*itertools.islice(group, together)]:
-                deletions.wait_for_room(1)
-                deletions.start(partial(self._delete, batch), 1)
+                deletions.start(partial(daemon.start, partial(self._delete, batch)), 1)
         deletions.finish()
         for folder in itertools.islice(emptied.folders, 1):
             config = self.client(folder.partition("/")[0]).config
@@ -473,8 +473,9 @@ class ObstoreStore:
         return size
 
     def _blocks_of(self, key: str, size: int) -> Iterator[bytes]:
-        for start in range(0, size, self.block_size):
-            yield b"".join(self.download(key, start, min(self.block_size, size - start)))
+        block = max(self.block_size, -(-size // _MAX_PARTS))
+        for start in range(0, size, block):
+            yield b"".join(self.download(key, start, min(block, size - start)))
 
     def _write(self, operation: str, key: str, request: Callable[[Any, str], _T]) -> _T:
         """As `_ask`. A bucket that refuses the first one gets it, and all that follow, with a checksum."""

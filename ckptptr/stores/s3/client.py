@@ -110,13 +110,6 @@ class S3Client(Client):
         )
         return answer
 
-    def get(self, key: str, at_most: int | None) -> dict[str, Any]:
-        """An object, or its first `at_most` bytes."""
-        answer: dict[str, Any] = fsspec.asyn.sync(
-            self._filesystem.loop, self.send, "get_object", key, at_most=at_most
-        )
-        return answer
-
     def start(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Let a coroutine around `send` run, and do not wait for it."""
         return asyncio.run_coroutine_threadsafe(work, self._filesystem.loop)

@@ -7,21 +7,15 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from aiohttp import ClientError as HttpError
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    NoAuthTokenError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-    TokenRetrievalError,
-)
+from botocore import exceptions
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError, ParamValidationError
 from botocore.parsers import ResponseParserError
 
 from ckptptr.errors import (
     AccessDeniedError,
     CkptptrError,
     InvalidArgumentError,
+    StoreUnavailableError,
 )
 from ckptptr.stores.line import OverdueError
 from ckptptr.stores.s3.words import refusal
@@ -31,6 +25,18 @@ from ckptptr.stores.sdk import PassingError, shown, unsendable
 _FAILURES = (
     *(ClientError, BotoCoreError, ResponseParserError, HttpError, OSError, asyncio.TimeoutError),
     RecursionError,  # botocore follows the redirect of a gateway to another region again and again
+)
+_SETTINGS = (
+    *(exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.ProfileNotFound),
+    *(exceptions.NoAuthTokenError, exceptions.TokenRetrievalError, exceptions.SSOError),
+    getattr(exceptions, "LoginError", exceptions.SSOError),  # of `aws login`; old botocores have none
+    *(exceptions.ConfigNotFound, exceptions.ConfigParseError, exceptions.InvalidConfigError),
+    exceptions.NoRegionError,
+)
+"""What botocore raises before it sends anything, since credentials are missing, wrong or too old."""
+_CURE = (
+    "Set a role, a profile that exists (AWS_PROFILE) or AWS_ACCESS_KEY_ID, and AWS_REGION if it asks for one;"
+    " where SSO has expired: aws sso login."
 )
 
 
@@ -62,14 +68,12 @@ def _refused(error: ClientError, operation: str, url: str) -> CkptptrError:
 
 
 def _failed(error: Exception, operation: str, url: str, endpoint: str) -> CkptptrError:
-    if isinstance(
-        error, (NoCredentialsError, PartialCredentialsError, NoAuthTokenError, TokenRetrievalError)
-    ):
-        return AccessDeniedError(
-            "no usable AWS credentials were found",
-            key=url,
-            hint="Set a role, a profile or AWS_ACCESS_KEY_ID.",
-        )
+    if isinstance(error, _SETTINGS):
+        problem = f"no usable AWS credentials were found ({type(error).__name__})"
+        return AccessDeniedError(problem, key=url, hint=_CURE)
+    if isinstance(error, CredentialRetrievalError):  # their server may answer the next time
+        problem = f"the AWS credentials could not be renewed ({type(error).__name__})"
+        return StoreUnavailableError(problem, key=url, hint=_CURE)
     if isinstance(error, ParamValidationError):
         return InvalidArgumentError(
             "the installed botocore does not take this request", key=url, hint="pip install --upgrade s3fs"

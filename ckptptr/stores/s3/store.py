@@ -79,7 +79,7 @@ class S3Store:
         return f"s3://{key}"
 
     def read(self, key: str, limit: int | None = None) -> tuple[bytes, Token]:
-        answer = self._client.get(key, limit)
+        answer = self._client.call("get_object", key, at_most=limit)
         return answer["Body"], self._token(answer, key)
 
     def create(self, key: str, body: bytes) -> Token:
@@ -205,7 +205,7 @@ class S3Store:
             except (UnsupportedError, NotFoundError):  # some take the bucket for an object
                 pass
         keys = (f"{bucket}/{path}" for path in paths)
-        each(self._client.start, self._delete_one, keys, _DELETES_IN_FLIGHT)
+        each(lambda key: self._client.start(self._delete_one(key)), keys, _DELETES_IN_FLIGHT)
         self._deletes_singly = True
 
     def _delete_at_once(self, bucket: str, paths: Sequence[str]) -> None:

@@ -72,7 +72,7 @@ class Multipart:
         self._metadata = metadata
         self._max_parts = max_parts
         self._count = 0
-        self._parts: InFlight[dict[str, Any]] = InFlight(client.start, room, line)
+        self._parts: InFlight[dict[str, Any]] = InFlight(room, line)
         self.proven = True
 
     def __enter__(self) -> Multipart:
@@ -84,13 +84,13 @@ class Multipart:
 
     def put(self, block: bytes) -> None:
         checksum = crc32(block)  # here and not on the event loop, which has sockets to serve
-        number = self._next(len(block))
-        self._parts.start(self._put(number, block, checksum), len(block))
+        number = self._next()
+        self._parts.start(lambda: self._client.start(self._put(number, block, checksum)), len(block))
 
     def copy(self, source: dict[str, str], etag: str, start: int, length: int) -> None:
-        number = self._next(COPY_COUNTS)
+        number = self._next()
         span = f"bytes={start}-{start + length - 1}"
-        self._parts.start(self._copy(number, source, etag, span), COPY_COUNTS)
+        self._parts.start(lambda: self._client.start(self._copy(number, source, etag, span)), COPY_COUNTS)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -107,8 +107,8 @@ class Multipart:
             self._abort(failure)
             raise
 
-    def _next(self, size: int) -> int:
-        """The next part's number, once there is room for it. Raises if an earlier part failed."""
+    def _next(self) -> int:
+        """The next part's number."""
         self._count += 1
         if self._count > self._max_parts:
             raise InvalidArgumentError(
@@ -116,7 +116,6 @@ class Multipart:
                 key=f"s3://{self._key}",
                 hint="Save it as several files, or open the store with a larger block size.",
             )
-        self._parts.wait_for_room(size)
         return self._count
 
     async def _put(self, number: int, block: bytes, checksum: str) -> dict[str, Any]:

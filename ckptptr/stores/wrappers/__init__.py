@@ -6,5 +6,6 @@
 
 May import the port, the clock, the errors and the settings: no SDK.
 
-The rule: a request whose outcome is unknown is never sent again here.
+The rule: a request whose outcome is unknown is never sent again here, unless it changes nothing, or the same
+thing however often it runs (copy, delete).
 """

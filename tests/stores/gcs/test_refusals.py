@@ -6,7 +6,9 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import pytest
 from google.auth.exceptions import RefreshError, TransportError
@@ -23,8 +25,10 @@ from ckptptr.errors import (
 )
 from ckptptr.stores.gcs.errors import words_in
 from ckptptr.stores.gcs.store import GCSStore
+from ckptptr.stores.gcs.upload import CHUNK
 from ckptptr.stores.gcs.words import CONTINUE, refusal
 from ckptptr.stores.port import UnsupportedError, UploadGoneError
+from ckptptr.stores.room import ROOM
 from tests.servers.gcs import MiniGCS, open_filesystem, refused
 from tests.servers.proxy import FaultProxy
 
@@ -136,3 +140,20 @@ def test_credentials_that_cannot_be_renewed(
             GCSStore(filesystem).read("b/x")
         assert type(caught.value) is expected
         assert "secret" not in str(caught.value)
+
+
+def test_uploads_whose_token_could_not_be_renewed_leave_room_for_others(
+    gcs_server: MiniGCS, folder: str
+) -> None:
+    with open_filesystem(gcs_server.endpoint, token=Renewable()) as filesystem:
+        store = GCSStore(filesystem)
+        credentials = filesystem.credentials.credentials
+
+        def blocks() -> Iterator[bytes]:
+            yield from (bytes(CHUNK), bytes(CHUNK))
+            credentials.expiry, credentials.error = datetime(2000, 1, 1), unreachable()
+
+        with pytest.raises(StoreUnavailableError, match="did not answer"):
+            store.upload(f"{folder}/x", blocks())
+    assert store._client.line.under_way == 0
+    assert store._room._free == ROOM

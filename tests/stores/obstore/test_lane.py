@@ -135,6 +135,18 @@ def test_payload_goes_by_the_lane(
     assert lane.engine("bucket") == "obstore"
 
 
+def test_a_copy_that_passes_through_here_has_no_more_parts_than_s3_takes(
+    lender: FakeLender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, parts = ObstoreStore(lender, block_size=1), list[bytes]()
+    body = bytes(range(256)) * 48
+    store.put("bucket/large", body)
+    monkeypatch.setattr(store, "upload", lambda _, blocks: parts.extend(blocks))
+    store.copy("bucket/large", "bucket/copy")
+    assert b"".join(parts) == body
+    assert len(parts) <= 10_000
+
+
 def test_everything_else_is_the_adapters(lane: FastLane, lender: FakeLender, slow: MemoryStore) -> None:
     token = lane.create("bucket/LATEST", b"1")
     token = lane.replace("bucket/LATEST", b"2", token)

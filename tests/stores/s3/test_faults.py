@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore.exceptions import NoCredentialsError
+from botocore import exceptions
 
 from ckptptr.errors import (
     AccessDeniedError,
@@ -128,12 +128,31 @@ def test_error_codes_have_one_meaning(code: str, status: int, expected: type[Ckp
     assert type(refusal(code, status, "get_object", "s3://b/x")) is expected
 
 
-def test_missing_credentials_are_denied() -> None:
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (exceptions.NoCredentialsError(), AccessDeniedError),
+        (exceptions.ProfileNotFound(profile="nope"), AccessDeniedError),
+        (exceptions.UnauthorizedSSOTokenError(), AccessDeniedError),
+        (exceptions.SSOTokenLoadError(error_msg="gone"), AccessDeniedError),
+        (getattr(exceptions, "LoginRefreshRequired", exceptions.SSOError)(), AccessDeniedError),
+        (exceptions.ConfigParseError(path="config"), AccessDeniedError),
+        (exceptions.ConfigNotFound(path="config"), AccessDeniedError),
+        (exceptions.InvalidConfigError(error_msg="no source_profile"), AccessDeniedError),
+        (exceptions.NoRegionError(), AccessDeniedError),
+        (exceptions.CredentialRetrievalError(provider="x", error_msg="late"), StoreUnavailableError),
+    ],
+)
+def test_credentials_that_cannot_be_had_are_told_with_the_cure(
+    error: Exception, expected: type[CkptptrError]
+) -> None:
+    name = type(error).__name__
     with (
-        pytest.raises(AccessDeniedError, match="no usable AWS credentials"),
+        pytest.raises(StoreUnavailableError, match=rf"AWS credentials .*\({name}\).*AWS_PROFILE") as caught,
         translated("get_object", "s3://b/x"),
     ):
-        raise NoCredentialsError
+        raise error
+    assert type(caught.value) is expected
 
 
 def test_an_sdk_too_old_for_conditions_fails_instead_of_ignoring_them(store: S3Store, folder: str) -> None:

@@ -20,6 +20,7 @@ from ckptptr.errors import (
     StoreUnavailableError,
 )
 from ckptptr.stores.port import Entry, Guarantee
+from ckptptr.stores.room import ROOM
 from ckptptr.stores.s3 import upload as s3_upload
 from ckptptr.stores.s3.store import S3Store
 from ckptptr.stores.wrappers.probe import with_known_guarantee
@@ -132,6 +133,18 @@ def test_an_upload_that_fails_aborts_what_it_sent(
     with pytest.raises(ZeroDivisionError):
         store.upload(f"{folder}/x", blocks())
     assert unfinished_uploads(s3_filesystem, s3_bucket, folder) == []
+
+
+def test_an_upload_that_is_interrupted_while_it_waits_for_the_line_leaves_room_for_others(
+    store: S3Store, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: int) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store._client.line, "take", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.upload(f"{folder}/x", [b"1", b"2"])
+    assert store._room._free == ROOM
 
 
 def test_an_upload_ends_early_when_a_part_fails(proxied: S3Store, s3_proxy: FaultProxy, folder: str) -> None:
