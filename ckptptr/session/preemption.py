@@ -109,6 +109,7 @@ class Preemption:
         self._raised: BaseException | None = None
         self._can_look = True
         self._is_inside = False
+        self._is_ending = False
         self._is_abandoned = False
         self._operations: set[_Operation[Any]] = set()
         self._signal: signal.Signals | None = None
@@ -178,6 +179,12 @@ class Preemption:
         if self._signal is not None:
             raise self._error()
 
+    def end_the_loop(self) -> None:
+        """As `check`, before a background save: no loop would hear of the signal from what its thread meets.
+        The block's own last save may be one."""
+        if self._is_inside and not self._is_ending:
+            self.check()
+
     def look(self) -> None:
         """Put our handlers in again, where other code has put in its own; see `signals.renew`."""
         if self._in_main is None and threading.current_thread() is not threading.main_thread():
@@ -234,6 +241,7 @@ class Preemption:
 
     def _last_save(self) -> BaseException | None:
         """End what is under way, or else save once more; why that failed, if it did."""
+        self._is_ending = True
         log.warning("%s; %.1f s are left until the deadline", self._told(), self._left())
         failure = self._wait_for_background()
         if failure is not None and self._verdict == "nothing":

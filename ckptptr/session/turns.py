@@ -84,6 +84,8 @@ class Turns(Generic[_Saved]):
     def save_in_background(
         self, change: Change, step: int | None, metadata: dict[str, Any], *, consume: bool
     ) -> Future[_Saved]:
+        if self._preemption is not None:
+            self._preemption.end_the_loop()
         return self._background.submit(snapshot(change, consume=consume), step, metadata)
 
     def save_part(self, work: Callable[[], _Saved]) -> _Saved:

@@ -180,6 +180,25 @@ def test_a_save_ends_such_a_loop_as_well(world: World, never: Save) -> None:
         compute()
 
 
+@pytest.mark.parametrize("block", [True, False])
+def test_so_does_one_in_the_background_before_it_takes_anything(world: World, block: bool) -> None:
+    checkpoints = world.process(0).checkpoints
+
+    def save(step: int, block: bool) -> object:
+        return checkpoints.save(world.folder({"model": str(step)}), step=step, block=block)
+
+    def compute() -> None:
+        for step in range(1, 100):
+            if step == 4:
+                sigterm()
+            save(step, block=False)
+
+    confirmed = pytest.raises(PreemptedError, match="confirmed, LATEST is on step 77")
+    with confirmed, checkpoints.on_preemption(lambda: save(77, block), interrupt=False):
+        compute()
+    assert 4 not in world.steps()
+
+
 def test_a_save_in_the_background_is_finished_and_the_blocks_own_is_made_after_it(world: World) -> None:
     run, gate = world.process(0), Gate()
     run.before("create", "manifests", gate)
