@@ -114,6 +114,13 @@ def _opened(url: str, root: str, on_cloud: Callable[[Location], Store]) -> tuple
     place = split(url)
     if place.scheme not in ("file", "memory", *_CLOUDS):
         raise InvalidArgumentError(f"{place.scheme}:// is not a kind of store ckptptr knows", hint=_SUPPORTED)
+    bucket = re.split("[/?#]", place.key)[0]
+    is_bucket = _BUCKET.fullmatch(bucket) or (place.scheme == "s3" and is_access_point(bucket))
+    if place.scheme in _CLOUDS and bucket and not is_bucket:
+        # Before what repeats the URL: people write `s3://access-key:secret@bucket`.
+        raise InvalidArgumentError(
+            "the URL has no valid bucket name", hint=f"It looks like {place.scheme}://bucket/folder"
+        )
     if "://" in url and ("?" in place.key or "#" in place.key):
         # Not repeated in full: a query can carry a signature.
         raise InvalidArgumentError(
@@ -122,13 +129,6 @@ def _opened(url: str, root: str, on_cloud: Callable[[Location], Store]) -> tuple
     if place.scheme == "file":
         return _local(place.key, url, root)
     key = _object_key(place.key, url)
-    bucket = key.partition("/")[0]
-    is_bucket = _BUCKET.fullmatch(bucket) or (place.scheme == "s3" and is_access_point(bucket))
-    if place.scheme in _CLOUDS and not is_bucket:
-        # Not repeated: people write `s3://access-key:secret@bucket`.
-        raise InvalidArgumentError(
-            "the URL has no valid bucket name", hint=f"It looks like {place.scheme}://bucket/folder"
-        )
     _refuse_control_characters(key, url)
     return _process_memory() if place.scheme == "memory" else on_cloud(place), key
 

@@ -126,7 +126,11 @@ def test_what_cannot_be_opened_is_refused_with_a_reason(url: str, words: str) ->
 
 
 @pytest.mark.parametrize(
-    "url", ["s3://user:hush@bucket/x", "s3://bucket/x?X-Amz-Signature=hush", "file:///x#hush"]
+    "url",
+    [
+        *("s3://user:hush@bucket/x", "s3://user:hush@bucket//x", "s3://user:hush@bucket/x?y"),
+        *("s3://bucket/x?X-Amz-Signature=hush", "file:///x#hush"),
+    ],
 )
 def test_a_secret_in_a_url_is_not_repeated(url: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
