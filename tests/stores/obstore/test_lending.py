@@ -226,7 +226,7 @@ def test_s3_is_reached_with_the_filesystems_own_settings_and_not_the_environment
 
 
 def test_all_that_is_opened_with_one_filesystem_shares_clients_unless_it_stores_other_metadata(
-    s3_filesystem: Any, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+    s3_server: Seaweed, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lent, lend = [], S3Lender.client
 
@@ -236,9 +236,10 @@ def test_all_that_is_opened_with_one_filesystem_shares_clients_unless_it_stores_
 
     monkeypatch.setattr(S3Lender, "client", client)
     folder, job = f"s3://{s3_bucket}/{uuid.uuid4().hex}", {"job": "7"}
-    stores = [open_store(folder, filesystem=s3_filesystem, metadata=each)[0] for each in (None, {}, job, job)]
-    for number, store in enumerate(stores):
-        store.upload(f"{folder.removeprefix('s3://')}/{number}", [b"x"])
+    with s3.open_filesystem(s3_server, s3_server.endpoint) as ours:  # no other test has clients of it
+        stores = [open_store(folder, filesystem=ours, metadata=each)[0] for each in (None, {}, job, job)]
+        for number, store in enumerate(stores):
+            store.upload(f"{folder.removeprefix('s3://')}/{number}", [b"x"])
     assert lent == [{}, job]
 
 
