@@ -121,7 +121,7 @@ def by_hand(bucket: str) -> bool:
     person("does not trust 2 and 3, and writes one line into LATEST:")
     say(older)
     last = run.run(1)
-    tell(last, "takes the choice up, once")
+    tell(last, "restores it, and removes the hold")
     return last.outputs == {"o0": "counted from 1 to 8"}
 
 
