@@ -50,8 +50,8 @@ KEYS = secret("FLYTE_AWS_ACCESS_KEY_ID"), secret("FLYTE_AWS_SECRET_ACCESS_KEY")
 
 S3 = pod(*KEYS)
 
-# MinIO, Ceph, R2 and the like. Whether it keeps the promise of conditional writes each process asks it,
-# in five requests; CKPTPTR_GUARANTEE saves them, where you know the answer.
+# MinIO, Ceph, R2 and the like. Each process first tests by five requests whether it supports conditional
+# writes. Where you know the answer, CKPTPTR_GUARANTEE saves them.
 S3_ENDPOINT = pod(*KEYS, plain("FLYTE_AWS_ENDPOINT", "https://minio.example.com"))
 
 # A file with the key of a service account, from the secret.

@@ -39,7 +39,7 @@ def node(bucket: str, execution: str) -> SimulatedNode:
 
 
 def tell(attempt: Attempt, how: str) -> None:
-    """One attempt: how it ended, what ckptptr said, and what came of it."""
+    """One attempt: how it ended, what ckptptr said, and with what result."""
     mark = "[green]lives[/]" if attempt.outputs else "[red]fails[/]" if attempt.error else "[red]dies [/]"
     console.print(f"  attempt {attempt.number} {mark}  {how}")
     for line in attempt.log.splitlines():

@@ -1,4 +1,4 @@
-"""PyTorch: killed at any moment, it ends with the very weights of a run that nobody disturbed.
+"""PyTorch: killed at any moment, it ends with the very weights of an undisturbed run.
 
 Model, optimizer, random numbers and step are one file of one checkpoint, so that no restore mixes two
 of them. To see it die twice and go on:

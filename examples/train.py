@@ -51,7 +51,7 @@ def main() -> int:
     with ckptptr.open(given.url, attempt=given.attempt) as checkpoints:
         try:
             train(checkpoints, given.steps)
-        except ckptptr.PreemptedError:  # what became of the last save is in the log
+        except ckptptr.PreemptedError:  # the log says what happened to the last save
             return TRY_AGAIN
     return 0
 

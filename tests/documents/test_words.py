@@ -17,7 +17,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 GLOSSARY = PROJECT / "docs/glossary.md"
 DOCUMENTS = ["*.md", "docs/*.md", "examples/*.md", "benchmarks/*.md"]
-SOURCES = ["ckptptr/**/*.py"]
+SOURCES = ["ckptptr/**/*.py", "examples/**/*.py"]
 TEXTS = sorted(path for glob in (*DOCUMENTS, *SOURCES) for path in PROJECT.glob(glob))
 
 _BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""A server is asked whether it keeps the promise of conditional writes, and found out when it does not."""
+"""A server is tested for conditional writes, and found out when it does not support them."""
 
 from __future__ import annotations
 
