@@ -257,21 +257,6 @@ class Publisher:
                 return not self.node.lineage.differs_from(manifest.lineage)
         return False
 
-    def saved_by_sibling(self, pointer: Pointer) -> Manifest | None:
-        """The target of LATEST, if a process of our incarnation saved it: no person, and no other node."""
-        place = self.node.root.manifest_at(pointer.target.checkpoint)
-        if place is None or place.home != self.node.home:
-            return None
-        if self.latest.fence.is_of_another_incarnation(pointer):
-            return None
-        try:
-            manifest = read_manifest(self.store, place.home, place.id)
-        except (NotFoundError, DamagedError):
-            return None
-        if self.node.lineage.differs_from(manifest.lineage):
-            return None  # Flyte's hashes collide
-        return None if manifest.put is True else manifest
-
 
 @dataclass(slots=True)
 class _Publication:
@@ -358,4 +343,6 @@ class _Publication:
 
     def _is_ahead(self, pointer: Pointer, entry: Target) -> bool:
         """Whether the target of LATEST is a newer checkpoint of our own incarnation."""
-        return pointer.target.seq > entry.seq and self.publisher.saved_by_sibling(pointer) is not None
+        is_siblings = self.publisher.is_in_own_home(pointer.target)
+        is_siblings = is_siblings and not self.publisher.latest.fence.is_of_another_incarnation(pointer)
+        return is_siblings and pointer.target.seq > entry.seq

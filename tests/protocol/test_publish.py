@@ -8,12 +8,8 @@ import pytest
 
 from ckptptr.errors import ConflictError, DamagedError, StoreUnavailableError, SupersededError
 from ckptptr.protocol.retention import Retention
-from ckptptr.session.content import change_of
-from ckptptr.session.put import put
-from ckptptr.session.session import Session
 from ckptptr.testing import Fault
 from ckptptr.testing.faults import Killed
-from ckptptr.transfer.progress import SAVING
 from tests.helpers import Paused, Process, World, id_of
 
 KEEP_ONE = Retention(keep_last=1)
@@ -275,19 +271,6 @@ def test_a_save_whose_hold_is_over_when_it_is_committed_moves_latest(world: Worl
     run.before("create", "manifests", lambda: world.person().release(world.committed()[0]))
     run.save({"model": "2"}, step=2)
     assert world.steps() == [2, 1]
-
-
-def test_what_a_person_put_and_released_meanwhile_is_no_siblings_and_older_than_a_save(world: World) -> None:
-    run = world.process(0)
-    run.save({"model": "1"}, step=1)
-    for step in (8, 9):
-        change = change_of(world.folder({"model": str(step)}))
-        session = Session(world.store, world.node(0), clock=world.clock)
-        world.person().use(put(session, change, step=step, metadata={}, showing=SAVING))
-    world.person().release()
-    run.save({"model": "2"}, step=2)
-    assert world.steps() == [2, 9, 8]
-    assert world.process(1).restore() == {"model": "2"}
 
 
 @pytest.mark.parametrize("is_held_again", [False, True])

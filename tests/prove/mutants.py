@@ -92,7 +92,7 @@ MUTANTS = [
     Mutant(
         "5.5.4: a sibling's newer checkpoint stays the target",
         "protocol/publish.py",
-        "return pointer.target.seq > entry.seq and self.publisher.saved_by_sibling(pointer) is not None",
+        "return is_siblings and pointer.target.seq > entry.seq",
         "return False",
         ("parts of two steps at once",),
     ),
