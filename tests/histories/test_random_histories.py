@@ -22,6 +22,7 @@ ONCE_BROKEN = {
     103495: "an attempt that had only copied LATEST's target forward counted as one that had searched",
     102290: "a predecessor released what a person had named of an attempt that had not moved LATEST",
     107555: "a rank that came late named a set a second time, and moved LATEST back to it",
+    71187: "a save in flight displaced what a person had put and a restore had adopted",
     401422: "an orphan of long ago stays, where an attempt died before its search: a limit",
     300343: "an edit hid the fence from an attempt that had seen it, whose save referred to deleted files",
     105895: "a superseded save was confirmed beside an edit, and a sweep by hand had deleted its files",
